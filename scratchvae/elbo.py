@@ -1,0 +1,154 @@
+"""The objective and its gradient: the whole derivation, and its one implementation.
+
+Notation.  x (B, D) data; mu, logvar (B, Z) the encoder's head, logvar = log sigma^2; eps, z (B*K, Z) noise and
+samples, K of them an example; l (B*K, D) the decoder's outputs (logits, or means).  n runs over examples, k over
+samples, d over pixels, j over latents.  Everything is in nats.
+
+The model is p(z) = N(0, I) and p(x | z), read off the decoder; q(z | x) = N(mu, diag sigma^2) is read off the
+encoder.  For any q (T13 to T15),
+
+    log p(x) = log E_q[p(x | z) p(z) / q(z | x)]  >=  E_q[log p(x | z)] - KL(q(z | x) || p(z))  =  ELBO.
+
+The loss L is the negative ELBO, with the KL weighted by beta and the expectation replaced by K samples, averaged
+over the batch.  Forward, in order:
+
+    (E1)  [mu | logvar] = encoder(x)
+    (E2)  z = mu + sigma eps,  sigma = exp(logvar / 2),  eps ~ N(0, I)             given, an argument
+    (E3)  l = decoder(z)
+    (E4)  L = 1/B sum_n [ 1/K sum_k nll(l, x)  +  beta kl ]
+          nll = sum_d softplus(l) - x l                                            Bernoulli, l a logit
+          kl  = 1/2 sum_j (mu^2 + sigma^2 - 1 - logvar)                            N(mu, sigma^2) from N(0, 1)
+
+E4's nll: with p = sigmoid(l), -log p = softplus(-l) = softplus(l) - l and -log(1 - p) = softplus(l), so
+-x log p - (1 - x) log(1 - p) = softplus(l) - x l.  E4's kl: E_q[log q - log p] = 1/2 E[(z^2 - eps^2) - logvar]
+with E z^2 = mu^2 + sigma^2 and E eps^2 = 1.
+
+Backward, from the loss to the parameters, each line one factor of the chain rule.  d_name is dL/d(name):
+
+    (E5)  d_l = (sigmoid(l) - x) / (B K)                     from softplus' = sigmoid
+          d_z = what the decoder's backward returns for its input
+    (E6)  d_mu = sum_k d_z  +  beta mu / B                   dz/dmu = 1; dkl/dmu = mu
+    (E7)  d_logvar = sum_k d_z eps sigma / 2  +  beta (sigma^2 - 1) / (2 B)
+                                                             dz/dlogvar = eps dsigma/dlogvar = eps sigma / 2;
+                                                             dkl/dlogvar = (sigma^2 - 1) / 2
+
+The 1/2 in both halves of E7 is the same 1/2: sigma is the square root of what the encoder puts out the log of.
+With a Gaussian likelihood of fixed sigma_x the decoder puts out means, and instead of E4's and E5's lines
+
+    (E8)  nll = sum_d (x - l)^2 / (2 sigma_x^2) + log sigma_x + log(2 pi) / 2
+    (E9)  d_l = (l - x) / (sigma_x^2 B K)
+
+The dense layers' own derivatives are D1 to D5 in `kernels/dense.py`.  (Kingma & Welling 2014, section 2.3 and
+appendix B, derive the same objective; T6 to T10, T14 to T16 name its claims.)
+"""
+from typing import NamedTuple
+
+import numpy as np
+
+from .kernels.gaussian import gaussian_backward, gaussian_forward
+
+
+class Objective(NamedTuple):
+    """The loss and its two parts, in nats per example: loss = reconstruction + beta kl.
+
+    Examples
+    --------
+    >>> Objective(loss=105.0, reconstruction=80.0, kl=25.0).kl
+    25.0
+    """
+
+    loss: float
+    reconstruction: float
+    kl: float
+
+
+class Workspace(NamedTuple):
+    """Every array that a step writes, allocated once for the largest batch.
+
+    `encoder` and `decoder` hold each layer's output, `d_encoder` and `d_decoder` the cotangents of the same
+    shapes.  `nll` and `kl` are float64, one number a row.
+    """
+
+    x: np.ndarray
+    eps: np.ndarray
+    encoder: tuple
+    z: np.ndarray
+    decoder: tuple
+    nll: np.ndarray
+    kl: np.ndarray
+    d_decoder: tuple
+    d_z: np.ndarray
+    d_encoder: tuple
+
+    @classmethod
+    def allocate(cls, encoder, decoder, batch, n_samples, dtype):
+        """Return a workspace for `batch` examples of `n_samples` samples each."""
+        rows = batch * n_samples
+        eps, z, d_z = (np.empty((rows, decoder.layers[0].n_in), dtype) for _ in range(3))
+        return cls(x=np.empty((batch, encoder.layers[0].n_in), dtype), eps=eps,
+                   encoder=encoder.outputs(batch, dtype), z=z, decoder=decoder.outputs(rows, dtype),
+                   nll=np.empty(rows), kl=np.empty(batch), d_decoder=decoder.outputs(rows, dtype), d_z=d_z,
+                   d_encoder=encoder.outputs(batch, dtype))
+
+    def first(self, batch):
+        """Return the same workspace cut to its first `batch` examples: views, nothing is copied."""
+        if batch == len(self.x):
+            return self
+        n_samples = len(self.eps) // len(self.x)
+        few = {"x", "encoder", "kl", "d_encoder"}
+        cut = {name: batch if name in few else batch * n_samples for name in self._fields}
+        return Workspace(*(tuple(layer[:cut[name]] for layer in field) if isinstance(field, tuple)
+                           else field[:cut[name]] for name, field in zip(self._fields, self)))
+
+
+def _forward_to_outputs(vae, p, ws):
+    """E1 to E3, and E4's kl: from ws.x and ws.eps to ws.decoder[-1] and ws.kl."""
+    vae.encoder.forward(p.encoder, ws.x, ws.encoder)                                            # (E1)
+    gaussian_forward(ws.encoder[-1], ws.eps, ws.z, ws.kl)                                       # (E2), kl of (E4)
+    vae.decoder.forward(p.decoder, ws.z, ws.decoder)                                            # (E3)
+
+
+def _collect(ws, beta):
+    """E4: the two parts averaged over the batch (and the samples)."""
+    reconstruction, kl = float(ws.nll.mean()), float(ws.kl.mean())
+    return Objective(reconstruction + beta * kl, reconstruction, kl)
+
+
+def forward(vae, p, ws, beta):
+    """Compute the objective of ws.x and ws.eps.
+
+    Parameters
+    ----------
+    vae : VAE
+        Its `encoder`, `decoder` and `likelihood` are used, nothing else.
+    p : Parameters
+        Where to evaluate.
+    ws : Workspace
+        x and eps are read, the rest overwritten.
+    beta : float
+        Weight of the KL term.
+
+    Returns
+    -------
+    Objective
+        Nats per example.                                                                       (E4)
+    """
+    _forward_to_outputs(vae, p, ws)
+    vae.likelihood.nll(ws.decoder[-1], ws.x, ws.nll)
+    return _collect(ws, beta)
+
+
+def forward_backward(vae, p, ws, beta, gradient):
+    """Compute the objective and overwrite `gradient` (Parameters) with dL/d(parameters).
+
+    The other parameters are those of `forward`.  The likelihood gives its value and its gradient in one pass,
+    because both need the same exponential.                                                     (E4 to E7)
+    """
+    _forward_to_outputs(vae, p, ws)
+    per_example = 1.0 / len(ws.x)                         # the batch mean of E4: the only place where 1/B stands
+    per_sample = per_example * len(ws.x) / len(ws.z)
+    vae.likelihood.nll_backward(ws.decoder[-1], ws.x, per_sample, ws.nll, ws.d_decoder[-1])     # (E5)
+    vae.decoder.backward(p.decoder, ws.z, ws.decoder, ws.d_decoder, gradient.decoder, ws.d_z)
+    gaussian_backward(ws.encoder[-1], ws.eps, ws.d_z, beta * per_example, ws.d_encoder[-1])     # (E6, E7)
+    vae.encoder.backward(p.encoder, ws.x, ws.encoder, ws.d_encoder, gradient.encoder, None)
+    return _collect(ws, beta)

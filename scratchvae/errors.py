@@ -1,0 +1,25 @@
+"""What can go wrong, by kind.  Every message says what, got, expected, remedy."""
+
+
+class ScratchVAEError(Exception):
+    """The base of every error that this package raises on purpose."""
+
+
+class ConfigurationError(ScratchVAEError, ValueError):
+    """A setting is unknown or out of range."""
+
+
+class ShapeError(ScratchVAEError, ValueError):
+    """An array has the wrong shape or dtype."""
+
+
+class DataError(ScratchVAEError, ValueError):
+    """Values or a file's contents are not what they should be."""
+
+
+class RunError(ScratchVAEError):
+    """A run folder or a saved model cannot be used."""
+
+
+class TrainingError(ScratchVAEError, ArithmeticError):
+    """Training met numbers that are not finite."""

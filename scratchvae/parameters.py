@@ -1,0 +1,157 @@
+"""One flat parameter vector with named views: what to learn, where it lies, and what it is called."""
+from math import prod
+from typing import NamedTuple
+
+import numpy as np
+
+from .errors import ShapeError
+
+
+class Affine(NamedTuple):
+    """The arrays of one dense layer: W (n_in, n_out) and b (n_out,)."""
+
+    W: np.ndarray
+    b: np.ndarray
+
+
+class Stack(tuple):
+    """The `Affine`s of a network in order; `.head` is the last."""
+
+    @property
+    def head(self):
+        """The `Affine` of the last layer."""
+        return self[-1]
+
+
+class Segment(NamedTuple):
+    """A named piece of the flat vector."""
+
+    name: str
+    shape: tuple
+    start: int
+    stop: int
+
+
+class Layout:
+    """Names, shapes and places of the arrays inside one flat vector.
+
+    Parameters
+    ----------
+    shapes : dict of str to tuple
+        The segments in order: they tile the vector without gaps.
+
+    Examples
+    --------
+    >>> layout = Layout({"encoder.head.W": (3, 4), "encoder.head.b": (4,)})
+    >>> layout.size, layout.names
+    (16, ('encoder.head.W', 'encoder.head.b'))
+    """
+
+    def __init__(self, shapes):
+        start, segments = 0, []
+        for name, shape in shapes.items():
+            stop = start + prod(shape)
+            segments.append(Segment(name, tuple(shape), start, stop))
+            start = stop
+        self.segments = tuple(segments)
+        self.size = start
+
+    @property
+    def names(self):
+        """The segments' names in order."""
+        return tuple(segment.name for segment in self.segments)
+
+    def __eq__(self, other):
+        return isinstance(other, Layout) and self.segments == other.segments
+
+    __hash__ = None
+
+    def views(self, flat):
+        """Return {name: view of `flat` in the segment's shape}."""
+        return {s.name: flat[s.start:s.stop].reshape(s.shape) for s in self.segments}
+
+
+def network_shapes(prefix, sizes):
+    """Return the segments' shapes of a network of dense layers, the last one called "head".
+
+    Parameters
+    ----------
+    prefix : str
+        "encoder" or "decoder".
+    sizes : sequence of int
+        Units a layer, input first: (784, 400, 40) is one hidden layer and a head.
+
+    Examples
+    --------
+    >>> network_shapes("encoder", (784, 400, 40))["encoder.0.W"]
+    (784, 400)
+    """
+    shapes = {}
+    for i, (n_in, n_out) in enumerate(zip(sizes, sizes[1:])):
+        layer = "head" if i == len(sizes) - 2 else i
+        shapes[f"{prefix}.{layer}.W"] = (n_in, n_out)
+        shapes[f"{prefix}.{layer}.b"] = (n_out,)
+    return shapes
+
+
+class Parameters:
+    """A flat vector and its named views; gradients and optimiser moments have the same layout.
+
+    Parameters
+    ----------
+    layout : Layout
+        The names, shapes and places.
+    flat : ndarray (layout.size,)
+        The vector; the views write through to it.
+
+    Attributes
+    ----------
+    encoder, decoder : Stack of Affine
+        The views by network: `parameters.encoder[0].W`, `parameters.decoder.head.b`.
+
+    Raises
+    ------
+    ShapeError
+        If `flat` has another size than the layout.
+
+    Examples
+    --------
+    >>> p = Parameters.zeros(Layout(network_shapes("encoder", (3, 2))), "float64")
+    >>> p.encoder.head.W[:] = 1
+    >>> p["encoder.head.W"] is p.encoder.head.W, float(p.flat.sum())
+    (True, 6.0)
+    """
+
+    def __init__(self, layout, flat):
+        if flat.shape != (layout.size,):
+            raise ShapeError(f"flat has shape {flat.shape}; this layout needs ({layout.size},). "
+                             "Use Parameters.zeros(layout, dtype) to make a fitting one.")
+        self.layout = layout
+        self.flat = flat
+        self._views = layout.views(flat)
+        self.encoder = self._stack("encoder.")
+        self.decoder = self._stack("decoder.")
+
+    @classmethod
+    def zeros(cls, layout, dtype):
+        """Return all zeros in the given layout and dtype."""
+        return cls(layout, np.zeros(layout.size, dtype))
+
+    def _stack(self, prefix):
+        return Stack(Affine(self._views[name], self._views[name[:-1] + "b"])
+                     for name in self.layout.names if name.startswith(prefix) and name.endswith(".W"))
+
+    def segments(self):
+        """Yield (name, view) in order; writing to a view changes `flat`."""
+        yield from self._views.items()
+
+    def __getitem__(self, name):
+        return self._views[name]
+
+    def copy(self):
+        """Return an independent copy."""
+        return Parameters(self.layout, self.flat.copy())
+
+    def __repr__(self):
+        lines = [f"  {name:20s} {str(view.shape):14s}" for name, view in self.segments()]
+        return "\n".join([f"Parameters: {self.layout.size:,} numbers, {self.flat.dtype}", *lines])
