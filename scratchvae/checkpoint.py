@@ -5,8 +5,6 @@ covers the rest of `meta` and every array's name, dtype, shape and bytes.
 """
 import hashlib
 import json
-import os
-import tempfile
 import zipfile
 import zlib
 from pathlib import Path
@@ -14,6 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from .errors import RunError
+from .files import write_atomically
 
 FORMAT = 1
 DTYPES = ("float32", "float64", "int64")
@@ -26,42 +25,6 @@ def _checksum(meta, arrays):
         digest.update(f"{name} {a.dtype.str} {a.shape}".encode())
         digest.update(a.data)
     return digest.hexdigest()
-
-
-def write_atomically(path, write):
-    """Call write(file) on a temporary file beside `path`, flush it to disk, then rename it to `path`.
-
-    A reader sees the old file or the new one, never a part; a failed write leaves the old one alone.
-
-    Raises
-    ------
-    RunError
-        If the folder cannot be written to.
-    """
-    path = Path(path)
-    temporary = None
-    try:
-        with tempfile.NamedTemporaryFile(dir=path.parent, prefix=path.name + ".", delete=False) as file:
-            temporary = file.name
-            write(file)
-            file.flush()
-            os.fsync(file.fileno())
-        os.chmod(temporary, 0o666 & ~_umask())
-        os.replace(temporary, path)
-        temporary = None
-    except OSError as error:
-        raise RunError(f"{path} cannot be written: {error.strerror or error}. Choose a folder that exists, is writable "
-                       "and has room.") from error
-    finally:
-        if temporary is not None:
-            os.unlink(temporary)
-
-
-def _umask():
-    """The process's file mode mask; there is no way to read it but to set it."""
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
 
 
 def save_arrays(path, kind, meta, arrays):

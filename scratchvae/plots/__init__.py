@@ -1,0 +1,13 @@
+"""Every figure, drawn from plain arrays.
+
+A figure is an object of its own, drawn by the Agg canvas: no window, no pyplot and no global state, so it
+works without a display and in threads.  What colour tells is also told by shape, darkness or text.  Pictures
+have one fixed scale, 0 black to 1 white, and an image pixel covers a whole number of pixels of the file.
+"""
+from .curves import kl_per_dimension, learning_curves
+from .pictures import decoded_grid, image_grid, reconstructions, traversal
+from .plane import latent_plane, principal_directions
+from .sheet import save
+
+__all__ = ["learning_curves", "kl_per_dimension", "reconstructions", "image_grid", "traversal", "decoded_grid",
+           "latent_plane", "principal_directions", "save"]

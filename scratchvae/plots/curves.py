@@ -1,0 +1,137 @@
+"""Figures of numbers: learning curves, and the KL of each latent dimension."""
+import numpy as np
+
+from ..errors import DataError, ShapeError
+from .sheet import FAINT, INK, TEST, TRAIN, laid_out, new_figure, note, plain_axes
+
+ACTIVE_NATS = 0.01      # a latent dimension that carries less, averaged over the data, counts as unused
+
+
+def learning_curves(history):
+    """Loss, reconstruction and KL against the epoch, held-out beside training.
+
+    A model without a KL term (an autoencoder) gets one panel.  Where the first tenth of the epochs would
+    flatten the rest it is cut off, and the panel says from where training started.
+
+    Parameters
+    ----------
+    history : sequence of rows
+        Each has the fields epoch, train_loss, train_reconstruction, train_kl, test_loss, test_reconstruction
+        and test_kl, in nats per example; a test field is NaN where there was no held-out set.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+
+    Raises
+    ------
+    DataError
+        The history has no rows.
+
+    Examples
+    --------
+    >>> from collections import namedtuple
+    >>> Row = namedtuple("Row", "epoch train_loss train_reconstruction train_kl "
+    ...                         "test_loss test_reconstruction test_kl")
+    >>> figure = learning_curves([Row(1, 180.0, 170.0, 10.0, 160.0, 145.0, 15.0)])
+    >>> [axes.get_title(loc="left") for axes in figure.axes]
+    ['Loss', 'Reconstruction', 'KL divergence']
+    """
+    if not len(history):
+        raise DataError("the history has no epochs; expected at least one row. Train for an epoch first.")
+    epochs = np.array([row.epoch for row in history], dtype=float)
+    panels = {"loss": "Loss", "reconstruction": "Reconstruction", "kl": "KL divergence"}
+    kl = np.array([(row.train_kl, row.test_kl) for row in history], dtype=float)
+    if not np.any(kl[np.isfinite(kl)]):
+        panels = {"loss": "Loss (reconstruction)"}
+    figure = new_figure(5.0 if len(panels) == 1 else 10.0, 3.4, layout="constrained")
+    for axes, (part, title) in zip(np.ravel(figure.subplots(1, len(panels))), panels.items()):
+        curves = {split: np.array([getattr(row, f"{split}_{part}") for row in history], dtype=float)
+                  for split in ("train", "test")}
+        few = len(epochs) <= 15
+        axes.plot(epochs, curves["train"], color=TRAIN, linewidth=2.6, label="training",
+                  marker="o" if few else "", markersize=5)
+        if np.any(np.isfinite(curves["test"])):
+            axes.plot(epochs, curves["test"], color=TEST, linewidth=1.1, label="held-out",
+                      marker="s" if few else "", markersize=4)
+        plain_axes(axes, title, "epoch", "nats per example")
+        axes.grid(axis="y", color=FAINT, linewidth=0.5)
+        _epoch_axis(axes, epochs)
+        _settled_limits(axes, epochs, np.stack(list(curves.values())))
+    figure.axes[0].legend(frameon=False, loc="best")
+    return laid_out(figure)
+
+
+def _epoch_axis(axes, epochs):
+    """Whole epochs only, and some room when there is just one."""
+    first, last = epochs.min(), epochs.max()
+    room = max(0.5 if len(epochs) < 4 else 0.0, 0.03 * (last - first))
+    axes.set_xlim(first - room, last + room)
+    axes.xaxis.get_major_locator().set_params(integer=True, min_n_ticks=1)
+
+
+def _settled_limits(axes, epochs, curves):
+    """Limit y to what ten or more epochs do after their first tenth, if all need 2.5 times the height."""
+    def span(values):
+        values = values[np.isfinite(values)]
+        return (values.min(), values.max()) if values.size else (0.0, 1.0)
+
+    low, high = span(curves)
+    late = epochs >= epochs.min() + 0.1 * (epochs.max() - epochs.min()) * (len(epochs) >= 10)
+    late_low, late_high = span(curves[:, late])
+    if high - low > 2.5 * (late_high - late_low) > 0.0:
+        low, high = late_low, late_high
+        note(axes, f"training starts at {curves[0, 0]:,.1f}")
+    room = 0.06 * (high - low) or 0.01 * max(abs(high), 1.0)
+    axes.set_ylim(low - room, high + room)
+    axes.yaxis.get_major_locator().set_params(steps=[1, 2, 5, 10])
+    axes.ticklabel_format(axis="y", useOffset=False)
+
+
+def kl_per_dimension(kl):
+    """How many nats each latent dimension carries, largest first, on a log scale.
+
+    Parameters
+    ----------
+    kl : (Z,) nats per example, averaged over the data.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+
+    Raises
+    ------
+    ShapeError
+        kl is not one row of at least one number.
+
+    Examples
+    --------
+    >>> kl_per_dimension([0.001, 2.0, 1.5]).axes[0].get_title(loc="left")
+    '2 of 3 latent dimensions used, 3.50 nats per example in total'
+    """
+    kl = np.asarray(kl, dtype=float)
+    if kl.ndim != 1 or not kl.size:
+        raise ShapeError(f"kl is {kl.shape}; expected (Z,). Average the KL of each dimension over the data.")
+    order = np.argsort(-kl, kind="stable")
+    ranked, place = kl[order], np.arange(1, len(kl) + 1)
+    used = ranked > ACTIVE_NATS
+    floor = ACTIVE_NATS / 10
+    heights, clipped = np.maximum(ranked, floor), ranked[-1] < floor
+    figure = new_figure(6.8, 3.6, layout="constrained")
+    axes = figure.subplots()
+    axes.set(yscale="log", ylim=(floor / 1.2, 2.0 * max(heights[0], ACTIVE_NATS)), xlim=(0.3, len(kl) + 0.7))
+    size = float(np.clip(160 / len(kl), 2.0, 6.0))
+    axes.vlines(place, floor, heights, color=FAINT, linewidth=size / 3, zorder=1)
+    for which, face in ((used, INK), (~used, "white")):
+        axes.plot(place[which], heights[which], linestyle="", marker="o", markersize=size, color=INK,
+                  markerfacecolor=face, markeredgewidth=size / 6)
+    axes.axhline(ACTIVE_NATS, color=TEST, linewidth=1.0, linestyle="--", zorder=0.9)
+    title = f"{used.sum()} of {len(kl)} latent dimensions used, {kl.sum():.2f} nats per example in total"
+    plain_axes(axes, title, "latent dimension, largest KL first", "KL divergence (nats per example)")
+    axes.yaxis.set_major_formatter(lambda nats, _: f"{'≤' if clipped and nats == floor else ''}{nats:g}")
+    axes.yaxis.set_minor_formatter("")
+    if len(kl) <= 32:
+        axes.set_xticks(place, [f"z{index + 1}" for index in order], fontsize=9 if len(kl) <= 20 else 7)
+    axes.annotate(f"used\nif above\n{ACTIVE_NATS:g}", (1.01, ACTIVE_NATS), xycoords=("axes fraction", "data"),
+                  va="center", fontsize=8, color=TEST)
+    return laid_out(figure)
