@@ -10,6 +10,7 @@ from .parameters import Affine
 
 ACTIVATIONS = {"identity": kernels.IDENTITY, "relu": kernels.RELU, "tanh": kernels.TANH,
                "sigmoid": kernels.SIGMOID, "softplus": kernels.SOFTPLUS}
+HEAD_GAIN = 0.1
 
 
 def activation_code(name):
@@ -101,9 +102,13 @@ class MLP(NamedTuple):
         return tuple(np.empty((batch, layer.n_out), dtype) for layer in self.layers)
 
     def initialise(self, p, rng):
-        """Initialise every layer."""
+        """Initialise every layer, the head at HEAD_GAIN times its Glorot weights.
+
+        A network then starts close to its output bias: q(z | x) near the prior, p(x | z) near the data's mean.
+        """
         for layer, p_layer in zip(self.layers, p):
             layer.initialise(p_layer, rng)
+        p[-1].W[:] *= HEAD_GAIN
 
     def forward(self, p, x, y):
         """Write every layer's output into y."""

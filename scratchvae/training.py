@@ -83,6 +83,8 @@ def held_out_objective(model, x, *, binarize="none", seed=0, batch_size=512):
         "none", "dynamic" (one fixed draw a seed) or "threshold".
     seed : int
         Of the noise.
+    batch_size : int
+        Rows looked at in one go.
 
     Returns
     -------

@@ -1,0 +1,223 @@
+"""What VAE and Autoencoder share: settings, networks, files, and the edge where users' arrays come in."""
+import inspect
+
+import numpy as np
+
+from .batches import as_rows, check_rows
+from .checkpoint import load_arrays, save_arrays
+from .elbo import Workspace
+from .errors import ConfigurationError, RunError, ShapeError
+from .layers import MLP, activation_code
+from .likelihoods import make_likelihood
+from .parameters import Layout, Parameters, network_shapes
+from .training import check_seed, fit, held_out_objective
+
+DTYPES = ("float32", "float64")
+CHUNK = 512                                   # rows that encode and decode take at a time
+KINDS = {}                                    # kind in files and on the command line -> class
+
+
+def positive_integer(name, value):
+    """Return value as an int; raises ConfigurationError unless it is one of at least 1."""
+    if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < 1:
+        raise ConfigurationError(f"{name} is {value!r}; it must be an integer of at least 1. Choose for example 20.")
+    return int(value)
+
+
+def one_of(name, value, known):
+    """Return value; raises ConfigurationError, listing them, unless it is one of the known ones."""
+    if value not in known:
+        raise ConfigurationError(f"{name} is {value!r}; known are {', '.join(known)}. Choose one of them.")
+    return value
+
+
+class Model:
+    """The base of VAE and Autoencoder."""
+
+    kind = None
+    n_samples = 1
+
+    def __init_subclass__(cls):
+        KINDS[cls.kind] = cls
+
+    def build(self, n_visible, n_latent, head, hidden, activation, likelihood, sigma, dtype, seed):
+        """Check the settings, lay out the networks (the encoder ends in `head` units) and draw the first weights."""
+        self.n_visible = positive_integer("n_visible", n_visible)
+        self.n_latent = positive_integer("n_latent", n_latent)
+        try:
+            self.hidden = tuple(positive_integer("hidden", size) for size in hidden)
+        except TypeError:
+            raise ConfigurationError(f"hidden is {hidden!r}; it must be a sequence of layer sizes. "
+                                     "Pass for example (400,).") from None
+        activation_code(activation)
+        self.activation, self.sigma = activation, sigma
+        self.dtype = one_of("dtype", str(dtype), DTYPES)
+        self.seed = check_seed(seed)
+        self.likelihood = make_likelihood(likelihood, sigma)
+        self.encoder = MLP.build((self.n_visible, *self.hidden, head), activation)
+        self.decoder = MLP.build((self.n_latent, *reversed(self.hidden), self.likelihood.n_outputs(self.n_visible)),
+                                 activation)
+        sizes = {"encoder": self.encoder, "decoder": self.decoder}
+        shapes = {}
+        for prefix, network in sizes.items():
+            shapes |= network_shapes(prefix, (network.layers[0].n_in, *(layer.n_out for layer in network.layers)))
+        self.parameters = Parameters.zeros(Layout(shapes), self.dtype)
+        rng = np.random.default_rng(self.seed)
+        self.encoder.initialise(self.parameters.encoder, rng)
+        self.decoder.initialise(self.parameters.decoder, rng)
+
+    def workspace(self, batch):
+        """Return the arrays that a step on up to `batch` examples writes."""
+        return Workspace.allocate(self.encoder, self.decoder, batch, self.n_samples, self.dtype)
+
+    def _rows(self, X, name="X"):
+        """Return users' data as checked rows in the model's dtype, scaled if they are uint8 pixels."""
+        rows = as_rows(X, self.n_visible, name)
+        check_rows(rows, self.likelihood, name)
+        return rows
+
+    def _fill(self, ws, rows):
+        ws.x[:] = rows
+        if rows.dtype == np.uint8:
+            np.divide(ws.x, 255, out=ws.x)
+
+    def _encode(self, X):
+        """Return the encoder's head for every row of X."""
+        rows = self._rows(X)
+        head = np.empty((len(rows), self.encoder.layers[-1].n_out), self.dtype)
+        whole = self.workspace(min(CHUNK, len(rows)))
+        for start in range(0, len(rows), CHUNK):
+            piece = rows[start:start + CHUNK]
+            ws = whole.first(len(piece))
+            self._fill(ws, piece)
+            self.encoder.forward(self.parameters.encoder, ws.x, ws.encoder)
+            head[start:start + CHUNK] = ws.encoder[-1]
+        return head
+
+    def decode_outputs(self, z):
+        """Return the decoder's outputs (logits, or means), (n, n_outputs), for latents z (n, Z).
+
+        Raises
+        ------
+        ShapeError
+            If z has another width than n_latent.
+        """
+        z = np.asarray(z)
+        if z.ndim != 2 or z.shape[1] != self.n_latent or z.dtype.kind not in "iuf":
+            raise ShapeError(f"z has shape {z.shape} and dtype {z.dtype}; this model decodes numbers of shape "
+                             f"(n, {self.n_latent}) (n_latent). Pass one latent vector a row.")
+        z = np.ascontiguousarray(z, self.dtype)
+        outputs = np.empty((len(z), self.decoder.layers[-1].n_out), self.dtype)
+        for start in range(0, len(z), CHUNK):
+            piece = z[start:start + CHUNK]
+            y = self.decoder.outputs(len(piece), self.dtype)
+            self.decoder.forward(self.parameters.decoder, piece, y)
+            outputs[start:start + CHUNK] = y[-1]
+        return outputs
+
+    def decode(self, z):
+        """Return E[x | z], (n, D), for latents z (n, Z): probabilities for a Bernoulli, means for a Gaussian."""
+        return self.likelihood.mean(self.decode_outputs(z))
+
+    def inverse_transform(self, z):
+        """Decode z; scikit-learn's name for `decode`."""
+        return self.decode(z)
+
+    def reconstruct(self, X):
+        """Return what the decoder makes of the codes of X, (n, D)."""
+        return self.decode(self.transform(X))
+
+    def score(self, X):
+        """Return minus the loss at beta = 1, averaged over X (n, D), in nats per example: a VAE's ELBO.
+
+        The noise is a fixed function of the model's seed.
+        """
+        objective = held_out_objective(self, self._rows(X), seed=self.seed)
+        return -(objective.reconstruction + objective.kl)
+
+    def fit(self, X, epochs=10, batch_size=128, learning_rate=1e-3, validation=None, seed=0, optimizer="adam",
+            binarize="none", output_bias="data"):
+        """Train on X, starting from the present parameters.
+
+        Parameters
+        ----------
+        X : array_like (n, D)
+            Floats, uint8 images (0..255 stands for 0..1), or a memory map.
+        epochs, batch_size, learning_rate, validation, seed, optimizer, binarize, output_bias
+            As in `scratchvae.training.Trainer`.
+
+        Returns
+        -------
+        History
+            One `Epoch` an epoch, losses in nats per example.
+
+        Raises
+        ------
+        ConfigurationError, ShapeError, DataError, TrainingError
+            With what, got, expected and remedy.
+        """
+        return fit(self, X, epochs=epochs, batch_size=batch_size, learning_rate=learning_rate,
+                   validation=validation, seed=seed, optimizer=optimizer, binarize=binarize, output_bias=output_bias)
+
+    def get_params(self, deep=True):
+        """Return the constructor's arguments as a dict (`deep` is scikit-learn's and changes nothing)."""
+        params = {name: getattr(self, name) for name in inspect.signature(type(self)).parameters}
+        if params["likelihood"].name in ("bernoulli", "gaussian"):
+            params["likelihood"] = params["likelihood"].name
+        return params
+
+    def set_params(self, **params):
+        """Rebuild the model with some arguments changed, parameters newly initialised; return it."""
+        self.__init__(**{**self.get_params(), **params})
+        return self
+
+    def save(self, path, extra_meta=None, extra_arrays=None):
+        """Write settings and parameters to `path` (.npz), atomically; extras come back from `load_run`.
+
+        Raises
+        ------
+        RunError
+            If the file cannot be written.
+        ConfigurationError
+            If the likelihood is a custom object, which a file cannot hold.
+        """
+        settings = self.get_params()
+        if not isinstance(settings["likelihood"], str):
+            raise ConfigurationError(f"likelihood {settings['likelihood']!r} is a custom object; a file holds only "
+                                     "settings and numbers. Save parameters.flat yourself, with np.save.")
+        save_arrays(path, self.kind, {"settings": settings, **(extra_meta or {})},
+                    {"parameters": self.parameters.flat, **(extra_arrays or {})})
+
+    @classmethod
+    def load(cls, path):
+        """Return the model saved at `path`.
+
+        Raises
+        ------
+        RunError
+            If the file is missing, damaged, or holds another kind of model.
+        """
+        model, _, _ = load_run(path)
+        if not isinstance(model, cls):
+            raise RunError(f"{path} holds a model of kind {model.kind!r}; expected {cls.kind!r}. "
+                           f"Load it with {type(model).__name__}.load.")
+        return model
+
+
+def load_run(path):
+    """Return (model, meta, arrays) of a file that `save` wrote; meta and arrays are the extras.
+
+    Raises
+    ------
+    RunError
+        If the file is missing, damaged, or does not describe a model.
+    """
+    kind, meta, arrays = load_arrays(path)
+    try:
+        model = KINDS[kind](**meta.pop("settings"))
+        flat = arrays.pop("parameters")
+        model.parameters.flat[:] = flat
+    except (KeyError, TypeError, ValueError) as error:
+        raise RunError(f"{path} does not describe a model ({type(error).__name__}: {error}). "
+                       "Take a file that scratchvae saved.") from error
+    return model, meta, arrays

@@ -1,0 +1,185 @@
+"""The contract of a layer, put to the test: outputs are overwritten, all else is left alone, nothing is remembered."""
+import inspect
+import itertools
+
+import numpy as np
+
+from .differences import require_float64
+from .errors import ConfigurationError, ShapeError
+
+FORWARD, BACKWARD = "forward(p, x, y)", "backward(p, x, y, d_y, d_p, d_x)"
+
+
+def _items(tree):
+    return tree.items() if isinstance(tree, dict) else zip(getattr(tree, "_fields", range(len(tree))), tree)
+
+
+def named_arrays(tree, path=""):
+    """Yield (path, array) for every array of a tree: ("W", array), ("0.b", array), ("p", array) for one alone."""
+    if isinstance(tree, (tuple, list, dict)):
+        for key, branch in _items(tree):
+            yield from named_arrays(branch, f"{path}.{key}" if path else str(key))
+    else:
+        require_float64(path or "p", tree)
+        yield path or "p", tree
+
+
+def map_arrays(make, tree):
+    """Return a tree of the same kinds with make(array) in place of every array."""
+    if isinstance(tree, np.ndarray):
+        return make(tree)
+    branches = [map_arrays(make, branch) for _, branch in _items(tree)]
+    if isinstance(tree, dict):
+        return dict(zip(tree, branches))
+    return type(tree)(*branches) if hasattr(tree, "_fields") else type(tree)(branches)
+
+
+def _filled(value):
+    return lambda array: np.full(array.shape, value)
+
+
+def arrays_of(y):
+    """Return the arrays that forward writes as a tuple; the last is the output."""
+    return (y,) if isinstance(y, np.ndarray) else tuple(y)
+
+
+def same_bits(first, second):
+    return first.tobytes() == second.tobytes()
+
+
+def require_method(owner, expected):
+    method, arguments = expected.rstrip(")").split("(")
+    kind = type(owner).__name__
+    if not callable(getattr(owner, method, None)):
+        raise ConfigurationError(f"{kind} has no method {method}; expected {expected}. Write one.")
+    try:
+        signature = inspect.signature(getattr(owner, method))
+    except ValueError:                                            # a compiled function does not say
+        return
+    try:
+        signature.bind(*arguments.split(", "))
+    except TypeError:
+        raise ConfigurationError(
+            f"{kind}.{method} takes {signature}; expected {expected}. forward writes y; backward overwrites d_p and "
+            "d_x and gets everything it needs as arguments.") from None
+
+
+def new_outputs(layer, x, shape):
+    """Return what forward writes into, poisoned with NaN: layer.outputs(batch, dtype), or one array of `shape`."""
+    if not hasattr(layer, "outputs"):
+        return np.full(shape, np.nan)
+    y = layer.outputs(len(x), x.dtype)
+    for array in arrays_of(y):
+        array.fill(np.nan)
+    return y
+
+
+def require_shapes(trial):
+    """Raise ShapeError if d_y or the layer's own arrays cannot be right; kernels trust their callers."""
+    kind, x, y = type(trial.layer).__name__, trial.x, arrays_of(trial.y)
+    if y[-1].shape != trial.d_y.shape:
+        raise ShapeError(f"d_y has shape {trial.d_y.shape}; {kind}.outputs makes y of shape {y[-1].shape}. "
+                         "Pass a d_y of the output's shape.")
+    if any(np.may_share_memory(*pair) for pair in itertools.combinations((x, *y), 2)):
+        raise ShapeError(f"{kind}.outputs returns arrays that share memory; expected one of its own for each output. "
+                         "Make each with np.empty.")
+    for name, array, size in (("x", x, "n_in"), ("d_y", trial.d_y, "n_out")):
+        width = getattr(trial.layer, size, None)
+        if isinstance(width, int) and array.shape != (len(x), width):
+            raise ShapeError(f"{name} has shape {array.shape}; this {kind} takes ({len(x)}, {width}): {size} is {width}. "
+                             f"Pass {name} with one row an example.")
+
+
+class Trial:
+    """A layer at one point (p, x, d_y), with a record of what it does that it may not do."""
+
+    def __init__(self, layer, p, x, d_y):
+        self.layer, self.p, self.x, self.d_y = layer, p, x, d_y
+        self.y = new_outputs(layer, x, d_y.shape)
+        self.inputs = {"x": x, **dict(named_arrays(p))}
+        self.faults = {}
+
+    def _restore(self, arrays, before, who):
+        for (name, array), old in zip(arrays, before):
+            if not same_bits(array, old):
+                self.faults.setdefault(name, f"{who} modifies {name}: it may write into its outputs only")
+                array[...] = old
+
+    def forward(self):
+        """Run forward into y, poisoned with NaN; return what it returns."""
+        for array in arrays_of(self.y):
+            array.fill(np.nan)
+        before = [array.copy() for array in self.inputs.values()]
+        try:
+            returned = self.layer.forward(self.p, self.x, self.y)
+        except (ValueError, IndexError) as error:
+            raise ShapeError(
+                f"{type(self.layer).__name__}.forward fails for x of shape {self.x.shape} and y of shape "
+                f"{self.d_y.shape} ({error}); expected shapes that fit the parameters. d_y must have the shape of "
+                "the layer's output: pass one that does, and look at x.") from error
+        self._restore(self.inputs.items(), before, "forward")
+        return returned
+
+    def output(self):
+        """Return <d_y, y>, y computed anew."""
+        self.layer.forward(self.p, self.x, self.y)
+        return float(np.sum(self.d_y * arrays_of(self.y)[-1]))
+
+    def backward(self, fill):
+        """Run backward into buffers full of `fill`; return {name: gradient}."""
+        d_p, d_x = map_arrays(_filled(fill), self.p), np.full(self.x.shape, fill)
+        gradients = {"x": d_x, **dict(named_arrays(d_p))}
+        scratch = [np.full(array.shape, np.nan) for array in arrays_of(self.y)[:-1]]
+        d_y = self.d_y.copy() if isinstance(self.y, np.ndarray) else (*scratch, self.d_y.copy())
+        guarded = [*self.inputs.items(), *(("y", array) for array in arrays_of(self.y))]
+        before = [array.copy() for _, array in guarded]
+        self.layer.backward(self.p, self.x, self.y, d_y, d_p, d_x)
+        self._restore(guarded, before, "backward")
+        for name, array in named_arrays(d_p):
+            if array is not gradients[name]:
+                aliased = any(np.may_share_memory(array, other) for _, other in guarded)
+                self.faults.setdefault(name, f"backward puts another array into d_p{' (an input!)' * aliased}: "
+                                             "write into the one that is there, with [:] =")
+        return gradients
+
+
+def shaken(trial, rng):
+    """Return a Trial of the same layer on other data, of the same shapes and signs."""
+    def shake(array):
+        return array * rng.uniform(0.5, 1.5, array.shape)
+
+    return Trial(trial.layer, map_arrays(shake, trial.p), shake(trial.x)[::-1].copy(), trial.d_y)
+
+
+def output_fault(trial):
+    """Return what is wrong with what forward writes, or ""."""
+    returned = trial.forward()
+    y = [array.copy() for array in arrays_of(trial.y)]
+    missing = sum(int(np.isnan(array).sum()) for array in y)
+    if missing and returned is not None:
+        raise ShapeError(f"forward returned a {type(returned).__name__} and left y unwritten; expected {FORWARD} to "
+                         "write into y. Use y[:] = ... and return nothing.")
+    if missing:
+        return f"forward leaves {missing} entries of y unwritten, or NaN: write all of y, with y[:] = ..."
+    if not all(np.isfinite(array).all() for array in y):
+        return "forward writes infinities into y"
+    trial.forward()
+    if not all(map(same_bits, y, arrays_of(trial.y))):
+        return "forward gives another result every time: pass its noise in as an argument"
+    return ""
+
+
+def gradient_fault(poisoned, zeros, ones):
+    """Return what is wrong with how a gradient is written, from runs into NaN, 0 and 1, with others between."""
+    left, infinite = np.isnan(poisoned), ~np.isfinite(zeros)
+    if infinite.any():
+        return f"{int(infinite.sum())} of {infinite.size} entries of the gradient are not finite"
+    if left.any() and not zeros[left].any() and np.all(ones[left] == 1):
+        return f"backward leaves {int(left.sum())} of {left.size} entries unwritten: write all, with [:] ="
+    if left.any():
+        return "backward adds to what the buffer held: overwrite it, with = in place of +="
+    if not same_bits(poisoned, zeros):
+        return "the gradient changes when forward runs on other data in between: pass what is remembered in y"
+    if not same_bits(zeros, ones):
+        return "the gradient changes when backward runs again: remember nothing between calls"
+    return ""

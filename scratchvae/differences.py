@@ -1,0 +1,219 @@
+"""Numerical derivatives that know how wrong they may be.
+
+A derivative comes with a bound on its error, of two parts.  Rounding: the noise of f, measured, over the step taken.
+Truncation: central differences at h, h/2, h/4 are extrapolated twice (Richardson), and what the second
+extrapolation changes bounds what is left.  The left and the right slope, extrapolated to h = 0, must meet; by as
+much as they do not, f has a kink inside the step or curves too sharply for it.  Then smaller steps are tried; if the
+slopes never meet, the entry is a kink.  Features of f narrower than 1e-8 of an entry's size count as noise.
+"""
+from typing import NamedTuple
+
+import numpy as np
+
+from .errors import ShapeError
+
+EPS = float(np.finfo(np.float64).eps)
+FIRST_STEP = 2.0 ** -8                  # of the entry's scale: truncation h^4 / 512 meets rounding 1e-14 / h here
+LEVELS = range(-5, 5)                   # steps are FIRST_STEP * 16^-level
+ENOUGH = 1e-7                           # a bound this small, relative to the entry, needs no further steps
+
+
+class Numerical(NamedTuple):
+    """Numerical derivatives of the entries with these flat indices; arrays of one length.
+
+    `bounds` holds the errors' bounds, `rounding` the part of them that is rounding, `kinks` is True where the left
+    and right slopes never met.
+    """
+
+    entries: np.ndarray
+    values: np.ndarray
+    bounds: np.ndarray
+    rounding: np.ndarray
+    kinks: np.ndarray
+
+
+class _Estimate(NamedTuple):
+    step: float
+    value: float
+    roughness: float                    # what extrapolation and the two sides disagree by
+    rounding: float
+
+    @property
+    def bound(self):
+        return 2 * self.roughness + self.rounding
+
+
+def _noise(f, x, scale, rng):
+    """Return the standard deviation of the rounding errors of f near x, from fourth differences.
+
+    Moré & Wild 2011, "Estimating computational noise", section 3: on nine points so close that f is straight,
+    fourth differences are noise alone, of variance 70 sigma^2.  The points stay clear of x, which may be a kink.
+    """
+    centre, direction = x.copy(), scale * rng.uniform(-1, 1, x.shape)
+    values = []
+    try:
+        for k in range(9):
+            x[...] = centre + (1e-6 + 1e-9 * k) * direction
+            values.append(f())
+    finally:
+        x[...] = centre
+    noise = float(np.sqrt(np.mean(np.square(np.diff(values, 4))) / 70))
+    return noise if np.isfinite(noise) else 0.0
+
+
+def _estimate(f, f_0, x, index, step, noise):
+    """Return the _Estimate from central and one-sided differences with three steps."""
+    centre = float(x[index])
+    size, central, jumps = abs(f_0), [], []
+    try:
+        for h in (step, step / 2, step / 4):
+            up, down = centre + h, centre - h                     # the steps taken are up - centre and centre - down
+            x[index] = up
+            f_up = float(f())
+            x[index] = down
+            f_down = float(f())
+            central.append((f_up - f_down) / (up - down))
+            jumps.append(((f_up - f_0) / (up - centre) - (f_0 - f_down) / (centre - down)) / 2)
+            size = max(size, abs(f_up), abs(f_down))
+    finally:
+        x[index] = centre
+    c, j = central, jumps
+    once = (4 * c[1] - c[0]) / 3, (4 * c[2] - c[1]) / 3           # central slopes err by h^2, h^4, ...
+    value = (16 * once[1] - once[0]) / 15
+    jump = (8 * (2 * j[2] - j[1]) - (2 * j[1] - j[0])) / 7        # half of right less left errs by h, h^3, ...
+    # 64 standard deviations of noise / step: the weights above make 4 of them of one in f, and 11 in the jump.
+    rounding = 16 * (4 * noise + 2 * EPS * size) / step + EPS * abs(centre * j[0]) / step
+    return _Estimate(step, value, abs(once[1] - once[0]) + abs(jump), rounding)
+
+
+def _largest_consistent(estimates):
+    """Return the estimate of smallest bound among those that agree with all of smaller steps (Lepski's rule)."""
+    best, low, high = None, -np.inf, np.inf
+    for e in sorted(estimates):
+        if not np.isfinite(e.value + e.bound):
+            continue
+        if e.value - e.bound > high or e.value + e.bound < low:
+            break
+        low, high = max(low, e.value - e.bound), min(high, e.value + e.bound)
+        if best is None or e.bound < best.bound:
+            best = e
+    return best
+
+
+def _differentiate(f, f_0, x, index, scale, noise, level, largest):
+    """Return (_Estimate, kink, level): try steps from `level` on, larger where rounding rules, smaller elsewhere."""
+    tried = {}
+    while level in LEVELS and level not in tried:
+        tried[level] = e = _estimate(f, f_0, x, index, scale * FIRST_STEP * 16.0 ** -level, noise)
+        flat = e.value == 0 and e.roughness == 0
+        if flat or e.bound <= ENOUGH * max(abs(e.value), 1e-2 * largest):
+            return e, False, level
+        level += -1 if e.rounding >= e.roughness else 1           # a NaN goes to smaller steps
+    best = _largest_consistent(tried.values())
+    if best is None:
+        return _Estimate(0.0, 0.0, np.inf, 0.0), True, LEVELS[0]
+    bottom, above = tried.get(LEVELS[-1]), tried.get(LEVELS[-2])
+    # From step to step the roughness of a smooth f falls by 16^4; that of a kink stays.
+    kink = (bottom is not None and above is not None and not bottom.roughness <= bottom.rounding
+            and not bottom.roughness <= above.roughness / 1000)
+    return best, kink, next(k for k, e in tried.items() if e is best)
+
+
+def require_float64(name, array):
+    if not isinstance(array, np.ndarray):
+        raise ShapeError(f"{name} is a {type(array).__name__}; expected a float64 array. "
+                         "Pass np.array(..., dtype=np.float64).")
+    if array.dtype != np.float64:
+        why = ("float32 rounds too coarsely for differences: check in float64" if array.dtype == np.float32
+               else "only float64 numbers can be varied a little")
+        raise ShapeError(f"{name} has dtype {array.dtype}; expected float64: {why}. "
+                         f"Pass {name}.astype(np.float64).")
+
+
+def numerical_gradient(f, x, *, max_entries=64, seed=0):
+    """Return the derivatives of f() with respect to entries of x, each with an error bound.
+
+    Parameters
+    ----------
+    f : callable
+        f() -> float, a function of the values in x.
+    x : ndarray, float64
+        Varied in place, one entry at a time, and restored exactly, also when f raises.
+    max_entries : int
+        Up to this many entries are all differentiated; of a larger array as many are drawn.
+    seed : int or Generator
+        Of the draw.
+
+    Returns
+    -------
+    Numerical
+        With flat indices, derivatives, bounds.
+
+    Raises
+    ------
+    ShapeError
+        If x is not a float64 array.
+
+    Examples
+    --------
+    >>> x = np.array([0.5, 2.0])
+    >>> found = numerical_gradient(lambda: float(np.sum(x**3)), x)
+    >>> bool(np.all(np.abs(found.values - 3 * x**2) <= found.bounds)), bool(found.bounds.max() < 1e-9)
+    (True, True)
+    """
+    require_float64("x", x)
+    rng = np.random.default_rng(seed)
+    entries = (np.arange(x.size) if x.size <= max_entries
+               else np.sort(rng.choice(x.size, max_entries, replace=False)))
+    mean, level, largest, rows = float(np.mean(np.abs(x))) if x.size else 0.0, 0, 0.0, []
+    with np.errstate(all="ignore"):                               # a large step may leave f's domain: it is dropped
+        f_0 = float(f())
+        noise = _noise(f, x, np.maximum(np.abs(x), mean) if mean else 1.0, rng) if x.size else 0.0
+        for entry in entries:
+            index = np.unravel_index(entry, x.shape)
+            scale = max(abs(float(x[index])), mean) or 1.0
+            e, kink, level = _differentiate(f, f_0, x, index, scale, noise, level, largest)
+            largest = largest if kink else max(largest, abs(e.value))
+            rows.append((e.value, e.bound, e.rounding, kink))
+    values, bounds, rounding, kinks = np.array(rows).reshape(-1, 4).T
+    return Numerical(entries, values, bounds, rounding, kinks.astype(bool))
+
+
+def complex_step(f, x):
+    """Return df/dx for an analytic f of complex input, exact to rounding: Im f(x + i h e_k) / h, h = 1e-30.
+
+    Squire & Trapp 1998, "Using complex variables to estimate derivatives of real functions".
+
+    Parameters
+    ----------
+    f : callable
+        f(z) -> complex scalar, for z complex128 like x; without abs, maximum, conjugates or comparisons.
+    x : ndarray, float64
+        Where.
+
+    Returns
+    -------
+    ndarray, float64
+        Like x.
+
+    Raises
+    ------
+    ShapeError
+        If x is not a float64 array, or f's result is real.
+
+    Examples
+    --------
+    >>> float(complex_step(lambda z: np.sum(np.exp(z)), np.array([1.0]))[0]) == float(np.exp(1.0))
+    True
+    """
+    require_float64("x", x)
+    z, gradient = x.astype(np.complex128), np.empty_like(x)
+    for index in np.ndindex(x.shape):
+        z[index] += 1e-30j
+        value = f(z)
+        if not np.iscomplexobj(value):
+            raise ShapeError(f"f returned {type(value).__name__}; expected a complex number. Something in f drops the "
+                             "imaginary part: abs, maximum, a comparison, or a float buffer that it writes to.")
+        gradient[index] = np.imag(value) / 1e-30
+        z[index] = x[index]
+    return gradient

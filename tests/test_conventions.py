@@ -1,0 +1,184 @@
+"""What the house rules say, read off the syntax trees."""
+import ast
+import re
+import sys
+from pathlib import Path
+
+import pytest
+
+import scratchvae
+from scratchvae.kernels.registry import TWINS
+
+PACKAGE = Path(scratchvae.__file__).parent
+TESTS = Path(__file__).parent
+
+# Imports point only to rooms further up this list.
+ROOMS = [
+    "errors", "files", "kernels.registry", "kernels.vectormath", "kernels.microkernel", "kernels.matmul", "kernels.dense",
+    "kernels.gaussian", "kernels.likelihoods", "kernels.optimizers", "kernels.random", "kernels.minibatch",
+    "kernels.__main__", "parameters", "layers", "likelihoods", "elbo", "optimizers", "readers", "data", "batches",
+    "checkpoint", "training", "base", "model", "evaluation", "gradcheck",
+    "plots.sheet", "plots.curves", "plots.pictures", "plots.plane", "plots.__init__", "__init__", "runs", "progress",
+    "cli", "__main__",
+]
+ALLOWED = {"numpy", "numba", "llvmlite", "matplotlib"}
+FILES = sorted(PACKAGE.rglob("*.py"))
+
+def room(path):
+    return ".".join(path.relative_to(PACKAGE).with_suffix("").parts)
+
+def tree(path):
+    return ast.parse(path.read_text(), str(path))
+
+def imports(path):
+    """Yield every imported module: ("", name) for ours as a room, (top-level name, "") for others'."""
+    here = room(path).split(".")
+    for node in ast.walk(tree(path)):
+        if isinstance(node, ast.Import):
+            for alias in node.names:
+                yield alias.name.split(".")[0], ""
+        elif isinstance(node, ast.ImportFrom) and node.level == 0:
+            yield node.module.split(".")[0], ""
+        elif isinstance(node, ast.ImportFrom):
+            base = here[:len(here) - node.level]
+            if node.module:
+                yield "", ".".join(base + node.module.split("."))
+            for alias in node.names:                      # "from . import elbo", "from .kernels import dense"
+                name = ".".join(base + (node.module.split(".") if node.module else []) + [alias.name])
+                for known in (name, name + ".__init__"):
+                    if known in ROOMS:
+                        yield "", known
+
+@pytest.mark.parametrize("path", FILES, ids=room)
+def test_imports_point_only_to_rooms_further_up(path):
+    if room(path) == "kernels.__init__":
+        return
+    assert room(path) in ROOMS, "a new room: give it its place in ROOMS"
+    for other, ours in imports(path):
+        if not other and ours in ROOMS:
+            assert ROOMS.index(ours) < ROOMS.index(room(path)), f"{room(path)} imports {ours}"
+
+@pytest.mark.parametrize("path", FILES, ids=room)
+def test_only_the_chosen_packages_are_imported(path):
+
+    for other, _ in imports(path):
+        assert not other or other in ALLOWED or other in sys.stdlib_module_names, f"{room(path)} imports {other}"
+
+@pytest.mark.parametrize("path", FILES, ids=room)
+def test_only_the_registry_compiles(path):
+    """Flags are named in one place, and every kernel has its twin, because there is no other way to compile."""
+    if room(path) == "kernels.registry":
+        return
+    for node in ast.walk(tree(path)):
+        assert not (isinstance(node, ast.Name) and node.id in ("njit", "jit", "vectorize", "guvectorize"))
+        assert not (isinstance(node, ast.Attribute) and node.attr in ("njit", "jit", "vectorize", "guvectorize"))
+
+@pytest.mark.parametrize("name", sorted(TWINS))
+def test_a_kernel_stands_directly_below_its_twin(name):
+    twin = TWINS[name]
+    reference, source = twin.reference.__code__, twin.source.__code__
+    assert reference.co_filename == source.co_filename
+    lines = Path(source.co_filename).read_text().splitlines()
+    between = [node.name for node in ast.parse("\n".join(lines)).body if isinstance(node, ast.FunctionDef)
+               and reference.co_firstlineno < node.lineno < source.co_firstlineno]
+    assert not between, f"{between} between {name} and its twin"
+    assert twin.reference.__name__ == f"{name}_ref"
+    assert twin.reference.__doc__, f"{name}'s twin has no docstring"
+
+def test_every_equation_that_is_cited_is_derived_and_every_derived_one_is_cited():
+    """E in elbo's docstring, D in the dense kernels' twins, O in the optimisers'."""
+    tag = re.compile(r"\b[EDO]\d+\b")
+    derivations = {"elbo": ast.get_docstring(tree(PACKAGE / "elbo.py")),
+                   **{name: twin.reference.__doc__ for name, twin in TWINS.items()
+                      if name.startswith(("dense", "adam", "sgd"))}}
+    derived = {name for text in derivations.values() for name in tag.findall(text)}
+    text = "\n".join(path.read_text() for path in FILES)
+    cited = {name for found in re.finditer(r"\(([EDO]\d+[^()]*)\)", text) for name in tag.findall(found[1])}
+    assert {"E1", "E9", "D5", "O2"} <= derived
+    assert cited <= derived, cited - derived
+    for name in derived:
+        assert len(re.findall(rf"\b{name}\b", text)) > 1, f"{name} is derived and nowhere used"
+
+
+def documented_functions():
+    for path in FILES:
+        for node in ast.walk(tree(path)):
+            if isinstance(node, (ast.FunctionDef, ast.ClassDef)):
+                text = ast.get_docstring(node) or ""
+                if "\nParameters\n---" in text:
+                    yield pytest.param(node, text, id=f"{room(path)}.{node.name}")
+
+@pytest.mark.parametrize("node, text", list(documented_functions()))
+def test_documented_parameters_are_the_signature(node, text):
+    if isinstance(node, ast.ClassDef):
+        inits = [item for item in node.body if isinstance(item, ast.FunctionDef) and item.name == "__init__"]
+        if not inits:                                      # a NamedTuple or dataclass: its fields
+            names = [item.target.id for item in node.body if isinstance(item, ast.AnnAssign)]
+        else:
+            names = arguments(inits[0])
+    else:
+        names = arguments(node)
+    section = re.split(r"\n[A-Z][a-z]+\n-{3,}\n", text.split("\nParameters\n", 1)[1].split("\n", 1)[1])[0]
+    documented = [name.strip().lstrip("*") for line in section.splitlines()
+                  if line and not line.startswith(" ") for name in line.split(" : ")[0].split(",")]
+    assert documented == [name for name in names if name not in ("self", "cls")]
+
+def arguments(node):
+    a = node.args
+    return [arg.arg for arg in (*a.posonlyargs, *a.args, *filter(None, [a.vararg]), *a.kwonlyargs,
+                                *filter(None, [a.kwarg]))]
+
+@pytest.mark.parametrize("path", FILES, ids=room)
+def test_everything_public_has_a_docstring(path):
+    module = tree(path)
+    assert ast.get_docstring(module) or not module.body, f"{room(path)} does not say what it is for"
+    owners = [(module, "")] + [(node, node.name + ".") for node in module.body
+                                if isinstance(node, ast.ClassDef) and not node.name.startswith("_")]
+    for owner, prefix in owners:
+        for node in owner.body:
+            if isinstance(node, (ast.FunctionDef, ast.ClassDef)) and not node.name.startswith("_"):
+                kernel = node.name in TWINS                # its twin, directly above, says what it computes
+                assert kernel or ast.get_docstring(node), f"{room(path)}.{prefix}{node.name} has no docstring"
+
+@pytest.mark.parametrize("path", FILES, ids=room)
+def test_the_library_neither_asserts_nor_prints_nor_swallows_everything(path):
+    speaks = room(path) in ("cli", "progress", "kernels.__main__", "kernels.registry")
+    for node in ast.walk(tree(path)):
+        assert not isinstance(node, ast.Assert), f"{room(path)}:{node.lineno} asserts"
+        if isinstance(node, ast.ExceptHandler):
+            names = {"BaseException", "Exception"} & {n.id for n in ast.walk(node.type or ast.Name("Exception"))
+                                                      if isinstance(n, ast.Name)}
+            assert node.type is not None and not names, f"{room(path)}:{node.lineno} catches everything"
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "print":
+            assert speaks, f"{room(path)}:{node.lineno} prints"
+        if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Attribute) and node.value.attr == "random":
+            assert node.attr in ("default_rng", "Generator", "PCG64"), f"{room(path)}:{node.lineno} global generator"
+
+def test_no_test_is_shadowed_by_another_of_its_name():
+    for path in TESTS.glob("test_*.py"):
+        names = [node.name for node in tree(path).body if isinstance(node, ast.FunctionDef)]
+        assert len(names) == len(set(names)), f"{path.name}: {[n for n in names if names.count(n) > 1]}"
+
+def test_tests_import_only_the_chosen_packages():
+
+    known = ALLOWED | {"pytest", "hypothesis", "scratchvae"} | set(sys.stdlib_module_names)
+    for path in TESTS.glob("*.py"):
+        for node in ast.walk(tree(path)):
+            names = ([alias.name for alias in node.names] if isinstance(node, ast.Import)
+                     else [node.module] if isinstance(node, ast.ImportFrom) and not node.level else [])
+            for name in names:
+                top = name.split(".")[0]
+                assert top in known or (TESTS / f"{top}.py").exists(), f"{path.name} imports {name}"
+
+def test_the_top_level_is_the_one_that_was_chosen():
+    root = TESTS.parent
+    if not (root / "setup.cfg").exists():
+        pytest.skip("not a checkout")
+    chosen = {"setup.cfg", "pyproject.toml", "README.md", "LICENSE", "scratchvae", "tests", "benchmarks", "demos"}
+    made = {"build", "runs", "__pycache__", "scratchvae.egg-info"}          # by pip, the README's commands, Python
+    assert {p.name for p in root.iterdir() if not p.name.startswith(".")} <= chosen | made
+
+def test_the_reading_path_is_short():
+    """elbo, layers, two kernel files and model: the whole VAE for a reader, about 700 lines together."""
+    path = ["elbo.py", "layers.py", "kernels/gaussian.py", "kernels/likelihoods.py", "model.py"]
+    assert sum(len((PACKAGE / name).read_text().splitlines()) for name in path) <= 770

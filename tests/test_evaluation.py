@@ -1,0 +1,113 @@
+"""Held-out figures against exact ones: a linear decoder with one Gaussian latent has log p(x) in closed form."""
+import math
+
+import numpy as np
+import pytest
+
+from scratchvae import VAE, evaluate
+from scratchvae.errors import ConfigurationError, DataError
+
+
+def linear_gaussian(rng, d=5, sigma=0.6, wrong=0.3):
+    """A VAE with linear networks, and its exact log p(x) = log N(x; b, w w^T + sigma^2 I).
+
+    Its encoder is the exact posterior N(w (x - b) / (sigma^2 M), 1 / M), M = 1 + w^2 / sigma^2, off by `wrong`:
+    the mean shifted, the log variance raised.
+    """
+    vae = VAE(d, 1, (), likelihood="gaussian", sigma=sigma, dtype="float64")
+    w, b = rng.standard_normal(d), rng.standard_normal(d)
+    precision = 1 + w @ w / sigma**2
+    vae.parameters.flat[:] = 0
+    vae.parameters.decoder.head.W[0] = w
+    vae.parameters.decoder.head.b[:] = b
+    vae.parameters.encoder.head.W[:, 0] = w / sigma**2 / precision
+    vae.parameters.encoder.head.b[:] = -b @ w / sigma**2 / precision + wrong, -math.log(precision) + wrong
+
+    def log_p(x):
+        covariance = np.outer(w, w) + sigma**2 * np.eye(d)
+        residual = x - b
+        return -0.5 * (np.einsum("ij,jk,ik->i", residual, np.linalg.inv(covariance), residual)
+                       + np.linalg.slogdet(covariance)[1] + d * math.log(2 * math.pi))
+    return vae, log_p
+
+
+def test_importance_sampling_tends_to_the_exact_log_likelihood():
+    rng = np.random.default_rng(0)
+    vae, log_p = linear_gaussian(rng)
+    x = rng.standard_normal((200, 5))
+    errors = [abs(evaluate(vae, x, k).log_likelihood - log_p(x).mean()) for k in (1, 10, 10_000)]
+    assert errors[0] > errors[1] > errors[2]
+    assert errors[2] < 1e-3
+
+
+def test_elbo_never_exceeds_the_log_likelihood_and_the_staircase_rises():
+    rng = np.random.default_rng(1)
+    vae, log_p = linear_gaussian(rng)
+    x = rng.standard_normal((300, 5))
+    steps = [evaluate(vae, x, k).log_likelihood for k in (1, 5, 50, 5000)]
+    assert steps == sorted(steps)
+    result = evaluate(vae, x, 5000)
+    assert result.elbo < result.log_likelihood < log_p(x).mean() + 1e-3
+
+
+def test_weights_are_all_equal_where_the_posterior_is_exact():
+    """With q = p(z | x) every weight is p(x): one sample gives the exact value and all samples count."""
+    rng = np.random.default_rng(0)
+    vae, log_p = linear_gaussian(rng, wrong=0.0)
+    x = rng.standard_normal((40, 5))
+    one, many = evaluate(vae, x, 1, seed=1), evaluate(vae, x, 500, seed=2)
+    np.testing.assert_allclose(one.log_likelihood, log_p(x).mean(), rtol=1e-12)
+    np.testing.assert_allclose(many.log_likelihood, log_p(x).mean(), rtol=1e-12)
+    np.testing.assert_allclose(one.elbo, log_p(x).mean(), atol=0.2)       # its KL is exact, its nll one draw
+    np.testing.assert_allclose(many.effective_samples, 500, rtol=1e-9)
+
+
+def test_result_does_not_depend_on_how_the_work_is_cut(monkeypatch):
+    rng = np.random.default_rng(2)
+    vae, _ = linear_gaussian(rng)
+    x = rng.standard_normal((130, 5))
+    first = evaluate(vae, x, 3000)
+    monkeypatch.setattr("scratchvae.evaluation.ROWS", 256)
+    second = evaluate(vae, x, 3000)
+    np.testing.assert_allclose(first.log_likelihood, second.log_likelihood, atol=0.02)
+    assert first.n == second.n == 130
+
+
+def test_kl_per_dimension_adds_up_and_active_units_are_counted():
+    vae = VAE(6, 4, (5,), dtype="float64")
+    vae.parameters.encoder.head.W[:, 1:4] = 0                    # means of latents 2 to 4 do not move
+    vae.parameters.encoder.head.W[:, 0] *= 30
+    x = (np.random.default_rng(0).random((100, 6)) < 0.5).astype(float)
+    result = evaluate(vae, x, 10)
+    assert result.active_units == 1
+    np.testing.assert_allclose(result.kl_per_dimension.sum(), result.kl, rtol=1e-12)
+    np.testing.assert_allclose(result.loss, result.reconstruction + result.kl, rtol=1e-12)
+
+
+def test_grey_pixels_have_a_loss_but_no_likelihood_under_a_bernoulli():
+    vae = VAE(6, 2, (5,))
+    grey = np.random.default_rng(0).random((20, 6))
+    result = evaluate(vae, grey, 10)
+    assert result.binarization == "grey"
+    assert math.isnan(result.elbo) and math.isnan(result.log_likelihood) and math.isfinite(result.loss)
+    binary = evaluate(vae, grey, 10, binarize="dynamic")
+    assert binary.binarization == "dynamic" and binary.elbo <= binary.log_likelihood
+    assert math.isfinite(evaluate(vae, np.round(grey), 10).elbo)
+
+
+def test_standard_error_is_that_of_a_mean_over_examples():
+    rng = np.random.default_rng(3)
+    vae, log_p = linear_gaussian(rng)
+    x = rng.standard_normal((400, 5))
+    np.testing.assert_allclose(evaluate(vae, x, 2000).stderr, log_p(x).std(ddof=1) / 20, rtol=0.02)
+
+
+@pytest.mark.parametrize("k", [0, -1, 2.5])
+def test_a_number_of_samples_below_one_is_refused(k):
+    with pytest.raises(ConfigurationError, match="importance_samples is"):
+        evaluate(VAE(6, 2), np.zeros((2, 6)), k)
+
+
+def test_bad_data_are_refused():
+    with pytest.raises(DataError, match="nan"):
+        evaluate(VAE(6, 2), np.full((2, 6), np.nan))

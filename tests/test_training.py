@@ -1,0 +1,229 @@
+"""Training: what a step does, what a run remembers, and that it is the same run however it is cut."""
+import math
+import subprocess
+import sys
+import tracemalloc
+
+import numpy as np
+import pytest
+
+from scratchvae import VAE, Autoencoder
+from scratchvae.batches import as_rows, shuffled
+from scratchvae.errors import ConfigurationError, DataError, TrainingError
+from scratchvae.kernels.registry import BACKEND
+from scratchvae.optimizers import SGD, Adam
+from scratchvae.training import Trainer, held_out_objective
+
+
+def data(n=50, d=6, seed=0):
+    return np.random.default_rng(seed).random((n, d)).astype(np.float32)
+
+
+def model(**settings):
+    return VAE(**{"n_visible": 6, "n_latent": 2, "hidden": (5,), **settings})
+
+
+def trained(epochs=3, x=None, **settings):
+    vae = model()
+    Trainer(vae, data() if x is None else x, batch_size=16, **settings).run(epochs)
+    return vae.parameters.flat
+
+
+def test_same_seed_trains_to_the_same_bits():
+    np.testing.assert_array_equal(trained(seed=5), trained(seed=5))
+    assert not np.array_equal(trained(seed=5), trained(seed=6))
+
+
+@pytest.mark.skipif(BACKEND == "numpy", reason="the NumPy backend has no threads of its own")
+def test_one_and_two_threads_train_to_the_same_bits():
+    code = ("import hashlib, sys; from scratchvae import VAE, load_data; "
+            "from scratchvae.kernels.registry import set_threads; set_threads(int(sys.argv[1])); "
+            "x = load_data('mnist5k').train[:1000]; vae = VAE(784, 8, (100,)); vae.fit(x, epochs=2, binarize='dynamic');"
+            "print(hashlib.sha256(vae.parameters.flat.data).hexdigest())")
+    sums = [subprocess.run([sys.executable, "-c", code, threads], capture_output=True, text=True, check=True,
+                           env={**__import__("os").environ, "NUMBA_NUM_THREADS": "2"}).stdout
+            for threads in ("1", "2")]
+    assert sums[0] == sums[1]
+
+
+@pytest.mark.parametrize("cut", [1, 5, 7])
+@pytest.mark.parametrize("optimizer", ["adam", "sgd"])
+def test_a_run_cut_after_any_step_and_resumed_ends_in_the_same_bits(cut, optimizer):
+    settings = dict(batch_size=16, optimizer=optimizer, binarize="dynamic", validation=data(seed=1))
+    whole = model()
+    history = Trainer(whole, data(), **settings).run(3)
+    first = model()
+    trainer = Trainer(first, data(), **settings)
+
+    def stop(trainer, objective):
+        trainer.stop = trainer.optimizer.step == cut
+    trainer.run(3, after_step=stop)
+    assert trainer.optimizer.step == cut
+    meta, arrays = trainer.state()
+    second = model()
+    resumed = Trainer(second, data(), **settings)
+    second.parameters.flat[:] = first.parameters.flat
+    resumed.restore(meta, {name: a.copy() for name, a in arrays.items()})
+    resumed_history = resumed.run(3)
+    np.testing.assert_array_equal(second.parameters.flat, whole.parameters.flat)
+    assert resumed_history.column("train_loss") == history.column("train_loss")
+    assert resumed_history.column("test_loss") == history.column("test_loss")
+    assert resumed_history.first_loss == history.first_loss
+
+
+def test_every_row_is_visited_once_an_epoch_in_a_new_order():
+    orders = [shuffled(10, 0, epoch) for epoch in range(3)]
+    for order in orders:
+        assert sorted(order) == list(range(10))
+    assert not np.array_equal(orders[0], orders[1])
+
+
+def test_epoch_loss_is_the_mean_over_rows_with_a_short_last_batch():
+    vae, x = model(), data(n=10)
+    trainer = Trainer(vae, x, batch_size=4)
+    losses = []
+    trainer.run(1, after_step=lambda trainer, objective: losses.append(objective.loss))
+    np.testing.assert_allclose(trainer.history[0].train_loss, np.average(losses, weights=[4, 4, 2]), rtol=1e-12)
+    assert trainer.history.first_loss == losses[0]
+
+
+def test_first_loss_with_a_zero_output_bias_is_near_d_log_2():
+    vae = VAE(784, 20, (400,))
+    x = (np.random.default_rng(0).random((128, 784)) < 0.2).astype(np.float32)
+    history = Trainer(vae, x, output_bias="zero").run(1)
+    assert abs(history.first_loss / (784 * math.log(2)) - 1) < 0.05
+
+
+def test_output_bias_starts_at_the_data_and_only_if_it_is_zero():
+    vae, x = model(), data()
+    Trainer(vae, x, batch_size=10)
+    mean = x.mean(axis=0, dtype=np.float64)
+    np.testing.assert_allclose(vae.parameters.decoder.head.b, np.log(mean / (1 - mean)), rtol=1e-4)
+    vae.parameters.decoder.head.b[:] = 5
+    Trainer(vae, x, batch_size=10)
+    np.testing.assert_array_equal(vae.parameters.decoder.head.b, 5)
+
+
+def test_eight_images_are_learned_by_heart():
+    x = (np.random.default_rng(0).random((8, 30)) < 0.5).astype(np.float32)
+    vae = VAE(30, 4, (50,), beta=0.01)
+    history = vae.fit(x, epochs=400, batch_size=8, learning_rate=1e-2)
+    assert history[-1].train_reconstruction < 0.2 < history[0].train_reconstruction
+
+
+def test_dynamic_binarisation_shows_every_step_new_pixels_with_the_right_mean():
+    x = np.full((64, 6), 0.3, np.float32)
+    trainer = Trainer(model(), x, batch_size=64, binarize="dynamic")
+    seen = []
+    trainer.run(200, after_step=lambda trainer, objective: seen.append(trainer.ws.x.copy()))
+    assert set(np.unique(seen)) == {0.0, 1.0}
+    assert not np.array_equal(seen[0], seen[1])
+    np.testing.assert_allclose(np.mean(seen), 0.3, atol=5 * math.sqrt(0.21 / np.size(seen)))
+
+
+def test_threshold_binarisation_is_at_one_half():
+    x = np.linspace(0, 1, 6, dtype=np.float32)[None].repeat(4, axis=0)
+    trainer = Trainer(model(), x, batch_size=4, binarize="threshold")
+    trainer.run(1)
+    np.testing.assert_array_equal(trainer.ws.x[0], [0, 0, 0, 1, 1, 1])
+
+
+def test_noise_differs_between_steps_examples_and_latents():
+    trainer = Trainer(model(n_latent=3), data(), batch_size=50)
+    seen = []
+    trainer.run(20, after_step=lambda trainer, objective: seen.append(trainer.ws.eps.copy()))
+    assert len(np.unique(np.array(seen))) == np.size(seen)
+
+
+def test_held_out_noise_is_not_the_training_noise_and_does_not_change():
+    vae, x = model(), data()
+    first, second = held_out_objective(vae, x, seed=0), held_out_objective(vae, x, seed=0)
+    assert first == second != held_out_objective(vae, x, seed=1)
+
+
+def test_held_out_objective_does_not_depend_on_its_pieces_beyond_noise():
+    vae = model(dtype="float64")
+    x = data(n=3000)
+    pieces = [held_out_objective(vae, x, batch_size=size).loss for size in (100, 512, 3000)]
+    np.testing.assert_allclose(pieces, pieces[0], rtol=2e-2)
+    assert held_out_objective(Autoencoder(6, 2, (3,)), x, batch_size=7).kl == 0
+
+
+def test_a_memory_map_and_uint8_train_like_the_array_they_hold(tmp_path):
+    pixels = np.random.default_rng(0).integers(0, 256, (50, 6), dtype=np.uint8)
+    np.save(tmp_path / "x.npy", pixels)
+    mapped = np.load(tmp_path / "x.npy", mmap_mode="r")
+    np.testing.assert_array_equal(trained(x=mapped), trained(x=pixels))
+    assert np.shares_memory(as_rows(mapped, 6), mapped)
+
+
+def test_adam_agrees_with_a_scalar_reference():
+    rng = np.random.default_rng(0)
+    theta = rng.standard_normal(5)
+    adam, m, v, reference = Adam(5, "float64", 0.01), [0.0] * 5, [0.0] * 5, theta.tolist()
+    for t in range(1, 8):
+        g = rng.standard_normal(5) * 10.0 ** rng.integers(-6, 3)
+        adam.update(theta, g)
+        for i in range(5):
+            m[i] = 0.9 * m[i] + 0.1 * g[i]
+            v[i] = 0.999 * v[i] + 0.001 * g[i] ** 2
+            reference[i] -= 0.01 * (m[i] / (1 - 0.9**t)) / (math.sqrt(v[i] / (1 - 0.999**t)) + 1e-8)
+        np.testing.assert_allclose(theta, reference, rtol=1e-12)
+
+
+def test_sgd_agrees_with_a_scalar_reference():
+    theta, sgd, velocity, reference = np.array([1.0]), SGD(1, "float64", 0.1, momentum=0.5), 0.0, 1.0
+    for g in (1.0, -2.0, 0.5):
+        sgd.update(theta, np.array([g]))
+        velocity = 0.5 * velocity + g
+        reference -= 0.1 * velocity
+        np.testing.assert_allclose(theta, reference, rtol=1e-14)
+
+
+@pytest.mark.skipif(BACKEND == "numpy", reason="the twins may allocate")
+def test_a_step_allocates_no_array_data():
+    trainer = Trainer(VAE(200, 5, (50,)), data(n=640, d=200), batch_size=64, binarize="dynamic")
+    order = shuffled(640, 0, 0)
+
+    def steps(n):
+        for _ in range(n):
+            trainer.batch = 0
+            trainer.step(order)
+    steps(3)
+    tracemalloc.start()
+    try:
+        steps(3)
+        before = tracemalloc.get_traced_memory()[0]
+        tracemalloc.reset_peak()
+        steps(50)
+        after, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert after - before < 2000                    # Python's own bookkeeping; the smallest activation is 1280 bytes
+    assert peak - before < 8000                     # views and scalars in flight, no copy of x (51,200 bytes)
+
+
+@pytest.mark.parametrize("settings, message", [
+    (dict(batch_size=51), "batch_size is 51; the training data have 50 rows"),
+    (dict(batch_size=0), "batch_size is 0"),
+    (dict(learning_rate=0.0), "learning_rate is 0.0"),
+    (dict(learning_rate=float("nan")), "learning_rate is nan"),
+    (dict(optimizer="lion"), "'lion'; known are adam, sgd"),
+    (dict(binarize="sometimes"), "'sometimes'; known are none, dynamic, threshold"),
+    (dict(output_bias="one"), "'one'; known are data, zero"),
+    (dict(seed=2**32), "seed is 4294967296"),
+])
+def test_a_setting_that_cannot_work_is_refused(settings, message):
+    with pytest.raises(ConfigurationError, match=message):
+        Trainer(model(), data(), **{"batch_size": 10, **settings})
+
+
+def test_data_that_cannot_be_binarised_are_refused():
+    with pytest.raises(DataError, match="only values in"):
+        Trainer(model(likelihood="gaussian"), data() * 3, batch_size=10, binarize="dynamic")
+
+
+def test_a_loss_that_is_not_finite_stops_with_the_step():
+    with pytest.raises(TrainingError, match="the loss of step 2 is (nan|inf).*learning rate"):
+        with np.errstate(all="ignore"):
+            Trainer(model(likelihood="gaussian"), data(), batch_size=10, learning_rate=1e30, optimizer="sgd").run(5)
