@@ -17,7 +17,8 @@ ROOMS = [
     "errors", "files", "kernels.registry", "kernels.vectormath", "kernels.microkernel", "kernels.matmul", "kernels.dense",
     "kernels.gaussian", "kernels.likelihoods", "kernels.optimizers", "kernels.random", "kernels.minibatch",
     "kernels.__main__", "parameters", "layers", "likelihoods", "elbo", "optimizers", "readers", "data", "batches",
-    "checkpoint", "training", "base", "model", "evaluation", "gradcheck",
+    "checkpoint", "training", "base", "model", "evaluation", "differences", "contract",
+    "diagnosis", "gradcheck",
     "plots.sheet", "plots.curves", "plots.pictures", "plots.plane", "plots.__init__", "__init__", "runs", "progress",
     "cli", "__main__",
 ]

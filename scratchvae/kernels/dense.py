@@ -1,0 +1,152 @@
+"""One dense layer, y = act(x W + b): forward and backward, fused with the matrix products that they need."""
+import numpy as np
+
+from .matmul import multiply, product, shares_for
+from .registry import device, inlined, prange, twin_of
+from .vectormath import expm1, sigmoid, softplus, tanh
+
+IDENTITY, RELU, TANH, SIGMOID, SOFTPLUS = range(5)
+
+
+def activate_ref(a, activation):
+    """act(a), elementwise; the code is one of IDENTITY, RELU, TANH, SIGMOID, SOFTPLUS."""
+    if activation == RELU:
+        return np.maximum(a, 0)
+    if activation == TANH:
+        return np.tanh(a)
+    if activation == SIGMOID:
+        return 0.5 * (1 + np.tanh(0.5 * a))
+    if activation == SOFTPLUS:
+        return np.maximum(a, 0) + np.log1p(np.exp(-np.abs(a)))
+    return a
+
+
+def slope_ref(y, activation):
+    """act'(a) written in the output y = act(a), which is all that a dense layer remembers."""
+    if activation == RELU:
+        return y > 0
+    if activation == TANH:
+        return 1 - y * y
+    if activation == SIGMOID:
+        return y * (1 - y)
+    if activation == SOFTPLUS:
+        return -np.expm1(-y)
+    return np.ones_like(y)
+
+
+@device()
+def _activate(y, row, end_row, column, end_column, activation):
+    """y = act(y) on a block that a matrix product has just written."""
+    if activation == IDENTITY:
+        return
+    for i in range(row, end_row):
+        a = y[i, column:end_column]
+        if activation == RELU:
+            for j in range(len(a)):
+                a[j] = a[j] if not a[j] < 0 else 0          # a NaN stays
+        elif activation == TANH:
+            for j in range(len(a)):
+                a[j] = tanh(a[j])
+        elif activation == SIGMOID:
+            for j in range(len(a)):
+                a[j] = sigmoid(a[j])
+        elif activation == SOFTPLUS:
+            for j in range(len(a)):
+                a[j] = softplus(a[j])
+
+
+multiply_and_activate = product(_activate)
+
+
+@inlined
+def _slope(y, activation):
+    """One number of slope_ref."""
+    one = type(y)(1)
+    if activation == RELU:
+        return one if y > 0 else type(y)(0)
+    if activation == TANH:
+        return one - y * y
+    if activation == SIGMOID:
+        return y * (one - y)
+    if activation == SOFTPLUS:
+        return -expm1(-y)
+    return one
+
+
+@device()
+def _d_a(y, d_y, activation, d_b, share, shares):
+    """D2 and D4 for one share of the columns."""
+    n_out = len(d_b)
+    column, end = n_out * share // shares, n_out * (share + 1) // shares
+    d_b[column:end] = 0
+    for i in range(len(y)):
+        y_row, d_row, sums = y[i, column:end], d_y[i, column:end], d_b[column:end]
+        for j in range(len(sums)):
+            d_row[j] *= _slope(y_row[j], activation)
+            sums[j] += d_row[j]
+
+
+def dense_forward_ref(x, W, b, activation, y):
+    """y = act(x W + b), with x (B, n_in), W (n_in, n_out), b (n_out,), y (B, n_out).      (D1)"""
+    y[:] = activate_ref(x @ W + b, activation)
+
+
+@twin_of(dense_forward_ref, parallel=True)
+def dense_forward(x, W, b, activation, y):
+    shares = shares_for(2 * W.size * len(x))
+    if shares == 1:
+        multiply_and_activate(False, False, x, W, y, b, True, activation, 0, 1)
+    else:
+        for share in prange(shares):
+            multiply_and_activate(False, False, x, W, y, b, True, activation, share, shares)
+
+
+def dense_backward_params_ref(x, y, d_y, activation, d_W, d_b):
+    """d_W and d_b of the forward above; d_y is consumed: it becomes d_a.
+
+    forward was y = act(a) with a = x W + b, so
+        d_a = d_y * act'(a)                                                                (D2)
+        d_W = x^T d_a                                                                      (D3)
+        d_b = sum over rows of d_a                                                         (D4)
+    """
+    d_y *= slope_ref(y, activation)
+    d_W[:] = x.T @ d_y
+    d_b[:] = d_y.sum(axis=0)
+
+
+@twin_of(dense_backward_params_ref, parallel=True)
+def dense_backward_params(x, y, d_y, activation, d_W, d_b):
+    shares = shares_for(2 * d_W.size * len(x))
+    if shares == 1:
+        _d_a(y, d_y, activation, d_b, 0, 1)
+        multiply(True, False, x, d_y, d_W, d_b, False, 0, 0, 1)
+    else:
+        for share in prange(shares):
+            _d_a(y, d_y, activation, d_b, share, shares)
+        for share in prange(shares):
+            multiply(True, False, x, d_y, d_W, d_b, False, 0, share, shares)
+
+
+def dense_backward_ref(x, W, y, d_y, activation, d_W, d_b, d_x):
+    """d_W, d_b and d_x of the forward above; d_y is consumed: it becomes d_a.
+
+    forward was a = x W + b, so, after D2 to D4,
+        d_x = d_a W^T                                                                      (D5)
+    """
+    dense_backward_params_ref(x, y, d_y, activation, d_W, d_b)
+    d_x[:] = d_y @ W.T
+
+
+@twin_of(dense_backward_ref, parallel=True)
+def dense_backward(x, W, y, d_y, activation, d_W, d_b, d_x):
+    shares = shares_for(4 * W.size * len(x))
+    if shares == 1:
+        _d_a(y, d_y, activation, d_b, 0, 1)
+        multiply(True, False, x, d_y, d_W, d_b, False, 0, 0, 1)
+        multiply(False, True, d_y, W, d_x, d_b, False, 0, 0, 1)
+    else:
+        for share in prange(shares):
+            _d_a(y, d_y, activation, d_b, share, shares)
+        for share in prange(shares):
+            multiply(True, False, x, d_y, d_W, d_b, False, 0, share, shares)
+            multiply(False, True, d_y, W, d_x, d_b, False, 0, share, shares)

@@ -1,0 +1,246 @@
+"""Matrix products, either factor transposed where it lies: blocking, packing, edges, threads.
+
+C is cut into *panels* as wide as the register tile and *strips* as high as it. A *group* of panels is as
+much of B as a second-level cache keeps beside everything else: for every stretch of the inner dimension the
+group is packed once, in the order in which the tile reads it, and met by all strips of A. Nothing is
+allocated: packed data lie on the stack of the running thread (FAMILY.group_bytes and CHUNK_BYTES, about 200
+kB), so that Python threads that multiply at once share nothing.
+
+The tiles stand in one line, group by group and strip by strip, and threads take equal parts of the line.
+Every element of C has one writer and is one chain of multiply-adds in the order of the inner dimension,
+however the work is cut: any number of threads gives the same bits, and so does any batch that a row is part
+of.
+"""
+import numpy as np
+
+from .microkernel import CHUNK_BYTES, DEPTH, FAMILY
+from .registry import BACKEND, device, prange, twin_of
+
+if BACKEND == "numba":
+    from .microkernel import (chunk_buffer, group_buffer, pack_transposed, pack_vectors, pointer, row_buffer,
+                              running_threads, shift, tile)
+
+ROWS, VECTORS = FAMILY.rows, FAMILY.vectors
+VECTOR_BYTES, GROUP_BYTES = FAMILY.vector_bytes, FAMILY.group_bytes
+UNPACKED_ROWS = 4 * ROWS        # so few rows of C do not repay packing B, nor cutting it into groups
+CACHED_BYTES = 1 << 20          # a transposed A up to this size is read in place
+SERIAL_FLOPS = 1 << 19          # less than this takes about as long as waking the threads
+
+
+@device()
+def shares_for(flops):
+    """Into how many shares work is cut: one for each thread, or a single one for tiny work."""
+    return running_threads() if flops > SERIAL_FLOPS else 1
+
+
+@device()
+def _parts(total, most):
+    """Cut `total` into equal parts of at most `most`: how many."""
+    return max(1, (total + most - 1) // most)
+
+
+@device()
+def _first_vector(panel, vectors, panels):
+    """Where a panel begins, in vectors: the first panels are a vector wider if it does not come out even."""
+    return panel * (vectors // panels) + min(panel, vectors % panels)
+
+
+@device()
+def _pack_columns(transposed, b, ldb, k, width, columns, last, packed):
+    """packed[p, j] = b[p, j], or b[j, p] if transposed: one panel, with `last` columns in its last vector."""
+    ldp = columns * width
+    if not transposed:
+        pack_vectors(k, columns, b, ldb, last, packed, ldp)
+        return
+    for v in range(columns):
+        source, target = shift(b, v * width * ldb), shift(packed, v * width)
+        valid = width if v < columns - 1 else last
+        if k < width:
+            for p in range(k):
+                for j in range(width):
+                    target[p * ldp + j] = source[min(j, valid - 1) * ldb + p]
+        p = 0
+        while p < k >= width:
+            p = min(p, k - width)                   # the last square overlaps the one before it
+            pack_transposed(shift(source, p), ldb, valid, shift(target, p * ldp), ldp)
+            p += width
+
+
+@device()
+def _share_start(m, vectors, panels, groups, share, shares):
+    """Where a share begins on the line of tiles: (group, row)."""
+    if share == shares:
+        return groups - 1, m
+    at = m * vectors * share // shares
+    group, end = 0, 0
+    while True:
+        first = end
+        end = _first_vector((group + 1) * panels // groups, vectors, panels)
+        if at < m * end:
+            break
+        group += 1
+    strip = (end - first) * ROWS
+    return group, min(m, (at - first * m + strip // 2) // strip * ROWS)
+
+
+def _product_by_tiles(finish):
+    @device()
+    def multiply(a_transposed, b_transposed, a, b, c, bias, biased, option, share, shares):
+        """C = op(A) op(B), plus bias in every row if `biased`: one share of the work.
+
+        Finished rows i to i_end of columns j to j_end are handed, while they are warm, to
+        `finish(c, i, i_end, j, j_end, option)`.
+        """
+        m, n = c.shape
+        k = a.shape[0] if a_transposed else a.shape[1]
+        if m == 0 or n == 0:
+            return
+        itemsize = c.itemsize
+        width = VECTOR_BYTES // itemsize
+        lda, ldb, ldc = a.strides[0] // itemsize, b.strides[0] // itemsize, c.strides[0] // itemsize
+        row_step, inner_step = (1, lda) if a_transposed else (lda, 1)
+        a0, b0, c0 = pointer(a), pointer(b), pointer(c)
+        vectors = _parts(n, width)
+        panels = _parts(vectors, VECTORS)
+        narrow, wider = vectors // panels, vectors % panels         # see _first_vector
+
+        pack_b = b_transposed or m > UNPACKED_ROWS or not (FAMILY.loads_masked or n % width == 0)
+        depth = max(1, _parts(k, _parts(k, DEPTH))) if pack_b else max(1, k)
+        groups = panels
+        if m > 2 * UNPACKED_ROWS:
+            groups = _parts(panels, GROUP_BYTES // (depth * VECTORS * VECTOR_BYTES))
+        chunk = max(width, ROWS)
+        pack_a = a_transposed and pack_b and panels > 1 and k * lda * itemsize > CACHED_BYTES
+
+        packed_b, packed_a, zeros = group_buffer(c0), chunk_buffer(c0), row_buffer(c0)
+        for j in range(VECTORS * width):
+            zeros[j] = 0
+        group0, row0 = _share_start(m, vectors, panels, groups, share, shares)
+        group1, row1 = _share_start(m, vectors, panels, groups, share + 1, shares)
+        p = 0
+        while True:
+            inner = min(depth, k - p)
+            for group in range(group0, group1 + 1):
+                low = row0 if group == group0 else 0
+                high = row1 if group == group1 else m
+                if low >= high:
+                    continue
+                first_panel, end_panel = group * panels // groups, (group + 1) * panels // groups
+                first_vector = _first_vector(first_panel, vectors, panels)
+                end_vector = _first_vector(end_panel, vectors, panels)
+                if pack_b:
+                    for panel in range(first_panel, end_panel):
+                        vector = panel * narrow + min(panel, wider)
+                        end = (panel + 1) * narrow + min(panel + 1, wider)
+                        j = vector * width
+                        source = shift(b0, j * ldb + p if b_transposed else p * ldb + j)
+                        _pack_columns(b_transposed, source, ldb, inner, width, end - vector,
+                                      min(width, n - (end - 1) * width),
+                                      shift(packed_b, (vector - first_vector) * width * inner))
+                for i in range(low, high, ROWS):
+                    height = min(ROWS, high - i)
+                    if pack_a:
+                        if (i - low) % chunk == 0:
+                            inside = min(chunk, high - i)
+                            columns = _parts(inside, width)
+                            pack_vectors(inner, columns, shift(a0, i + p * lda), lda,
+                                         inside - (columns - 1) * width, packed_a, chunk)
+                        rows, step, along = shift(packed_a, (i - low) % chunk), 1, chunk
+                    else:
+                        rows, step, along = shift(a0, i * row_step + p * inner_step), row_step, inner_step
+                    end = first_vector
+                    for panel in range(first_panel, end_panel):
+                        vector, end = end, (panel + 1) * narrow + min(panel + 1, wider)
+                        columns, j = end - vector, vector * width
+                        if pack_b:
+                            source = shift(packed_b, (vector - first_vector) * width * inner)
+                            source_step = columns * width
+                        else:
+                            source, source_step = shift(b0, p * ldb + j), ldb
+                        target = shift(c0, i * ldc + j)
+                        start, start_step = target, ldc             # what earlier stretches have summed
+                        if p == 0:
+                            start, start_step = zeros, 0
+                            if biased:
+                                start = shift(pointer(bias), j)
+                        tile(inner, rows, step, along, source, source_step, start, start_step, target, ldc,
+                             height, columns, min(width, n - (end - 1) * width))
+                    if p + inner >= k:
+                        finish(c, i, i + height, first_vector * width, min(n, end_vector * width), option)
+            p += inner
+            if p >= k:
+                return
+    return multiply
+
+
+def _product_by_loops(finish):
+    """The same where no vector code can be built."""
+    @device()
+    def multiply(a_transposed, b_transposed, a, b, c, bias, biased, option, share, shares):
+        """As the docstring of `product` says."""
+        m, n = c.shape
+        for i in range(m * share // shares, m * (share + 1) // shares):
+            for j in range(n):
+                c[i, j] = bias[j] if biased else 0
+            for p in range(a.shape[0] if a_transposed else a.shape[1]):
+                factor = a[p, i] if a_transposed else a[i, p]
+                for j in range(n):
+                    c[i, j] += factor * (b[j, p] if b_transposed else b[p, j])
+            finish(c, i, i + 1, 0, n, option)
+    return multiply
+
+
+product = _product_by_tiles if FAMILY.vector_bytes else _product_by_loops
+
+
+@device()
+def _leave(c, row, end_row, column, end_column, option):
+    """The finish of a plain product: nothing."""
+
+
+multiply = product(_leave)
+
+
+def multiply_nn_ref(a, b, c):
+    """c = a b, with a (m, k), b (k, n), c (m, n); rows may be further apart than they are long."""
+    c[:] = a @ b
+
+
+@twin_of(multiply_nn_ref, parallel=True)
+def multiply_nn(a, b, c):
+    shares = shares_for(2 * a.size * b.shape[1])
+    if shares == 1:
+        multiply(False, False, a, b, c, c[0], False, 0, 0, 1)
+    else:
+        for share in prange(shares):
+            multiply(False, False, a, b, c, c[0], False, 0, share, shares)
+
+
+def multiply_tn_ref(a, b, c):
+    """c = a^T b, with a (k, m), b (k, n), c (m, n)."""
+    c[:] = a.T @ b
+
+
+@twin_of(multiply_tn_ref, parallel=True)
+def multiply_tn(a, b, c):
+    shares = shares_for(2 * a.size * b.shape[1])
+    if shares == 1:
+        multiply(True, False, a, b, c, c[0], False, 0, 0, 1)
+    else:
+        for share in prange(shares):
+            multiply(True, False, a, b, c, c[0], False, 0, share, shares)
+
+
+def multiply_nt_ref(a, b, c):
+    """c = a b^T, with a (m, k), b (n, k), c (m, n)."""
+    c[:] = a @ b.T
+
+
+@twin_of(multiply_nt_ref, parallel=True)
+def multiply_nt(a, b, c):
+    shares = shares_for(2 * a.size * b.shape[0])
+    if shares == 1:
+        multiply(False, True, a, b, c, c[0], False, 0, 0, 1)
+    else:
+        for share in prange(shares):
+            multiply(False, True, a, b, c, c[0], False, 0, share, shares)

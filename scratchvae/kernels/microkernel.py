@@ -1,0 +1,365 @@
+"""The register tile of the matrix product, written as LLVM vector code, and the two ways to fill its panel.
+
+A tile of C, `rows` high and `vectors` vectors wide, stays in registers while p runs over the inner dimension:
+
+    C[r, :] = start[r, :] + sum over p of A[r, p] * panel[p, :]        one broadcast and `vectors` FMAs a row
+
+Each element is one chain of fused multiply-adds in the order of p, wherever the tile lies and whatever its
+shape: results do not depend on how the work is cut.  Columns beyond the array are masked off when C is read
+and written; rows beyond it are left to lower tiles.  Operands are pointers and strides, counted in elements.
+
+The shape follows the processor that Numba compiles for (see `target_family`).
+"""
+import warnings
+from typing import NamedTuple
+
+from .registry import BACKEND, device
+
+
+class Family(NamedTuple):
+    """How a family of processors wants its tile."""
+
+    name: str
+    vector_bytes: int
+    rows: int
+    vectors: int            # of a tile's width
+    has_fma: bool
+    loads_masked: bool      # whether a masked load costs no more than a plain one
+    group_bytes: int        # of B, packed on the stack: a part of a second-level cache
+
+
+# rows * vectors sums, `vectors` registers of B and one broadcast fit the register file (32, 16, 32, 16).
+AVX512 = Family("avx512", 64, 8, 3, True, True, 192 * 1024)
+AVX2 = Family("avx2", 32, 4, 3, True, False, 96 * 1024)
+NEON = Family("neon", 16, 8, 3, True, False, 96 * 1024)
+SSE2 = Family("sse2", 16, 4, 2, False, False, 96 * 1024)
+PLAIN = Family("plain", 0, 1, 1, False, False, 0)              # no vector code: plain loops
+
+DEPTH = 256                 # the longest stretch of the inner dimension that is packed at once
+CHUNK_BYTES = 16 * 1024     # of A, packed on the stack where its strips lie across the cache lines
+
+if BACKEND == "numba":
+    from llvmlite import binding, ir
+    from numba import get_num_threads, types
+    from numba.core import cgutils, codegen, config
+    from numba.core.errors import TypingError
+    from numba.extending import intrinsic
+
+_PROBE = """
+declare <16 x float> @llvm.fma.v16f32(<16 x float>, <16 x float>, <16 x float>)
+define void @probe(<16 x float>* %x) {
+    %a = load <16 x float>, <16 x float>* %x
+    %b = call <16 x float> @llvm.fma.v16f32(<16 x float> %a, <16 x float> %a, <16 x float> %a)
+    store <16 x float> %b, <16 x float>* %x
+    ret void
+}
+"""
+
+
+def target_family():
+    """Return the Family of the processor that Numba compiles for.
+
+    LLVM itself is asked: it compiles one fused multiply-add, and the registers it chose tell the family.
+    NUMBA_CPU_NAME and NUMBA_CPU_FEATURES are honoured; with a name alone the name decides, though Numba then
+    still allows the features of this machine.
+    """
+    name = config.CPU_NAME or binding.get_host_cpu_name()
+    if config.CPU_FEATURES is not None:
+        features = config.CPU_FEATURES
+    else:
+        features = "" if config.CPU_NAME else codegen.get_host_cpu_features()
+    codegen.initialize_llvm()
+    try:
+        target = binding.Target.from_triple(binding.get_process_triple())
+        machine = target.create_target_machine(cpu=name, features=features, opt=2)
+        assembly = machine.emit_assembly(binding.parse_assembly(_PROBE))
+    except RuntimeError as reason:
+        why = str(reason).splitlines()[0]
+        warnings.warn(f"no vector code for the processor {name!r} ({why}); products take the plain path, "
+                      "which is slower and gives the same results within rounding.", RuntimeWarning)
+        return PLAIN
+    if "zmm" in assembly:
+        return AVX512
+    if "ymm" in assembly and "vfmadd" in assembly:
+        return AVX2
+    if "fmla" in assembly:
+        return NEON
+    return SSE2
+
+
+FAMILY = target_family() if BACKEND == "numba" else PLAIN
+
+
+def lanes(itemsize):
+    """How many numbers of `itemsize` bytes a vector holds."""
+    return max(1, FAMILY.vector_bytes // itemsize)
+
+
+def _require_floats(*pointers):
+    floats = types.CPointer(types.float32), types.CPointer(types.float64)
+    if any(p not in floats for p in pointers):
+        raise TypingError("a tile works on pointers to float32 or float64")
+
+
+class _Vectors:
+    """LLVM instructions on vectors of one dtype, at addresses that are only aligned to an element."""
+
+    def __init__(self, builder, pointer):
+        self.builder = builder
+        self.itemsize = pointer.dtype.bitwidth // 8
+        self.scalar, self.kind = (ir.FloatType(), "f32") if self.itemsize == 4 else (ir.DoubleType(), "f64")
+        self.width = lanes(self.itemsize)
+        self.type = self.of(self.scalar, self.width)
+        self.zero = ir.Constant(self.type, [0.0] * self.width)
+
+    @staticmethod
+    def of(element, width):
+        return ir.VectorType(element, width)
+
+    @staticmethod
+    def number(value):
+        return ir.Constant(ir.IntType(64), value) if isinstance(value, int) else value
+
+    def at(self, base, *terms):
+        """base moved by the sum of the terms, in elements; a pair counts as its product."""
+        for term in terms:
+            if isinstance(term, tuple):
+                term = self.builder.mul(*map(self.number, term))
+            base = self.builder.gep(base, [self.number(term)])
+        return base
+
+    def load(self, address, width=None):
+        vector = self.of(self.scalar, width or self.width)
+        load = self.builder.load(self.builder.bitcast(address, vector.as_pointer()))
+        load.align = self.itemsize
+        return load
+
+    def store(self, value, address):
+        target = self.builder.bitcast(address, value.type.as_pointer())
+        self.builder.store(value, target).align = self.itemsize
+
+    def splat(self, number, width=None):
+        width = width or self.width
+        undefined = ir.Constant(self.of(number.type, width), ir.Undefined)
+        first = self.builder.insert_element(undefined, number, ir.Constant(ir.IntType(32), 0))
+        return self.shuffle(first, undefined, [0] * width)
+
+    def shuffle(self, low, high, lanes):
+        return self.builder.shuffle_vector(low, high, ir.Constant(self.of(ir.IntType(32), len(lanes)), lanes))
+
+    def multiply_add(self, a, b, c):
+        """a b + c: one instruction where the processor has it, never a call of the maths library."""
+        if not FAMILY.has_fma:
+            return self.builder.fadd(self.builder.fmul(a, b), c)
+        return self._call(f"llvm.fma.v{self.width}{self.kind}", self.type, a, b, c)
+
+    def first_lanes(self, count):
+        """A mask of the lanes below `count`."""
+        numbers = ir.Constant(self.of(ir.IntType(64), self.width), list(range(self.width)))
+        return self.builder.icmp_signed("<", numbers, self.splat(count))
+
+    def load_masked(self, address, mask):
+        return self._call(f"llvm.masked.load.v{self.width}{self.kind}.p0", self.type,
+                          self.builder.bitcast(address, self.type.as_pointer()),
+                          ir.Constant(ir.IntType(32), self.itemsize), mask, self.zero)
+
+    def store_masked(self, value, address, mask):
+        self._call(f"llvm.masked.store.v{self.width}{self.kind}.p0", ir.VoidType(), value,
+                   self.builder.bitcast(address, self.type.as_pointer()),
+                   ir.Constant(ir.IntType(32), self.itemsize), mask)
+
+    def prefetch(self, address):
+        """Ask for a cache line that will be written soon; any address is allowed."""
+        i32 = ir.IntType(32)
+        line = self.builder.bitcast(address, ir.IntType(8).as_pointer())
+        self._call("llvm.prefetch.p0", ir.VoidType(), line, *(ir.Constant(i32, n) for n in (0, 3, 1)))
+
+    def _call(self, name, result, *arguments):
+        function = cgutils.get_or_insert_function(
+            self.builder.module, ir.FunctionType(result, [x.type for x in arguments]), name)
+        return self.builder.call(function, arguments)
+
+
+def _outer_products(vectors, rows, columns, k, a, rsa, csa, b, ldb, start, lds, c, ldc, valid, mask):
+    """Emit one tile: `rows` rows, of which `valid` exist, and `columns` vectors, the last one masked."""
+    builder = vectors.builder
+    tile = [(r, v) for r in range(rows) for v in range(columns)]
+    exists = [builder.icmp_signed("<", vectors.number(r), valid) for r in range(rows)]
+    place = [builder.select(exists[r], vectors.number(r), vectors.number(0)) for r in range(rows)]
+
+    def begin(r, v):
+        address = vectors.at(start, (lds, place[r]), v * vectors.width)
+        return vectors.load_masked(address, mask) if v == columns - 1 else vectors.load(address)
+
+    sums = {(r, v): cgutils.alloca_once_value(builder, begin(r, v)) for r, v in tile}
+    for r, v in tile:                                           # the tile to the right comes next
+        vectors.prefetch(vectors.at(c, (ldc, place[r]), (columns + v) * vectors.width))
+    a_rows = [vectors.at(a, (rsa, place[r])) for r in range(rows)]
+    with cgutils.for_range(builder, k) as loop:
+        addresses = [vectors.at(b, (loop.index, ldb), v * vectors.width) for v in range(columns)]
+        b_row, end = [vectors.load(address) for address in addresses[:-1]], addresses[-1]
+        b_row.append(vectors.load_masked(end, mask) if FAMILY.loads_masked else vectors.load(end))
+        for r in range(rows):
+            broadcast = vectors.splat(builder.load(vectors.at(a_rows[r], (loop.index, csa))))
+            for v in range(columns):
+                total = sums[r, v]
+                builder.store(vectors.multiply_add(broadcast, b_row[v], builder.load(total)), total)
+    for r in range(rows):
+        with builder.if_then(exists[r]):
+            for v in range(columns):
+                address, value = vectors.at(c, (ldc, r), v * vectors.width), builder.load(sums[r, v])
+                if v == columns - 1:
+                    vectors.store_masked(value, address, mask)
+                else:
+                    vectors.store(value, address)
+
+
+def _transposed(vectors, pieces):
+    """Transpose within each 128 bits: pieces[r] holds row r, result[i] column i of every 128-bit part."""
+    part = len(pieces)
+
+    def merge(low, high, unit):
+        """Alternate units of both, first from the low half of each 128 bits, then from the high half."""
+        for half in (0, part // 2):
+            lanes_ = [base + half + block + lane + side * vectors.width
+                      for base in range(0, vectors.width, part)
+                      for block in range(0, part // 2, unit)
+                      for side in (0, 1)
+                      for lane in range(unit)]
+            yield vectors.shuffle(low, high, lanes_)
+
+    if part == 2:
+        return list(merge(*pieces, 1))
+    u0, u1, u2, u3 = *merge(pieces[0], pieces[1], 1), *merge(pieces[2], pieces[3], 1)
+    return [*merge(u0, u2, 2), *merge(u1, u3, 2)]
+
+
+if BACKEND == "numba":
+    @intrinsic
+    def running_threads(typingctx):
+        """numba.get_num_threads(), in a form that Numba can cache."""
+        get_num_threads()                     # loads the threading layer, which defines the symbol
+
+        def codegen(context, builder, signature, arguments):
+            function = cgutils.get_or_insert_function(
+                builder.module, ir.FunctionType(ir.IntType(64), []), "get_num_threads")
+            return builder.call(function, [])
+        return types.intp(), codegen
+
+    @intrinsic
+    def pointer(typingctx, array):
+        """The address of an array's first element, typed; read-only arrays give the same type."""
+        def codegen(context, builder, signature, arguments):
+            return context.make_array(array)(context, builder, arguments[0]).data
+        return types.CPointer(array.dtype)(array), codegen
+
+    @intrinsic
+    def shift(typingctx, base, count):
+        """base + count elements."""
+        def codegen(context, builder, signature, arguments):
+            return builder.gep(*arguments[:1], [arguments[1]])
+        return base(base, types.intp), codegen
+
+    def _stack_buffer(size):
+        @intrinsic
+        def buffer(typingctx, like):
+            """Memory on the stack of the running thread, aligned to a cache line: not shared."""
+            _require_floats(like)
+
+            def codegen(context, builder, signature, arguments):
+                with builder.goto_entry_block():
+                    buffer = builder.alloca(ir.IntType(8), size)
+                    buffer.align = 64
+                return builder.bitcast(buffer, arguments[0].type)
+            return like(like), codegen
+        return buffer
+
+    group_buffer = _stack_buffer(FAMILY.group_bytes)
+    chunk_buffer = _stack_buffer(CHUNK_BYTES)
+    row_buffer = _stack_buffer(FAMILY.vectors * FAMILY.vector_bytes)
+
+    @intrinsic
+    def tile(typingctx, k, a, rsa, csa, b, ldb, start, lds, c, ldc, rows, columns, last):
+        """One register tile, C[r, j] = start[r, j] + sum_p a[r, p] b[p, j].
+
+        rows: 1 to FAMILY.rows; columns: vectors wide, 1 to FAMILY.vectors, the last with `last` lanes.
+        a has strides (rsa, csa); the rows of b, start and c lie ldb, lds (0 repeats one row) and ldc apart.
+        Nothing else of a, start and c is touched; b must be readable for whole vectors unless
+        FAMILY.loads_masked.
+        """
+        _require_floats(a, b, start, c)
+        count = types.intp
+
+        def codegen(context, builder, signature, arguments):
+            *operands, rows, columns, last = arguments
+            vectors = _Vectors(builder, a)
+            mask = vectors.first_lanes(last)
+            done = builder.append_basic_block("tile.done")
+            nowhere = builder.append_basic_block("tile.none")
+            low = builder.icmp_signed("<=", rows, vectors.number(FAMILY.rows // 2))
+            shape = builder.add(builder.add(columns, columns), builder.zext(low, columns.type))
+            switch = builder.switch(shape, nowhere)
+            for height, is_low in ((FAMILY.rows, 0), (FAMILY.rows // 2, 1)):
+                for v in range(1, FAMILY.vectors + 1):
+                    block = builder.append_basic_block(f"tile.{height}.{v}")
+                    switch.add_case(vectors.number(2 * v + is_low), block)
+                    builder.position_at_end(block)
+                    _outer_products(vectors, height, v, *operands, rows, mask)
+                    builder.branch(done)
+            builder.position_at_end(nowhere)
+            builder.unreachable()
+            builder.position_at_end(done)
+            return context.get_dummy_value()
+        return types.void(count, a, count, count, b, count, start, count, c, *[count] * 4), codegen
+
+    @intrinsic
+    def pack_vectors(typingctx, k, columns, b, ldb, last, panel, ldp):
+        """panel[p, :] = b[p, :] for p < k, `columns` vectors wide, of which the last has `last` lanes."""
+        _require_floats(b, panel)
+        count = types.intp
+
+        def codegen(context, builder, signature, arguments):
+            k, columns, source, ldb, last, target, ldp = arguments
+            vectors = _Vectors(builder, b)
+            mask = vectors.first_lanes(last)
+            whole = builder.sub(columns, vectors.number(1))
+            with cgutils.for_range(builder, k) as row:
+                start = vectors.at(source, (row.index, ldb))
+                end = vectors.at(target, (row.index, ldp))
+                with cgutils.for_range(builder, whole) as v:
+                    vectors.store(vectors.load(vectors.at(start, (v.index, vectors.width))),
+                                  vectors.at(end, (v.index, vectors.width)))
+                vectors.store(vectors.load_masked(vectors.at(start, (whole, vectors.width)), mask),
+                              vectors.at(end, (whole, vectors.width)))
+            return context.get_dummy_value()
+        return types.void(count, count, b, count, count, panel, count), codegen
+
+    @intrinsic
+    def pack_transposed(typingctx, b, ldb, valid, panel, ldp):
+        """panel[p, j] = b[j, p] for p, j below a vector's width; rows from `valid` on repeat the last."""
+        _require_floats(b, panel)
+        count = types.intp
+
+        def codegen(context, builder, signature, arguments):
+            source, ldb, valid, target, ldp = arguments
+            vectors = _Vectors(builder, b)
+            part = 16 // vectors.itemsize                       # lanes in 128 bits
+            top = builder.sub(valid, vectors.number(1))
+            rows = []
+            for j in range(vectors.width):
+                inside = builder.icmp_signed("<", vectors.number(j), valid)
+                rows.append(vectors.at(source, (builder.select(inside, vectors.number(j), top), ldb)))
+            for group in range(0, vectors.width, part):         # columns group ... group + part - 1 of b
+                pieces = []
+                for r in range(part):
+                    quarters = [vectors.load(vectors.at(rows[j], group), part)
+                                for j in range(r, vectors.width, part)]
+                    while len(quarters) > 1:
+                        size = 2 * quarters[0].type.count
+                        quarters = [vectors.shuffle(x, y, list(range(size)))
+                                    for x, y in zip(quarters[::2], quarters[1::2])]
+                    pieces.append(quarters[0])
+                for p, column in enumerate(_transposed(vectors, pieces), group):
+                    vectors.store(column, vectors.at(target, (ldp, p)))
+            return context.get_dummy_value()
+        return types.void(b, count, count, panel, count), codegen

@@ -1,0 +1,46 @@
+"""Rows of a data set into the workspace: gather, convert, scale and binarise in one pass."""
+import numpy as np
+
+from .random import PIXELS, fill_uniform, uniform_ref
+from .registry import prange, twin_of
+
+GREY, DYNAMIC, THRESHOLD = range(3)
+
+
+def gather_rows_ref(data, index, scale, mode, seed, step, out):
+    """out (B, D) = the rows `index` (B,) int64 of data (N, D) times scale, made binary as mode says.
+
+    GREY: the value itself.  THRESHOLD: 1 where the value is above 1/2, else 0.  DYNAMIC: 1 with the value as
+    its probability, by element b D + d of the PIXELS stream: another picture each step.  data is uint8,
+    float32 or float64; the value is rounded to out's dtype before it is multiplied by scale.
+    """
+    value = data[index].astype(out.dtype) * out.dtype.type(scale)
+    if mode == THRESHOLD:
+        value = value > 0.5
+    elif mode == DYNAMIC:
+        uniform_ref(seed, PIXELS, step, out.reshape(-1))
+        value = out < value
+    out[:] = value
+
+
+@twin_of(gather_rows_ref, parallel=True)
+def gather_rows(data, index, scale, mode, seed, step, out):
+    kind = out.dtype.type
+    unit, zero, one, half = kind(scale), kind(0), kind(1), kind(0.5)
+    flat, width = out.reshape(-1), out.shape[1]
+    # Four rows at a time begin at a whole block of noise, and are still in the cache when they are compared.
+    for group in prange((len(index) + 3) // 4):
+        first, last = 4 * group, min(len(index), 4 * group + 4)
+        if mode == DYNAMIC:
+            fill_uniform(seed, PIXELS, step, first * width, last * width, flat)
+        for b in range(first, last):
+            row, to = data[index[b]], out[b]
+            if mode == GREY:
+                for d in range(width):
+                    to[d] = kind(row[d]) * unit
+            elif mode == THRESHOLD:
+                for d in range(width):
+                    to[d] = one if kind(row[d]) * unit > half else zero
+            else:
+                for d in range(width):
+                    to[d] = one if to[d] < kind(row[d]) * unit else zero

@@ -1,0 +1,356 @@
+"""Every compiled kernel against the NumPy twin that defines it.
+
+The tests walk registry.TWINS: a kernel without a maker of cases in CASES fails.  A maker yields cases for one
+dtype and one size; outputs start as NaN, so an element that is never written shows.
+"""
+import importlib
+import pkgutil
+import zlib
+from typing import NamedTuple
+
+import numpy as np
+import pytest
+
+import scratchvae.kernels
+from scratchvae.kernels import dense, likelihoods, minibatch, random, registry
+
+for module in pkgutil.iter_modules(scratchvae.kernels.__path__):
+    if not module.name.startswith("_"):
+        importlib.import_module(f"scratchvae.kernels.{module.name}")
+
+DTYPES = (np.float32, np.float64)
+SIZES = (1, 3, 7, 8, 15, 16, 17, 33, 48, 49, 65)        # around the widths of vectors and of register tiles
+
+# How far a kernel may be from its twin evaluated in float64, as a multiple of the largest magnitude of
+# the array (at least 1).  Sums have up to 65 terms, each off by a few roundings: errors grow like
+# sqrt(65) roundings.
+TOLERANCE = {np.float32: 64 * 2.0 ** -24, np.float64: 64 * 2.0 ** -53}
+
+
+class Case(NamedTuple):
+    """Arguments for one call, and what may be said about them.
+
+    outputs are overwritten; updated are changed in place or consumed; rowwise names, for an input, the
+    outputs in which each of its rows may be felt in that row alone.  exact: the twin's bits are expected.
+    """
+
+    arguments: tuple
+    outputs: tuple = ()
+    updated: tuple = ()
+    rowwise: dict = {}
+    exact: bool = False
+
+
+CASES = {}
+
+
+def cases_of(name):
+    def register(maker):
+        CASES[name] = maker
+        return maker
+    return register
+
+
+def normal(rng, dtype, *shape):
+    return rng.standard_normal(shape).astype(dtype)
+
+
+def shapes(size):
+    """(examples, samples an example, length of a row): the size as number of rows and as length."""
+    return (3, 1, size), (2, 3, size), (size, 1, 5), (size, 2, 1)
+
+
+@cases_of("dense_forward")
+def dense_forward_cases(rng, dtype, size):
+    for batch, n_in, n_out in ((3, 5, size), (size, 7, 2), (4, size, 17), (size, size, size)):
+        x, W, b = normal(rng, dtype, batch, n_in), normal(rng, dtype, n_in, n_out), normal(rng, dtype, n_out)
+        y = np.empty((batch, n_out), dtype)
+        for activation in range(5):
+            yield Case((x, W / dtype(np.sqrt(n_in)), b, activation, y), outputs=(4,), rowwise={0: (4,)})
+
+
+def _dense_backward_arrays(rng, dtype, size):
+    for batch, n_in, n_out in ((3, 5, size), (size, 7, 2), (4, size, 17), (size, size, size)):
+        x, W, b = normal(rng, dtype, batch, n_in), normal(rng, dtype, n_in, n_out), normal(rng, dtype, n_out)
+        W /= dtype(np.sqrt(n_in))
+        d_y = normal(rng, dtype, batch, n_out)
+        for activation in range(5):
+            y = dense.activate_ref(x @ W + b, activation)
+            yield x, W, y, d_y, activation, np.empty_like(W), np.empty_like(b), np.empty_like(x)
+
+
+@cases_of("dense_backward")
+def dense_backward_cases(rng, dtype, size):
+    for arrays in _dense_backward_arrays(rng, dtype, size):
+        yield Case(arrays, outputs=(5, 6, 7), updated=(3,), rowwise={3: (7,)})
+
+
+@cases_of("dense_backward_params")
+def dense_backward_params_cases(rng, dtype, size):
+    for x, _, y, d_y, activation, d_W, d_b, _ in _dense_backward_arrays(rng, dtype, size):
+        yield Case((x, y, d_y, activation, d_W, d_b), outputs=(4, 5), updated=(2,))
+
+
+def _products(transpose_a, transpose_b):
+    def cases(rng, dtype, size):
+        for m, k, n in ((3, 5, size), (size, 7, 2), (4, size, 17), (size, size, size)):
+            a, b = normal(rng, dtype, m, k), normal(rng, dtype, k, n) / dtype(np.sqrt(k))
+            a, b = a.T.copy() if transpose_a else a, b.T.copy() if transpose_b else b
+            yield Case((a, b, np.empty((m, n), dtype)), outputs=(2,),
+                       rowwise={} if transpose_a else {0: (2,)})
+    return cases
+
+
+CASES.update(multiply_nn=_products(False, False), multiply_tn=_products(True, False),
+             multiply_nt=_products(False, True))
+
+
+@cases_of("gaussian_forward")
+def gaussian_forward_cases(rng, dtype, size):
+    for batch, samples, latent in shapes(size):
+        head, eps = normal(rng, dtype, batch, 2 * latent), normal(rng, dtype, batch * samples, latent)
+        yield Case((head, eps, np.empty_like(eps), np.empty(batch)), outputs=(2, 3),
+                   rowwise={0: (2, 3), 1: (2,)})
+
+
+@cases_of("gaussian_backward")
+def gaussian_backward_cases(rng, dtype, size):
+    for batch, samples, latent in shapes(size):
+        head, eps = normal(rng, dtype, batch, 2 * latent), normal(rng, dtype, batch * samples, latent)
+        yield Case((head, eps, normal(rng, dtype, *eps.shape), 0.3, np.empty_like(head)), outputs=(4,),
+                   rowwise={0: (4,), 1: (4,), 2: (4,)})
+
+
+def _outputs_and_data(rng, dtype, size):
+    for batch, samples, pixels in shapes(size):
+        yield 3 * normal(rng, dtype, batch * samples, pixels), rng.random((batch, pixels)).astype(dtype)
+
+
+@cases_of("bernoulli_nll")
+def bernoulli_nll_cases(rng, dtype, size):
+    for logits, x in _outputs_and_data(rng, dtype, size):
+        yield Case((logits, x, np.empty(len(logits))), outputs=(2,), rowwise={0: (2,), 1: (2,)})
+
+
+@cases_of("bernoulli_nll_backward")
+def bernoulli_nll_backward_cases(rng, dtype, size):
+    for logits, x in _outputs_and_data(rng, dtype, size):
+        yield Case((logits, x, 0.3, np.empty(len(logits)), np.empty_like(logits)), outputs=(3, 4),
+                   rowwise={0: (3, 4), 1: (3, 4)})
+
+
+@cases_of("gaussian_nll")
+def gaussian_nll_cases(rng, dtype, size):
+    for means, x in _outputs_and_data(rng, dtype, size):
+        yield Case((means, x, 0.7, np.empty(len(means))), outputs=(3,), rowwise={0: (3,), 1: (3,)})
+
+
+@cases_of("gaussian_nll_backward")
+def gaussian_nll_backward_cases(rng, dtype, size):
+    for means, x in _outputs_and_data(rng, dtype, size):
+        yield Case((means, x, 0.7, 0.3, np.empty(len(means)), np.empty_like(means)), outputs=(4, 5),
+                   rowwise={0: (4, 5), 1: (4, 5)})
+
+
+@cases_of("sgd_update")
+def sgd_update_cases(rng, dtype, size):
+    for n in (size, 97 * size):
+        yield Case((*normal(rng, dtype, 3, n), 0.1, 0.9), updated=(0, 2), rowwise={1: (0, 2)})
+
+
+@cases_of("adam_update")
+def adam_update_cases(rng, dtype, size):
+    for n, step in ((size, 1), (97 * size, 7)):
+        theta, gradient, m, v = normal(rng, dtype, 4, n)
+        # Gradients down to 1e-10, where epsilon inside the square root or outside makes a difference.
+        gradient *= dtype(10) ** rng.integers(-10, 1, n).astype(dtype)
+        if step == 1:
+            m[:], v[:] = 0, 0
+        yield Case((theta, gradient, m, v * v, step, 0.1, 0.9, 0.999, 1e-8), updated=(0, 2, 3),
+                   rowwise={1: (0, 2, 3)})
+
+
+@cases_of("uniform")
+def uniform_cases(rng, dtype, size):
+    for n in (size, 97 * size):
+        yield Case((7, random.SAMPLES, 2 ** 40 + size, np.empty(n, dtype)), outputs=(3,), exact=True)
+
+
+@cases_of("standard_normal")
+def standard_normal_cases(rng, dtype, size):
+    for n in (size, 97 * size):
+        yield Case((2 ** 60 + 7, random.EPS, size, np.empty(n, dtype)), outputs=(3,))
+
+
+@cases_of("gather_rows")
+def gather_rows_cases(rng, dtype, size):
+    # Bytes into float32 only, to compile less: test_random.py has them in float64.
+    floats, bytes_ = rng.random((9, size)).astype(dtype), rng.integers(0, 256, (9, size), dtype=np.uint8)
+    floats[:, ::3] = 0.5                             # exactly at the threshold
+    for pixels, scale in [(floats, 1.0), (bytes_, 1 / 255)] if dtype is np.float32 else [(floats, 1.0)]:
+        for mode in (minibatch.GREY, minibatch.DYNAMIC, minibatch.THRESHOLD):
+            index = rng.integers(0, 9, size)
+            yield Case((pixels, index, scale, mode, 5, 11, np.empty((size, size), dtype)), outputs=(6,),
+                       exact=True)
+
+
+def _elementwise(low, high):
+    def cases(rng, dtype, size):
+        x = rng.uniform(low, high, size).astype(dtype)
+        yield Case((x, np.empty_like(x)), outputs=(1,), rowwise={0: (1,)})
+    return cases
+
+
+for name, domain in dict(exp=(-8, 3), expm1=(-8, 3), log=(0.01, 9), log1p=(-0.99, 9), tanh=(-3, 3),
+                         sigmoid=(-9, 9), softplus=(-9, 9), log1p_unit=(0, 1), sin_turn=(-1 / 8, 1 / 8),
+                         cos_turn=(-1 / 8, 1 / 8)).items():
+    CASES[f"{name}_array"] = _elementwise(*domain)
+
+
+def cases(name, dtype, sizes=SIZES):
+    rng = np.random.default_rng(zlib.crc32(name.encode()))
+    for size in sizes:
+        yield from CASES[name](rng, dtype, size)
+
+
+def prepare(case):
+    """A copy of the arguments with poisoned outputs."""
+    arguments = [a.copy() if isinstance(a, np.ndarray) else a for a in case.arguments]
+    for position in case.outputs:
+        arguments[position].fill(np.nan)
+    return arguments
+
+
+def run(kernel, case):
+    arguments = prepare(case)
+    with np.errstate(all="ignore"):
+        kernel(*arguments)
+    return arguments
+
+
+def run_in_float64(kernel, case):
+    """The same on float64 copies: what a float32 kernel would give without rounding."""
+    wide = [a.astype(np.float64) if isinstance(a, np.ndarray) and a.dtype == np.float32 else a
+            for a in prepare(case)]
+    return run(kernel, case._replace(arguments=wide))
+
+
+every_kernel = pytest.mark.parametrize("name", sorted(registry.TWINS))
+every_dtype = pytest.mark.parametrize("dtype", DTYPES)
+
+
+def test_every_kernel_has_cases():
+    assert sorted(registry.TWINS) == sorted(CASES), "give each registered kernel a maker of cases in CASES"
+
+
+@every_kernel
+@every_dtype
+def test_a_kernel_computes_what_its_twin_says(name, dtype):
+    reference, _, compiled = registry.TWINS[name]
+    for case in cases(name, dtype):
+        got = run(compiled, case)
+        want = run(reference, case) if case.exact else run_in_float64(reference, case)
+        for position in case.outputs + case.updated:
+            if case.exact:
+                np.testing.assert_array_equal(got[position], want[position])
+            else:
+                limit = TOLERANCE[dtype] * max(1, np.abs(want[position]).max())
+                np.testing.assert_allclose(got[position], want[position], rtol=0, atol=limit,
+                                           err_msg=f"argument {position} of {name}")
+
+
+@every_kernel
+@every_dtype
+def test_a_kernel_leaves_its_inputs_alone(name, dtype):
+    for case in cases(name, dtype, sizes=(1, 17)):
+        arguments = run(registry.TWINS[name].compiled, case)
+        for position, (before, after) in enumerate(zip(case.arguments, arguments)):
+            if isinstance(before, np.ndarray) and position not in case.outputs + case.updated:
+                np.testing.assert_array_equal(before, after, err_msg=f"argument {position} of {name}")
+
+
+@every_kernel
+@every_dtype
+def test_a_kernel_gives_the_same_bits_on_any_number_of_threads(name, dtype):
+    if registry.BACKEND == "numpy":
+        pytest.skip("the twins run on one thread")
+    before = registry.set_threads(1)
+    try:
+        alone = [run(registry.TWINS[name].compiled, case) for case in cases(name, dtype)]
+        try:
+            registry.set_threads(2)
+        except ValueError:
+            pytest.skip("this process may use only one thread")
+        together = [run(registry.TWINS[name].compiled, case) for case in cases(name, dtype)]
+    finally:
+        registry.set_threads(before)
+    for one, two in zip(alone, together):
+        for a, b in zip(one, two):
+            np.testing.assert_array_equal(a, b)
+
+
+def felt_rows(row, rows, output_rows):
+    """The rows of an output that belong to one row of an input: samples of an example, or the reverse."""
+    if output_rows >= rows:
+        return np.arange(output_rows) // (output_rows // rows) == row
+    return np.arange(output_rows) == row // (rows // output_rows)
+
+
+@every_kernel
+@every_dtype
+def test_nan_stays_visible_and_stays_in_its_row(name, dtype):
+    compiled = registry.TWINS[name].compiled
+    for case in cases(name, dtype, sizes=(3, 17)):
+        clean = run(compiled, case)
+        for position, outputs in case.rowwise.items():
+            rows = len(case.arguments[position])
+            row = rows // 2
+            arguments = prepare(case)
+            arguments[position][row] = np.nan
+            with np.errstate(all="ignore"):
+                compiled(*arguments)
+            for output in outputs:
+                felt = felt_rows(row, rows, len(arguments[output]))
+                each_row = np.isnan(arguments[output]).reshape(len(felt), -1).any(axis=1)
+                np.testing.assert_array_equal(each_row, felt, err_msg=f"argument {output} of {name}")
+                np.testing.assert_array_equal(arguments[output][~felt], clean[output][~felt])
+
+
+# Where exp overflows or underflows in float32, and far beyond.
+EXTREME_LOGITS = (0.0, -0.0, 1e-40, 17.0, 88.0, 89.0, 104.0, 710.0, 1e4, 1e30)
+
+
+@every_dtype
+def test_extreme_logits_give_finite_and_exact_losses(dtype):
+    logits = np.array([[sign * logit] for logit in EXTREME_LOGITS for sign in (1, -1)], dtype)
+    for value in (0.0, 0.5, 1.0):
+        case = Case((logits, np.full_like(logits, value), 1.0, np.empty(len(logits)), np.empty_like(logits)),
+                    outputs=(3, 4))
+        nll, d_logits = run(likelihoods.bernoulli_nll_backward, case)[3:]
+        exact = run_in_float64(likelihoods.bernoulli_nll_backward_ref, case)
+        np.testing.assert_allclose(nll, exact[3], rtol=TOLERANCE[dtype], atol=TOLERANCE[dtype])
+        np.testing.assert_allclose(d_logits, exact[4], rtol=TOLERANCE[dtype], atol=TOLERANCE[dtype])
+        assert np.isfinite(nll).all() and np.isfinite(d_logits).all() and (nll >= 0).all()
+
+
+@every_dtype
+def test_extreme_log_variances_give_finite_and_exact_samples_and_gradients(dtype):
+    logvar = np.array([[-80.0, -40.0, -1e-30, 0.0, 1e-30, 40.0, 80.0, -1e4]], dtype)
+    head = np.concatenate([np.ones_like(logvar), logvar], axis=1)
+    eps, d_z = np.full_like(logvar, 0.5), np.full_like(logvar, 2.0)
+    forward = Case((head, eps, np.empty_like(eps), np.empty(1)), outputs=(2, 3))
+    backward = Case((head, eps, d_z, 0.3, np.empty_like(head)), outputs=(4,))
+    for name, case in (("gaussian_forward", forward), ("gaussian_backward", backward)):
+        got = run(registry.TWINS[name].compiled, case)
+        exact = run_in_float64(registry.TWINS[name].reference, case)
+        for position in case.outputs:
+            assert np.isfinite(got[position]).all()
+            np.testing.assert_allclose(got[position], exact[position], rtol=TOLERANCE[dtype])
+
+
+@every_dtype
+def test_an_empty_minibatch_is_no_fault(dtype):
+    out = np.empty((0, 5), dtype)
+    for noise in (random.standard_normal, random.uniform):
+        noise(1, random.EPS, 1, out.reshape(-1))
+    minibatch.gather_rows(np.ones((3, 5), dtype), np.empty(0, np.int64), 1.0, minibatch.DYNAMIC, 1, 1, out)
