@@ -44,10 +44,12 @@ def arrays_of(y):
 
 
 def same_bits(first, second):
+    """Return True if two arrays hold the same bytes: NaN equals itself, and 0 differs from -0."""
     return first.tobytes() == second.tobytes()
 
 
 def require_method(owner, expected):
+    """Raise ConfigurationError unless owner has the method `expected`, say "forward(p, x, y)"."""
     method, arguments = expected.rstrip(")").split("(")
     kind = type(owner).__name__
     if not callable(getattr(owner, method, None)):
@@ -60,8 +62,8 @@ def require_method(owner, expected):
         signature.bind(*arguments.split(", "))
     except TypeError:
         raise ConfigurationError(
-            f"{kind}.{method} takes {signature}; expected {expected}. forward writes y; backward overwrites d_p and "
-            "d_x and gets everything it needs as arguments.") from None
+            f"{kind}.{method} takes {signature}; expected {expected}. Give it these arguments: results are written "
+            "into the last ones, and everything that is needed comes in.") from None
 
 
 def new_outputs(layer, x, shape):
@@ -75,7 +77,7 @@ def new_outputs(layer, x, shape):
 
 
 def require_shapes(trial):
-    """Raise ShapeError if d_y or the layer's own arrays cannot be right; kernels trust their callers."""
+    """Raise ShapeError if x, d_y or the layer's own arrays cannot be right; compiled code may not notice."""
     kind, x, y = type(trial.layer).__name__, trial.x, arrays_of(trial.y)
     if y[-1].shape != trial.d_y.shape:
         raise ShapeError(f"d_y has shape {trial.d_y.shape}; {kind}.outputs makes y of shape {y[-1].shape}. "
@@ -84,10 +86,10 @@ def require_shapes(trial):
         raise ShapeError(f"{kind}.outputs returns arrays that share memory; expected one of its own for each output. "
                          "Make each with np.empty.")
     for name, array, size in (("x", x, "n_in"), ("d_y", trial.d_y, "n_out")):
-        width = getattr(trial.layer, size, None)
-        if isinstance(width, int) and array.shape != (len(x), width):
-            raise ShapeError(f"{name} has shape {array.shape}; this {kind} takes ({len(x)}, {width}): {size} is {width}. "
-                             f"Pass {name} with one row an example.")
+        width = getattr(trial.layer, size, array.shape[-1])
+        if array.shape[-1] != width or len(array) != len(x):
+            raise ShapeError(f"{name} has shape {array.shape}; this {kind} was built for {width} columns ({size}), "
+                             f"and x has {len(x)} rows. Pass {name} with one row an example.")
 
 
 class Trial:
@@ -125,6 +127,11 @@ class Trial:
         self.layer.forward(self.p, self.x, self.y)
         return float(np.sum(self.d_y * arrays_of(self.y)[-1]))
 
+    def output_rounding(self):
+        """Return what <d_y, y> must be wrong by if every y is only rounded: its sum may hide that by cancelling."""
+        self.output()
+        return float(np.finfo(np.float64).eps * np.linalg.norm(self.d_y * arrays_of(self.y)[-1]))
+
     def backward(self, fill):
         """Run backward into buffers full of `fill`; return {name: gradient}."""
         d_p, d_x = map_arrays(_filled(fill), self.p), np.full(self.x.shape, fill)
@@ -133,7 +140,17 @@ class Trial:
         d_y = self.d_y.copy() if isinstance(self.y, np.ndarray) else (*scratch, self.d_y.copy())
         guarded = [*self.inputs.items(), *(("y", array) for array in arrays_of(self.y))]
         before = [array.copy() for _, array in guarded]
-        self.layer.backward(self.p, self.x, self.y, d_y, d_p, d_x)
+        try:
+            self.layer.backward(self.p, self.x, self.y, d_y, d_p, d_x)
+        except (ValueError, IndexError) as error:
+            shapes = ", ".join(f"{name} {array.shape}" for name, array in gradients.items())
+            raise ShapeError(f"{type(self.layer).__name__}.backward fails ({error}); expected it to write gradients "
+                             f"of these shapes: {shapes}. Look at transposes and sums over the batch.") from error
+        except AttributeError as error:
+            if "can't set attribute" not in str(error):           # what a NamedTuple says
+                raise
+            raise ConfigurationError(f"{type(self.layer).__name__}.backward puts other arrays into d_p; expected it to "
+                                     "write into those that are there: d_p.W[:] = ..., not d_p.W = or +=.") from error
         self._restore(guarded, before, "backward")
         for name, array in named_arrays(d_p):
             if array is not gradients[name]:
@@ -148,7 +165,7 @@ def shaken(trial, rng):
     def shake(array):
         return array * rng.uniform(0.5, 1.5, array.shape)
 
-    return Trial(trial.layer, map_arrays(shake, trial.p), shake(trial.x)[::-1].copy(), trial.d_y)
+    return Trial(trial.layer, map_arrays(shake, trial.p), np.flip(shake(trial.x), 0).copy(), trial.d_y)
 
 
 def output_fault(trial):
@@ -170,7 +187,7 @@ def output_fault(trial):
 
 
 def gradient_fault(poisoned, zeros, ones):
-    """Return what is wrong with how a gradient is written, from runs into NaN, 0 and 1, with others between."""
+    """Return what is wrong with how a gradient is written, from runs into NaN, 0 and 1, with other data between."""
     left, infinite = np.isnan(poisoned), ~np.isfinite(zeros)
     if infinite.any():
         return f"{int(infinite.sum())} of {infinite.size} entries of the gradient are not finite"
@@ -179,7 +196,5 @@ def gradient_fault(poisoned, zeros, ones):
     if left.any():
         return "backward adds to what the buffer held: overwrite it, with = in place of +="
     if not same_bits(poisoned, zeros):
-        return "the gradient changes when forward runs on other data in between: pass what is remembered in y"
-    if not same_bits(zeros, ones):
-        return "the gradient changes when backward runs again: remember nothing between calls"
+        return "the gradient changes when other data run in between: something is remembered that is not in y"
     return ""

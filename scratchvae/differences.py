@@ -4,7 +4,8 @@ A derivative comes with a bound on its error, of two parts.  Rounding: the noise
 Truncation: central differences at h, h/2, h/4 are extrapolated twice (Richardson), and what the second
 extrapolation changes bounds what is left.  The left and the right slope, extrapolated to h = 0, must meet; by as
 much as they do not, f has a kink inside the step or curves too sharply for it.  Then smaller steps are tried; if the
-slopes never meet, the entry is a kink.  Features of f narrower than 1e-8 of an entry's size count as noise.
+slopes never meet, the entry is a kink.  Features of f narrower than 1e-8 of an entry's size are beyond this: they
+look like noise.
 """
 from typing import NamedTuple
 
@@ -14,7 +15,7 @@ from .errors import ShapeError
 
 EPS = float(np.finfo(np.float64).eps)
 FIRST_STEP = 2.0 ** -8                  # of the entry's scale: truncation h^4 / 512 meets rounding 1e-14 / h here
-LEVELS = range(-5, 5)                   # steps are FIRST_STEP * 16^-level
+LEVELS = range(-5, 7)                   # steps are FIRST_STEP * 16^-level
 ENOUGH = 1e-7                           # a bound this small, relative to the entry, needs no further steps
 
 
@@ -43,22 +44,52 @@ class _Estimate(NamedTuple):
         return 2 * self.roughness + self.rounding
 
 
-def _noise(f, x, scale, rng):
-    """Return the standard deviation of the rounding errors of f near x, from fourth differences.
+NOTHING = _Estimate(0.0, 0.0, np.inf, 0.0)                        # f is not finite anywhere near
 
-    Moré & Wild 2011, "Estimating computational noise", section 3: on nine points so close that f is straight,
-    fourth differences are noise alone, of variance 70 sigma^2.  The points stay clear of x, which may be a kink.
+
+def rounding_noise(f, arrays, seed=0):
+    """Return the standard deviation of f()'s rounding errors near the present arrays, which are varied and restored.
+
+    After Moré & Wild 2011, "Estimating computational noise", section 3: on nine points so close that f is straight,
+    fourth differences are noise alone, of variance 70 sigma^2; the largest counts.  The points stay clear of the
+    present ones, where there may be a kink.  Where f rounds so small a change away, it is a staircase: its noise is
+    the height of the nearest stair.
     """
-    centre, direction = x.copy(), scale * rng.uniform(-1, 1, x.shape)
-    values = []
+    rng, centres = np.random.default_rng(seed), [array.copy() for array in arrays]
+    known = any(array.any() for array in arrays)                  # zeros do not say what a small change of them is
+    directions = [_sizes(array) * rng.uniform(-1, 1, array.shape) * (array.any() or not known) for array in arrays]
+
+    def at(t):
+        for array, centre, direction in zip(arrays, centres, directions):
+            array[...] = centre + t * direction
+        return float(f())
+
     try:
-        for k in range(9):
-            x[...] = centre + (1e-6 + 1e-9 * k) * direction
-            values.append(f())
+        for spacing in 10.0 ** np.arange(-9, 0):
+            t = spacing * np.arange(10, 19)
+            values = np.array([at(t_k) for t_k in t])
+            if np.ptp(values) != 0:
+                break
+        if spacing == 1e-9 or np.ptp(values) == 0:
+            noise = float(np.max(np.abs(np.diff(values, 4))) / np.sqrt(70))
+        else:
+            k = int(np.argmax(np.diff(values) != 0))
+            low, high, floor, stair = t[k], t[k + 1], values[k], values[k + 1]
+            for _ in range(40):                                   # to the stair's edge: a kink has no height there
+                middle = (low + high) / 2
+                value = at(middle)
+                low, high, stair = (middle, high, stair) if value == floor else (low, middle, value)
+            noise = abs(stair - floor)
     finally:
-        x[...] = centre
-    noise = float(np.sqrt(np.mean(np.square(np.diff(values, 4))) / 70))
+        for array, centre in zip(arrays, centres):
+            array[...] = centre
     return noise if np.isfinite(noise) else 0.0
+
+
+def _sizes(x):
+    """Return what counts as a change of size 1 of every entry of x."""
+    mean = np.mean(np.abs(x)) if x.size else 0.0
+    return np.maximum(np.abs(x), mean) if mean > 0 else np.ones(x.shape)
 
 
 def _estimate(f, f_0, x, index, step, noise):
@@ -86,18 +117,12 @@ def _estimate(f, f_0, x, index, step, noise):
     return _Estimate(step, value, abs(once[1] - once[0]) + abs(jump), rounding)
 
 
-def _largest_consistent(estimates):
-    """Return the estimate of smallest bound among those that agree with all of smaller steps (Lepski's rule)."""
-    best, low, high = None, -np.inf, np.inf
-    for e in sorted(estimates):
-        if not np.isfinite(e.value + e.bound):
-            continue
-        if e.value - e.bound > high or e.value + e.bound < low:
-            break
-        low, high = max(low, e.value - e.bound), min(high, e.value + e.bound)
-        if best is None or e.bound < best.bound:
-            best = e
-    return best
+def _sound(e, level):
+    """Return True if e's bound can be believed: a step that is too long for f does not know how wrong it is.
+
+    The roughness must be small beside the slope; up to the first step it may be rounding, too.
+    """
+    return e.roughness < 0.1 * abs(e.value) or (level >= 0 and e.roughness <= e.rounding)
 
 
 def _differentiate(f, f_0, x, index, scale, noise, level, largest):
@@ -105,21 +130,20 @@ def _differentiate(f, f_0, x, index, scale, noise, level, largest):
     tried = {}
     while level in LEVELS and level not in tried:
         tried[level] = e = _estimate(f, f_0, x, index, scale * FIRST_STEP * 16.0 ** -level, noise)
+        sound = _sound(e, level)
         flat = e.value == 0 and e.roughness == 0
-        if flat or e.bound <= ENOUGH * max(abs(e.value), 1e-2 * largest):
+        if sound and (flat or e.bound <= ENOUGH * max(abs(e.value), 1e-2 * largest)):
             return e, False, level
-        level += -1 if e.rounding >= e.roughness else 1           # a NaN goes to smaller steps
-    best = _largest_consistent(tried.values())
-    if best is None:
-        return _Estimate(0.0, 0.0, np.inf, 0.0), True, LEVELS[0]
-    bottom, above = tried.get(LEVELS[-1]), tried.get(LEVELS[-2])
-    # From step to step the roughness of a smooth f falls by 16^4; that of a kink stays.
-    kink = (bottom is not None and above is not None and not bottom.roughness <= bottom.rounding
-            and not bottom.roughness <= above.roughness / 1000)
-    return best, kink, next(k for k, e in tried.items() if e is best)
+        level += -1 if sound and e.rounding >= e.roughness else 1
+    best = min((k for k, e in tried.items() if _sound(e, k)), key=lambda k: tried[k].bound, default=None)
+    if best is None:                                              # no step tells: the shortest shows the kink
+        return min((e for e in tried.values() if np.isfinite(e.bound)), default=NOTHING), True, 0
+    shortest = tried.get(LEVELS[-1])
+    return tried[best], shortest is not None and shortest.roughness > shortest.rounding, best
 
 
 def require_float64(name, array):
+    """Raise ShapeError unless the array called `name` is an array of float64."""
     if not isinstance(array, np.ndarray):
         raise ShapeError(f"{name} is a {type(array).__name__}; expected a float64 array. "
                          "Pass np.array(..., dtype=np.float64).")
@@ -130,7 +154,7 @@ def require_float64(name, array):
                          f"Pass {name}.astype(np.float64).")
 
 
-def numerical_gradient(f, x, *, max_entries=64, seed=0):
+def numerical_gradient(f, x, *, max_entries=64, seed=0, noise=None):
     """Return the derivatives of f() with respect to entries of x, each with an error bound.
 
     Parameters
@@ -141,8 +165,10 @@ def numerical_gradient(f, x, *, max_entries=64, seed=0):
         Varied in place, one entry at a time, and restored exactly, also when f raises.
     max_entries : int
         Up to this many entries are all differentiated; of a larger array as many are drawn.
-    seed : int or Generator
+    seed : int
         Of the draw.
+    noise : float, optional
+        Standard deviation of f's rounding errors; measured if not given.
 
     Returns
     -------
@@ -162,17 +188,16 @@ def numerical_gradient(f, x, *, max_entries=64, seed=0):
     (True, True)
     """
     require_float64("x", x)
-    rng = np.random.default_rng(seed)
-    entries = (np.arange(x.size) if x.size <= max_entries
-               else np.sort(rng.choice(x.size, max_entries, replace=False)))
-    mean, level, largest, rows = float(np.mean(np.abs(x))) if x.size else 0.0, 0, 0.0, []
+    entries = np.arange(x.size)
+    if x.size > max_entries:
+        entries = np.sort(np.random.default_rng(seed).choice(x.size, max_entries, replace=False))
+    scales, level, largest, rows = _sizes(x), 0, 0.0, []
     with np.errstate(all="ignore"):                               # a large step may leave f's domain: it is dropped
         f_0 = float(f())
-        noise = _noise(f, x, np.maximum(np.abs(x), mean) if mean else 1.0, rng) if x.size else 0.0
+        noise = rounding_noise(f, [x], seed) if noise is None else noise
         for entry in entries:
             index = np.unravel_index(entry, x.shape)
-            scale = max(abs(float(x[index])), mean) or 1.0
-            e, kink, level = _differentiate(f, f_0, x, index, scale, noise, level, largest)
+            e, kink, level = _differentiate(f, f_0, x, index, float(scales[index]), noise, level, largest)
             largest = largest if kink else max(largest, abs(e.value))
             rows.append((e.value, e.bound, e.rounding, kink))
     values, bounds, rounding, kinks = np.array(rows).reshape(-1, 4).T

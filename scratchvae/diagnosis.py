@@ -1,0 +1,83 @@
+"""What a wrong gradient looks like: hints from comparing analytic with numeric derivatives."""
+import numpy as np
+
+FIT = 1e-5                              # a residual this small, relative to the largest gradient, is a fit
+
+
+def _fits(candidate, numeric, bounds):
+    scale = max(np.max(np.abs(candidate)), np.max(np.abs(numeric)))
+    return bool(np.all(np.abs(candidate - numeric) <= bounds + FIT * scale))
+
+
+def _explanations(ratio, sizes):
+    """Return what could make analytic / numeric this ratio; `sizes` is {letter: number}."""
+    known = [(-1.0, "-1", "a sign is flipped"),
+             (2.0, "2", "is a 1/2 of the forward missing, or a term added twice?"),
+             (0.5, "1/2", "is there a 1/2 too many, or one of two equal terms missing?")]
+    for letter, size in sizes.items():
+        if size > 1:
+            known += [(float(size), f"{letter} = {size}",
+                       f"is a 1/{letter} missing: a sum where the forward averages?"),
+                      (1.0 / size, f"1/{letter} = 1/{size}",
+                       f"is there a 1/{letter} too many: an average where the forward sums?")]
+    return [(name, question) for factor, name, question in known if abs(ratio / factor - 1) <= FIT]
+
+
+def diagnose(analytic, entries, numeric, bounds, sizes):
+    """Return a hint why a gradient is wrong, or "" where no pattern fits.
+
+    Parameters
+    ----------
+    analytic : ndarray
+        The whole gradient.
+    entries, numeric, bounds : ndarray (m,)
+        Flat indices of the entries that were differentiated (kinks left out), the derivatives, their error bounds.
+    sizes : dict of str to int
+        The numbers that could have become a factor: {"B": batch size, "D": width of the data, ...}.
+
+    Returns
+    -------
+    str
+
+    Examples
+    --------
+    >>> numeric = np.array([1.0, -3.0, 0.5])
+    >>> diagnose(2 * numeric, np.arange(3), numeric, np.full(3, 1e-12), {"B": 7})
+    'analytic is 2 x numeric: is a 1/2 of the forward missing, or a term added twice?'
+    """
+    found = analytic.ravel()[entries]
+    clear = np.abs(numeric) > np.maximum(1e3 * bounds, 1e-3 * np.max(np.abs(numeric), initial=0.0))
+    if not clear.any() or not np.isfinite(found).all():
+        return ""
+    if not found.any():
+        return "analytic is 0 everywhere: this gradient never arrives"
+    square = analytic.ndim == 2 and analytic.shape[0] == analytic.shape[1] > 1
+    if square and _fits(analytic.T.ravel()[entries], numeric, bounds):
+        return "analytic is the transpose of numeric: which side does x stand on in x^T d_a?"
+    ratio = float(np.median(found[clear] / numeric[clear]))
+    if ratio == 0 or not _fits(found / ratio, numeric, bounds):
+        return ""
+    known = _explanations(ratio, sizes)
+    if known:
+        return "; or ".join(f"analytic is {name} x numeric: {question}" for name, question in known)
+    if np.count_nonzero(clear) >= 3:                              # of one or two entries a ratio says nothing
+        return f"analytic is {ratio:.6g} x numeric throughout: a constant factor"
+    return ""
+
+
+def only_bias_wrong(name, wrong, ndims):
+    """Return True if, in the layer of `name`, vectors are wrong and every matrix is right.
+
+    Parameters
+    ----------
+    name : str
+        An array that is wrong: "b", "0.b", "encoder.head.b".
+    wrong : dict of str to bool
+        The verdict on every array.
+    ndims : dict of str to int
+        The number of axes of every array.
+    """
+    layer = name.rpartition(".")[0]
+    mates = [other for other in wrong if other.rpartition(".")[0] == layer]
+    matrices = [other for other in mates if ndims[other] >= 2]
+    return ndims[name] == 1 and bool(matrices) and not any(wrong[other] for other in matrices)
