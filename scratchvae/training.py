@@ -165,6 +165,8 @@ class Trainer:
         self.batch = 0                                   # finished batches of the present one
         self.totals = np.zeros(3)                        # rows * (loss, reconstruction, kl) of the present epoch
         self.seconds = 0.0                               # spent in the present epoch's steps
+        self.timed = []                                  # seconds of its steps, but for the one that ...
+        self.started = False                             # ... came first and compiled or loaded the kernels
         self.history = History()
         self.stop = False                                # set it (from a signal handler, say) to end after a step
 
@@ -202,7 +204,11 @@ class Trainer:
             while self.batch < self.batches and not self.stop:
                 start = time.perf_counter()
                 objective = self.step(order)
-                self.seconds += time.perf_counter() - start
+                elapsed = time.perf_counter() - start
+                self.seconds += elapsed
+                if self.started:
+                    self.timed.append(elapsed)
+                self.started = True
                 if after_step:
                     after_step(self, objective)
             if self.batch == self.batches:
@@ -217,8 +223,8 @@ class Trainer:
             self.model, self.validation, binarize=self.binarize, seed=self.seed)
         self.epoch += 1
         self.history.append(Epoch(self.epoch, *(self.totals / len(self.x)).tolist(), *test, self.seconds,
-                                  self.batches / self.seconds))
-        self.batch, self.seconds = 0, 0.0
+                                  1 / float(np.median(self.timed or [self.seconds]))))
+        self.batch, self.seconds, self.timed = 0, 0.0, []
         self.totals[:] = 0
 
     def state(self):
