@@ -69,11 +69,8 @@ class Dense:
             d_b = sum over rows of d_a     (D4)
             d_x = d_a W^T                  (D5)
         """
-        code = ACTIVATIONS[self.activation]
-        if d_x is None:
-            kernels.dense_backward_params(x, y, d_y, code, d_p.W, d_p.b)
-        else:
-            kernels.dense_backward(x, p.W, y, d_y, code, d_p.W, d_p.b, d_x)
+        kernels.dense_backward(x, p.W, y, d_y, ACTIVATIONS[self.activation], d_p.W, d_p.b,
+                               x[:0] if d_x is None else d_x)
 
 
 class MLP(NamedTuple):

@@ -83,12 +83,8 @@ def _dense_backward_arrays(rng, dtype, size):
 def dense_backward_cases(rng, dtype, size):
     for arrays in _dense_backward_arrays(rng, dtype, size):
         yield Case(arrays, outputs=(5, 6, 7), updated=(3,), rowwise={3: (7,)})
-
-
-@cases_of("dense_backward_params")
-def dense_backward_params_cases(rng, dtype, size):
-    for x, _, y, d_y, activation, d_W, d_b, _ in _dense_backward_arrays(rng, dtype, size):
-        yield Case((x, y, d_y, activation, d_W, d_b), outputs=(4, 5), updated=(2,))
+        *others, d_x = arrays
+        yield Case((*others, d_x[:0]), outputs=(5, 6), updated=(3,))                 # nobody wants d_x
 
 
 def _products(transpose_a, transpose_b):

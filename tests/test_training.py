@@ -128,6 +128,13 @@ def test_threshold_binarisation_is_at_one_half():
     np.testing.assert_array_equal(trainer.ws.x[0], [0, 0, 0, 1, 1, 1])
 
 
+def test_a_byte_of_255_is_a_pixel_of_one():
+    trainer = Trainer(model(), np.array([[0, 51, 102, 153, 204, 255]] * 4, np.uint8), batch_size=4)
+    trainer.run(1)
+    np.testing.assert_allclose(trainer.ws.x[0], [0, 0.2, 0.4, 0.6, 0.8, 1], rtol=1e-6)
+    assert trainer.ws.x.max() <= 1                   # a Bernoulli's nll is bounded below only up to there
+
+
 def test_noise_differs_between_steps_examples_and_latents():
     trainer = Trainer(model(n_latent=3), data(), batch_size=50)
     seen = []

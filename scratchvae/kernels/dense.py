@@ -101,40 +101,21 @@ def dense_forward(x, W, b, activation, y):
             multiply_and_activate(False, False, x, W, y, b, True, activation, share, shares)
 
 
-def dense_backward_params_ref(x, y, d_y, activation, d_W, d_b):
-    """d_W and d_b of the forward above; d_y is consumed: it becomes d_a.
+def dense_backward_ref(x, W, y, d_y, activation, d_W, d_b, d_x):
+    """d_W, d_b and d_x of the forward above; d_y is consumed: it becomes d_a.
+
+    d_x (B, n_in) may have no rows instead: the first layer's input is data, whose gradient nobody wants.
 
     forward was y = act(a) with a = x W + b, so
         d_a = d_y * act'(a)                                                                (D2)
         d_W = x^T d_a                                                                      (D3)
         d_b = sum over rows of d_a                                                         (D4)
+        d_x = d_a W^T                                                                      (D5)
     """
     d_y *= slope_ref(y, activation)
     d_W[:] = x.T @ d_y
     d_b[:] = d_y.sum(axis=0)
-
-
-@twin_of(dense_backward_params_ref, parallel=True)
-def dense_backward_params(x, y, d_y, activation, d_W, d_b):
-    shares = shares_for(2 * d_W.size * len(x))
-    if shares == 1:
-        _d_a(y, d_y, activation, d_b, 0, 1)
-        multiply(True, False, x, d_y, d_W, d_b, False, 0, 0, 1)
-    else:
-        for share in prange(shares):
-            _d_a(y, d_y, activation, d_b, share, shares)
-        for share in prange(shares):
-            multiply(True, False, x, d_y, d_W, d_b, False, 0, share, shares)
-
-
-def dense_backward_ref(x, W, y, d_y, activation, d_W, d_b, d_x):
-    """d_W, d_b and d_x of the forward above; d_y is consumed: it becomes d_a.
-
-    forward was a = x W + b, so, after D2 to D4,
-        d_x = d_a W^T                                                                      (D5)
-    """
-    dense_backward_params_ref(x, y, d_y, activation, d_W, d_b)
-    d_x[:] = d_y @ W.T
+    d_x[:] = d_y[:len(d_x)] @ W.T
 
 
 @twin_of(dense_backward_ref, parallel=True)
