@@ -227,9 +227,10 @@ def run_train(args):
         result |= {"train_loss": last.train_loss, "test_loss": last.test_loss,
                    "reconstruction": last.test_reconstruction, "kl": last.test_kl, "seconds": seconds,
                    "steps_per_second": float(np.median(history.column("steps_per_second")))}
-        print(f"run      {run.folder}\nheld-out loss {last.test_loss:.2f} = reconstruction "
-              f"{last.test_reconstruction:.2f} + {settings['beta']:g} x KL {last.test_kl:.2f} nats per example "
-              f"after {trainer.epoch} epochs, {seconds:.1f} s")
+        parts = (f" = reconstruction {last.test_reconstruction:.2f} + {settings['beta']:g} x KL {last.test_kl:.2f}"
+                 if isinstance(model, VAE) else "")
+        print(f"run      {run.folder}\nheld-out loss {last.test_loss:.2f}{parts} nats per example after "
+              f"{trainer.epoch} epochs, {seconds:.1f} s")
     return result, status
 
 

@@ -6,7 +6,6 @@ import numpy as np
 
 from .errors import ConfigurationError
 from .kernels import dense as kernels
-from .parameters import Affine
 
 ACTIVATIONS = {"identity": kernels.IDENTITY, "relu": kernels.RELU, "tanh": kernels.TANH,
                "sigmoid": kernels.SIGMOID, "softplus": kernels.SOFTPLUS}
@@ -29,6 +28,7 @@ class Dense:
 
     Examples
     --------
+    >>> from scratchvae.parameters import Affine
     >>> layer = Dense(2, 1, "relu")
     >>> p = Affine(np.array([[1.0], [2.0]]), np.array([-1.0]))
     >>> y = np.empty((1, 1))

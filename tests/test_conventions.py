@@ -25,11 +25,14 @@ ROOMS = [
 ALLOWED = {"numpy", "numba", "llvmlite", "matplotlib"}
 FILES = sorted(PACKAGE.rglob("*.py"))
 
+
 def room(path):
     return ".".join(path.relative_to(PACKAGE).with_suffix("").parts)
 
+
 def tree(path):
     return ast.parse(path.read_text(), str(path))
+
 
 def imports(path):
     """Yield every imported module: ("", name) for ours as a room, (top-level name, "") for others'."""
@@ -50,6 +53,7 @@ def imports(path):
                     if known in ROOMS:
                         yield "", known
 
+
 @pytest.mark.parametrize("path", FILES, ids=room)
 def test_imports_point_only_to_rooms_further_up(path):
     if room(path) == "kernels.__init__":
@@ -59,11 +63,13 @@ def test_imports_point_only_to_rooms_further_up(path):
         if not other and ours in ROOMS:
             assert ROOMS.index(ours) < ROOMS.index(room(path)), f"{room(path)} imports {ours}"
 
+
 @pytest.mark.parametrize("path", FILES, ids=room)
 def test_only_the_chosen_packages_are_imported(path):
 
     for other, _ in imports(path):
         assert not other or other in ALLOWED or other in sys.stdlib_module_names, f"{room(path)} imports {other}"
+
 
 @pytest.mark.parametrize("path", FILES, ids=room)
 def test_only_the_registry_compiles(path):
@@ -73,6 +79,7 @@ def test_only_the_registry_compiles(path):
     for node in ast.walk(tree(path)):
         assert not (isinstance(node, ast.Name) and node.id in ("njit", "jit", "vectorize", "guvectorize"))
         assert not (isinstance(node, ast.Attribute) and node.attr in ("njit", "jit", "vectorize", "guvectorize"))
+
 
 @pytest.mark.parametrize("name", sorted(TWINS))
 def test_a_kernel_stands_directly_below_its_twin(name):
@@ -85,6 +92,7 @@ def test_a_kernel_stands_directly_below_its_twin(name):
     assert not between, f"{between} between {name} and its twin"
     assert twin.reference.__name__ == f"{name}_ref"
     assert twin.reference.__doc__, f"{name}'s twin has no docstring"
+
 
 def test_every_equation_that_is_cited_is_derived_and_every_derived_one_is_cited():
     """E in elbo's docstring, D in the dense kernels' twins, O in the optimisers'."""
@@ -109,6 +117,7 @@ def documented_functions():
                 if "\nParameters\n---" in text:
                     yield pytest.param(node, text, id=f"{room(path)}.{node.name}")
 
+
 @pytest.mark.parametrize("node, text", list(documented_functions()))
 def test_documented_parameters_are_the_signature(node, text):
     if isinstance(node, ast.ClassDef):
@@ -124,10 +133,12 @@ def test_documented_parameters_are_the_signature(node, text):
                   if line and not line.startswith(" ") for name in line.split(" : ")[0].split(",")]
     assert documented == [name for name in names if name not in ("self", "cls")]
 
+
 def arguments(node):
     a = node.args
     return [arg.arg for arg in (*a.posonlyargs, *a.args, *filter(None, [a.vararg]), *a.kwonlyargs,
                                 *filter(None, [a.kwarg]))]
+
 
 @pytest.mark.parametrize("path", FILES, ids=room)
 def test_everything_public_has_a_docstring(path):
@@ -140,6 +151,7 @@ def test_everything_public_has_a_docstring(path):
             if isinstance(node, (ast.FunctionDef, ast.ClassDef)) and not node.name.startswith("_"):
                 kernel = node.name in TWINS                # its twin, directly above, says what it computes
                 assert kernel or ast.get_docstring(node), f"{room(path)}.{prefix}{node.name} has no docstring"
+
 
 @pytest.mark.parametrize("path", FILES, ids=room)
 def test_the_library_neither_asserts_nor_prints_nor_swallows_everything(path):
@@ -155,10 +167,12 @@ def test_the_library_neither_asserts_nor_prints_nor_swallows_everything(path):
         if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Attribute) and node.value.attr == "random":
             assert node.attr in ("default_rng", "Generator", "PCG64"), f"{room(path)}:{node.lineno} global generator"
 
+
 def test_no_test_is_shadowed_by_another_of_its_name():
     for path in TESTS.glob("test_*.py"):
         names = [node.name for node in tree(path).body if isinstance(node, ast.FunctionDef)]
         assert len(names) == len(set(names)), f"{path.name}: {[n for n in names if names.count(n) > 1]}"
+
 
 def test_tests_import_only_the_chosen_packages():
 
@@ -171,6 +185,7 @@ def test_tests_import_only_the_chosen_packages():
                 top = name.split(".")[0]
                 assert top in known or (TESTS / f"{top}.py").exists(), f"{path.name} imports {name}"
 
+
 def test_the_top_level_is_the_one_that_was_chosen():
     root = TESTS.parent
     if not (root / "setup.cfg").exists():
@@ -178,6 +193,7 @@ def test_the_top_level_is_the_one_that_was_chosen():
     chosen = {"setup.cfg", "pyproject.toml", "README.md", "LICENSE", "scratchvae", "tests", "benchmarks", "demos"}
     made = {"build", "runs", "__pycache__", "scratchvae.egg-info"}          # by pip, the README's commands, Python
     assert {p.name for p in root.iterdir() if not p.name.startswith(".")} <= chosen | made
+
 
 def test_the_reading_path_is_short():
     """elbo, layers, two kernel files and model: the whole VAE for a reader, about 700 lines together."""

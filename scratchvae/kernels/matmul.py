@@ -11,9 +11,7 @@ Every element of C has one writer and is one chain of multiply-adds in the order
 however the work is cut: any number of threads gives the same bits, and so does any batch that a row is part
 of.
 """
-import numpy as np
-
-from .microkernel import CHUNK_BYTES, DEPTH, FAMILY
+from .microkernel import DEPTH, FAMILY
 from .registry import BACKEND, device, prange, twin_of
 
 if BACKEND == "numba":

@@ -13,7 +13,7 @@ The shape follows the processor that Numba compiles for (see `target_family`).
 import warnings
 from typing import NamedTuple
 
-from .registry import BACKEND, device
+from .registry import BACKEND
 
 
 class Family(NamedTuple):

@@ -1,6 +1,4 @@
 """Rows of a data set into the workspace: gather, convert, scale and binarise in one pass."""
-import numpy as np
-
 from .random import PIXELS, fill_uniform, uniform_ref
 from .registry import prange, twin_of
 

@@ -289,7 +289,7 @@ def log1p_unit(x):
 
 @_vectorised(log1p_unit)
 def _log1p_unit(t):
-    zero, half, boundary = t.float(0), t.float(0.5), t.float(math.sqrt(2) - 1)
+    half, boundary = t.float(0.5), t.float(math.sqrt(2) - 1)
 
     def implementation(x):
         above = x > boundary
