@@ -285,7 +285,8 @@ def as_vjp(layer, p):
 
     Examples
     --------
-    >>> from scratchvae.layers import Affine, Dense
+    >>> from scratchvae.layers import Dense
+    >>> from scratchvae.parameters import Affine
     >>> layer = as_vjp(Dense(2, 1), Affine(np.array([[1.0], [2.0]]), np.array([3.0])))
     >>> y, backprop = layer(np.array([[1.0, 1.0]]))
     >>> d_x, d_p = backprop(np.array([[10.0]]))
