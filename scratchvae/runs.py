@@ -116,8 +116,8 @@ class Run:
 
 
 def data_source(source):
-    """Return a data source as a run remembers it: a bundled name, or an absolute path."""
-    return source if source in BUNDLED else str(Path(source).resolve())
+    """Return a data source as a run remembers it: a bundled name, or an absolute path if there is such a path."""
+    return source if source in BUNDLED or not Path(source).exists() else str(Path(source).resolve())
 
 
 def kl_per_dimension(model, x):
