@@ -47,8 +47,7 @@ def build_parser():
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND", parser_class=OneLineParser)
 
     def command(name, run, help_text):
-        sub = commands.add_parser(name, help=help_text, description=help_text,
-                                  formatter_class=argparse.ArgumentDefaultsHelpFormatter)
+        sub = commands.add_parser(name, help=help_text, description=help_text)
         sub.set_defaults(run=run)
         sub.add_argument("--json", action="store_true", help="end standard output with one JSON object")
         sub.add_argument("--threads", type=int, metavar="T", help="threads to use; all cores if absent")
@@ -58,12 +57,17 @@ def build_parser():
         sub = command(name, run, help_text)
         sub.add_argument("folder", metavar="RUN", help="a folder that `scratchvae train` wrote")
         if n is not None:
-            sub.add_argument("--n", type=int, default=n, help="how many images")
+            sub.add_argument("--n", type=int, default=n, help=f"how many images; default: {n}")
         return sub
 
     train = command("train", run_train, "train a model and write a run folder")
-    say = lambda name: f"default: {TRAIN_DEFAULTS[name]}"                          # noqa: E731
-    setting = lambda flag, **kw: train.add_argument(flag, default=argparse.SUPPRESS, **kw)   # noqa: E731
+
+    def say(name):
+        return f"default: {TRAIN_DEFAULTS[name]}"
+
+    def setting(flag, **options):
+        train.add_argument(flag, default=argparse.SUPPRESS, **options)
+
     setting("--data", metavar="NAME or PATH",
             help=f"{', '.join(BUNDLED)}, or a folder of IDX files, an .npz or an .npy file; {say('data')}")
     setting("--model", choices=KINDS, help=say("model"))
@@ -92,14 +96,15 @@ def build_parser():
 
     ev = run_command("evaluate", run_evaluate, "measure a run on its held-out data")
     ev.add_argument("--data", metavar="NAME or PATH", help="measure on this data set's test part instead")
-    ev.add_argument("--importance-samples", type=int, default=1000, metavar="K", help="samples of z an image")
+    ev.add_argument("--importance-samples", type=int, default=1000, metavar="K",
+                    help="samples of z an image; default: 1000")
     ev.add_argument("--binarize", choices=BINARIZE, help="as the run was trained if absent; a run on grey pixels with "
                     "a Bernoulli likelihood is then measured on dynamic binarisation, for grey pixels have no "
                     "likelihood")
-    ev.add_argument("--seed", type=int, default=0, help="of the samples")
+    ev.add_argument("--seed", type=int, default=0, help="of the samples; default: 0")
 
     sample = run_command("sample", run_sample, "draw images from the prior", n=64)
-    sample.add_argument("--seed", type=int, default=0, help="of the draws")
+    sample.add_argument("--seed", type=int, default=0, help="of the draws; default: 0")
     run_command("reconstruct", run_reconstruct, "draw held-out images over their reconstructions", n=10)
     traverse = run_command("traverse", run_traverse, "sweep the most used latents, one a row", n=10)
     traverse.add_argument("--index", type=int, metavar="I", help="start from test image I; the origin if absent")
@@ -107,7 +112,7 @@ def build_parser():
     check = command("gradcheck", run_gradcheck, "check every gradient segment against finite differences")
     check.add_argument("folder", metavar="RUN", nargs="?", help="a run to check at its own parameters; "
                        "a small model of each kind if absent")
-    check.add_argument("--seed", type=int, default=0, help="of weights, data and noise")
+    check.add_argument("--seed", type=int, default=0, help="of weights, data and noise; default: 0")
     return parser
 
 
