@@ -2,13 +2,15 @@
 
     python benchmarks/train_step.py [--peers torch jax] [--quick] [--json FILE]
 
-Each contestant is a process of its own that sleeps while another is timed.  First each computes the loss and
+Each contestant is a process of its own that is stopped while another is timed: some keep threads spinning.  First each computes the loss and
 every gradient segment at the same parameters, data and noise, which must agree with a float64 model of this
 package; a peer that is not installed is skipped, and the output says so.
 """
 import argparse
 import importlib.util
 import json
+import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -40,10 +42,18 @@ class Worker:
         self.name = name
         self.process = subprocess.Popen(
             [sys.executable, str(Path(__file__).with_name("contestants.py")), name, json.dumps(config)],
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
+            start_new_session=True)
 
     def ask(self, *words):
-        """Send one request and return its answer."""
+        """Wake the process, send one request, return its answer, and stop the process and its helpers again."""
+        os.killpg(self.process.pid, signal.SIGCONT)
+        try:
+            return self._answer(*words)
+        finally:
+            os.killpg(self.process.pid, signal.SIGSTOP)
+
+    def _answer(self, *words):
         self.process.stdin.write(" ".join(map(str, words)) + "\n")
         self.process.stdin.flush()
         answer = self.process.stdout.readline()
@@ -53,6 +63,7 @@ class Worker:
 
     def close(self):
         """End the process."""
+        os.killpg(self.process.pid, signal.SIGCONT)
         self.process.stdin.close()
         self.process.wait()
 

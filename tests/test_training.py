@@ -178,6 +178,19 @@ def test_adam_agrees_with_a_scalar_reference():
         np.testing.assert_allclose(theta, reference, rtol=1e-12)
 
 
+@pytest.mark.parametrize("optimizer", [Adam, SGD])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_moments_of_a_gradient_that_stays_zero_never_become_subnormal(optimizer, dtype):
+    """They decayed into the subnormals, and a step of a model with dead units took more than twice as long."""
+    theta, made = np.ones(3, dtype), optimizer(3, dtype)
+    made.update(theta, np.array([1.0, -1e-3, 0.0], dtype))
+    for _ in range(8000):
+        made.update(theta, np.zeros(3, dtype))
+        smallest = [np.abs(moment[moment != 0]).min(initial=1.0) for moment in made.moments.values()]
+        assert min(smallest) >= np.finfo(dtype).tiny
+    assert not next(iter(made.moments.values())).any()          # the fast mean has come to rest
+
+
 def test_sgd_agrees_with_a_scalar_reference():
     theta, sgd, velocity, reference = np.array([1.0]), SGD(1, "float64", 0.1, momentum=0.5), 0.0, 1.0
     for g in (1.0, -2.0, 0.5):

@@ -2,6 +2,10 @@
 
 STRICT keeps divisions and roots as written: an estimate that only vector instructions have would make an
 element depend on where the threads cut the vector.
+
+Where a gradient stays exactly zero (behind a dead unit, say) a running mean decays towards zero and reaches the
+subnormal numbers, on which a processor takes a hundred times as long: after 900 steps of a 784-400-20 model a
+step took 6.0 ms instead of 2.5.  Means below `negligible` are therefore set to zero; they move nothing.
 """
 import math
 
@@ -10,21 +14,29 @@ import numpy as np
 from .registry import STRICT, prange, twin_of
 
 
+def negligible(dtype):
+    """The size below which a running mean counts as zero: far above the subnormals, far below any effect."""
+    return 1e-30 if np.dtype(dtype).itemsize == 4 else 1e-290
+
+
 def sgd_update_ref(theta, gradient, velocity, learning_rate, momentum):
     """Gradient descent with momentum, in place on theta and velocity (Polyak 1964).       (O1)
 
-    velocity = momentum velocity + gradient;  theta = theta - learning_rate velocity
+    velocity = momentum velocity + gradient, negligible ones 0;  theta = theta - learning_rate velocity
     """
     velocity *= momentum
     velocity += gradient
+    velocity[np.abs(velocity) < negligible(velocity.dtype)] = 0
     theta -= learning_rate * velocity
 
 
 @twin_of(sgd_update_ref, parallel=True, fastmath=STRICT)
 def sgd_update(theta, gradient, velocity, learning_rate, momentum):
-    rate, keep = theta.dtype.type(learning_rate), theta.dtype.type(momentum)
+    kind = theta.dtype.type
+    rate, keep, smallest = kind(learning_rate), kind(momentum), kind(1e-30 if theta.itemsize == 4 else 1e-290)
     for i in prange(len(theta)):
-        velocity[i] = keep * velocity[i] + gradient[i]
+        mean = keep * velocity[i] + gradient[i]
+        velocity[i] = kind(0) if abs(mean) < smallest else mean
         theta[i] -= rate * velocity[i]
 
 
@@ -33,9 +45,12 @@ def adam_update_ref(theta, gradient, m, v, step, learning_rate, beta1, beta2, ep
 
     m = beta1 m + (1 - beta1) g;  v = beta2 v + (1 - beta2) g^2
     theta = theta - learning_rate (m / (1 - beta1^step)) / (sqrt(v / (1 - beta2^step)) + epsilon)
+    Negligible m and v are 0.
     """
     m += (1 - beta1) * (gradient - m)
     v += (1 - beta2) * (gradient * gradient - v)
+    for mean in (m, v):
+        mean[np.abs(mean) < negligible(mean.dtype)] = 0
     theta -= (learning_rate / (1 - beta1 ** step)) * m / (np.sqrt(v / (1 - beta2 ** step)) + epsilon)
 
 
@@ -44,8 +59,11 @@ def adam_update(theta, gradient, m, v, step, learning_rate, beta1, beta2, epsilo
     kind = theta.dtype.type
     rate, unbias = kind(learning_rate / (1 - beta1 ** step)), kind(1 / (1 - beta2 ** step))
     blend1, blend2, floor = kind(1 - beta1), kind(1 - beta2), kind(epsilon)
+    zero, smallest = kind(0), kind(1e-30 if theta.itemsize == 4 else 1e-290)
     for i in prange(len(theta)):
         g = gradient[i]
-        m[i] += blend1 * (g - m[i])
-        v[i] += blend2 * (g * g - v[i])
-        theta[i] -= rate * m[i] / (math.sqrt(v[i] * unbias) + floor)
+        mean, square = m[i] + blend1 * (g - m[i]), v[i] + blend2 * (g * g - v[i])
+        mean = zero if abs(mean) < smallest else mean
+        square = zero if square < smallest else square
+        m[i], v[i] = mean, square
+        theta[i] -= rate * mean / (math.sqrt(square * unbias) + floor)
