@@ -35,6 +35,12 @@ class Evaluation(NamedTuple):
     kl_per_dimension: np.ndarray
 
 
+def kl_terms(mu, logvar):
+    """Return KL(q(z_j | x) || p(z_j)), (n, Z) float64 in nats, of means and log variances (n, Z).     (E4)"""
+    mu, logvar = mu.astype(np.float64), logvar.astype(np.float64)
+    return 0.5 * (np.square(mu) + np.expm1(logvar) - logvar)
+
+
 def log_mean_exp(total, top, count):
     """Return log(1/count sum exp(log_w)) from top = max log_w and total = sum exp(log_w - top)."""
     return top + np.log(total) - math.log(count)
@@ -133,10 +139,9 @@ def evaluate(vae, X, importance_samples=5000, seed=0, binarize="none"):
         vae.encoder.forward(vae.parameters.encoder, x, y)
         head = y[-1]
         mu[here] = head[:, :n_latent]
-        logvar = head[:, n_latent:].astype(np.float64)
-        kl_terms = 0.5 * (np.square(mu[here]) + np.expm1(logvar) - logvar)                           # (E4)
-        kl_per_dimension += kl_terms.sum(axis=0)
-        kl[here] = kl_terms.sum(axis=1)
+        terms = kl_terms(mu[here], head[:, n_latent:])                                               # (E4)
+        kl_per_dimension += terms.sum(axis=0)
+        kl[here] = terms.sum(axis=1)
         log_p[here], nll[here], effective[here] = _importance_sample(
             vae, head, x, importance_samples, seed, chunk, buffers)
     loss = float(nll.mean() + kl.mean())

@@ -9,6 +9,7 @@ import numpy as np
 from . import __version__, plots
 from .data import BUNDLED, load_data
 from .errors import RunError
+from .evaluation import kl_terms
 from .files import write_atomically
 from .base import load_run
 from .model import VAE
@@ -122,9 +123,7 @@ def data_source(source):
 
 def kl_per_dimension(model, x):
     """Return KL(q(z_j | x) || p(z_j)) averaged over x, (Z,), in nats per example (E4)."""
-    mu, logvar = model.encode(x)
-    mu, logvar = mu.astype(np.float64), logvar.astype(np.float64)
-    return 0.5 * (mu**2 + np.expm1(logvar) - logvar).mean(axis=0)
+    return kl_terms(*model.encode(x)).mean(axis=0)
 
 
 def reconstruction_figure(model, data, n):
