@@ -14,9 +14,13 @@ import numpy as np
 from .registry import STRICT, prange, twin_of
 
 
+# The size below which a running mean counts as zero: far above the subnormals, far below any effect.
+NEGLIGIBLE32, NEGLIGIBLE64 = 1e-30, 1e-290
+
+
 def negligible(dtype):
-    """The size below which a running mean counts as zero: far above the subnormals, far below any effect."""
-    return 1e-30 if np.dtype(dtype).itemsize == 4 else 1e-290
+    """The one of the two constants that belongs to a dtype."""
+    return NEGLIGIBLE32 if np.dtype(dtype).itemsize == 4 else NEGLIGIBLE64
 
 
 def sgd_update_ref(theta, gradient, velocity, learning_rate, momentum):
@@ -33,7 +37,8 @@ def sgd_update_ref(theta, gradient, velocity, learning_rate, momentum):
 @twin_of(sgd_update_ref, parallel=True, fastmath=STRICT)
 def sgd_update(theta, gradient, velocity, learning_rate, momentum):
     kind = theta.dtype.type
-    rate, keep, smallest = kind(learning_rate), kind(momentum), kind(1e-30 if theta.itemsize == 4 else 1e-290)
+    rate, keep = kind(learning_rate), kind(momentum)
+    smallest = kind(NEGLIGIBLE32 if theta.itemsize == 4 else NEGLIGIBLE64)
     for i in prange(len(theta)):
         mean = keep * velocity[i] + gradient[i]
         velocity[i] = kind(0) if abs(mean) < smallest else mean
@@ -59,7 +64,7 @@ def adam_update(theta, gradient, m, v, step, learning_rate, beta1, beta2, epsilo
     kind = theta.dtype.type
     rate, unbias = kind(learning_rate / (1 - beta1 ** step)), kind(1 / (1 - beta2 ** step))
     blend1, blend2, floor = kind(1 - beta1), kind(1 - beta2), kind(epsilon)
-    zero, smallest = kind(0), kind(1e-30 if theta.itemsize == 4 else 1e-290)
+    zero, smallest = kind(0), kind(NEGLIGIBLE32 if theta.itemsize == 4 else NEGLIGIBLE64)
     for i in prange(len(theta)):
         g = gradient[i]
         mean, square = m[i] + blend1 * (g - m[i]), v[i] + blend2 * (g * g - v[i])
