@@ -70,15 +70,17 @@ def _share_start(m, vectors, panels, groups, share, shares):
     if share == shares:
         return groups - 1, m
     at = m * vectors * share // shares
+    slack = m * vectors // max(shares, groups) // 8         # a little uneven is better than packing a group twice
     group, end = 0, 0
     while True:
         first = end
         end = _first_vector((group + 1) * panels // groups, vectors, panels)
-        if at < m * end:
+        if at < m * end - slack or group == groups - 1:
             break
         group += 1
     strip = (end - first) * ROWS
-    return group, min(m, (at - first * m + strip // 2) // strip * ROWS)
+    past = at - first * m
+    return group, 0 if past < slack else min(m, (past + strip // 2) // strip * ROWS)
 
 
 def _product_by_tiles(finish):
@@ -102,8 +104,9 @@ def _product_by_tiles(finish):
         panels = _parts(vectors, VECTORS)
         narrow, wider = vectors // panels, vectors % panels         # see _first_vector
 
-        pack_b = b_transposed or m > UNPACKED_ROWS or not (FAMILY.loads_masked or n % width == 0)
-        depth = max(1, _parts(k, _parts(k, DEPTH))) if pack_b else max(1, k)
+        pack_b = b_transposed or m > UNPACKED_ROWS
+        pack_from = 0 if pack_b else panels if n % width == 0 else panels - 1        # the last one is ragged
+        depth = max(1, _parts(k, _parts(k, DEPTH if pack_b else GROUP_BYTES // (VECTORS * VECTOR_BYTES))))
         groups = panels
         if m > 2 * UNPACKED_ROWS:
             groups = _parts(panels, GROUP_BYTES // (depth * VECTORS * VECTOR_BYTES))
@@ -126,15 +129,14 @@ def _product_by_tiles(finish):
                 first_panel, end_panel = group * panels // groups, (group + 1) * panels // groups
                 first_vector = _first_vector(first_panel, vectors, panels)
                 end_vector = _first_vector(end_panel, vectors, panels)
-                if pack_b:
-                    for panel in range(first_panel, end_panel):
-                        vector = panel * narrow + min(panel, wider)
-                        end = (panel + 1) * narrow + min(panel + 1, wider)
-                        j = vector * width
-                        source = shift(b0, j * ldb + p if b_transposed else p * ldb + j)
-                        _pack_columns(b_transposed, source, ldb, inner, width, end - vector,
-                                      min(width, n - (end - 1) * width),
-                                      shift(packed_b, (vector - first_vector) * width * inner))
+                for panel in range(max(first_panel, pack_from), end_panel):
+                    vector = panel * narrow + min(panel, wider)
+                    end = (panel + 1) * narrow + min(panel + 1, wider)
+                    j = vector * width
+                    source = shift(b0, j * ldb + p if b_transposed else p * ldb + j)
+                    _pack_columns(b_transposed, source, ldb, inner, width, end - vector,
+                                  min(width, n - (end - 1) * width),
+                                  shift(packed_b, (vector - first_vector) * width * inner))
                 for i in range(low, high, ROWS):
                     height = min(ROWS, high - i)
                     if pack_a:
@@ -150,7 +152,7 @@ def _product_by_tiles(finish):
                     for panel in range(first_panel, end_panel):
                         vector, end = end, (panel + 1) * narrow + min(panel + 1, wider)
                         columns, j = end - vector, vector * width
-                        if pack_b:
+                        if panel >= pack_from:
                             source = shift(packed_b, (vector - first_vector) * width * inner)
                             source_step = columns * width
                         else:

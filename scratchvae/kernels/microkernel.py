@@ -6,7 +6,7 @@ A tile of C, `rows` high and `vectors` vectors wide, stays in registers while p 
 
 Each element is one chain of fused multiply-adds in the order of p, wherever the tile lies and whatever its
 shape: results do not depend on how the work is cut.  Columns beyond the array are masked off when C is read
-and written; rows beyond it are left to lower tiles.  Operands are pointers and strides, counted in elements.
+and written (B is packed where its last vector would reach beyond it); rows beyond it are left to lower tiles.  Operands are pointers and strides, counted in elements.
 
 The shape follows the processor that Numba compiles for (see `target_family`).
 """
@@ -24,16 +24,15 @@ class Family(NamedTuple):
     rows: int
     vectors: int            # of a tile's width
     has_fma: bool
-    loads_masked: bool      # whether a masked load costs no more than a plain one
     group_bytes: int        # of B, packed on the stack: a part of a second-level cache
 
 
 # rows * vectors sums, `vectors` registers of B and one broadcast fit the register file (32, 16, 32, 16).
-AVX512 = Family("avx512", 64, 8, 3, True, True, 192 * 1024)
-AVX2 = Family("avx2", 32, 4, 3, True, False, 96 * 1024)
-NEON = Family("neon", 16, 8, 3, True, False, 96 * 1024)
-SSE2 = Family("sse2", 16, 4, 2, False, False, 96 * 1024)
-PLAIN = Family("plain", 0, 1, 1, False, False, 0)              # no vector code: plain loops
+AVX512 = Family("avx512", 64, 8, 3, True, 192 * 1024)
+AVX2 = Family("avx2", 32, 4, 3, True, 96 * 1024)
+NEON = Family("neon", 16, 8, 3, True, 96 * 1024)
+SSE2 = Family("sse2", 16, 4, 2, False, 96 * 1024)
+PLAIN = Family("plain", 0, 1, 1, False, 0)              # no vector code: plain loops
 
 DEPTH = 256                 # the longest stretch of the inner dimension that is packed at once
 CHUNK_BYTES = 16 * 1024     # of A, packed on the stack where its strips lie across the cache lines
@@ -195,15 +194,22 @@ def _outer_products(vectors, rows, columns, k, a, rsa, csa, b, ldb, start, lds, 
     for r, v in tile:                                           # the tile to the right comes next
         vectors.prefetch(vectors.at(c, (ldc, place[r]), (columns + v) * vectors.width))
     a_rows = [vectors.at(a, (rsa, place[r])) for r in range(rows)]
-    with cgutils.for_range(builder, k) as loop:
-        addresses = [vectors.at(b, (loop.index, ldb), v * vectors.width) for v in range(columns)]
-        b_row, end = [vectors.load(address) for address in addresses[:-1]], addresses[-1]
-        b_row.append(vectors.load_masked(end, mask) if FAMILY.loads_masked else vectors.load(end))
+
+    def step(p):
+        b_row = [vectors.load(vectors.at(b, (p, ldb), v * vectors.width)) for v in range(columns)]
         for r in range(rows):
-            broadcast = vectors.splat(builder.load(vectors.at(a_rows[r], (loop.index, csa))))
+            broadcast = vectors.splat(builder.load(vectors.at(a_rows[r], (p, csa))))
             for v in range(columns):
                 total = sums[r, v]
                 builder.store(vectors.multiply_add(broadcast, b_row[v], builder.load(total)), total)
+
+    pairs = builder.lshr(k, vectors.number(1))                  # two steps a turn: half the loop's own work
+    with cgutils.for_range(builder, pairs) as loop:
+        p = builder.shl(loop.index, vectors.number(1))
+        step(p)
+        step(builder.add(p, vectors.number(1)))
+    with builder.if_then(builder.trunc(k, ir.IntType(1))):
+        step(builder.sub(k, vectors.number(1)))
     for r in range(rows):
         with builder.if_then(exists[r]):
             for v in range(columns):
@@ -284,8 +290,7 @@ if BACKEND == "numba":
 
         rows: 1 to FAMILY.rows; columns: vectors wide, 1 to FAMILY.vectors, the last with `last` lanes.
         a has strides (rsa, csa); the rows of b, start and c lie ldb, lds (0 repeats one row) and ldc apart.
-        Nothing else of a, start and c is touched; b must be readable for whole vectors unless
-        FAMILY.loads_masked.
+        Nothing else of a, start and c is touched; the rows of b must be readable for whole vectors.
         """
         _require_floats(a, b, start, c)
         count = types.intp
