@@ -12,9 +12,11 @@ import hashlib
 import importlib
 import inspect
 import os
+import pickle
 import sys
 import tempfile
 import threading
+import warnings
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Callable, NamedTuple
@@ -44,18 +46,24 @@ TWINS: dict[str, Twin] = {}
 
 if BACKEND == "numba":
     import numba
+    from llvmlite import __version__ as llvm_version
+    from llvmlite import binding
     from numba import prange
+    from numba.core.caching import FunctionCache
 else:
     prange = range
 
 
 def source_digest():
-    """Name the present state of all kernel sources in 16 hexadecimal digits.
+    """Name the state of all kernel sources and the processor they are compiled for, in 16 hexadecimal digits.
 
     Numba's own cache looks only at the file of the cached function; a kernel also contains the code of the
-    device functions it calls from other files.  The cache folder is therefore named by all of them.
+    device functions it calls from other files.  The cache folder is therefore named by all of them.  And Numba
+    keeps several processors in one index: two processes that write it at once may leave the code of one under
+    the name of the other, so each processor has a folder.
     """
-    digest = hashlib.sha256()
+    digest = hashlib.sha256(repr((numba.config.CPU_NAME, numba.config.CPU_FEATURES, binding.get_host_cpu_name(),
+                                  llvm_version)).encode())
     for path in sorted(Path(__file__).parent.glob("*.py")):
         digest.update(path.name.encode() + b"\0" + path.read_bytes())
     return digest.hexdigest()[:16]
@@ -149,15 +157,34 @@ def _safe_for_threads(kernel):
     return locked
 
 
+if BACKEND == "numba":
+    class _ForgivingCache(FunctionCache):
+        """Numba's cache of one kernel, whose failure costs the time to compile but never the call.
+
+        The disk may be full, the folder may have become read-only, a file may have been cut short.
+        """
+
+        @contextmanager
+        def _guard_against_spurious_io_errors(self):
+            try:
+                yield
+            except (OSError, EOFError, pickle.UnpicklingError) as reason:
+                warnings.warn(f"the kernel cache {CACHE_FOLDER} failed ({type(reason).__name__}); kernels are compiled "
+                              "again instead, which takes longer. Free its disk, or delete that folder.",
+                              RuntimeWarning, stacklevel=2)
+
+
 def _compile(function, *, parallel, fastmath):
     """Compile `function` on its first call, kept in CACHE_FOLDER where there is one."""
     options = dict(parallel=parallel, fastmath=set(fastmath), error_model="numpy", nogil=True)
     if CACHE_FOLDER is None:
         return numba.njit(**options)(function)
     before = numba.config.CACHE_DIR
-    numba.config.CACHE_DIR = str(CACHE_FOLDER)     # read by njit(cache=True) while it decorates, not later
+    numba.config.CACHE_DIR = str(CACHE_FOLDER)     # read while the cache is made, not later
     try:
-        return numba.njit(cache=True, **options)(function)
+        kernel = numba.njit(**options)(function)
+        kernel._cache = _ForgivingCache(function)      # what njit(cache=True) does, with Numba's own class
+        return kernel
     finally:
         numba.config.CACHE_DIR = before
 
