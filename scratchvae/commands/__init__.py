@@ -1,0 +1,1 @@
+"""The commands of `scratchvae`, a file each (the picture commands share one); cli.COMMANDS lists them."""

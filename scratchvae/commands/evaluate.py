@@ -1,0 +1,60 @@
+"""`scratchvae evaluate`: measure a run on its held-out data."""
+import math
+import sys
+
+import numpy as np
+
+from ..batches import BINARIZE
+from ..data import load_data
+from ..errors import ConfigurationError
+from ..evaluation import evaluate
+from ..kernels.registry import note_compilation
+from ..likelihoods import Bernoulli
+from ..model import VAE
+from ..runs import Run
+from .parser import add_run_command
+
+
+def add(commands):
+    """Add the command's parser."""
+    parser = add_run_command(commands, "evaluate", run, "measure a run on its held-out data")
+    parser.add_argument("--data", metavar="NAME or PATH", help="measure on this data set's test part instead")
+    parser.add_argument("--importance-samples", type=int, default=1000, metavar="K",
+                        help="samples of z an image; default: 1000")
+    parser.add_argument("--binarize", choices=BINARIZE, help="as the run was trained if absent; a run on grey pixels "
+                        "with a Bernoulli likelihood is then measured on dynamic binarisation, for grey pixels have "
+                        "no likelihood")
+    parser.add_argument("--seed", type=int, default=0, help="of the samples; default: 0")
+
+
+def run(args):
+    """Measure a run's ELBO and importance-sampled log-likelihood."""
+    record = Run.open(args.folder)
+    model, _, _ = record.load_model()
+    if not isinstance(model, VAE):
+        raise ConfigurationError(f"{args.folder} holds an autoencoder, which has no ELBO and no likelihood of its "
+                                 "data. Evaluate a run of --model vae.")
+    data = load_data(args.data) if args.data else record.load_data()
+    binarize = args.binarize or record.config.get("binarize", "none")
+    if args.binarize is None and binarize == "none" and isinstance(model.likelihood, Bernoulli) and _is_grey(data.test):
+        binarize = "dynamic"
+        print("trained on grey pixels, which have no likelihood under a Bernoulli: measured on dynamically binarised "
+              "pixels", file=sys.stderr)
+    note_compilation()
+    result = evaluate(model, data.test, args.importance_samples, args.seed, binarize)
+    print(f"n {result.n}, pixels {result.binarization}, K {result.importance_samples}")
+    if math.isnan(result.elbo):
+        print(f"loss            {result.loss:10.3f} nats per example: grey pixels have no likelihood")
+    else:
+        print(f"ELBO            {result.elbo:10.3f} nats per example = - reconstruction {result.reconstruction:.3f} "
+              f"- KL {result.kl:.3f}")
+        print(f"log-likelihood  {result.log_likelihood:10.3f} +- {result.stderr:.3f} nats per example, effective "
+              f"samples {result.effective_samples:.1f}")
+    print(f"active units    {result.active_units:6d} of {model.n_latent}")
+    return result._asdict(), 0
+
+
+def _is_grey(x):
+    """Whether any pixel lies strictly between black and white."""
+    top = 255 if x.dtype == np.uint8 else 1
+    return any(bool(((row != 0) & (row != top)).any()) for row in x)
