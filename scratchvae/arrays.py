@@ -1,0 +1,68 @@
+"""Arrays of numbers at the public edge, and the sum of exponentials that never overflows."""
+import numpy as np
+
+from .errors import DataError, ShapeError
+
+
+def as_numbers(values, name, ndim=None):
+    """Return values as a float64 array; NaN and infinities pass.
+
+    Parameters
+    ----------
+    values : array_like
+        Real numbers, at least one.
+    name : str
+        What to call them in an error.
+    ndim : tuple of int, optional
+        How many dimensions there may be.
+
+    Raises
+    ------
+    ShapeError
+        If they are no numbers, none at all, or have another number of dimensions.
+
+    Examples
+    --------
+    >>> as_numbers([1, 2], "mu", ndim=(1, 2))
+    array([1., 2.])
+    """
+    try:
+        values = np.asarray(values)
+    except ValueError as error:                                    # rows of unequal length
+        raise ShapeError(f"{name} is no array ({error}); expected numbers. Pass a NumPy array.") from None
+    if values.dtype.kind not in "buif" or values.size == 0:
+        raise ShapeError(f"{name} has dtype {values.dtype} and shape {values.shape}; expected at least one number. "
+                         "Pass a NumPy array of numbers.")
+    if ndim is not None and values.ndim not in ndim:
+        raise ShapeError(f"{name} has shape {values.shape}; expected {' or '.join(map(str, ndim))} dimensions. "
+                         "Reshape it.")
+    return values.astype(np.float64)
+
+
+def as_finite(values, name, ndim=None):
+    """Return the same; raises DataError if a value is NaN or infinite.
+
+    Examples
+    --------
+    >>> as_finite(1, "mu")
+    array(1.)
+    """
+    values = as_numbers(values, name, ndim)
+    if not np.isfinite(values).all():
+        raise DataError(f"{name} has {int((~np.isfinite(values)).sum())} values that are NaN or infinite; every value "
+                        "must be finite. Look at how it is computed.")
+    return values
+
+
+def log_sum_exp(values, axis=None):
+    """Return log sum exp(values) along `axis`, without overflow; -inf where every value is -inf.
+
+    Examples
+    --------
+    >>> round(float(log_sum_exp(np.array([1e4, 1e4])) - 1e4), 6)
+    0.693147
+    """
+    top = np.max(values, axis=axis, keepdims=True)
+    top = np.where(np.isfinite(top), top, 0.0)
+    with np.errstate(divide="ignore"):
+        return np.squeeze(top, axis) + np.log(np.sum(np.exp(values - top), axis=axis))
