@@ -1,0 +1,271 @@
+"""The linear-Gaussian VAE: one affine map each way, and every quantity of the theory in closed form.
+
+Notation.  That of `elbo`, with the decoder's head as the package stores it: W (Z, D) and b (D,); W_j is row j.
+s is the standard deviation of a pixel; x, z, mu are rows; n runs over the B examples.
+
+    (G1)  z ~ N(0, I),  x | z ~ N(z W + b, s^2 I)
+
+As a function of z, log p(x | z) + log p(z) is the quadratic -|x - b - z W|^2 / (2 s^2) - |z|^2 / 2 + constant, so the
+posterior is Gaussian.  Its precision A is minus the second derivative, its mean m is where the first one,
+(x - b - z W) W^T / s^2 - z, vanishes:
+
+    (G2)  p(z | x) = N(m, A^-1),  A = I + W W^T / s^2,  m = (x - b) W^T A^-1 / s^2
+
+Bayes' rule, p(x) = p(x | z) p(z) / p(z | x), holds at every z.  At z = m the exponent of the denominator is 0, and
+the (2 pi)^(Z/2) of p(m) and of p(m | x) cancel:
+
+    (G3)  log p(x) = -1/2 [ D log(2 pi s^2) + |x - b - m W|^2 / s^2 + |m|^2 + log det A ]
+
+Now any Gaussian q = N(mu, C); the encoder's has C = diag sigma^2.  With r = x - b - mu W and z = mu + e, E e = 0 and
+E e^T e = C, so E |x - b - z W|^2 = |r|^2 + E |e W|^2, and E |e W|^2 = tr(C W W^T) = sum_j sigma_j^2 |W_j|^2:
+
+    (G4)  E_q nll = 1/2 [ D log(2 pi s^2) + (|r|^2 + tr(C W W^T)) / s^2 ]
+    (G5)  kl = KL(q || p(z)) = 1/2 [ |mu|^2 + tr C - Z - log det C ],   ELBO = -E_q nll - kl              (T15)
+    (G6)  KL(q || p(z | x)) = 1/2 [ (mu - m) A (mu - m)^T + tr(A C) - Z - log det C - log det A ]         (T17)
+
+Both divergences are E_q log q = -1/2 [Z log(2 pi) + log det C + Z], less E_q of the other Gaussian's log density.
+G6 knows nothing of G3 and G5; that G3 = G5 + G6 is a check of all three.
+
+The gradient of the expected loss, L = 1/B sum_n [E_q nll + beta kl], follows by differentiating G4 and G5 with
+dr/dmu = -W^T, dsigma^2/dlogvar = sigma^2:
+
+    (G7)  E d_mu = [ -r W^T / s^2 + beta mu ] / B
+    (G8)  E d_logvar = [ sigma_j^2 |W_j|^2 / s^2 + beta (sigma_j^2 - 1) ] / (2 B)
+    (G9)  E d_W = sum_n [ diag(sigma^2) W - mu^T r ] / (B s^2),   E d_b = -sum_n r / (B s^2)
+    (G10) E d_V = x^T E d_head,  E d_c = sum_n E d_head        for the encoder's head [mu | logvar] = x V + c
+
+At beta = 1, G7 and G8 vanish where q is the best diagonal Gaussian:
+
+    (G11) mu = m,  sigma_j^2 = 1 / A_jj,  which leaves G6 at 1/2 [ sum_j log A_jj - log det A ],
+
+zero where the rows of W are orthogonal (A is then diagonal) and positive otherwise (Hadamard's inequality).
+"""
+from dataclasses import dataclass
+from typing import NamedTuple, Optional
+
+import numpy as np
+
+from ..base import positive_integer
+from ..batches import as_rows
+from ..elbo import Objective
+from ..errors import ConfigurationError, ShapeError
+from ..likelihoods import Gaussian
+from ..model import VAE, Posterior
+from ..parameters import Affine, Parameters
+from ..training import check_seed
+
+
+class GaussianPosterior(NamedTuple):
+    """Gaussians over z with any covariance: mean (n, Z), covariance (Z, Z) or (n, Z, Z)."""
+
+    mean: np.ndarray
+    covariance: np.ndarray
+
+
+@dataclass(frozen=True, eq=False)
+class LinearGaussian:
+    """The linear-Gaussian VAE, every quantity exact.                                                  (G1 to G11)
+
+    All arrays are float64, all figures nats.  X is always (n, D).  Where a method takes q, it may be a
+    `Posterior` (mu, logvar), a `GaussianPosterior`, or None for the encoder's.
+
+    Parameters
+    ----------
+    W : ndarray (Z, D)
+        The decoder's weights.
+    b : ndarray (D,)
+        The decoder's bias.
+    sigma : float
+        Standard deviation of a pixel.
+    encoder : Affine, optional
+        V (D, 2Z) and c (2Z,): [mu | logvar] = x V + c.
+    beta : float
+        Weight of the KL term in `expected_objective` and the gradients; `elbo` and `gap` have beta = 1.
+
+    Raises
+    ------
+    ShapeError
+        If the arrays do not fit each other.
+    ConfigurationError
+        If sigma is not positive.
+
+    Examples
+    --------
+    T17, log p(x) - ELBO = KL(q || p(z | x)):
+
+    >>> world = LinearGaussian(W=np.array([[1.0, 2.0]]), b=np.zeros(2), sigma=0.5)
+    >>> X, q = world.sample(3), Posterior(mu=np.zeros((3, 1)), logvar=np.zeros((3, 1)))
+    >>> bool(np.allclose(world.log_p(X) - world.elbo(X, q), world.gap(X, q), atol=1e-12))
+    True
+    """
+
+    W: np.ndarray
+    b: np.ndarray
+    sigma: float
+    encoder: Optional[Affine] = None
+    beta: float = 1.0
+
+    def __post_init__(self):
+        Gaussian(self.sigma)                                          # its check of sigma
+        W, b = (np.array(array, np.float64) for array in (self.W, self.b))
+        if W.ndim != 2 or b.shape != W.shape[1:]:
+            raise ShapeError(f"W has shape {W.shape} and b {b.shape}; expected (Z, D) and (D,). "
+                             "Pass the decoder's head as parameters.decoder.head holds it.")
+        object.__setattr__(self, "W", W)
+        object.__setattr__(self, "b", b)
+        if self.encoder is not None:
+            encoder = Affine(*(np.array(array, np.float64) for array in self.encoder))
+            wanted = ((W.shape[1], 2 * len(W)), (2 * len(W),))
+            if (encoder.W.shape, encoder.b.shape) != wanted:
+                raise ShapeError(f"the encoder has shapes {encoder.W.shape} and {encoder.b.shape}; this W needs "
+                                 f"{wanted[0]} and {wanted[1]}, for [mu | logvar] = x V + c.")
+            object.__setattr__(self, "encoder", encoder)
+
+    @classmethod
+    def of(cls, vae):
+        """Return the oracle of a VAE, a copy of its parameters now.
+
+        Raises
+        ------
+        ConfigurationError
+            Unless the VAE is linear and Gaussian.
+        """
+        if getattr(vae, "kind", None) != "vae" or vae.hidden or vae.likelihood.name != "gaussian":
+            raise ConfigurationError(f"{vae!r} has no closed form; expected VAE(hidden=(), likelihood='gaussian'). "
+                                     "For one or two latents, Quadrature takes any VAE.")
+        p = vae.parameters
+        return cls(*p.decoder.head, vae.likelihood.sigma, p.encoder.head, vae.beta)
+
+    def to_vae(self, **settings):
+        """Return the package's float64 VAE with these parameters; settings (estimator, n_samples, ...) are VAE's."""
+        vae = VAE(self.n_visible, self.n_latent, **{"hidden": (), "likelihood": "gaussian", "sigma": self.sigma,
+                                                    "beta": self.beta, "dtype": "float64", **settings})
+        self._write(vae.parameters, self._encoder(), Affine(self.W, self.b))
+        return vae
+
+    @staticmethod
+    def _write(parameters, encoder, decoder):
+        for layer, values in ((parameters.encoder.head, encoder), (parameters.decoder.head, decoder)):
+            layer.W[:], layer.b[:] = values
+
+    def with_best_encoder(self):
+        """Return the same decoder with the encoder that gives every x its best diagonal q.            (G2, G11)
+
+        m is affine in x and A does not depend on it, so an affine encoder can do that.
+        """
+        A = self._precision()
+        V = np.linalg.solve(A, self.W).T / self.sigma**2
+        encoder = Affine(np.hstack([V, np.zeros_like(V)]), np.concatenate([-self.b @ V, -np.log(np.diag(A))]))
+        return LinearGaussian(self.W, self.b, self.sigma, encoder, self.beta)
+
+    @property
+    def n_latent(self):
+        """Z."""
+        return self.W.shape[0]
+
+    @property
+    def n_visible(self):
+        """D."""
+        return self.W.shape[1]
+
+    def sample(self, n, seed=0):
+        """Draw n examples from p(x), (n, D).                                                                (G1)"""
+        rng = np.random.default_rng(check_seed(seed))
+        z = rng.standard_normal((positive_integer("n", n), self.n_latent))
+        return z @ self.W + self.b + self.sigma * rng.standard_normal((n, self.n_visible))
+
+    def posterior(self, X):
+        """Return p(z | x) of every row: mean (n, Z), one covariance (Z, Z).                                 (G2)"""
+        A = self._precision()
+        pull = (self._rows(X) - self.b) @ self.W.T / self.sigma**2
+        return GaussianPosterior(np.linalg.solve(A, pull.T).T, np.linalg.inv(A))
+
+    def log_p(self, X):
+        """Return log p(x) of every row, (n,).                                                               (G3)"""
+        m = self.posterior(X).mean
+        return -0.5 * (self._squares(X, m) + self._constant() + np.square(m).sum(axis=1) + _log_det(self._precision()))
+
+    def q(self, X):
+        """Return the encoder's Posterior of every row: mu and logvar, (n, Z) each."""
+        V, c = self._encoder()
+        return Posterior(*np.hsplit(self._rows(X) @ V + c, 2))
+
+    def best_diagonal(self, X):
+        """Return the Posterior of largest ELBO among those with independent latents.                       (G11)"""
+        mean = self.posterior(X).mean
+        return Posterior(mean, np.tile(-np.log(np.diag(self._precision())), (len(mean), 1)))
+
+    def elbo(self, X, q=None):
+        """Return the expected ELBO of every row at beta = 1, (n,).                                      (G4, G5)"""
+        nll, kl = self._parts(X, q)
+        return -nll - kl
+
+    def gap(self, X, q=None):
+        """Return KL(q || p(z | x)) of every row, (n,): what the ELBO falls short of log p(x), T17.          (G6)"""
+        A, (mu, C) = self._precision(), self._moments(X, q)
+        off = mu - self.posterior(X).mean
+        return 0.5 * (np.einsum("ni,ij,nj->n", off, A, off) + np.einsum("ij,nji->n", A, C) - self.n_latent
+                      - _log_det(C) - _log_det(A))
+
+    def expected_objective(self, X, q=None):
+        """Return the Objective averaged over all eps, beta included: what `vae.objective` scatters about."""
+        nll, kl = (float(part.mean()) for part in self._parts(X, q))
+        return Objective(nll + self.beta * kl, nll, kl)
+
+    def expected_head_gradient(self, X, q=None):
+        """Return E d_mu and E d_logvar, (n, Z) each, 1/B included; q is None or a Posterior.            (G7, G8)"""
+        mu, logvar = self.q(X) if q is None else q
+        r = self._rows(X) - self.b - mu @ self.W
+        variance, pull = np.exp(logvar), np.square(self.W).sum(axis=1) / self.sigma**2
+        d_mu = -r @ self.W.T / self.sigma**2 + self.beta * mu
+        d_logvar = 0.5 * (variance * pull + self.beta * (variance - 1))
+        return d_mu / len(mu), d_logvar / len(mu)
+
+    def expected_gradient(self, X):
+        """Return (Objective, Parameters): what `vae.gradient` gives, averaged over all eps.            (G9, G10)"""
+        X, (mu, logvar) = self._rows(X), self.q(X)
+        r, per_example = X - self.b - mu @ self.W, 1 / (len(X) * self.sigma**2)
+        spread = np.exp(logvar).sum(axis=0)[:, None] * self.W
+        d_head = np.hstack(self.expected_head_gradient(X))
+        gradient = Parameters.zeros(self.to_vae().parameters.layout, "float64")
+        self._write(gradient, Affine(X.T @ d_head, d_head.sum(axis=0)),
+                    Affine((spread - mu.T @ r) * per_example, -r.sum(axis=0) * per_example))
+        return self.expected_objective(X), gradient
+
+    def _rows(self, X):
+        rows = as_rows(X, self.n_visible, "X").astype(np.float64)
+        Gaussian(self.sigma).check(rows, "X")
+        return rows
+
+    def _encoder(self):
+        if self.encoder is None:
+            raise ConfigurationError("this LinearGaussian has no encoder and no q was given; expected one of them. "
+                                     "Pass q, or use with_best_encoder().")
+        return self.encoder
+
+    def _precision(self):
+        return np.eye(self.n_latent) + self.W @ self.W.T / self.sigma**2
+
+    def _constant(self):
+        return self.n_visible * np.log(2 * np.pi * self.sigma**2)
+
+    def _squares(self, X, z):
+        return np.square(self._rows(X) - self.b - z @ self.W).sum(axis=1) / self.sigma**2
+
+    def _moments(self, X, q):
+        """Return q's means (n, Z) and covariances (n, Z, Z)."""
+        q = self.q(X) if q is None else q
+        if isinstance(q, Posterior):
+            return q.mu, np.exp(q.logvar)[:, :, None] * np.eye(self.n_latent)
+        return q.mean, np.broadcast_to(q.covariance, (*q.mean.shape, self.n_latent))
+
+    def _parts(self, X, q):
+        """Return E_q nll and kl of every row, (n,) each.                                                (G4, G5)"""
+        mu, C = self._moments(X, q)
+        spread = np.einsum("nij,jd,id->n", C, self.W, self.W) / self.sigma**2
+        kl = np.square(mu).sum(axis=1) + np.trace(C, axis1=1, axis2=2) - self.n_latent - _log_det(C)
+        return 0.5 * (self._constant() + self._squares(X, mu) + spread), 0.5 * kl
+
+
+def _log_det(matrix):
+    return np.linalg.slogdet(matrix)[1]

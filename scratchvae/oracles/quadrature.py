@@ -1,0 +1,194 @@
+"""Quadrature: the expectations and integrals of any VAE with one or two latents, without sampling.
+
+With z = mu + sigma eps (E2), an expectation over q is one over eps ~ N(0, I), and a product of Gauss-Hermite rules
+with nodes eps_i and weights w_i gives it, exactly for polynomials, and for smooth networks as fast as they
+resemble one:
+
+    (G14) E f(eps) = sum_i w_i f(eps_i)                     f a loss or a gradient: both are functions of eps alone
+
+The expectation of K samples' noise is the same over K Z variables.  The true posterior may be narrow, wide, skewed
+or have several modes, so it is tabulated instead, on an even grid around all of it (h^Z the volume of a cell):
+
+    (G15) log p(x) = log sum_i h^Z p(x | z_i) p(z_i),       log p(z_i | x) = log p(x | z_i) + log p(z_i) - log p(x)
+
+The trapezoid rule, which this is where nothing is left at the edges, converges faster than any power of h for a
+smooth integrand (Trefethen & Weideman 2014, "The exponentially convergent trapezoidal rule"; a ReLU's kinks leave
+h^2), and its error shows: the sum over every second node is another estimate.  On an even grid of eps, weights v_i:
+
+    (G16) KL(q || p(z | x)) = sum_i v_i [ log q(z_i) - log p(z_i | x) ]                                      (T17)
+
+The K-sample bound L_K = E log(1/K sum_k w_k), w = p(x, z) / q(z | x), is an integral over K Z variables.  But for
+any c > 0, log c is the integral of (e^-t - e^-tc) / t over t > 0 (Frullani), the w_k are independent, so with t = e^u
+
+    (G17) L_K + log K = E log sum_k w_k = integral of [ exp(-e^u) - phi(e^u)^K ] du,  phi(t) = E e^(-t w),
+
+where phi needs Z variables only: any K costs as much as one.  (L_K: Burda et al. 2016, "Importance weighted
+autoencoders", section 3 and theorem 1.)  G15 to G17 use another rule than G14, on purpose: where ELBO, L_K,
+log p(x) and KL are consistent, it is not because they share their nodes.
+"""
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Optional
+
+import numpy as np
+
+from ..base import positive_integer
+from ..batches import as_rows, check_rows
+from ..divergences import kl_terms
+from ..elbo import Objective
+from ..errors import ConfigurationError, DataError
+from ..model import VAE
+from ..parameters import Parameters
+from .rules import GRID, even_normal, expected_log_sum, gauss_hermite, tabulate
+
+MOST_NODES = 300                           # of a Gauss-Hermite rule: numpy's overflows not far above
+NODES = {1: 200, 2: 100, 3: 24}            # noise variables -> nodes for each, if not given
+MOST_POINTS = 40_000                       # of a product rule: calls of the model
+ROWS = 4096                                # rows that the decoder takes at a time
+
+
+@dataclass(frozen=True, eq=False)
+class Quadrature:
+    """Exact expectations and integrals of a VAE with one or two latents, whatever its networks and likelihood.
+
+    X is (n, D); figures are nats, float64.  `elbo`, `log_p`, `gap` and `iwae` are the model's, whatever its beta and
+    estimator; `expected_objective` and `expected_gradient` are averages of what it trains on.  A float64 VAE with
+    smooth activations gives 1e-10 and better, unless q is much wider than the bends of its networks; ReLU's kinks
+    leave about 1e-3, float32 its own rounding.  By how much log_p, elbo and gap miss T17 shows the nodes' error.
+
+    Parameters
+    ----------
+    vae : VAE
+        Read at every call, so it may be trained in between; never changed.
+    nodes : int, optional
+        Gauss-Hermite nodes for each noise variable, at most 300; 200 for one variable and 100 for two, if not given.
+
+    Raises
+    ------
+    ConfigurationError
+        If vae is no VAE with one or two latents, or nodes is out of range; from `expected_objective` and
+        `expected_gradient` also if n_samples makes too many noise variables, or the likelihood ties examples together.
+
+    Examples
+    --------
+    T17, log p(x) = ELBO + KL(q || p(z | x)), for a network with a hidden layer:
+
+    >>> vae = VAE(n_visible=3, n_latent=1, hidden=(4,), activation="tanh", dtype="float64")
+    >>> exact, X = Quadrature(vae), np.eye(3)
+    >>> bool(np.allclose(exact.log_p(X), exact.elbo(X) + exact.gap(X), rtol=0, atol=1e-10))
+    True
+    """
+
+    vae: VAE
+    nodes: Optional[int] = None
+
+    def __post_init__(self):
+        if getattr(self.vae, "kind", None) != "vae" or self.vae.n_latent not in GRID:
+            raise ConfigurationError(f"got {type(self.vae).__name__} with n_latent="
+                                     f"{getattr(self.vae, 'n_latent', None)}; quadrature needs a VAE with one or two "
+                                     "latents. For more, LinearGaussian or evaluate.")
+        if self.nodes is not None and positive_integer("nodes", self.nodes) > MOST_NODES:
+            raise ConfigurationError(f"nodes is {self.nodes}; at most {MOST_NODES} can be computed. Take 200.")
+
+    @cached_property
+    def _even(self):
+        return even_normal(GRID[self.vae.n_latent], self.vae.n_latent)
+
+    def elbo(self, X):
+        """Return E_q log p(x | z) - KL(q || p(z)) of every row, (n,), at beta = 1.                     (G14, T15)"""
+        X, (mu, logvar) = self._rows(X), self._q(X)
+        eps, weights = self._rule(self.vae.n_latent)
+        expected = [weights @ self._log_likelihood(x, m + np.exp(0.5 * v) * eps) for x, m, v in zip(X, mu, logvar)]
+        return np.array(expected) - kl_terms(mu, logvar).sum(axis=1)
+
+    def log_p(self, X):
+        """Return log p(x) of every row, (n,).                                                               (G15)"""
+        X = self._rows(X)
+        return np.array([self._posterior(x, m, v).log_p for x, m, v in zip(X, *self._q(X))])
+
+    def gap(self, X):
+        """Return KL(q || p(z | x)) of every row, (n,): what the ELBO falls short of log p(x), T17.          (G16)"""
+        weights = self._even[1]
+        return self.log_p(X) - np.array([weights @ log_w for log_w in self._log_weights(X)])
+
+    def iwae(self, X, n_samples):
+        """Return the expected K-sample bound of every row, (n,), K = n_samples: K = 1 is the ELBO.          (G17)"""
+        K = positive_integer("n_samples", n_samples)
+        return np.array([expected_log_sum(log_w, self._even[1], K) for log_w in self._log_weights(X)]) - np.log(K)
+
+    def posterior(self, x):
+        """Return p(z | x) of one example x (D,) as a PosteriorGrid.                                         (G15)"""
+        X = self._rows(np.atleast_2d(x)[:1])
+        mu, logvar = self._q(X)
+        return self._posterior(X[0], mu[0], logvar[0])
+
+    def expected_objective(self, X):
+        """Return the Objective that `vae.objective(X, eps)` has on average over eps.                        (G14)"""
+        parts = [weight * np.array(self.vae.objective(X, eps)) for eps, weight in self._noise(X)]
+        return Objective(*(float(part) for part in np.sum(parts, axis=0)))
+
+    def expected_gradient(self, X):
+        """Return the (Objective, Parameters) that `vae.gradient(X, eps)` gives on average over eps.
+
+        The average is that of the VAE's own estimator.  Every example sees the same nodes at the same time: its
+        loss depends on its own noise alone.                                                                 (G14)
+        """
+        parts, total = [], Parameters.zeros(self.vae.parameters.layout, "float64")
+        for eps, weight in self._noise(X):
+            objective, gradient = self.vae.gradient(X, eps)
+            parts.append(weight * np.array(objective))
+            total.flat[:] += weight * gradient.flat
+        return Objective(*(float(part) for part in np.sum(parts, axis=0))), total
+
+    def _rule(self, variables):
+        nodes = self.nodes or NODES.get(variables, MOST_NODES)
+        if nodes**variables > MOST_POINTS:
+            raise ConfigurationError(f"{variables} noise variables (n_samples times n_latent) at {nodes} nodes each "
+                                     f"are {float(nodes)**variables:.2g} points; at most {MOST_POINTS} are feasible. "
+                                     "Take fewer samples, or fewer nodes.")
+        return gauss_hermite(nodes, variables)
+
+    def _noise(self, X):
+        """Yield (eps (n, K, Z), weight) for every node of the rule over all K Z noise variables.            (G14)"""
+        if self.vae.frozen() is not self.vae:
+            raise ConfigurationError(f"likelihood {self.vae.likelihood.name!r} depends on the noise of the whole "
+                                     "batch; expected one where an example depends on its own. Take vae.frozen().")
+        shape = (self.vae.n_samples, self.vae.n_latent)
+        for eps, weight in zip(*self._rule(shape[0] * shape[1])):
+            yield np.broadcast_to(eps.reshape(shape), (len(X), *shape)), weight
+
+    def _rows(self, X):
+        rows = as_rows(X, self.vae.n_visible, "X")
+        check_rows(rows, self.vae.likelihood, "X")
+        return rows.astype(np.float64) / (255 if rows.dtype == np.uint8 else 1)
+
+    def _q(self, X):
+        return tuple(part.astype(np.float64) for part in self.vae.encode(X))
+
+    def _log_likelihood(self, x, z):
+        """Return log p(x | z), (m,), of one x (D,) and many z (m, Z)."""
+        vae, nll = self.vae.frozen(), np.empty(len(z))
+        x = np.ascontiguousarray(x[None], vae.dtype)
+        for start in range(0, len(z), ROWS):
+            outputs = vae.decode_outputs(z[start:start + ROWS])
+            vae.likelihood.nll(vae.parameters.likelihood, outputs, x, nll[start:start + ROWS])
+        if not np.isfinite(nll).all():
+            raise DataError("log p(x | z) is not finite for some z near the prior or q; expected finite numbers. Check "
+                            "vae.parameters for NaN, or use dtype='float64'.")
+        return -nll
+
+    def _log_joint(self, x, z):
+        """Return log p(x | z) + log p(z), (m,)."""
+        return self._log_likelihood(x, z) - 0.5 * (np.square(z) + np.log(2 * np.pi)).sum(axis=1)
+
+    def _log_weights(self, X):
+        """Yield log w = log p(x, z) - log q(z | x), (m,), on the even grid of eps, for every row of X."""
+        X, eps = self._rows(X), self._even[0]
+        for x, mu, logvar in zip(X, *self._q(X)):
+            log_q = -0.5 * (np.square(eps) + logvar + np.log(2 * np.pi)).sum(axis=1)
+            yield self._log_joint(x, mu + np.exp(0.5 * logvar) * eps) - log_q
+
+    def _posterior(self, x, mu, logvar):
+        """Return p(z | x) on a grid that is looked for around the prior and q.                              (G15)"""
+        reach = 10 * np.exp(0.5 * logvar)
+        return tabulate(lambda z: self._log_joint(x, z), np.minimum(-10, mu - reach), np.maximum(10, mu + reach))
