@@ -48,12 +48,15 @@ def same_bits(first, second):
     return first.tobytes() == second.tobytes()
 
 
-def require_method(owner, expected):
-    """Raise ConfigurationError unless owner has the method `expected`, say "forward(p, x, y)"."""
+def require_method(name, owner, expected):
+    """Raise ConfigurationError unless the argument `name` has the method `expected`, say "forward(p, x, y)"."""
     method, arguments = expected.rstrip(")").split("(")
     kind = type(owner).__name__
     if not callable(getattr(owner, method, None)):
-        raise ConfigurationError(f"{kind} has no method {method}; expected {expected}. Write one.")
+        raise ConfigurationError(f"{name} is {kind} without the method {method}; expected {expected}. Write one.")
+    if isinstance(owner, type):
+        raise ConfigurationError(f"{name} is the class {owner.__name__}; expected an object of it. "
+                                 f"Pass {owner.__name__}(...).")
     try:
         signature = inspect.signature(getattr(owner, method))
     except ValueError:                                            # a compiled function does not say
@@ -127,6 +130,10 @@ class Trial:
         self.layer.forward(self.p, self.x, self.y)
         return float(np.sum(self.d_y * arrays_of(self.y)[-1]))
 
+    def output_terms(self):
+        """Return the sum of |d_y * y|, of the y that `output` has left: what <d_y, y> was before it cancelled."""
+        return float(np.sum(np.abs(self.d_y * arrays_of(self.y)[-1])))
+
     def output_rounding(self):
         """Return what <d_y, y> must be wrong by if every y is only rounded: its sum may hide that by cancelling."""
         self.output()
@@ -196,5 +203,6 @@ def gradient_fault(poisoned, zeros, ones):
     if left.any():
         return "backward adds to what the buffer held: overwrite it, with = in place of +="
     if not same_bits(poisoned, zeros):
-        return "the gradient changes when other data run in between: something is remembered that is not in y"
+        return ("the gradient changes when other data run in between: something is remembered that is not in y, "
+                "or drawn anew")
     return ""

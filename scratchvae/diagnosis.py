@@ -15,11 +15,15 @@ def _explanations(ratio, sizes):
              (2.0, "2", "is a 1/2 of the forward missing, or a term added twice?"),
              (0.5, "1/2", "is there a 1/2 too many, or one of two equal terms missing?")]
     for letter, size in sizes.items():
-        if size > 1:
+        if letter.isupper() and size > 1:
             known += [(float(size), f"{letter} = {size}",
                        f"is a 1/{letter} missing: a sum where the forward averages?"),
                       (1.0 / size, f"1/{letter} = 1/{size}",
                        f"is there a 1/{letter} too many: an average where the forward sums?")]
+        elif not letter.isupper() and size != 1:
+            known += [(float(size), f"{letter} = {size:g}", f"is there a {letter} too many?"),
+                      (1.0 / size, f"1/{letter} = 1/{size:g}", f"is a {letter} missing?"),
+                      (1.0 / size**2, f"1/{letter}^2 = 1/{size:g}^2", f"is {letter}^2 missing?")]
     return [(name, question) for factor, name, question in known if abs(ratio / factor - 1) <= FIT]
 
 
@@ -32,8 +36,8 @@ def diagnose(analytic, entries, numeric, bounds, sizes):
         The whole gradient.
     entries, numeric, bounds : ndarray (m,)
         Flat indices of the entries that were differentiated (kinks left out), the derivatives, their error bounds.
-    sizes : dict of str to int
-        The numbers that could have become a factor: {"B": batch size, "D": width of the data, ...}.
+    sizes : dict of str to number
+        What could have become a factor: {"B": batch size, "D": width of the data}, counts in capitals; {"sigma": ...}.
 
     Returns
     -------
@@ -54,14 +58,25 @@ def diagnose(analytic, entries, numeric, bounds, sizes):
     square = analytic.ndim == 2 and analytic.shape[0] == analytic.shape[1] > 1
     if square and _fits(analytic.T.ravel()[entries], numeric, bounds):
         return "analytic is the transpose of numeric: which side does x stand on in x^T d_a?"
+    matching = np.abs(found - numeric) <= bounds + FIT * np.max(np.abs(numeric))
+    if np.all(matching | (np.abs(numeric) <= bounds)) and 2 * np.count_nonzero(matching & clear) > len(found):
+        return ("analytic is right except where numeric is 0: does the forward clamp there, and the backward not know?")
+    if np.all(matching | (found == 0)) and 2 * np.count_nonzero(matching & clear) > len(found):
+        return "analytic is 0 at some entries and right at the others: a part of this gradient never arrives"
     ratio = float(np.median(found[clear] / numeric[clear]))
+    where = ""
     if ratio == 0 or not _fits(found / ratio, numeric, bounds):
-        return ""
+        odd = clear & ~matching
+        if np.count_nonzero(odd) < 3 or np.count_nonzero(clear & matching) < 3:
+            return ""
+        ratio, where = float(np.median(found[odd] / numeric[odd])), "right at some entries, and at the others "
+        if ratio == 0 or not _fits(np.where(matching, found, found / ratio), numeric, bounds):
+            return ""
     known = _explanations(ratio, sizes)
     if known:
-        return "; or ".join(f"analytic is {name} x numeric: {question}" for name, question in known)
+        return "; or ".join(f"analytic is {where}{name} x numeric: {question}" for name, question in known)
     if np.count_nonzero(clear) >= 3:                              # of one or two entries a ratio says nothing
-        return f"analytic is {ratio:.6g} x numeric throughout: a constant factor"
+        return f"analytic is {where}{ratio:.6g} x numeric{'' if where else ' throughout'}: a constant factor"
     return ""
 
 

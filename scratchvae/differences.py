@@ -92,17 +92,20 @@ def _sizes(x):
     return np.maximum(np.abs(x), mean) if mean > 0 else np.ones(x.shape)
 
 
-def _estimate(f, f_0, x, index, step, noise):
+def _estimate(f, f_0, x, index, step, noise, terms=None):
     """Return the _Estimate from central and one-sided differences with three steps."""
     centre = float(x[index])
     size, central, jumps = abs(f_0), [], []
+    terms = terms or (lambda: 0.0)
     try:
         for h in (step, step / 2, step / 4):
             up, down = centre + h, centre - h                     # the steps taken are up - centre and centre - down
             x[index] = up
             f_up = float(f())
+            size = max(size, terms())
             x[index] = down
             f_down = float(f())
+            size = max(size, terms())
             central.append((f_up - f_down) / (up - down))
             jumps.append(((f_up - f_0) / (up - centre) - (f_0 - f_down) / (centre - down)) / 2)
             size = max(size, abs(f_up), abs(f_down))
@@ -125,11 +128,14 @@ def _sound(e, level):
     return e.roughness < 0.1 * abs(e.value) or (level >= 0 and e.roughness <= e.rounding)
 
 
-def _differentiate(f, f_0, x, index, scale, noise, level, largest):
+def _differentiate(f, f_0, x, index, scale, noise, level, largest, terms=None):
     """Return (_Estimate, kink, level): try steps from `level` on, larger where rounding rules, smaller elsewhere."""
+    def estimate(level):
+        return _estimate(f, f_0, x, index, scale * FIRST_STEP * 16.0 ** -level, noise, terms)
+
     tried = {}
     while level in LEVELS and level not in tried:
-        tried[level] = e = _estimate(f, f_0, x, index, scale * FIRST_STEP * 16.0 ** -level, noise)
+        tried[level] = e = estimate(level)
         sound = _sound(e, level)
         flat = e.value == 0 and e.roughness == 0
         if sound and (flat or e.bound <= ENOUGH * max(abs(e.value), 1e-2 * largest)):
@@ -138,8 +144,12 @@ def _differentiate(f, f_0, x, index, scale, noise, level, largest):
     best = min((k for k, e in tried.items() if _sound(e, k)), key=lambda k: tried[k].bound, default=None)
     if best is None:                                              # no step tells: the shortest shows the kink
         return min((e for e in tried.values() if np.isfinite(e.bound)), default=NOTHING), True, 0
-    shortest = tried.get(LEVELS[-1])
-    return tried[best], shortest is not None and shortest.roughness > shortest.rounding, best
+    told = max((k for k, e in tried.items() if e.roughness > e.rounding), default=best)
+    if told <= best and tried[best].roughness <= tried[best].rounding:
+        return tried[best], False, best                           # the slopes meet, as far as rounding shows them
+    longer = tried.get(told - 1) or estimate(told - 1)
+    # Where f is smooth, a step 16 times shorter leaves less than 1/16^2 of the roughness; a kink keeps it.
+    return tried[best], tried[told].roughness > longer.roughness / 16, best
 
 
 def require_float64(name, array):
@@ -154,7 +164,7 @@ def require_float64(name, array):
                          f"Pass {name}.astype(np.float64).")
 
 
-def numerical_gradient(f, x, *, max_entries=64, seed=0, noise=None):
+def numerical_gradient(f, x, *, max_entries=64, seed=0, noise=None, terms=None):
     """Return the derivatives of f() with respect to entries of x, each with an error bound.
 
     Parameters
@@ -169,6 +179,9 @@ def numerical_gradient(f, x, *, max_entries=64, seed=0, noise=None):
         Of the draw.
     noise : float, optional
         Standard deviation of f's rounding errors; measured if not given.
+    terms : callable, optional
+        terms() -> float, the sum of the sizes of the terms that f() has just added; |f()| if not given, which is
+        less where they cancel.
 
     Returns
     -------
@@ -197,48 +210,8 @@ def numerical_gradient(f, x, *, max_entries=64, seed=0, noise=None):
         noise = rounding_noise(f, [x], seed) if noise is None else noise
         for entry in entries:
             index = np.unravel_index(entry, x.shape)
-            e, kink, level = _differentiate(f, f_0, x, index, float(scales[index]), noise, level, largest)
+            e, kink, level = _differentiate(f, f_0, x, index, float(scales[index]), noise, level, largest, terms)
             largest = largest if kink else max(largest, abs(e.value))
             rows.append((e.value, e.bound, e.rounding, kink))
     values, bounds, rounding, kinks = np.array(rows).reshape(-1, 4).T
     return Numerical(entries, values, bounds, rounding, kinks.astype(bool))
-
-
-def complex_step(f, x):
-    """Return df/dx for an analytic f of complex input, exact to rounding: Im f(x + i h e_k) / h, h = 1e-30.
-
-    Squire & Trapp 1998, "Using complex variables to estimate derivatives of real functions".
-
-    Parameters
-    ----------
-    f : callable
-        f(z) -> complex scalar, for z complex128 like x; without abs, maximum, conjugates or comparisons.
-    x : ndarray, float64
-        Where.
-
-    Returns
-    -------
-    ndarray, float64
-        Like x.
-
-    Raises
-    ------
-    ShapeError
-        If x is not a float64 array, or f's result is real.
-
-    Examples
-    --------
-    >>> float(complex_step(lambda z: np.sum(np.exp(z)), np.array([1.0]))[0]) == float(np.exp(1.0))
-    True
-    """
-    require_float64("x", x)
-    z, gradient = x.astype(np.complex128), np.empty_like(x)
-    for index in np.ndindex(x.shape):
-        z[index] += 1e-30j
-        value = f(z)
-        if not np.iscomplexobj(value):
-            raise ShapeError(f"f returned {type(value).__name__}; expected a complex number. Something in f drops the "
-                             "imaginary part: abs, maximum, a comparison, or a float buffer that it writes to.")
-        gradient[index] = np.imag(value) / 1e-30
-        z[index] = x[index]
-    return gradient

@@ -7,9 +7,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from scratchvae import VAE, Autoencoder, ScratchVAEError
+from scratchvae.comparison import compare
 from scratchvae.differences import Numerical, _estimate
 from scratchvae.errors import ConfigurationError, ShapeError
-from scratchvae.gradcheck import (GradientMismatch, _compare, as_vjp, assert_ok, check_layer, check_model, complex_step,
+from scratchvae.gradcheck import (GradientMismatch, as_vjp, assert_ok, check_layer, check_model, complex_step,
                                   format_checks, numerical_gradient)
 from scratchvae.layers import ACTIVATIONS, MLP, Dense
 from scratchvae.parameters import Affine
@@ -176,6 +177,23 @@ def test_zero_biases_where_kinks_are_a_millionth_away_pass():
         p, x, d_y = problem(seed=seed, scale=1e-3)
         p.b[:] = 0                                   # zeros do not say what a small change of them is
         assert_passes(check_layer(Toy("relu"), p, 1e-3 * x, d_y))
+
+
+def test_kinks_whose_slopes_nearly_agree_are_kinks():
+    """Several units on their kinks at once: the jump is a thirtieth of the slope, and no step resolves it."""
+    p, x, d_y = Affine(np.array([[2.0, -1.0, 1e-3]]), np.zeros(3)), np.zeros((2, 1)), np.ones((2, 3))
+    p.W[:], d_y[0], x[1], d_y[1] = 1e-3 * p.W, (0.5, -0.93, 1.0), 0.7, 1e3      # the last hides short steps
+    checks = by_name(check_layer(Toy("relu"), p, x, d_y))
+    assert checks["x"].ok and checks["x"].kinks == 1
+
+
+def test_terms_that_cancel_in_the_output_are_no_false_alarm():
+    """d_x is a sum whose terms cancel to a thousandth: it is rounded by more than the output, which cancels alike."""
+    for seed in range(200):
+        rng = np.random.default_rng(seed)
+        p, d_y = Affine(rng.standard_normal((1, 4)), np.zeros(4)), rng.standard_normal((1, 4))
+        d_y[0, 3] -= (d_y @ p.W.T)[0, 0] / p.W[0, 3] * (1 - 1e-3)
+        assert_passes(check_layer(Dense(1, 4), p, np.zeros((1, 1)), d_y))
 
 
 def test_kinks_do_not_excuse_wrong_entries_beside_them():
@@ -408,7 +426,7 @@ class OnlyFirstRow(Toy):
         d_p.b[:] = self.d_a(p, x, y, d_y)[0]
 
 
-@pytest.mark.parametrize("layer, wrong, hint", [(WrongSlope(), "Wbx", ""), (OnlyFirstRow(), "b", "only the bias")])
+@pytest.mark.parametrize("layer, wrong, hint", [(WrongSlope(), "Wbx", "1 - a^2 stands"), (OnlyFirstRow(), "b", "only the bias")])
 def test_other_mistakes_are_convicted_without_a_false_hint(layer, wrong, hint):
     checks = check_layer(layer, *problem())
     assert {check.name for check in checks if not check.ok} == set(wrong)
@@ -600,7 +618,8 @@ P, X, D_Y = problem()
     (Toy(), P, X.tolist(), D_Y, ShapeError, "x is a list"),
     (Toy(), Affine(P.W, 0.0), X, D_Y, ShapeError, "b is a float"),
     (ShortBackward(), P, X, D_Y, ConfigurationError, r"takes \(x, d_y\); expected backward\(p, x, y, d_y, d_p, d_x\)"),
-    (NoBackward(), P, X, D_Y, ConfigurationError, "no method backward"),
+    (NoBackward(), P, X, D_Y, ConfigurationError, "without the method backward"),
+    (Toy, P, X, D_Y, ConfigurationError, r"Pass Toy\(...\)"),
     (WrongShape(), P, X, D_Y, ShapeError, r"gradients of these shapes: x \(5, 3\), W \(3, 4\), b \(4,\)"),
     (Assigns(), P, X, D_Y, ConfigurationError, r"d_p.W\[:\] = ..., not"),
     (Returns(), P, X, D_Y, ShapeError, "forward returned a ndarray")])
@@ -676,7 +695,7 @@ def test_checks_are_plain_values_that_json_takes():
 def test_an_entry_that_fails_is_shown_before_one_that_only_has_a_larger_error():
     n, bounds = np.array([1.0, 1.0]), np.array([1e-12, 1e-3])
     numerical = Numerical(np.arange(2), n, bounds, np.zeros(2), np.zeros(2, bool))
-    assert _compare("b", n + [1e-9, 1e-4], numerical, "", {}).index == (0,)
+    assert compare("b", n + [1e-9, 1e-4], numerical, "", {}).index == (0,)
 
 
 def test_the_table_says_what_is_wrong_where_and_why():

@@ -1,0 +1,94 @@
+"""One array's analytic gradient against differences: the verdict, and the table of verdicts."""
+from typing import NamedTuple
+
+import numpy as np
+
+from .diagnosis import diagnose, only_bias_wrong
+from .differences import numerical_gradient, rounding_noise
+
+ONLY_BIAS = "only the bias is wrong: d_b is the sum of d_a over the batch"
+
+
+class Check(NamedTuple):
+    """The verdict on one array; plain Python values.
+
+    `worst` is the largest relative error |analytic - numeric| / size over the entries that are not kinks; it stands
+    at `index`, as do `analytic`, `numeric` and `error_bound`.  The size of an entry that fails is
+    max(|analytic|, |numeric|).  The size of one that passes is at least 1e-3 of the array's largest numeric
+    gradient and at least 1e7 times its own rounding bound: of smaller entries differences know no relative error.
+    Where the contract is broken and there is nothing to compare, `worst` is 1 and `index` empty.
+    """
+
+    name: str
+    worst: float
+    index: tuple
+    analytic: float
+    numeric: float
+    error_bound: float
+    ok: bool
+    hint: str
+    kinks: int
+
+
+def broken(name, hint):
+    """Return the Check of an array about which there is nothing to compare."""
+    return Check(name, 1.0, (), 0.0, 0.0, 0.0, False, hint, 0)
+
+
+def compare(name, analytic, numerical, fault, sizes):
+    """Return the Check of one array: its whole analytic gradient against derivatives of some entries."""
+    entries, n, bounds, rounding, kinks = numerical
+    if not len(entries):
+        return Check(name, 0.0, (), 0.0, 0.0, 0.0, True, "", 0)
+    a = analytic.ravel()[entries]
+    error, own = np.abs(a - n), np.maximum(np.abs(a), np.abs(n))
+    failed = ~kinks & ~(error <= bounds)
+    largest = np.max(np.abs(n[~kinks]), initial=0.0)
+    floor = np.maximum(1e-3 * largest, 1e7 * rounding)
+    size = np.where(failed, own, np.maximum(own, floor))
+    relative = np.divide(error, size, out=np.zeros(len(a)), where=~kinks & (size > 0) & np.isfinite(a))
+    relative[failed & ~np.isfinite(a)] = np.inf
+    at = int(np.argmax(relative + failed - kinks))                # among the failed, if any
+    hints = [fault]
+    if failed.any() and not fault:
+        hints.append(diagnose(analytic, entries[~kinks], n[~kinks], bounds[~kinks], sizes))
+    if not kinks.all() and largest > np.median(bounds[~kinks]) > 1e-3 * largest:
+        hints.append(f"rounding in forward hides errors below {np.median(bounds[~kinks]):.0e} here: are its units "
+                     "saturated?")
+    if 2 * kinks.sum() > len(a):
+        hints.append(f"{kinks.sum()} of {len(a)} entries are kinks, which differences cannot judge: move the "
+                     "parameters off them, for example with random biases")
+    return Check(name, float(relative[at]), tuple(map(int, np.unravel_index(entries[at], analytic.shape))),
+                 float(a[at]), float(n[at]), float(bounds[at]), not (failed.any() or fault),
+                 "; ".join(filter(None, hints)), int(kinks.sum()))
+
+
+def compare_all(f, arrays, gradients, faults, sizes, max_entries, seed, least_noise=0.0, terms=None):
+    """Return the Checks of all arrays, with the hints that need all of them."""
+    with np.errstate(all="ignore"):
+        noise = max(least_noise, rounding_noise(f, list(arrays.values()), seed))
+    checks = []
+    for name, array in arrays.items():
+        numerical = numerical_gradient(f, array, max_entries=max_entries, seed=seed, noise=noise, terms=terms)
+        checks.append(compare(name, gradients[name], numerical, faults.get(name, ""), sizes))
+    wrong = {check.name: not check.ok for check in checks}
+    ndims = {name: array.ndim for name, array in arrays.items()}
+    return [check._replace(hint="; ".join(filter(None, (check.hint, ONLY_BIAS))))
+            if wrong[check.name] and not faults.get(check.name) and only_bias_wrong(check.name, wrong, ndims)
+            else check for check in checks]
+
+
+def format_checks(checks):
+    """Return the checks as a table for a terminal: one line an array, its hint below it."""
+    rows = [("array", "worst error", "at", "analytic", "numeric", "error bound", "verdict")]
+    for check in checks:
+        verdict = ("ok" if check.ok else "WRONG") + (f", {check.kinks} at kinks" if check.kinks else "")
+        rows.append((check.name, f"{check.worst:.1e}", ",".join(map(str, check.index)) or "-",
+                     f"{check.analytic:.6g}", f"{check.numeric:.6g}", f"{check.error_bound:.1e}", verdict))
+    widths = [max(map(len, column)) for column in zip(*rows)]
+    lines = ["  ".join(cell.ljust(width) if k in (0, 6) else cell.rjust(width)
+                       for k, (cell, width) in enumerate(zip(row, widths))).rstrip() for row in rows]
+    for k, check in reversed(list(enumerate(checks, start=1))):
+        if check.hint:
+            lines.insert(k + 1, "    " + check.hint)
+    return "\n".join(lines)

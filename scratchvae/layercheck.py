@@ -1,0 +1,92 @@
+"""The check of one layer: any object with forward(p, x, y) and backward(p, x, y, d_y, d_p, d_x)."""
+import numpy as np
+
+from .affine import affine_hints
+from .arguments import check_seed, positive_integer
+from .comparison import broken, compare_all
+from .contract import (BACKWARD, FORWARD, Trial, arrays_of, gradient_fault, map_arrays, named_arrays, output_fault,
+                       require_method, require_shapes, shaken)
+from .differences import require_float64
+from .errors import ShapeError
+
+
+def check_layer(layer, p, x, d_y, *, max_entries=64, seed=0):
+    """Compare layer.backward with differences of <d_y, layer.forward(p, x)>, and hold it to its contract.
+
+    Convicted as well, each with its own hint: outputs left unwritten, `+=` into gradients, arguments modified,
+    results that depend on what ran before, results that are not finite.
+
+    Parameters
+    ----------
+    layer : object
+        `forward(p, x, y)` writes y; `backward(p, x, y, d_y, d_p, d_x)` overwrites d_p and d_x and may consume d_y.
+        If it has `outputs(batch, dtype)`, a tuple of arrays whose last is the output, y and d_y are such tuples.
+    p : array, or NamedTuple, tuple, list or dict of such, float64
+        Parameters; () for none.  Neither p nor x nor d_y is changed.
+    x : ndarray, float64
+        Input.
+    d_y : ndarray, float64, shape of the output
+        Cotangent.
+    max_entries, seed
+        As in `numerical_gradient`, for each array.
+
+    Returns
+    -------
+    list of Check
+        One an array: "x", then the parameters by path ("W", "0.W"; "p" for one array alone); "y" only if something
+        is wrong with it.
+
+    Raises
+    ------
+    ShapeError
+        If an array does not fit or is not float64.
+    ConfigurationError
+        If forward or backward is missing or has another signature.
+
+    Examples
+    --------
+    >>> class Scale:
+    ...     def forward(self, p, x, y):
+    ...         y[:] = p * x
+    ...     def backward(self, p, x, y, d_y, d_p, d_x):
+    ...         d_p[:] = 2 * (d_y * x).sum(axis=0)              # the 2 is wrong
+    ...         d_x[:] = d_y * p
+    >>> x = np.array([[1.0, 2.0], [3.0, -1.0], [0.5, 2.0]])
+    >>> [(check.name, check.ok) for check in check_layer(Scale(), np.array([2.0, 3.0]), x, np.ones((3, 2)))]
+    [('x', True), ('p', False)]
+    """
+    require_method("layer", layer, FORWARD)
+    require_method("layer", layer, BACKWARD)
+    max_entries, seed = positive_integer("max_entries", max_entries), check_seed(seed)
+    require_float64("x", x)
+    require_float64("d_y", d_y)
+    for name, array in (("x", x), ("d_y", d_y)):
+        if not array.ndim:
+            raise ShapeError(f"{name} has shape (); expected (batch, ...). Pass one row an example.")
+    list(named_arrays(p))                                               # refuses what is not float64
+    trial = Trial(layer, map_arrays(np.copy, p), x.copy(), d_y.copy())
+    require_shapes(trial)
+    other = shaken(trial, np.random.default_rng(seed))
+    with np.errstate(all="ignore"):                               # other data may leave the layer's domain
+        other.forward()
+        other.backward(0.0)                                       # what a layer keeps for ever is wrong from here on
+        fault = output_fault(trial)
+        if fault:
+            return [broken("y", fault)]
+        poisoned = trial.backward(np.nan)
+        other.forward()
+        other.backward(0.0)
+        zeros, ones = trial.backward(0.0), trial.backward(1.0)
+    for name in trial.inputs:
+        trial.faults.setdefault(name, gradient_fault(poisoned[name], zeros[name], ones[name]))
+    gradients = {name: np.where(np.isnan(poisoned[name]), zeros[name], poisoned[name]) for name in poisoned}
+    sizes = {"B": len(x), "D": x.shape[-1]} if x.ndim > 1 else {"B": len(x)}
+    checks = compare_all(trial.output, trial.inputs, gradients, trial.faults, sizes, max_entries, seed,
+                          trial.output_rounding(), trial.output_terms)
+    wrong = [check.name for check in checks if not check.ok]
+    if wrong and not any(trial.faults.values()):
+        trial.forward()
+        hints = affine_hints(layer, trial.p, trial.x, arrays_of(trial.y)[-1], trial.d_y, gradients["x"])
+        checks = [check._replace(hint="; ".join(filter(None, (check.hint, hints.get(check.name) or hints.get("")))))
+                  if check.name in wrong else check for check in checks]
+    return checks + [broken("y", hint) for hint in [trial.faults.get("y")] if hint]

@@ -1,0 +1,103 @@
+"""Between the two ways to write a layer: forward and backward over buffers, and a function that returns its VJP."""
+import numpy as np
+
+from .contract import BACKWARD, FORWARD, arrays_of, map_arrays, named_arrays, require_method
+from .errors import ConfigurationError
+
+
+def as_vjp(layer, p):
+    """Return the layer at p as a function x -> (y, backprop) with backprop(d_y) -> (d_x, d_p): a closure.
+
+    Parameters
+    ----------
+    layer : object
+        As in `check_layer`, with `outputs(batch, dtype)` or a number `n_out`, which say how large y is.
+    p : array or tree of arrays
+        Parameters; read at every call, never changed.
+
+    Returns
+    -------
+    callable
+
+    Raises
+    ------
+    ConfigurationError
+        If the layer does not say how large its output is.
+
+    Examples
+    --------
+    >>> from scratchvae.layers import Dense
+    >>> from scratchvae.parameters import Affine
+    >>> layer = as_vjp(Dense(2, 1), Affine(np.array([[1.0], [2.0]]), np.array([3.0])))
+    >>> y, backprop = layer(np.array([[1.0, 1.0]]))
+    >>> d_x, d_p = backprop(np.array([[10.0]]))
+    >>> y.tolist(), d_x.tolist(), d_p.b.tolist()
+    ([[6.0]], [[10.0, 20.0]], [10.0])
+    """
+    require_method("layer", layer, FORWARD)
+    require_method("layer", layer, BACKWARD)
+    if not hasattr(layer, "outputs") and not hasattr(layer, "n_out"):
+        raise ConfigurationError(f"{type(layer).__name__} has neither outputs(batch, dtype) nor n_out; one of them "
+                                 "must say how large y is. Add a method outputs that returns a tuple of empty arrays.")
+
+    def apply(x):
+        def outputs():
+            return layer.outputs(len(x), x.dtype) if hasattr(layer, "outputs") else np.empty((len(x), layer.n_out))
+
+        y = outputs()
+        layer.forward(p, x, y)
+
+        def backprop(d_y):
+            d_p, d_x, scratch = map_arrays(np.empty_like, p), np.empty_like(x), outputs()
+            arrays_of(scratch)[-1][...] = d_y
+            layer.backward(p, x, y, scratch, d_p, d_x)
+            return d_x, d_p
+
+        return arrays_of(y)[-1], backprop
+
+    return apply
+
+
+class _Layer:
+    """A layer in the contract that calls a function apply(p, x) -> (y, backprop)."""
+
+    def __init__(self, apply):
+        self.apply = apply
+
+    def forward(self, p, x, y):
+        """Write the function's value into y."""
+        y[...] = self.apply(p, x)[0]
+
+    def backward(self, p, x, y, d_y, d_p, d_x):
+        """Overwrite d_p and d_x with what a fresh backprop returns for d_y."""
+        found_x, found_p = self.apply(p, x)[1](d_y)
+        d_x[...] = found_x
+        for (_, array), (_, found) in zip(named_arrays(d_p), named_arrays(found_p)):
+            array[...] = found
+
+
+def from_vjp(apply):
+    """Return a function in the style of `as_vjp` as a layer, so that `check_layer` can check it.
+
+    Parameters
+    ----------
+    apply : callable
+        apply(p, x) -> (y, backprop) with backprop(d_y) -> (d_x, d_p), d_p a tree like p.
+
+    Returns
+    -------
+    object
+        With forward and backward in the contract.
+
+    Examples
+    --------
+    >>> from scratchvae.gradcheck import check_layer
+    >>> def scale(p, x):
+    ...     def backprop(d_y):
+    ...         return p * d_y, (x * d_y).sum(axis=0)
+    ...     return p * x, backprop
+    >>> x = np.array([[1.0, 2.0], [3.0, -1.0]])
+    >>> all(check.ok for check in check_layer(from_vjp(scale), np.array([2.0, 3.0]), x, np.ones((2, 2))))
+    True
+    """
+    return _Layer(apply)
