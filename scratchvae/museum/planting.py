@@ -1,0 +1,117 @@
+"""How a fault is planted in the running package, and always taken out again."""
+import difflib
+import sys
+import threading
+from contextlib import contextmanager
+from typing import NamedTuple
+
+from ..errors import ConfigurationError
+
+PACKAGE = __name__.split(".")[0]
+_ONE_AT_A_TIME = threading.RLock()      # a planted fault is seen by the whole process: two would mix
+
+
+class Bug(NamedTuple):
+    """A fault: what it is, where it was seen, how it shows, what convicts it.
+
+    `convicted_by` names instruments; `diagnosis` is a phrase that the hints of the gradient checks contain, "" for a
+    fault whose gradient is that of its loss.  `make(*originals)` returns what stands in the place of `targets`.
+    `settings` are those of a case on which the fault has an effect at all.
+    """
+
+    name: str
+    what: str
+    seen_in: str
+    symptom: str
+    convicted_by: tuple
+    diagnosis: str
+    targets: tuple
+    make: object
+    settings: dict
+
+
+BUGS = {}
+
+
+def bug(*targets, seen_in, symptom, convicted_by, diagnosis="", **settings):
+    """Register the function below as a planted fault, its docstring saying what is wrong.
+
+    Parameters
+    ----------
+    targets : str
+        What is replaced: "layers.Dense.backward", "kernels.gaussian.gaussian_backward".
+    seen_in, symptom, convicted_by, diagnosis, settings
+        As in `Bug`; convicted_by is one name or a tuple of them.
+    """
+    def register(make):
+        by = (convicted_by,) if isinstance(convicted_by, str) else convicted_by
+        what = " ".join(make.__doc__.split())
+        BUGS[make.__name__] = Bug(make.__name__, what, seen_in, symptom, by, diagnosis, targets, make, settings)
+        return make
+    return register
+
+
+def find_bug(name):
+    """Return the Bug of a name; raises ConfigurationError for an unknown one."""
+    if name not in BUGS:
+        nearest = ", ".join(difflib.get_close_matches(name, BUGS, cutoff=0))
+        raise ConfigurationError(f"the bug is {name!r}; expected one of {len(BUGS)} names, such as {nearest}. "
+                                 "`scratchvae bugs` lists them all.")
+    return BUGS[name]
+
+
+def _resolve(target):
+    """Return ([(owner, name)], original): everything of ours that holds the original, under whatever name.
+
+    A kernel's twin stays, also where the twin is what runs: other twins are written with it.
+    """
+    path, _, attribute = target.rpartition(".")
+    module, _, owner = path.rpartition(".")
+    if owner[:1].isupper():
+        cls = getattr(sys.modules[f"{PACKAGE}.{module}"], owner)
+        return [(cls, attribute)], vars(cls)[attribute]
+    original = getattr(sys.modules[f"{PACKAGE}.{path}"], attribute)
+    held = [(other, name) for key, other in list(sys.modules.items()) if key.partition(".")[0] == PACKAGE
+            for name, value in list(vars(other).items()) if value is original and not name.endswith("_ref")]
+    return held, original
+
+
+@contextmanager
+def plant(name):
+    """While open, the package has the fault `name`; then it is as before, whatever happened.
+
+    One fault at a time: another thread that plants waits.  All threads see the fault.
+
+    Parameters
+    ----------
+    name : str
+        One of `BUGS`.
+
+    Raises
+    ------
+    ConfigurationError
+        For an unknown name.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from scratchvae import VAE
+    >>> from scratchvae.bugs import plant
+    >>> with plant("logits_for_pixels"):
+    ...     float(VAE(n_visible=2, n_latent=1, hidden=()).decode(np.zeros((1, 1)))[0, 0])
+    0.0
+    """
+    bug_ = find_bug(name)
+    with _ONE_AT_A_TIME:
+        resolved = [_resolve(target) for target in bug_.targets]
+        made = bug_.make(*(original for _, original in resolved))
+        made = made if isinstance(made, tuple) else (made,)
+        try:
+            for (held, _), replacement in zip(resolved, made):
+                for owner, attribute in held:
+                    setattr(owner, attribute, replacement)
+            yield bug_
+        finally:
+            for held, original in resolved:
+                for owner, attribute in held:
+                    setattr(owner, attribute, original)

@@ -1,0 +1,169 @@
+"""The museum: a bug is convicted by the instruments on its label, the right code by none, and patches are undone."""
+import sys
+import threading
+
+import numpy as np
+import pytest
+from test_cli import command, result
+
+from scratchvae import bugs, elbo
+from scratchvae.bugs import BUGS, INSTRUMENTS, convictions, demonstrate, examine, hidden, plant, random_case
+from scratchvae.data import Dataset
+from scratchvae.errors import ConfigurationError
+
+GRADIENT_BUGS = [name for name, bug in BUGS.items() if bug.diagnosis]
+INNOCENT = 6                            # of the 1,000 random models that were examined once
+
+
+@pytest.mark.parametrize("name", BUGS)
+def test_a_bug_is_convicted_by_the_instruments_on_its_label_and_diagnosed(name):
+    bug = BUGS[name]
+    found = convictions(name, 1 + list(BUGS).index(name), list(bug.convicted_by))
+    assert all(found.values()), found
+    assert not bug.diagnosis or any(bug.diagnosis in text for text in found.values()), found
+
+
+@pytest.mark.parametrize("seed", range(INNOCENT))
+def test_the_right_code_is_convicted_by_none(seed):
+    assert not any(examine(random_case(seed)).values()), examine(random_case(seed))
+
+
+@pytest.mark.parametrize("name", ["variance_for_sigma", "kl_without_half", "constants_dropped",
+                                  "summed_over_the_batch"])
+def test_a_fault_of_both_passes_is_invisible_to_a_gradient_check(name):
+    assert not convictions(name, 3, ["gradient check"])["gradient check"]
+
+
+def test_the_museum_is_large_and_its_labels_are_whole():
+    assert len(BUGS) >= 30 and len(GRADIENT_BUGS) >= 20
+    for name, bug in BUGS.items():
+        assert name == bug.name and bug.what.endswith(".") and bug.seen_in and bug.symptom
+        assert bug.convicted_by and set(bug.convicted_by) <= set(INSTRUMENTS)
+    convicting = {instrument for bug in BUGS.values() for instrument in bug.convicted_by}
+    assert convicting == set(INSTRUMENTS), "an instrument that convicts nobody"
+
+
+# Planting -------------------------------------------------------------------------------------------------------------
+
+
+def everything():
+    """Every function and method of the package, by where it lies."""
+    found = {}
+    for key, module in list(sys.modules.items()):
+        if key.partition(".")[0] == "scratchvae":
+            for name, value in vars(module).items():
+                found[key, name] = value
+                if isinstance(value, type) and value.__module__ == key:
+                    found |= {(key, name, inner): method for inner, method in vars(value).items()}
+    return found
+
+
+@pytest.mark.parametrize("name", BUGS)
+def test_a_planted_bug_changes_something_and_is_taken_out_again_also_when_the_block_fails(name):
+    before = everything()
+    with pytest.raises(KeyError):
+        with plant(name):
+            during = everything()
+            raise KeyError
+    after = everything()
+    assert any(during.get(place) is not value for place, value in before.items())
+    assert before.keys() == after.keys() and all(after[place] is before[place] for place in before)
+
+
+def test_a_second_thread_waits_until_the_first_bug_is_gone():
+    original, seen = elbo.gaussian_backward, []
+
+    def other():
+        with plant("sample_detached"):
+            seen.append(elbo.gaussian_backward)
+
+    with plant("missing_half"):
+        first = elbo.gaussian_backward
+        thread = threading.Thread(target=other)
+        thread.start()
+        thread.join(0.05)
+        assert not seen and elbo.gaussian_backward is first is not original
+    thread.join()
+    assert len(seen) == 1 and seen[0] not in (first, original) and elbo.gaussian_backward is original
+
+
+def test_an_unknown_bug_is_refused_with_the_known_ones():
+    with pytest.raises(ConfigurationError, match="missing_half"):
+        with plant("missing_whole"):
+            pass
+
+
+def test_examining_leaves_the_case_as_it_was():
+    case = random_case(2)
+    before = case.model.parameters.flat.copy()
+    examine(case, ["trainer's gradient", "beta linearity", "rows of a step"])
+    np.testing.assert_array_equal(case.model.parameters.flat, before)
+    assert "forward_backward" not in vars(case.model) and case.model.beta == case.settings["beta"]
+
+
+# Demonstrations -------------------------------------------------------------------------------------------------------
+
+
+def tiny_data():
+    rng = np.random.default_rng(0)
+    x = rng.integers(0, 256, (60, 16), dtype=np.uint8)
+    return Dataset(x[:40], x[40:], None, None, "tiny", (4, 4))
+
+
+def test_a_demonstration_shows_two_runs_that_differ_by_the_bug_alone():
+    data = tiny_data()
+    shown, again = (demonstrate(name, data, epochs=2) for name in ("missing_half", "samples_repeat"))
+    assert [len(shown.right), len(shown.wrong)] == [2, 2] and not shown.stopped
+    assert shown.right.column("test_loss") == again.right.column("test_loss") == again.wrong.column("test_loss")
+    assert shown.wrong.column("test_loss") != shown.right.column("test_loss")
+    assert shown.findings["gradient check"] and not shown.findings["replay"]
+
+
+def test_a_run_that_breaks_is_shown_as_far_as_it_came():
+    shown = demonstrate("overflowing_softplus", tiny_data(), epochs=2)
+    assert len(shown.right) == 2 and shown.findings["extreme inputs"]
+
+
+# The command line -----------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def three_bugs(monkeypatch):
+    kept = {name: BUGS[name] for name in ("missing_half", "variance_for_sigma", "ascent")}
+    monkeypatch.setattr(bugs, "BUGS", kept)
+    return kept
+
+
+def test_the_list_has_a_row_a_bug(capsys):
+    got = result(capsys, "bugs")
+    assert [row["name"] for row in got["bugs"]] == list(BUGS)
+    assert {"name", "seen_in", "symptom", "convicted_by", "diagnosis"} <= set(got["bugs"][0])
+
+
+def test_all_bugs_are_examined_and_the_right_code_besides(capsys, three_bugs):
+    got = result(capsys, "bugs", "--all")
+    rows = {row["name"]: row for row in got["bugs"]}
+    assert rows.keys() == three_bugs.keys() and got["ok"] and not got["innocent"]
+    assert "gradient check" in rows["missing_half"]["convicted_by"]
+    assert "the reconstruction part of d_logvar is 2.00 x" in rows["missing_half"]["diagnosis"]
+    assert "gradient check" not in rows["variance_for_sigma"]["convicted_by"]
+
+
+def test_a_bug_by_name_prints_both_curves_and_the_verdicts(capsys):
+    status, out, _ = command(capsys, "bugs", "variance_for_sigma", "--epochs", "2")
+    assert status == 0 and "numpy-ml" in out and "sampler moments: convicts it" in out
+    assert "gradient check: finds nothing" in out and "with bug" in out
+
+
+def test_a_hidden_bug_stays_unnamed_until_it_is_revealed(capsys):
+    name = hidden(5)
+    status, out, _ = command(capsys, "bugs", "--hide", "5", "--epochs", "2", "--json")
+    assert status == 0 and name not in out and BUGS[name].what not in out and "convicts it" in out
+    assert f"{name}\n" in command(capsys, "bugs", "--hide", "5", "--reveal", "--epochs", "2")[1]
+
+
+@pytest.mark.parametrize("words", [("nothing_known",), ("missing_half", "--all"), ("--hide", "-1"),
+                                   ("missing_half", "--epochs", "1")])
+def test_bad_requests_end_in_one_line(capsys, words):
+    status, _, err = command(capsys, "bugs", *words)
+    assert status == 2 and err.count("\n") == 1
