@@ -108,6 +108,8 @@ class Parameters:
     ----------
     encoder, decoder : Stack of Affine
         The views by network: `parameters.encoder[0].W`, `parameters.decoder.head.b`.
+    likelihood : dict of str to ndarray
+        The likelihood's own views, most often none: `parameters.likelihood["logvar"]`.
 
     Raises
     ------
@@ -131,6 +133,8 @@ class Parameters:
         self._views = layout.views(flat)
         self.encoder = self._stack("encoder.")
         self.decoder = self._stack("decoder.")
+        self.likelihood = {name.removeprefix("likelihood."): view for name, view in self._views.items()
+                           if name.startswith("likelihood.")}
 
     @classmethod
     def zeros(cls, layout, dtype):

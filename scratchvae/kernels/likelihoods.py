@@ -17,7 +17,8 @@ from .vectormath import exp, log1p_unit
 BLOCK = 128
 
 
-def _rows(x, outputs):
+def example_rows(x, outputs):
+    """The example (row of x) of every row of the outputs; for twins."""
     return np.repeat(x, len(outputs) // len(x), axis=0)
 
 
@@ -36,7 +37,7 @@ def bernoulli_terms(logit, pixel):
 
 def bernoulli_nll_ref(logits, x, nll):
     """nll (B*K,) = sum_d softplus(logit) - x logit, in nats per row.                      (E4)"""
-    nll[:] = np.sum(np.maximum(logits, 0) - _rows(x, logits) * logits + np.log1p(np.exp(-np.abs(logits))),
+    nll[:] = np.sum(np.maximum(logits, 0) - example_rows(x, logits) * logits + np.log1p(np.exp(-np.abs(logits))),
                     axis=1, dtype=np.float64)
 
 
@@ -56,20 +57,21 @@ def bernoulli_nll(logits, x, nll):
 
 
 def bernoulli_nll_backward_ref(logits, x, d_nll, nll, d_logits):
-    """nll as above and d_logits (B*K, D) at once; d_nll is one number: dL/d(nll) of each row.
+    """nll as above and d_logits (B*K, D) at once; d_nll (B*K,) float64 is dL/d(nll) of each row.
 
     forward was nll = sum_d softplus(logit) - x logit, so
         d_logit = d_nll (sigmoid(logit) - x)                                               (E5)
     """
     bernoulli_nll_ref(logits, x, nll)
-    d_logits[:] = d_nll * (0.5 * (1 + np.tanh(0.5 * logits)) - _rows(x, logits))
+    d_logits[:] = d_nll[:, None] * (0.5 * (1 + np.tanh(0.5 * logits)) - example_rows(x, logits))
 
 
 @twin_of(bernoulli_nll_backward_ref, parallel=True)
 def bernoulli_nll_backward(logits, x, d_nll, nll, d_logits):
-    n_samples, d_nll = len(logits) // len(x), logits.dtype.type(d_nll)
+    n_samples = len(logits) // len(x)
     for r in prange(len(logits)):
         b = r // n_samples
+        weight = logits.dtype.type(d_nll[r])
         total = 0.0
         for start in range(0, logits.shape[1], BLOCK):
             part = logits.dtype.type(0)
@@ -77,14 +79,14 @@ def bernoulli_nll_backward(logits, x, d_nll, nll, d_logits):
                 i = np.uint64(d)
                 term, slope = bernoulli_terms(logits[r, i], x[b, i])
                 part += term
-                d_logits[r, i] = d_nll * slope
+                d_logits[r, i] = weight * slope
             total += part
         nll[r] = total
 
 
 def gaussian_nll_ref(means, x, sigma, nll):
     """nll (B*K,) = sum_d (x - mean)^2 / (2 sigma^2) + log(sigma) + log(2 pi) / 2, in nats per row.   (E8)"""
-    squares = np.sum(np.square(means - _rows(x, means)), axis=1, dtype=np.float64)
+    squares = np.sum(np.square(means - example_rows(x, means)), axis=1, dtype=np.float64)
     nll[:] = squares / (2 * sigma * sigma) + means.shape[1] * (np.log(sigma) + 0.5 * np.log(2 * np.pi))
 
 
@@ -102,25 +104,25 @@ def gaussian_nll(means, x, sigma, nll):
 
 
 def gaussian_nll_backward_ref(means, x, sigma, d_nll, nll, d_means):
-    """nll as above and d_means (B*K, D) at once; d_nll is one number: dL/d(nll) of each row.
+    """nll as above and d_means (B*K, D) at once; d_nll (B*K,) float64 is dL/d(nll) of each row.
 
     forward was nll = sum_d (x - mean)^2 / (2 sigma^2) + const, so
         d_mean = d_nll (mean - x) / sigma^2                                                (E9)
     """
     gaussian_nll_ref(means, x, sigma, nll)
-    d_means[:] = (d_nll / (sigma * sigma)) * (means - _rows(x, means))
+    d_means[:] = (d_nll[:, None] / (sigma * sigma)) * (means - example_rows(x, means))
 
 
 @twin_of(gaussian_nll_backward_ref, parallel=True)
 def gaussian_nll_backward(means, x, sigma, d_nll, nll, d_means):
     n_samples = len(means) // len(x)
     constant = means.shape[1] * (math.log(sigma) + 0.5 * math.log(2 * math.pi))
-    scale = means.dtype.type(d_nll / (sigma * sigma))
     for r in prange(len(means)):
         b = r // n_samples
+        weight = means.dtype.type(d_nll[r] / (sigma * sigma))
         squares = 0.0
         for d in range(means.shape[1]):
             residual = means[r, d] - x[b, d]
             squares += residual * residual
-            d_means[r, d] = scale * residual
+            d_means[r, d] = weight * residual
         nll[r] = squares / (2 * sigma * sigma) + constant

@@ -1,0 +1,83 @@
+"""What a likelihood is: the methods that a model calls, and those of them that most likelihoods share."""
+import numpy as np
+
+from ..errors import DataError
+
+
+class Likelihood:
+    """The protocol, and the answers of a likelihood without parameters of its own.
+
+    A likelihood of your own inherits from this class, or has all of its methods, and adds `name` and
+
+        check(x, what)                                             raise DataError for data that it cannot have drawn
+        nll(p, outputs, x, nll)                                    write -log p(x | z) of each row
+        nll_backward(p, outputs, x, d_nll, nll, d_p, d_outputs)    the same, and the gradients
+        mean(p, outputs)                                           return E[x | z], (rows, D)
+        sample(p, outputs, rng)                                    return draws from p(x | z), (rows, D)
+
+    outputs (rows, n_outputs) is what the decoder puts out; row r belongs to x[r // K], x (B, D).  nll and d_nll
+    (rows,) are float64, d_nll is dL/d(nll) of each row and may be consumed.  p and d_p are the likelihood's own
+    parameters and their gradients, a dict of views as `parameter_shapes` names them; d_p and d_outputs are overwritten.
+
+    Examples
+    --------
+    >>> class Poisson(Likelihood):
+    ...     name = "poisson"                                    # up to log x!, which no gradient sees
+    ...     def check(self, x, what="x"):
+    ...         require_finite(x, what)
+    ...     def nll(self, p, outputs, x, nll):
+    ...         nll[:] = np.sum(np.exp(outputs) - np.repeat(x, len(outputs) // len(x), axis=0) * outputs, axis=1)
+    ...     def nll_backward(self, p, outputs, x, d_nll, nll, d_p, d_outputs):
+    ...         self.nll(p, outputs, x, nll)
+    ...         d_outputs[:] = d_nll[:, None] * (np.exp(outputs) - np.repeat(x, len(outputs) // len(x), axis=0))
+    ...     def mean(self, p, outputs):
+    ...         return np.exp(outputs)
+    ...     def sample(self, p, outputs, rng):
+    ...         return rng.poisson(np.exp(outputs)).astype(outputs.dtype)
+    >>> from scratchvae import VAE
+    >>> from scratchvae.gradcheck import check_model
+    >>> vae = VAE(n_visible=4, n_latent=1, hidden=(), likelihood=Poisson(), dtype="float64")
+    >>> all(check.ok for check in check_model(vae, np.array([[0, 2.0, 1, 5]]), np.ones((1, 1))))
+    True
+    """
+
+    def n_outputs(self, n_visible):
+        """Return how many numbers the decoder must put out for `n_visible` pixels."""
+        return n_visible
+
+    def parameter_shapes(self, n_visible):
+        """Return {name: shape} of the parameters that are the likelihood's own."""
+        return {}
+
+    def initialise(self, p):
+        """Write the first values of p."""
+
+    def start(self, p, bias, mean, variance):
+        """Write what puts p(x | z) at the training data, into the decoder's output bias (n_outputs,) and p.
+
+        mean (D,) is the data's mean row, variance (one number) the average of the pixels' variances around it.
+        """
+
+    def frozen(self):
+        """Return the likelihood to measure with: one by which the rows of a batch do not depend on each other."""
+        return self
+
+    def observe(self, p, outputs, nll):
+        """Take note, after a training step, of the outputs and the nll that it had."""
+
+
+def require_finite(x, what):
+    """Raise DataError unless every value of x (n, D) is finite."""
+    if x.dtype.kind == "f" and not np.isfinite(x).all():
+        row, column = np.argwhere(~np.isfinite(x))[0]
+        raise DataError(f"{what} has the value {x[row, column]} at row {row}, column {column}; every value must be "
+                        "finite. Remove or fill such rows.")
+
+
+def require_unit_range(x, what, name):
+    """Raise DataError unless every value of x (n, D) lies in [0, 1]."""
+    require_finite(x, what)
+    if x.size and (x.min() < 0 or x.max() > 1):
+        raise DataError(f"{what} has values from {x.min():g} to {x.max():g}; a {name} likelihood needs values "
+                        "in [0, 1]. Scale the data (images of 0..255: pass uint8, or divide by 255), or choose "
+                        "likelihood='gaussian'.")

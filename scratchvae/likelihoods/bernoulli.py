@@ -1,0 +1,97 @@
+"""Pixels between 0 and 1: black or white, or grey with a density.  The decoder puts out logits."""
+from dataclasses import dataclass
+
+import numpy as np
+
+from ..kernels import continuous_bernoulli as continuous
+from ..kernels import likelihoods as kernels
+from .base import Likelihood, require_unit_range
+
+
+@dataclass(frozen=True)
+class Bernoulli(Likelihood):
+    """Each pixel is 1 with probability sigmoid(logit); the decoder puts out logits.
+
+    Grey pixels in (0, 1) have no likelihood under a Bernoulli; the same formula is then the binary cross
+    entropy, a loss.
+    """
+
+    name = "bernoulli"
+
+    def check(self, x, what="x"):
+        """Raise DataError unless every value of x (n, D) lies in [0, 1]."""
+        require_unit_range(x, what, "Bernoulli")
+
+    def nll(self, p, outputs, x, nll):
+        """Write -log p(x | z) of each row into nll (rows,), float64; row r belongs to x[r // K].      (E4)"""
+        kernels.bernoulli_nll(outputs, x, nll)
+
+    def nll_backward(self, p, outputs, x, d_nll, nll, d_p, d_outputs):
+        """Write nll and, at once, d_outputs = dL/d(outputs), where d_nll is dL/d(nll) of each row.    (E5)"""
+        kernels.bernoulli_nll_backward(outputs, x, d_nll, nll, d_outputs)
+
+    def mean(self, p, outputs):
+        """Return E[x | z], the probabilities, (rows, D)."""
+        return 0.5 * (1 + np.tanh(0.5 * outputs))
+
+    def sample(self, p, outputs, rng):
+        """Draw x from p(x | z), (rows, D) of 0 and 1."""
+        return (rng.random(outputs.shape) < self.mean(p, outputs)).astype(outputs.dtype)
+
+    def start(self, p, bias, mean, variance):
+        """Set the bias to the logit of the training mean, clipped.
+
+        A pixel that is never on would want a logit of minus infinity; 0.001 to 0.999 leaves it +-6.9.
+        """
+        clipped = np.clip(mean, 0.001, 0.999)
+        bias[:] = np.log(clipped) - np.log1p(-clipped)
+
+
+@dataclass(frozen=True)
+class ContinuousBernoulli(Likelihood):
+    """Each pixel has a density on [0, 1] proportional to exp(logit x); the decoder puts out logits.
+
+    Grey pixels have a likelihood under it (Loaiza-Ganem & Cunningham 2019).  Being a density, it can exceed 1 and its
+    nll can be negative.  At logit 0 it is uniform, and its mean is no sigmoid: 1 / (1 - exp(-logit)) - 1 / logit.
+    """
+
+    name = "continuous_bernoulli"
+
+    def check(self, x, what="x"):
+        """Raise DataError unless every value of x (n, D) lies in [0, 1]."""
+        require_unit_range(x, what, "continuous Bernoulli")
+
+    def nll(self, p, outputs, x, nll):
+        """Write -log p(x | z) of each row into nll (rows,), float64; row r belongs to x[r // K].      (L1)"""
+        continuous.continuous_bernoulli_nll(outputs, x, nll)
+
+    def nll_backward(self, p, outputs, x, d_nll, nll, d_p, d_outputs):
+        """Write nll and, at once, d_outputs = dL/d(outputs), where d_nll is dL/d(nll) of each row.    (L2)"""
+        continuous.continuous_bernoulli_nll_backward(outputs, x, d_nll, nll, d_outputs)
+
+    def mean(self, p, outputs):
+        """Return E[x | z] = A'(logit), (rows, D).                                                     (L2)"""
+        lower = continuous.at_minus(np.abs(outputs))[1]
+        return np.where(outputs > 0, 1 - lower, lower)
+
+    def sample(self, p, outputs, rng):
+        """Draw x from p(x | z), (rows, D), by inverting the distribution function.
+
+        With t = |logit|, F(x) = (1 - exp(-t x)) / (1 - exp(-t)) is that of logit -t; x and 1 - x swap with the sign.
+        """
+        t = np.maximum(np.abs(outputs), np.finfo(outputs.dtype).tiny)      # where t is this small F(x) = x
+        x = np.log1p(rng.random(outputs.shape) * np.expm1(-t)) / -t
+        return np.where(outputs > 0, 1 - x, x).astype(outputs.dtype)
+
+    def start(self, p, bias, mean, variance):
+        """Set the bias to the logit that has the training mean, by bisection (L2 has no inverse in closed form).
+
+        The mean is clipped to 0.02 to 0.98: a pixel that is never on would want a logit of minus infinity.
+        """
+        wanted = np.clip(mean, 0.02, 0.98)
+        low, high = np.full(wanted.shape, -60.0), np.full(wanted.shape, 60.0)
+        for _ in range(50):
+            middle = 0.5 * (low + high)
+            above = self.mean(p, middle) > wanted
+            low, high = np.where(above, low, middle), np.where(above, middle, high)
+        bias[:] = middle

@@ -1,0 +1,209 @@
+"""Gaussian pixels: sigma fixed, learned (one, or one a pixel), or set to its optimum.  The decoder puts out means."""
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from ..errors import ConfigurationError
+from ..kernels import learned_sigma
+from ..kernels import likelihoods as kernels
+from ..kernels.learned_sigma import MIN_LOGVAR
+from ..kernels.vectormath import softplus
+from .base import Likelihood, require_finite
+
+LOG_2PI = math.log(2 * math.pi)
+NEWEST = 0.1                       # weight of the newest batch in the running sigma of GaussianOptimal
+
+
+@dataclass(frozen=True)
+class Gaussian(Likelihood):
+    """Each pixel is drawn from N(mean, sigma^2) with one fixed sigma; the decoder puts out means.
+
+    Parameters
+    ----------
+    sigma : float
+        Standard deviation of a pixel, in the unit of x.  It does lambda's work: the half squared error plus
+        lambda KL of T16 is this likelihood with sigma^2 = lambda, up to a factor.
+    """
+
+    sigma: float = 1.0
+    name = "gaussian"
+
+    def __post_init__(self):
+        if not 0 < self.sigma < np.inf:
+            raise ConfigurationError(f"sigma is {self.sigma!r}; a standard deviation must be positive and finite. "
+                                     "Pass the noise level of a pixel, for example 0.1.")
+
+    def sigma_of(self, p):
+        """Return the standard deviation of a pixel, one number."""
+        return self.sigma
+
+    def check(self, x, what="x"):
+        """Raise DataError unless every value of x (n, D) is finite."""
+        require_finite(x, what)
+
+    def nll(self, p, outputs, x, nll):
+        """Write -log p(x | z) of each row into nll (rows,), float64; row r belongs to x[r // K].      (E8)"""
+        kernels.gaussian_nll(outputs, x, self.sigma_of(p), nll)
+
+    def nll_backward(self, p, outputs, x, d_nll, nll, d_p, d_outputs):
+        """Write nll and, at once, d_outputs = dL/d(outputs), where d_nll is dL/d(nll) of each row.    (E9)"""
+        kernels.gaussian_nll_backward(outputs, x, self.sigma_of(p), d_nll, nll, d_outputs)
+
+    def mean(self, p, outputs):
+        """Return E[x | z], (rows, D)."""
+        return outputs.copy()
+
+    def sample(self, p, outputs, rng):
+        """Draw x from p(x | z), (rows, D)."""
+        return (outputs + self.sigma_of(p) * rng.standard_normal(outputs.shape)).astype(outputs.dtype)
+
+    def start(self, p, bias, mean, variance):
+        """Set the bias to the training mean."""
+        bias[:] = mean
+
+
+@dataclass(frozen=True)
+class GaussianScalar(Gaussian):
+    """Each pixel is drawn from N(mean, sigma^2), and the one sigma is learned: parameter "likelihood.logvar".
+
+    It finds the lambda of its data (T16): sigma^2 goes to the mean squared error.
+
+    Parameters
+    ----------
+    sigma : float
+        Where it starts; training that sets the output bias by the data starts at the data's variance instead.
+    """
+
+    sigma: float = 1.0
+    name = "gaussian_scalar"
+
+    def sigma_of(self, p):
+        """Return exp(logvar / 2), one number."""
+        return float(np.exp(0.5 * np.float64(p["logvar"][0])))
+
+    def parameter_shapes(self, n_visible):
+        """Return the shape of logvar, (1,)."""
+        return {"logvar": (1,)}
+
+    def initialise(self, p):
+        """Set logvar to that of `sigma`."""
+        p["logvar"][:] = 2 * math.log(self.sigma)
+
+    def nll_backward(self, p, outputs, x, d_nll, nll, d_p, d_outputs):
+        """Write nll, d_outputs (E9) and d_p["logvar"].
+
+        forward was nll = SSE / (2 sigma^2) + D/2 (logvar + log(2 pi)), so
+            d_logvar = sum over rows of d_nll (D - SSE / sigma^2) / 2                      (L5)
+        and SSE / sigma^2 is read off nll.
+        """
+        super().nll_backward(p, outputs, x, d_nll, nll, d_p, d_outputs)
+        half_d, logvar = 0.5 * outputs.shape[1], np.float64(p["logvar"][0])
+        d_p["logvar"][:] = half_d * (1 + logvar + LOG_2PI) * d_nll.sum() - d_nll @ nll
+
+    def start(self, p, bias, mean, variance):
+        """Set the bias to the training mean and logvar to the log of the training variance."""
+        bias[:] = mean
+        p["logvar"][:] = math.log(max(variance, math.exp(MIN_LOGVAR)))
+
+
+@dataclass(frozen=True)
+class GaussianOptimal(GaussianScalar):
+    """Each pixel is drawn from N(mean, sigma*^2), sigma*^2 the mean squared error of the batch: nothing to learn.
+
+    The batch's own sigma* serves objective and gradient.  It must not serve to measure: sigma* sees the very rows that
+    it would score, and the rows' likelihoods depend on each other.  So "likelihood.logvar" keeps a running mean of
+    log sigma*^2 over the training batches, weight `NEWEST` to the newest one, which no gradient moves; `frozen`,
+    evaluation, the held-out loss and samples use that.
+
+    Parameters
+    ----------
+    sigma : float
+        What is stored before training.
+    """
+
+    sigma: float = 1.0
+    name = "gaussian_optimal"
+
+    def _optimum(self, outputs, x, squares):
+        """Write SSE of each row into squares; return sigma*^2 and whether it is the floor.            (L4, L11)"""
+        learned_sigma.squared_errors(outputs, x, squares)
+        variance, floor = float(squares.mean()) / outputs.shape[1], math.exp(MIN_LOGVAR)
+        return (floor, True) if variance <= floor else (variance, False)
+
+    def nll(self, p, outputs, x, nll):
+        """Write -log p(x | z) of each row, at the batch's sigma*, into nll (rows,), float64.          (L4, L11)"""
+        variance, _ = self._optimum(outputs, x, nll)
+        kernels.gaussian_nll(outputs, x, math.sqrt(variance), nll)
+
+    def nll_backward(self, p, outputs, x, d_nll, nll, d_p, d_outputs):
+        """Write nll and d_outputs, the way through sigma* included; d_nll is consumed, d_p["logvar"] is 0.
+
+        forward was nll = SSE / (2 sigma*^2) + D/2 log(2 pi sigma*^2), sigma*^2 = sum SSE / (R D), so
+            d_mean = (d_nll + c) (mean - x) / sigma*^2                                     (L12)
+        with c = 0 if all rows weigh the same.
+        """
+        variance, at_floor = self._optimum(outputs, x, nll)
+        if not at_floor:
+            d_nll += (d_nll.sum() - d_nll @ nll / (outputs.shape[1] * variance)) / len(nll)
+        kernels.gaussian_nll_backward(outputs, x, math.sqrt(variance), d_nll, nll, d_outputs)
+        d_p["logvar"][:] = 0
+
+    def frozen(self):
+        """Return the Gaussian whose sigma is the stored one."""
+        return GaussianScalar(self.sigma)
+
+    def observe(self, p, outputs, nll):
+        """Let the stored logvar follow log sigma*^2 = 2/D mean(nll) - 1 - log(2 pi), which is L4 at L11."""
+        newest = max(2 * float(nll.mean()) / outputs.shape[1] - 1 - LOG_2PI, MIN_LOGVAR)
+        p["logvar"] += NEWEST * (newest - p["logvar"])
+
+
+@dataclass(frozen=True)
+class GaussianDiagonal(Likelihood):
+    """Each pixel is drawn from N(mean, sigma^2) with its own sigma; the decoder puts out [means | raw], (rows, 2 D).
+
+    raw is the log variance but for a soft clip that keeps sigma above exp(MIN_LOGVAR / 2) = 0.0025 (L6), which
+    suits pixels in [0, 1]: scale other data to about that range.
+    """
+
+    name = "gaussian_diagonal"
+
+    def n_outputs(self, n_visible):
+        """Return 2 n_visible: a mean and a raw log variance a pixel."""
+        return 2 * n_visible
+
+    def check(self, x, what="x"):
+        """Raise DataError unless every value of x (n, D) is finite."""
+        require_finite(x, what)
+
+    def nll(self, p, outputs, x, nll):
+        """Write -log p(x | z) of each row into nll (rows,), float64; row r belongs to x[r // K].      (L7)"""
+        learned_sigma.diagonal_nll(outputs, x, nll)
+
+    def nll_backward(self, p, outputs, x, d_nll, nll, d_p, d_outputs):
+        """Write nll and, at once, d_outputs = dL/d(outputs), where d_nll is dL/d(nll) of each row.    (L8 to L10)"""
+        learned_sigma.diagonal_nll_backward(outputs, x, d_nll, nll, d_outputs)
+
+    def mean(self, p, outputs):
+        """Return E[x | z], (rows, D)."""
+        return outputs[:, :outputs.shape[1] // 2].copy()
+
+    def logvar(self, outputs):
+        """Return the log variance of every pixel, (rows, D).                                          (L6)"""
+        return MIN_LOGVAR + softplus(outputs[:, outputs.shape[1] // 2:] - MIN_LOGVAR)
+
+    def sample(self, p, outputs, rng):
+        """Draw x from p(x | z), (rows, D)."""
+        mean = self.mean(p, outputs)
+        return (mean + np.exp(0.5 * self.logvar(outputs)) * rng.standard_normal(mean.shape)).astype(outputs.dtype)
+
+    def start(self, p, bias, mean, variance):
+        """Set the bias of the means to the training mean, that of raw to one log variance for all pixels: the data's.
+
+        A pixel that never changes in the data would want sigma = 0 at once, and the first example where it does
+        would then cost 10^5 nats.
+        """
+        above = max(math.log(max(variance, math.exp(MIN_LOGVAR))) - MIN_LOGVAR, 1.0)
+        bias[:len(mean)] = mean
+        bias[len(mean):] = MIN_LOGVAR + math.log(math.expm1(above))                 # softplus, inverted
