@@ -1,34 +1,23 @@
 """What VAE and Autoencoder share: settings, networks, files, and the edge where users' arrays come in."""
+import copy
 import inspect
 
 import numpy as np
 
+from .arguments import one_of, positive_integer
 from .batches import as_rows, check_rows
 from .checkpoint import load_arrays, save_arrays
 from .elbo import Workspace
 from .errors import ConfigurationError, RunError, ShapeError
 from .layers import MLP, activation_code
-from .likelihoods import make_likelihood
+from .likelihoods import LIKELIHOODS, make_likelihood
 from .parameters import Layout, Parameters, network_shapes
 from .training import check_seed, fit, held_out_objective
 
 DTYPES = ("float32", "float64")
 CHUNK = 512                                   # rows that encode and decode take at a time
+MOST_PARAMETERS = 1 << 31                     # with Adam's moments and the gradient 34 GB of float32
 KINDS = {}                                    # kind in files and on the command line -> class
-
-
-def positive_integer(name, value):
-    """Return value as an int; raises ConfigurationError unless it is one of at least 1."""
-    if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < 1:
-        raise ConfigurationError(f"{name} is {value!r}; it must be an integer of at least 1. Choose for example 20.")
-    return int(value)
-
-
-def one_of(name, value, known):
-    """Return value; raises ConfigurationError, listing them, unless it is one of the known ones."""
-    if value not in known:
-        raise ConfigurationError(f"{name} is {value!r}; known are {', '.join(known)}. Choose one of them.")
-    return value
 
 
 class Model:
@@ -38,7 +27,8 @@ class Model:
     n_samples = 1
 
     def __init_subclass__(cls):
-        KINDS[cls.kind] = cls
+        if "kind" in vars(cls):                   # a subclass of VAE that names no kind of its own leaves files to VAE
+            KINDS[cls.kind] = cls
 
     def build(self, n_visible, n_latent, head, hidden, activation, likelihood, sigma, dtype, seed):
         """Check the settings, lay out the networks (the encoder ends in `head` units) and draw the first weights."""
@@ -50,10 +40,11 @@ class Model:
             raise ConfigurationError(f"hidden is {hidden!r}; it must be a sequence of layer sizes. "
                                      "Pass for example (400,).") from None
         activation_code(activation)
-        self.activation, self.sigma = activation, sigma
+        self.activation = activation
         self.dtype = one_of("dtype", str(dtype), DTYPES)
         self.seed = check_seed(seed)
         self.likelihood = make_likelihood(likelihood, sigma)
+        self.sigma = getattr(self.likelihood, "sigma", sigma)
         self.encoder = MLP.build((self.n_visible, *self.hidden, head), activation)
         self.decoder = MLP.build((self.n_latent, *reversed(self.hidden), self.likelihood.n_outputs(self.n_visible)),
                                  activation)
@@ -61,14 +52,35 @@ class Model:
         shapes = {}
         for prefix, network in sizes.items():
             shapes |= network_shapes(prefix, (network.layers[0].n_in, *(layer.n_out for layer in network.layers)))
-        self.parameters = Parameters.zeros(Layout(shapes), self.dtype)
+        shapes |= {f"likelihood.{name}": shape
+                   for name, shape in self.likelihood.parameter_shapes(self.n_visible).items()}
+        layout = Layout(shapes)
+        if layout.size > MOST_PARAMETERS:
+            raise ConfigurationError(f"n_visible {self.n_visible}, hidden {self.hidden} and n_latent {self.n_latent} make "
+                                     f"{layout.size:,} parameters; at most {MOST_PARAMETERS:,} are taken. Choose smaller layers.")
+        self.parameters = Parameters.zeros(layout, self.dtype)
         rng = np.random.default_rng(self.seed)
         self.encoder.initialise(self.parameters.encoder, rng)
         self.decoder.initialise(self.parameters.decoder, rng)
+        self.likelihood.initialise(self.parameters.likelihood)
+
+    def check_schedule(self, schedule):
+        """Raise ConfigurationError: only a VAE has a KL to weigh."""
+        raise ConfigurationError(f"beta is {schedule!r}; a model of kind {self.kind!r} has no KL to weigh. "
+                                 "Leave beta out, or train a VAE.")
 
     def workspace(self, batch):
         """Return the arrays that a step on up to `batch` examples writes."""
         return Workspace.allocate(self.encoder, self.decoder, batch, self.n_samples, self.dtype)
+
+    def frozen(self):
+        """Return the model to measure with: this one, or one with the same parameters and `likelihood.frozen()`."""
+        likelihood = self.likelihood.frozen()
+        if likelihood is self.likelihood:
+            return self
+        model = copy.copy(self)
+        model.likelihood = likelihood
+        return model
 
     def _rows(self, X, name="X"):
         """Return users' data as checked rows in the model's dtype, scaled if they are uint8 pixels."""
@@ -117,7 +129,7 @@ class Model:
 
     def decode(self, z):
         """Return E[x | z], (n, D), for latents z (n, Z): probabilities for a Bernoulli, means for a Gaussian."""
-        return self.likelihood.mean(self.decode_outputs(z))
+        return self.likelihood.mean(self.parameters.likelihood, self.decode_outputs(z))
 
     def inverse_transform(self, z):
         """Decode z; scikit-learn's name for `decode`."""
@@ -136,14 +148,14 @@ class Model:
         return -(objective.reconstruction + objective.kl)
 
     def fit(self, X, epochs=10, batch_size=128, learning_rate=1e-3, validation=None, seed=0, optimizer="adam",
-            binarize="none", output_bias="data"):
+            binarize="none", output_bias="data", on_nonfinite="stop", beta=None):
         """Train on X, starting from the present parameters.
 
         Parameters
         ----------
         X : array_like (n, D)
             Floats, uint8 images (0..255 stands for 0..1), or a memory map.
-        epochs, batch_size, learning_rate, validation, seed, optimizer, binarize, output_bias
+        epochs, batch_size, learning_rate, validation, seed, optimizer, binarize, output_bias, on_nonfinite, beta
             As in `scratchvae.training.Trainer`.
 
         Returns
@@ -157,13 +169,15 @@ class Model:
             With what, got, expected and remedy.
         """
         return fit(self, X, epochs=epochs, batch_size=batch_size, learning_rate=learning_rate,
-                   validation=validation, seed=seed, optimizer=optimizer, binarize=binarize, output_bias=output_bias)
+                   validation=validation, seed=seed, optimizer=optimizer, binarize=binarize, output_bias=output_bias,
+                   on_nonfinite=on_nonfinite, beta=beta)
 
     def get_params(self, deep=True):
         """Return the constructor's arguments as a dict (`deep` is scikit-learn's and changes nothing)."""
         params = {name: getattr(self, name) for name in inspect.signature(type(self)).parameters}
-        if params["likelihood"].name in ("bernoulli", "gaussian"):
-            params["likelihood"] = params["likelihood"].name
+        name = self.likelihood.name
+        if name in LIKELIHOODS and self.likelihood == make_likelihood(name, self.sigma):
+            params["likelihood"] = name
         return params
 
     def set_params(self, **params):
@@ -214,8 +228,13 @@ def load_run(path):
     """
     kind, meta, arrays = load_arrays(path)
     try:
-        model = KINDS[kind](**meta.pop("settings"))
-        flat = arrays.pop("parameters")
+        settings, flat = meta.pop("settings"), arrays.pop("parameters")
+        sizes = [int(settings["n_visible"]), *map(int, settings["hidden"]), int(settings["n_latent"])]
+        if sum(n_in * n_out for n_in, n_out in zip(sizes, sizes[1:])) > flat.size:      # before memory is taken
+            raise ValueError(f"layers of {sizes} units have more than the {flat.size} numbers stored")
+        model = KINDS[kind](**settings)
+        if flat.shape != model.parameters.flat.shape:
+            raise ValueError(f"the parameters have shape {flat.shape}; expected {model.parameters.flat.shape}")
         model.parameters.flat[:] = flat
     except (KeyError, TypeError, ValueError) as error:
         raise RunError(f"{path} does not describe a model ({type(error).__name__}: {error}). "

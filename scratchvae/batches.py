@@ -1,7 +1,8 @@
 """From a data set to the rows that a step reads: checks at the edge, then minibatches into a buffer."""
 import numpy as np
 
-from .errors import ConfigurationError, DataError, ShapeError
+from .arguments import one_of
+from .errors import DataError, ShapeError
 from .kernels import minibatch as kernels
 
 BINARIZE = {"none": kernels.GREY, "dynamic": kernels.DYNAMIC, "threshold": kernels.THRESHOLD}
@@ -62,9 +63,7 @@ def check_rows(x, likelihood, name="x"):
 
 def binarize_mode(binarize):
     """Return the kernels' code of a binarisation; raises ConfigurationError for an unknown name."""
-    if binarize not in BINARIZE:
-        raise ConfigurationError(f"binarize is {binarize!r}; known are {', '.join(BINARIZE)}. Choose one of them.")
-    return BINARIZE[binarize]
+    return BINARIZE[one_of("binarize", binarize, BINARIZE)]
 
 
 def read_rows(data, index, mode, seed, step, out):
@@ -87,16 +86,29 @@ def shuffled(n, seed, epoch):
     return np.random.Generator(np.random.PCG64([seed, epoch])).permutation(n)
 
 
-def training_mean(data, mode):
-    """Return the mean row (D,) of `data`, float64, as training sees it (scaled to 0..1, thresholded if so)."""
-    total = np.zeros(data.shape[1])
+def training_moments(data, mode):
+    """Return the mean row (D,), float64, and the pixels' average variance around it, of `data` as training sees it.
+
+    That is scaled to 0..1, and binarised if it is.
+
+    Examples
+    --------
+    >>> mean, variance = training_moments(np.array([[0, 255], [255, 255]], np.uint8), BINARIZE["none"])
+    >>> mean.tolist(), variance
+    ([0.5, 1.0], 0.125)
+    """
+    total, squares = np.zeros(data.shape[1]), 0.0
     for start in range(0, len(data), CHECKED_ROWS):
         piece = data[start:start + CHECKED_ROWS]
         if mode == kernels.THRESHOLD:
             piece = piece > (127 if data.dtype == np.uint8 else 0.5)
         total += piece.sum(axis=0, dtype=np.float64)
-    mean = total / len(data)
-    return mean / 255 if data.dtype == np.uint8 and mode != kernels.THRESHOLD else mean
+        if mode == kernels.GREY:
+            squares += np.einsum("ij,ij->", piece, piece, dtype=np.float64)
+    scale = 255 if data.dtype == np.uint8 and mode != kernels.THRESHOLD else 1
+    mean = total / len(data) / scale
+    second = squares / data.size / scale**2 if mode == kernels.GREY else mean.mean()       # of 0 and 1, x^2 = x
+    return mean, max(0.0, float(second - np.square(mean).mean()))
 
 
 def require_unit_range(data, binarize):

@@ -4,18 +4,23 @@ A file holds arrays and one JSON text, `meta`: {"format": 1, "kind": ..., "sha25
 covers the rest of `meta` and every array's name, dtype, shape and bytes.
 """
 import hashlib
+import io
 import json
+import os
+import re
 import zipfile
 import zlib
-from pathlib import Path
 
 import numpy as np
 
-from .errors import RunError
+from .arguments import file_path
+from .errors import DataError, RunError
 from .files import write_atomically
+from .readers import npy_fields
 
 FORMAT = 1
 DTYPES = ("float32", "float64", "int64")
+PLAIN = re.compile(r"[<>|=]?[biufU]\d{1,9}")            # numbers or text, as .npy headers call them; no objects
 
 
 def _checksum(meta, arrays):
@@ -46,41 +51,59 @@ def save_arrays(path, kind, meta, arrays):
     RunError
         If the file cannot be written.
     """
+    path = file_path("path", path)
     meta = {"format": FORMAT, "kind": kind, **meta}
     text = json.dumps({**meta, "sha256": _checksum(meta, arrays)})
     write_atomically(path, lambda file: np.savez(file, meta=np.array(text), **arrays))
 
 
 def load_arrays(path):
-    """Return (kind, meta, arrays) of a file that `save_arrays` wrote.
+    """Return (kind, meta, arrays) of a file that `save_arrays` wrote; the arrays are read-only.
 
     Raises
     ------
     RunError
-        If the file is missing, damaged, of a later format, or not such a file at all; the message says which.
+        If the file is missing, damaged, of another format, or not such a file at all; the message says which.
     """
-    path = Path(path)
+    path = file_path("path", path)
     try:
-        size = path.stat().st_size
-        with zipfile.ZipFile(path) as archive:
-            if sum(member.file_size for member in archive.infolist()) > size:
-                raise RunError(f"{path} promises more bytes than it holds ({size}); it is damaged or compressed by "
-                               "another program. Take an intact copy.")
-        with np.load(path, allow_pickle=False) as stored:
-            arrays = {name: stored[name] for name in stored.files}
+        arrays = _read_members(path)
         meta = json.loads(str(arrays.pop("meta")))
-        kind, version, checksum = meta["kind"], meta["format"], meta.pop("sha256")
+        kind, version, checksum = meta["kind"], meta["format"], meta.pop("sha256", None)
     except FileNotFoundError as error:
         raise RunError(f"{path} does not exist; expected a model file saved by scratchvae. Check the path.") from error
     except (OSError, ValueError, KeyError, TypeError, AttributeError, EOFError, NotImplementedError, RuntimeError,
-            MemoryError, zipfile.BadZipFile, zlib.error) as error:
+            zipfile.BadZipFile, zlib.error) as error:
         raise RunError(f"{path} is no intact model file ({type(error).__name__}: {error}). "
                        "Take a copy that scratchvae saved.") from error
     if version != FORMAT:
-        raise RunError(f"{path} has format {version!r}; this version of scratchvae reads format {FORMAT}. "
+        raise RunError(f"{path} has format {version!r:.20}; this version of scratchvae reads format {FORMAT}. "
                        "Load it with the version that wrote it.")
     if checksum != _checksum(meta, arrays) or any(a.dtype.name not in DTYPES for a in arrays.values()):
         raise RunError(f"{path} does not match its own checksum: it was damaged or edited. Take an intact copy.")
     for name in ("kind", "format"):
         del meta[name]
     return kind, meta, arrays
+
+
+def _read_members(path):
+    """Return {name: array} of every member; raises DataError or what zipfile does where the file is damaged.
+
+    Members are stored, not deflated, so that together they cannot be larger than the file. Each is read whole,
+    which checks its CRC, before anything in it is believed.
+    """
+    arrays = {}
+    with open(path, "rb") as file, zipfile.ZipFile(file) as archive:
+        size = os.fstat(file.fileno()).st_size
+        if sum(member.file_size for member in archive.infolist()) > size:
+            raise DataError(f"it promises more bytes than it holds ({size:,}): damaged, or compressed elsewhere")
+        for member in archive.infolist():
+            name = member.filename.removesuffix(".npy")
+            content = archive.read(member)
+            stream = io.BytesIO(content)
+            descr, order, sides = npy_fields(f"array {name[:40]!r}", stream)
+            if descr is None or not PLAIN.fullmatch(descr):
+                raise DataError(f"array {name[:40]!r} holds {str(descr)[:20]!r}; expected {', '.join(DTYPES)}")
+            shape = tuple(int(side) for side in sides if side)
+            arrays[name] = np.ndarray(shape, descr, content, stream.tell(), order=order)
+    return arrays

@@ -1,4 +1,4 @@
-"""Data sets as arrays of rows: the bundled ones by name, and IDX folders, .npz and .npy files by path."""
+"""Data sets as arrays of rows: bundled and fetched ones by name, IDX folders, .npz and .npy files by path."""
 import math
 import os
 from pathlib import Path
@@ -6,16 +6,20 @@ from typing import NamedTuple
 
 import numpy as np
 
+from .download import SETS, cache_folder, missing_files
 from .errors import ConfigurationError, DataError
+from .faces import IMAGE_SHAPE, is_large, load_faces
 from .readers import read_idx, read_npy, read_npz
 
 BUNDLED = ("mnist5k", "digits")
+DRAWN = ("faces",)          # computed when asked for
 
 MOST_HELD_OUT = 10_000      # rows: as in MNIST; a mean over them is known to 1 % of one row's spread
 MOST_CONVERTED = 1 << 31    # bytes of a mapped file that may be converted in memory
 LOOKED_AT = 1_000           # rows that are looked at for 0/1 bytes: never the whole of a mapped file
 
-TAKEN = "a bundled name ({}), the folder of IDX files, an .npz or an .npy file".format(", ".join(BUNDLED))
+TAKEN = "a bundled name ({}), a name that can be fetched ({}), the folder of IDX files, an .npz or an .npy file".format(
+    ", ".join(BUNDLED + DRAWN), ", ".join(SETS))
 
 
 class Dataset(NamedTuple):
@@ -43,9 +47,11 @@ class Dataset(NamedTuple):
 
 
 def load_data(source):
-    """Load a data set by its bundled name or from a path.
+    """Load a data set by its name or from a path.
 
-    A name in `BUNDLED` comes first; write "./mnist5k" for a folder of that name. A path may be
+    A name in `BUNDLED`, or in `SETS` ("mnist", "fashion": fetched once with `scratchvae data fetch`), comes first;
+    write "./mnist" for a folder of that name. "faces" are drawn by `scratchvae.faces`: 5,000 and 1,000 of them, labelled
+    1 where the eyes are larger than the middle one's. A path may be
 
     - a folder with train-images-idx3-ubyte and t10k-images-idx3-ubyte, gzipped or not, and optionally
       train-labels-idx1-ubyte and t10k-labels-idx1-ubyte (the form of MNIST and its kin);
@@ -86,6 +92,10 @@ def load_data(source):
         raise ConfigurationError(f"source is {type(source).__name__}; expected {TAKEN}, as str or Path.")
     if source in BUNDLED:
         return _load_bundled(source)
+    if source in DRAWN:
+        return _draw_faces()
+    if source in SETS:
+        return _load_fetched(source)
     path = Path(source)
     try:
         is_folder, is_file, is_there = path.is_dir(), path.is_file(), path.exists()
@@ -111,6 +121,20 @@ def _load_bundled(name):
         sixteenth = np.float32(1 / 16)
         data = data._replace(train=data.train * sixteenth, test=data.test * sixteenth)
     return data
+
+
+def _draw_faces():
+    train, test = load_faces()
+    return Dataset(train.images, test.images, is_large(train.factors["eye_size"]), is_large(test.factors["eye_size"]),
+                   "faces", IMAGE_SHAPE)
+
+
+def _load_fetched(name):
+    folder, missing = cache_folder() / name, missing_files(name)
+    if missing:
+        raise DataError(f"{name} is not on this machine: {folder} lacks {', '.join(file.name for file in missing)}. "
+                        f"Run `scratchvae data fetch {name}` once with a network, or copy these files there.")
+    return _load_idx_folder(folder)._replace(name=name)
 
 
 def _load_idx_folder(folder):

@@ -38,7 +38,8 @@ With a Gaussian likelihood of fixed sigma_x the decoder puts out means, and inst
     (E8)  nll = sum_d (x - l)^2 / (2 sigma_x^2) + log sigma_x + log(2 pi) / 2
     (E9)  d_l = (l - x) / (sigma_x^2 B K)
 
-The dense layers' own derivatives are D1 to D5 in `kernels/dense.py`.  (Kingma & Welling 2014, section 2.3 and
+The likelihoods that learn their sigma, or have grey pixels, are L1 to L12 in `likelihoods/__init__.py`; the dense
+layers' own derivatives are D1 to D5 in `kernels/dense.py`.  (Kingma & Welling 2014, section 2.3 and
 appendix B, derive the same objective; T6 to T10, T14 to T16 name its claims.)
 """
 from typing import NamedTuple
@@ -66,7 +67,7 @@ class Workspace(NamedTuple):
     """Every array that a step writes, allocated once for the largest batch.
 
     `encoder` and `decoder` hold each layer's output, `d_encoder` and `d_decoder` the cotangents of the same
-    shapes.  `nll` and `kl` are float64, one number a row.
+    shapes.  `nll`, `d_nll` and `kl` are float64, one number a row.
     """
 
     x: np.ndarray
@@ -75,6 +76,7 @@ class Workspace(NamedTuple):
     z: np.ndarray
     decoder: tuple
     nll: np.ndarray
+    d_nll: np.ndarray
     kl: np.ndarray
     d_decoder: tuple
     d_z: np.ndarray
@@ -87,8 +89,8 @@ class Workspace(NamedTuple):
         eps, z, d_z = (np.empty((rows, decoder.layers[0].n_in), dtype) for _ in range(3))
         return cls(x=np.empty((batch, encoder.layers[0].n_in), dtype), eps=eps,
                    encoder=encoder.outputs(batch, dtype), z=z, decoder=decoder.outputs(rows, dtype),
-                   nll=np.empty(rows), kl=np.empty(batch), d_decoder=decoder.outputs(rows, dtype), d_z=d_z,
-                   d_encoder=encoder.outputs(batch, dtype))
+                   nll=np.empty(rows), d_nll=np.empty(rows), kl=np.empty(batch),
+                   d_decoder=decoder.outputs(rows, dtype), d_z=d_z, d_encoder=encoder.outputs(batch, dtype))
 
     def first(self, batch):
         """Return the same workspace cut to its first `batch` examples: views, nothing is copied."""
@@ -101,11 +103,22 @@ class Workspace(NamedTuple):
                            else field[:cut[name]] for name, field in zip(self._fields, self)))
 
 
-def _forward_to_outputs(vae, p, ws):
+def forward_to_outputs(vae, p, ws):
     """E1 to E3, and E4's kl: from ws.x and ws.eps to ws.decoder[-1] and ws.kl."""
     vae.encoder.forward(p.encoder, ws.x, ws.encoder)                                            # (E1)
     gaussian_forward(ws.encoder[-1], ws.eps, ws.z, ws.kl)                                       # (E2), kl of (E4)
     vae.decoder.forward(p.decoder, ws.z, ws.decoder)                                            # (E3)
+
+
+def decoder_backward(vae, p, ws, d_nll, gradient, d_z):
+    """E5, from d_nll (a number, or one a row) to the decoder's part of `gradient` and d_z; None leaves d_z out.
+
+    The likelihood gives ws.nll in the same pass: value and gradient need the same exponential.
+    """
+    ws.d_nll[:] = d_nll
+    vae.likelihood.nll_backward(p.likelihood, ws.decoder[-1], ws.x, ws.d_nll, ws.nll,
+                                gradient.likelihood, ws.d_decoder[-1])                          # (E5)
+    vae.decoder.backward(p.decoder, ws.z, ws.decoder, ws.d_decoder, gradient.decoder, d_z)
 
 
 def _collect(ws, beta):
@@ -133,22 +146,19 @@ def forward(vae, p, ws, beta):
     Objective
         Nats per example.                                                                       (E4)
     """
-    _forward_to_outputs(vae, p, ws)
-    vae.likelihood.nll(ws.decoder[-1], ws.x, ws.nll)
+    forward_to_outputs(vae, p, ws)
+    vae.likelihood.nll(p.likelihood, ws.decoder[-1], ws.x, ws.nll)
     return _collect(ws, beta)
 
 
 def forward_backward(vae, p, ws, beta, gradient):
     """Compute the objective and overwrite `gradient` (Parameters) with dL/d(parameters).
 
-    The other parameters are those of `forward`.  The likelihood gives its value and its gradient in one pass,
-    because both need the same exponential.                                                     (E4 to E7)
+    The other parameters are those of `forward`.                                                (E4 to E7)
     """
-    _forward_to_outputs(vae, p, ws)
+    forward_to_outputs(vae, p, ws)
     per_example = 1.0 / len(ws.x)                         # the batch mean of E4: the only place where 1/B stands
-    per_sample = per_example * len(ws.x) / len(ws.z)
-    vae.likelihood.nll_backward(ws.decoder[-1], ws.x, per_sample, ws.nll, ws.d_decoder[-1])     # (E5)
-    vae.decoder.backward(p.decoder, ws.z, ws.decoder, ws.d_decoder, gradient.decoder, ws.d_z)
+    decoder_backward(vae, p, ws, per_example * len(ws.x) / len(ws.z), gradient, ws.d_z)         # (E5)
     gaussian_backward(ws.encoder[-1], ws.eps, ws.d_z, beta * per_example, ws.d_encoder[-1])     # (E6, E7)
     vae.encoder.backward(p.encoder, ws.x, ws.encoder, ws.d_encoder, gradient.encoder, None)
     return _collect(ws, beta)

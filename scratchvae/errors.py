@@ -17,6 +17,10 @@ class DataError(ScratchVAEError, ValueError):
     """Values or a file's contents are not what they should be."""
 
 
+class DownloadError(ScratchVAEError):
+    """A data set could not be fetched."""
+
+
 class RunError(ScratchVAEError):
     """A run folder or a saved model cannot be used."""
 

@@ -4,7 +4,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .errors import ConfigurationError
+from .arguments import one_of
+from .errors import ShapeError
 from .kernels import dense as kernels
 
 ACTIVATIONS = {"identity": kernels.IDENTITY, "relu": kernels.RELU, "tanh": kernels.TANH,
@@ -14,9 +15,7 @@ HEAD_GAIN = 0.1
 
 def activation_code(name):
     """Return the kernels' code of an activation; raises ConfigurationError for an unknown name."""
-    if name not in ACTIVATIONS:
-        raise ConfigurationError(f"activation is {name!r}; known are {', '.join(ACTIVATIONS)}. Choose one of them.")
-    return ACTIVATIONS[name]
+    return ACTIVATIONS[one_of("activation", name, ACTIVATIONS)]
 
 
 @dataclass(frozen=True)
@@ -55,7 +54,10 @@ class Dense:
         p.b[:] = 0
 
     def forward(self, p, x, y):
-        """Write act(x W + b) into y."""
+        """Write act(x W + b) into y; raises ShapeError for an x or W whose rows do not lie in one piece."""
+        if x.strides[1] != x.itemsize or p.W.strides[1] != p.W.itemsize:
+            raise ShapeError(f"x has strides {x.strides} and W {p.W.strides}, in bytes; a dense layer needs the numbers "
+                             "of a row side by side. Pass np.ascontiguousarray of a transposed or sliced array.")
         kernels.dense_forward(x, p.W, p.b, ACTIVATIONS[self.activation], y)
 
     def backward(self, p, x, y, d_y, d_p, d_x):

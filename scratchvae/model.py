@@ -3,14 +3,15 @@ from typing import NamedTuple
 
 import numpy as np
 
-from . import elbo
-from .base import Model, one_of, positive_integer
+from . import estimators
+from .arguments import MOST, check_seed, one_of, positive_integer
+from .base import Model
 from .elbo import Objective
 from .errors import ConfigurationError, ShapeError
+from .estimators import BASELINES, ESTIMATORS
+from .estimators.surrogates import surrogate
 from .parameters import Parameters
-from .training import check_seed
-
-ESTIMATORS = ("analytic",)
+from .schedules import check_beta
 
 
 class Posterior(NamedTuple):
@@ -34,11 +35,14 @@ class VAE(Model):
     activation : str
         "relu", "tanh", "sigmoid", "softplus" or "identity", for hidden layers.
     likelihood : str or object
-        "bernoulli", "gaussian" (fixed `sigma`), or an object like those in `scratchvae.likelihoods`.
+        "bernoulli", "continuous_bernoulli", "gaussian" (fixed `sigma`), "gaussian_scalar" (one learned sigma),
+        "gaussian_diagonal" (a learned sigma a pixel), "gaussian_optimal" (one sigma, solved for), or an object
+        like those in `scratchvae.likelihoods`.
     beta : float
         Weight of the KL term; 1 is the ELBO (T9's lambda).
     estimator : str
-        "analytic": the KL in closed form.
+        "analytic", the KL in closed form; "monte_carlo", "stl", "score_function", "antithetic", "iwae", "dreg": the
+        table in `scratchvae.estimators`.
     n_samples : int
         K, samples of z an example.
     dtype : str
@@ -46,7 +50,9 @@ class VAE(Model):
     seed : int
         Of the initial weights.
     sigma : float
-        Standard deviation of a pixel, for likelihood "gaussian".
+        Standard deviation of a pixel, for "gaussian"; where it starts for "gaussian_scalar", "gaussian_optimal".
+    baseline : str
+        "none", "moving_average" or "leave_one_out", for estimator "score_function".
 
     Attributes
     ----------
@@ -72,32 +78,35 @@ class VAE(Model):
     kind = "vae"
 
     def __init__(self, n_visible, n_latent=20, hidden=(400,), activation="relu", likelihood="bernoulli", beta=1.0,
-                 estimator="analytic", n_samples=1, dtype="float32", seed=0, sigma=1.0):
-        if not isinstance(beta, (int, float, np.number)) or not 0 <= beta < np.inf:
-            raise ConfigurationError(f"beta is {beta!r}; the KL's weight must be a finite number of at least 0. "
-                                     "Use 1 for the ELBO.")
-        self.beta = float(beta)
+                 estimator="analytic", n_samples=1, dtype="float32", seed=0, sigma=1.0,
+                 baseline="none"):
+        self.beta = check_beta(beta)
         self.estimator = one_of("estimator", estimator, ESTIMATORS)
         self.n_samples = positive_integer("n_samples", n_samples)
+        self.baseline = one_of("baseline", baseline, BASELINES)
         n_latent = positive_integer("n_latent", n_latent)
         self.build(n_visible, n_latent, 2 * n_latent, hidden, activation, likelihood, sigma, dtype, seed)
+        estimators.check_settings(self.estimator, self.n_samples, self.baseline, self.likelihood)
 
-    def forward(self, ws):
-        """Return the Objective of the batch in ws.x with the noise in ws.eps."""
-        return elbo.forward(self, self.parameters, ws, self.beta)
+    def forward(self, ws, beta=None):
+        """Return the Objective of the batch in ws.x with the noise in ws.eps; beta is the model's if not given."""
+        return estimators.forward(self.estimator, self, self.parameters, ws, self.beta if beta is None else beta)
 
-    def forward_backward(self, ws, gradient):
-        """The same, and overwrite `gradient` with dL/d(parameters)."""
-        return elbo.forward_backward(self, self.parameters, ws, self.beta, gradient)
+    def forward_backward(self, ws, gradient, beta=None, average_loss=0.0):
+        """The same, and overwrite `gradient` with the estimator's; `average_loss` as in `estimators`."""
+        beta = self.beta if beta is None else beta
+        return estimators.forward_backward(self.estimator, self, self.parameters, ws, beta, gradient, self.baseline,
+                                           average_loss)
 
     def _workspace_of(self, X, eps):
         rows = self._rows(X)
         eps = np.asarray(eps)
-        wanted = (len(rows), self.n_samples, self.n_latent)
-        if eps.shape != wanted and not (self.n_samples == 1 and eps.shape == wanted[::2]):
-            raise ShapeError(f"eps has shape {eps.shape}; expected {wanted[::2] if self.n_samples == 1 else wanted}, "
-                             "one standard normal draw a latent (and sample). Draw it with "
-                             "np.random.default_rng(seed).standard_normal(shape).")
+        full = (len(rows), self.n_samples, self.n_latent)
+        wanted = full[::2] if self.n_samples == 1 else full
+        if eps.shape not in (full, wanted) or eps.dtype.kind not in "iuf":
+            raise ShapeError(f"eps of {eps.dtype} has shape {eps.shape}; expected {wanted}, "
+                             "one standard normal draw a latent (and sample) for each row of X. "
+                             "Draw it with np.random.default_rng(seed).standard_normal(shape).")
         ws = self.workspace(len(rows))
         self._fill(ws, rows)
         ws.eps[:] = eps.reshape(ws.eps.shape)
@@ -111,12 +120,12 @@ class VAE(Model):
         X : array_like (n, D)
             Data.
         eps : array_like (n, Z) or (n, K, Z)
-            Standard normal noise.
+            Standard normal noise; of "antithetic", the first K / 2 samples, which the others mirror.
 
         Returns
         -------
         Objective
-            loss, reconstruction, kl in nats per example (E4).
+            loss, reconstruction, kl in nats per example (E4, S2, S6).
 
         Raises
         ------
@@ -126,12 +135,21 @@ class VAE(Model):
         return self.forward(self._workspace_of(X, eps))
 
     def gradient(self, X, eps):
-        """Return (Objective, Parameters): the loss and dL/d(parameters) (E5 to E7), in a fresh Parameters.
+        """Return (Objective, Parameters): the loss and the estimator's gradient (E5 to E7), in a fresh Parameters.
 
-        Arguments and errors are those of `objective`; neither the model nor the arguments change.
+        Arguments and errors are those of `objective`; neither the model nor the arguments change.  "stl",
+        "score_function" and "dreg" are not the derivative of the loss with eps held, but of `surrogate`.
         """
         gradient = Parameters.zeros(self.parameters.layout, self.dtype)
         return self.forward_backward(self._workspace_of(X, eps), gradient), gradient
+
+    def surrogate(self, X, eps):
+        """Return a function () -> float whose derivative, here and now, `gradient` is: the loss itself, or S11."""
+        return surrogate(self.estimator, self, self._workspace_of(X, eps), self.beta, self.baseline)
+
+    def check_schedule(self, schedule):
+        """Raise ConfigurationError if the estimator cannot follow a schedule of beta (`scratchvae.schedules`)."""
+        estimators.check_schedule(self.estimator, schedule)
 
     def encode(self, X):
         """Return the Posterior of every row of X (n, D): mu and logvar, each (n, Z)."""
@@ -145,9 +163,13 @@ class VAE(Model):
     def sample(self, n, seed=0):
         """Return E[x | z] for n draws of z from the prior N(0, I), (n, D).
 
-        For pixels drawn from p(x | z) as well: `vae.likelihood.sample(vae.decode_outputs(z), rng)`.
+        For pixels drawn from p(x | z) as well: `vae.likelihood.sample(vae.parameters.likelihood,
+        vae.decode_outputs(z), rng)`.
         """
         n = positive_integer("n", n)
+        if n * self.n_visible > MOST:
+            raise ConfigurationError(f"n is {n}; {n} examples of {self.n_visible} numbers are more than the {MOST} "
+                                     "that are drawn at once. Draw them in parts, each with a seed of its own.")
         return self.decode(np.random.default_rng(check_seed(seed)).standard_normal((n, self.n_latent)))
 
 
@@ -177,18 +199,20 @@ class Autoencoder(Model):
         self.encoder.forward(p.encoder, ws.x, ws.encoder)
         self.decoder.forward(p.decoder, ws.encoder[-1], ws.decoder)
 
-    def forward(self, ws):
-        """Return the Objective of the batch in ws.x; its kl is 0."""
+    def forward(self, ws, beta=None):
+        """Return the Objective of the batch in ws.x; its kl is 0, and beta weighs nothing."""
         self._decode_codes(ws)
-        self.likelihood.nll(ws.decoder[-1], ws.x, ws.nll)
+        self.likelihood.nll(self.parameters.likelihood, ws.decoder[-1], ws.x, ws.nll)
         loss = float(ws.nll.mean())
         return Objective(loss, loss, 0.0)
 
-    def forward_backward(self, ws, gradient):
+    def forward_backward(self, ws, gradient, beta=None, average_loss=0.0):
         """The same, and overwrite `gradient` with dL/d(parameters)."""
         p = self.parameters
         self._decode_codes(ws)
-        self.likelihood.nll_backward(ws.decoder[-1], ws.x, 1.0 / len(ws.x), ws.nll, ws.d_decoder[-1])
+        ws.d_nll.fill(1.0 / len(ws.x))
+        self.likelihood.nll_backward(p.likelihood, ws.decoder[-1], ws.x, ws.d_nll, ws.nll, gradient.likelihood,
+                                     ws.d_decoder[-1])
         self.decoder.backward(p.decoder, ws.encoder[-1], ws.decoder, ws.d_decoder, gradient.decoder,
                               ws.d_encoder[-1])
         self.encoder.backward(p.encoder, ws.x, ws.encoder, ws.d_encoder, gradient.encoder, None)

@@ -1,6 +1,7 @@
 """Optimisers: what moves the flat parameter vector, and what they remember from step to step."""
 import numpy as np
 
+from .arguments import one_of
 from .errors import ConfigurationError
 from .kernels.optimizers import adam_update, sgd_update
 
@@ -79,9 +80,8 @@ OPTIMIZERS = {"adam": Adam, "sgd": SGD}
 
 def make_optimizer(name, size, dtype, learning_rate):
     """Return a fresh optimiser by name; raises ConfigurationError for an unknown name or a learning rate <= 0."""
-    if name not in OPTIMIZERS:
-        raise ConfigurationError(f"optimizer is {name!r}; known are {', '.join(OPTIMIZERS)}. Choose one of them.")
-    if not 0 < learning_rate < np.inf:
+    one_of("optimizer", name, OPTIMIZERS)
+    if not isinstance(learning_rate, (int, float, np.number)) or not 0 < learning_rate < np.inf:
         raise ConfigurationError(f"learning_rate is {learning_rate!r}; it must be positive and finite. "
                                  "Start with 0.001.")
     return OPTIMIZERS[name](size, dtype, learning_rate)

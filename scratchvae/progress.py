@@ -35,8 +35,8 @@ class Progress:
         rate = self.steps / elapsed if elapsed > 0 else 0.0
         steps_left = (self.epochs - trainer.epoch) * trainer.batches - trainer.batch
         left = _clock(steps_left / rate) if rate > 0 else "?:??"
-        line = (f"epoch {epoch:3d}/{self.epochs}  loss {loss:8.2f} = reconstruction {reconstruction:8.2f} + KL {kl:6.2f} "
-                f"nats{held_out}  {rate:6.0f} steps/s  {left} left")
+        line = (f"epoch {epoch:3d}/{self.epochs}  loss {loss:8.2f} = reconstruction {reconstruction:8.2f} + "
+                f"KL {kl:6.2f} nats{held_out}  {rate:6.0f} steps/s  {left} left")
         self.stream.write(f"\r{line}\x1b[K" if self.in_place else line + "\n")
         self.stream.flush()
 
@@ -44,6 +44,22 @@ class Progress:
         """Leave the line in place standing."""
         if self.in_place:
             self.stream.write("\n")
+
+
+class FetchProgress:
+    """What fetching shows: on a terminal one line in place, elsewhere one plain line a finished file."""
+
+    def __init__(self):
+        self.stream, self.in_place, self.shown = sys.stderr, sys.stderr.isatty(), 0.0
+
+    def __call__(self, name, done, size):
+        """Show that `done` of `size` bytes of a file have come."""
+        now, finished = time.perf_counter(), done == size
+        if finished or self.in_place and now - self.shown > 0.2:
+            self.shown = now
+            line = f"{name:28s} {done / 1e6:6.1f} of {size / 1e6:.1f} MB"
+            self.stream.write((f"\r{line}\x1b[K" if self.in_place else line) + ("\n" if finished else ""))
+            self.stream.flush()
 
 
 def _clock(seconds):

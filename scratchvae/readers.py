@@ -178,8 +178,26 @@ def _npz_member(where, archive, info):
         return np.frombuffer(content, dtype).reshape(shape, order=order)
 
 
-def _npy_header(where, stream):
-    """Read a .npy header: (dtype, shape, order "C" or "F"). Its three fields are matched, never evaluated."""
+def npy_fields(where, stream):
+    """Read a .npy header: its dtype, order and sides as text. The three fields are matched, never evaluated.
+
+    Parameters
+    ----------
+    where : str
+        What to call the array in an error.
+    stream : binary file
+        Left behind the header.
+
+    Returns
+    -------
+    (str or None, str, list of str)
+        The dtype as NumPy writes it, or None if it has several fields; the order, "C" or "F"; the sides.
+
+    Raises
+    ------
+    DataError
+        If this is no .npy header, or a damaged one.
+    """
     start = stream.read(8)
     if start[:6] != b"\x93NUMPY" or start[6:] not in (b"\1\0", b"\2\0", b"\3\0"):
         raise DataError(f"{where}: begins {start!r}; expected an .npy array, b'\\x93NUMPY' and a version "
@@ -190,6 +208,12 @@ def _npy_header(where, stream):
                              (field.search(header.decode("latin-1")) for field in NPY_FIELDS))
     if len(header) != length or fortran is None or sides is None:
         raise DataError(f"{where}: its .npy header is damaged or cut short ({length:,} bytes long). {AGAIN}")
+    return descr, "F" if fortran == "True" else "C", [side.strip() for side in sides.removesuffix(",").split(",")]
+
+
+def _npy_header(where, stream):
+    """Read the .npy header of images: (dtype, shape, order "C" or "F")."""
+    descr, order, sides = npy_fields(where, stream)
     if descr is not None and "O" in descr:
         raise DataError(f"{where}: holds pickled Python objects, which can run code and are never loaded. "
                         "Save an array of numbers.")
@@ -197,7 +221,6 @@ def _npy_header(where, stream):
         found = repr(descr[:20]) if descr else "of several fields"
         raise DataError(f"{where}: holds dtype {found}; expected bool, "
                         "integers 0..255, float32 or float64. Convert it, say with .astype(np.float32).")
-    sides = [side.strip() for side in sides.removesuffix(",").split(",")]
     if not 1 <= len(sides) <= 4 or not all(0 < len(side) < 19 and side.isdigit() for side in sides):
         raise DataError(f"{where}: its .npy header states the shape {str(sides)[:60]}; expected (n, D) or "
                         "(n, rows, columns). Save one array of images.")
@@ -205,7 +228,7 @@ def _npy_header(where, stream):
     if math.prod(shape) == 0:
         raise DataError(f"{where}: an empty array of shape {shape}; expected at least one row and column. "
                         + AGAIN)
-    return np.dtype(descr), shape, "F" if fortran == "True" else "C"
+    return np.dtype(descr), shape, order
 
 
 def _check_size(where, promise, size, found):

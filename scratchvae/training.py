@@ -1,24 +1,30 @@
 """Training: one step, an epoch, a run that can be interrupted and resumed to the same bits.
 
 This room knows models only by what they offer: `parameters`, `likelihood`, `n_visible`, `workspace(batch)`,
-`forward(ws)`, `forward_backward(ws, gradient)`.
+`forward(ws)`, `forward_backward(ws, gradient, beta, average_loss)`, `check_schedule(schedule)`, `frozen()`.
 """
 import math
 import time
+from collections import deque
 from typing import NamedTuple
 
 import numpy as np
 
+from .arguments import SEEDS, check_seed, one_of, positive_integer
 from .batches import (as_rows, binarize_mode, check_rows, read_rows, require_unit_range, shuffled,
-                      training_mean)
+                      training_moments)
 from .elbo import Objective
 from .errors import ConfigurationError, TrainingError
 from .kernels.random import EPS, SAMPLES, standard_normal
+from .nonfinite import POLICIES, explain, not_finite, step_is_finite
 from .optimizers import make_optimizer
 from .parameters import Parameters
+from .schedules import as_schedule, check_beta
 
 OUTPUT_BIASES = ("data", "zero")
-HELD_OUT_SEED = 1 << 32             # added to the seed: held-out noise comes from other keys than training's
+LAST_TIMED = 4096                   # steps whose seconds are kept: an epoch may be long
+MEMORY = 0.9                        # of the average loss: it looks back ten steps or so
+HELD_OUT_SEED = SEEDS               # added to the seed: held-out noise comes from other keys than training's
 
 
 class Epoch(NamedTuple):
@@ -51,8 +57,10 @@ class History(list):
         return [getattr(epoch, name) for epoch in self]
 
 
-def train_step(model, ws, gradient, optimizer):
+def train_step(model, ws, gradient, optimizer, beta=None, average_loss=0.0):
     """Take one step on the batch in ws.x with the noise in ws.eps; return the Objective before it.
+
+    Where the loss or the gradient is not finite nothing moves: such a step would spoil every parameter for good.
 
     Parameters
     ----------
@@ -64,9 +72,24 @@ def train_step(model, ws, gradient, optimizer):
         Overwritten with dL/d(parameters).
     optimizer : Adam or SGD
         Its moments move.
+    beta : float, penalty or None
+        What a schedule gives for this step; None for the model's own.
+    average_loss : float
+        Of earlier steps, in nats, for the score function's moving-average baseline (S9).
+
+    Raises
+    ------
+    TrainingError
+        If the loss or the gradient is not finite; says where first, and the likely cause.
     """
-    objective = model.forward_backward(ws, gradient)
+    objective = model.forward_backward(ws, gradient, beta, average_loss)
+    if not step_is_finite(objective.loss, gradient):
+        what = "gradient" if math.isfinite(objective.loss) else "loss"
+        number = "not finite" if what == "gradient" else objective.loss
+        raise TrainingError(f"the {what} of step {optimizer.step + 1} is {number}; expected a finite number of nats. "
+                            + explain(model, ws, gradient, optimizer.learning_rate))
     optimizer.update(model.parameters.flat, gradient.flat)
+    model.likelihood.observe(model.parameters.likelihood, ws.decoder[-1], ws.nll)
     return objective
 
 
@@ -92,6 +115,7 @@ def held_out_objective(model, x, *, binarize="none", seed=0, batch_size=512):
         Nats per example.
     """
     mode = binarize_mode(binarize)
+    model = model.frozen()
     whole = model.workspace(min(batch_size, len(x)))
     totals = np.zeros(3)
     for piece, start in enumerate(range(0, len(x), batch_size)):
@@ -127,8 +151,14 @@ class Trainer:
     binarize : str
         "none", "dynamic" (pixels drawn anew each time they are seen) or "threshold" (at 0.5).
     output_bias : str
-        "data": a decoder output bias that is still zero starts where p(x | z) has the training mean; "zero": it
-        stays.
+        "data": a decoder output bias that is still zero starts where p(x | z) has the training mean (and, with a
+        learned sigma, the training variance); "zero": it stays.
+    on_nonfinite : str
+        Of a batch whose loss or gradient is not finite: "stop" raises TrainingError, which says where and why;
+        "skip" drops the batch and counts it in `skipped`.
+    beta : float, schedule or None
+        The KL's weight in training: a number, or one of `scratchvae.schedules`; None for the model's own.  Held-out
+        losses are measured with the model's own throughout, so that epochs can be compared.
 
     Raises
     ------
@@ -137,55 +167,72 @@ class Trainer:
     """
 
     def __init__(self, model, x, *, batch_size=128, learning_rate=1e-3, optimizer="adam", validation=None, seed=0,
-                 binarize="none", output_bias="data"):
+                 binarize="none", output_bias="data", on_nonfinite="stop", beta=None):
         self.model = model
         self.x = as_rows(x, model.n_visible, "X")
         self.validation = None if validation is None else as_rows(validation, model.n_visible, "validation")
         self.mode = binarize_mode(binarize)
         self.binarize, self.seed, self.batch_size = binarize, check_seed(seed), batch_size
-        if not isinstance(batch_size, (int, np.integer)) or not 1 <= batch_size <= len(self.x):
+        if batch_size is True or not isinstance(batch_size, (int, np.integer)) or not 1 <= batch_size <= len(self.x):
             raise ConfigurationError(f"batch_size is {batch_size!r}; the training data have {len(self.x)} rows, so it "
                                      f"must be an integer from 1 to {len(self.x)}. Choose a smaller one.")
-        if output_bias not in OUTPUT_BIASES:
-            raise ConfigurationError(f"output_bias is {output_bias!r}; known are {', '.join(OUTPUT_BIASES)}. "
-                                     "Choose one of them.")
+        one_of("output_bias", output_bias, OUTPUT_BIASES)
+        self.on_nonfinite = one_of("on_nonfinite", on_nonfinite, POLICIES)
         for rows, name in ((self.x, "X"), (self.validation, "validation")):
             if rows is not None:
                 check_rows(rows, model.likelihood, name)
                 require_unit_range(rows, binarize)
+        self.schedule = None if beta is None else as_schedule(beta)
+        if self.schedule is not None:
+            model.check_schedule(self.schedule)
         theta = model.parameters.flat
         self.optimizer = make_optimizer(optimizer, theta.size, theta.dtype, learning_rate)
         bias = model.parameters.decoder.head.b
         if output_bias == "data" and not bias.any():
-            bias[:] = model.likelihood.initial_bias(training_mean(self.x, self.mode))
+            model.likelihood.start(model.parameters.likelihood, bias, *training_moments(self.x, self.mode))
         self.gradient = Parameters.zeros(model.parameters.layout, theta.dtype)
         self.ws = model.workspace(batch_size)
         self.batches = -(-len(self.x) // batch_size)
         self.epoch = 0                                   # finished epochs
         self.batch = 0                                   # finished batches of the present one
         self.totals = np.zeros(3)                        # rows * (loss, reconstruction, kl) of the present epoch
+        self.average_loss = 0.0                          # of the steps so far, the latest weighing most
         self.seconds = 0.0                               # spent in the present epoch's steps
-        self.timed = []                                  # seconds of its steps, but for the one that ...
+        self.skipped = 0                                 # batches of the run that were dropped ...
+        self.rows_skipped = 0                            # ... and examples of the present epoch
+        self.timed = deque(maxlen=LAST_TIMED)            # seconds of its last steps, but for the one that ...
         self.started = False                             # ... came first and compiled or loaded the kernels
         self.history = History()
         self.stop = False                                # set it (from a signal handler, say) to end after a step
 
+    def beta(self, step):
+        """Return what weighs the KL after `step` steps, a number or a penalty; None for the model's own."""
+        if self.schedule is None:
+            return None
+        beta = self.schedule.at(step)
+        return beta if hasattr(beta, "slope") else check_beta(beta)
+
     def step(self, order):
-        """Train on the next batch of this epoch's order; return its Objective."""
+        """Train on the next batch of this epoch's order; return its Objective, NaN if the batch was skipped."""
         index = order[self.batch * self.batch_size:(self.batch + 1) * self.batch_size]
         ws = self.ws.first(len(index))
         number = self.optimizer.step                     # steps taken so far: the counter of all noise
         read_rows(self.x, index, self.mode, self.seed, number, ws.x)
         standard_normal(self.seed, EPS, number, ws.eps.reshape(-1))
-        objective = train_step(self.model, ws, self.gradient, self.optimizer)
-        if not math.isfinite(objective.loss):
-            raise TrainingError(
-                f"the loss of step {number + 1} is {objective.loss}; expected a finite number of nats. "
-                f"Lower the learning rate (now {self.optimizer.learning_rate:g}) or check the data's scale.")
+        self.batch += 1
+        try:
+            objective = train_step(self.model, ws, self.gradient, self.optimizer, self.beta(number),
+                                   self.average_loss)
+        except TrainingError:
+            if self.on_nonfinite == "stop" or not_finite(self.model.parameters.segments()):
+                raise                                    # with such parameters every later batch fails as well
+            self.skipped += 1
+            self.rows_skipped += len(index)
+            return Objective(math.nan, math.nan, math.nan)
         if number == 0:
             self.history.first_loss = objective.loss
+        self.average_loss += (objective.loss - self.average_loss) * (1 - MEMORY if number else 1.0)
         self.totals += len(index) * np.array(objective)
-        self.batch += 1
         return objective
 
     def run(self, epochs, after_step=None, after_epoch=None):
@@ -218,38 +265,50 @@ class Trainer:
         return self.history
 
     def _finish_epoch(self):
-        nothing = Objective(math.nan, math.nan, math.nan)
-        test = nothing if self.validation is None else held_out_objective(
-            self.model, self.validation, binarize=self.binarize, seed=self.seed)
+        self.require_finite()
+        test = Objective(math.nan, math.nan, math.nan)
+        if self.validation is not None:
+            test = held_out_objective(self.model, self.validation, binarize=self.binarize, seed=self.seed)
+            if not math.isfinite(test.loss):
+                raise TrainingError(f"the held-out loss after epoch {self.epoch + 1} is {test.loss}; expected a finite "
+                                    f"number of nats. Lower the learning rate (now {self.optimizer.learning_rate:g}).")
+        rows = len(self.x) - self.rows_skipped
+        if rows == 0:
+            raise TrainingError(f"every batch of epoch {self.epoch + 1} was skipped; expected a finite loss for some. "
+                                "Train with on_nonfinite='stop' to see the cause.")
         self.epoch += 1
-        self.history.append(Epoch(self.epoch, *(self.totals / len(self.x)).tolist(), *test, self.seconds,
+        self.history.append(Epoch(self.epoch, *(self.totals / rows).tolist(), *test, self.seconds,
                                   1 / float(np.median(self.timed or [self.seconds]))))
-        self.batch, self.seconds, self.timed = 0, 0.0, []
+        self.batch, self.rows_skipped, self.seconds = 0, 0, 0.0
+        self.timed.clear()
         self.totals[:] = 0
+
+    def require_finite(self):
+        """Raise TrainingError if a parameter is not finite: such a model must not replace a saved one."""
+        name = not_finite(self.model.parameters.segments())
+        if name:
+            raise TrainingError(f"{name} is not finite after step {self.optimizer.step}; expected finite parameters. "
+                                f"Lower the learning rate (now {self.optimizer.learning_rate:g}).")
 
     def state(self):
         """Return (meta, arrays): all that `restore` needs besides the model's own parameters."""
+        self.require_finite()
         meta = {"epoch": self.epoch, "batch": self.batch, "step": self.optimizer.step, "seconds": self.seconds,
-                "first_loss": self.history.first_loss, "history": [list(epoch) for epoch in self.history]}
-        return meta, {"totals": self.totals, **self.optimizer.moments}
+                "skipped": self.skipped, "rows_skipped": self.rows_skipped,
+                "first_loss": self.history.first_loss, "average_loss": self.average_loss}
+        return meta, {"totals": self.totals, "history": np.array(self.history).reshape(-1, len(Epoch._fields)),
+                      **self.optimizer.moments}
 
     def restore(self, meta, arrays):
         """Continue where `state` was taken."""
         self.epoch, self.batch, self.seconds = meta["epoch"], meta["batch"], meta["seconds"]
-        self.optimizer.step = meta["step"]
-        self.history = History(Epoch(*row) for row in meta["history"])
+        self.skipped, self.rows_skipped = meta.get("skipped", 0), meta.get("rows_skipped", 0)
+        self.optimizer.step, self.average_loss = meta["step"], meta["average_loss"]
+        self.history = History(Epoch(int(row[0]), *row[1:]) for row in arrays["history"].tolist())
         self.history.first_loss = meta["first_loss"]
         self.totals[:] = arrays["totals"]
         for name, moment in self.optimizer.moments.items():
             moment[:] = arrays[name]
-
-
-def check_seed(seed):
-    """Return seed as an int; raises ConfigurationError unless it is one from 0 to 2**32 - 1."""
-    if not isinstance(seed, (int, np.integer)) or not 0 <= seed < HELD_OUT_SEED:
-        raise ConfigurationError(f"seed is {seed!r}; it must be an integer from 0 to {HELD_OUT_SEED - 1}. "
-                                 "Choose one, for example 0.")
-    return int(seed)
 
 
 def fit(model, x, *, epochs=10, **settings):
@@ -260,6 +319,5 @@ def fit(model, x, *, epochs=10, **settings):
     ConfigurationError
         If epochs is no positive integer, and what `Trainer` raises.
     """
-    if not isinstance(epochs, (int, np.integer)) or epochs < 1:
-        raise ConfigurationError(f"epochs is {epochs!r}; it must be an integer of at least 1. Choose for example 10.")
+    positive_integer("epochs", epochs)
     return Trainer(model, x, **settings).run(epochs)

@@ -82,7 +82,9 @@ def test_kl_is_zero_exactly_where_the_posterior_is_the_prior():
 
 @given(problems())
 def test_batch_objective_and_gradient_are_the_mean_of_single_ones(problem):
+    """So it is whenever rows do not depend on each other, as by a sigma that is solved for on the batch."""
     model, x, eps = problem
+    model = model.frozen()
     whole, gradient = model.gradient(x, eps)
     singles = [model.gradient(x[i:i + 1], eps[i:i + 1]) for i in range(len(x))]
     np.testing.assert_allclose(whole, np.mean([one for one, _ in singles], axis=0), **EXACT)
@@ -163,12 +165,12 @@ def test_trainer_uses_the_gradient_at_the_current_parameters(likelihood):
     assert not np.array_equal(moved, used.flat)
 
 
-@pytest.mark.parametrize("likelihood", LIKELIHOODS)
+@pytest.mark.parametrize("likelihood", ["bernoulli", "gaussian"])                   # the others: test_likelihoods.py
 def test_samples_of_a_likelihood_have_its_mean_and_spread(likelihood):
     made = LIKELIHOODS[likelihood]()
     outputs = np.array([[-2.0, 0.0, 0.5, 3.0]]).repeat(50_000, axis=0)
-    draws = made.sample(outputs, np.random.default_rng(0))
-    mean = made.mean(outputs)[0]
+    draws = made.sample({}, outputs, np.random.default_rng(0))
+    mean = made.mean({}, outputs)[0]
     spread = made.sigma * np.ones(4) if isinstance(made, Gaussian) else np.sqrt(mean * (1 - mean))
     np.testing.assert_allclose(draws.mean(axis=0), mean, atol=5 * spread.max() / np.sqrt(50_000))
     np.testing.assert_allclose(draws.std(axis=0), spread, rtol=0.05)

@@ -112,7 +112,7 @@ def test_a_custom_likelihood_is_taken_by_its_methods():
     (dict(hidden=(4, 0)), "hidden is 0"),
     (dict(hidden=5), "sequence of layer sizes"),
     (dict(activation="gelu"), "'gelu'; known are identity, relu, tanh, sigmoid, softplus"),
-    (dict(likelihood="poisson"), "'poisson'; known are bernoulli, gaussian"),
+    (dict(likelihood="poisson"), "'poisson'; known are bernoulli, continuous_bernoulli, gaussian"),
     (dict(likelihood=object()), "lacks name, n_outputs"),
     (dict(beta=-1), "beta is -1"),
     (dict(beta=float("nan")), "beta is nan"),
@@ -144,7 +144,7 @@ def test_data_that_do_not_fit_are_refused_with_what_got_expected_and_remedy(vae,
 
 
 def test_wrong_noise_and_latents_are_refused(vae):
-    with pytest.raises(ShapeError, match=r"eps has shape \(2, 3\); expected \(2, 2\)"):
+    with pytest.raises(ShapeError, match=r"eps of float64 has shape \(2, 3\); expected \(2, 2\)"):
         vae.objective(np.zeros((2, 6)), np.zeros((2, 3)))
     with pytest.raises(ShapeError, match=r"z has shape \(2, 3\)"):
         vae.decode(np.zeros((2, 3)))
@@ -158,6 +158,8 @@ def test_errors_are_one_family():
 
 
 def test_output_bias_of_a_bernoulli_is_the_logit_of_the_clipped_mean():
-    np.testing.assert_allclose(Bernoulli().initial_bias(np.array([0.0, 0.25, 1.0])),
-                               [np.log(0.001 / 0.999), np.log(1 / 3), np.log(999)], rtol=1e-12)
-    np.testing.assert_array_equal(Gaussian().initial_bias(np.array([0.3])), [0.3])
+    bias = np.empty(3)
+    Bernoulli().start({}, bias, np.array([0.0, 0.25, 1.0]), 0.1)
+    np.testing.assert_allclose(bias, [np.log(0.001 / 0.999), np.log(1 / 3), np.log(999)], rtol=1e-12)
+    Gaussian().start({}, bias, np.array([0.3, 0.0, 7.0]), 0.1)
+    np.testing.assert_array_equal(bias, [0.3, 0.0, 7.0])

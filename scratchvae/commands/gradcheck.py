@@ -4,8 +4,10 @@ import numpy as np
 from .. import gradcheck
 from ..arguments import check_seed
 from ..base import KINDS
+from ..estimators import ESTIMATORS
 from ..layers import ACTIVATIONS
 from ..likelihoods import LIKELIHOODS
+from ..model import VAE
 from ..runs import Run
 from .parser import add_command
 
@@ -36,7 +38,7 @@ def run(args):
 
 
 def _models_to_check(args, rng):
-    """Yield (title, float64 model): the run's own, or every activation x likelihood x depth, small."""
+    """Yield (title, float64 model): the run's own, or small ones: activation x likelihood x depth, then estimators."""
     if args.folder:
         model, _, _ = Run.open(args.folder).load_model()
         flat = model.parameters.flat
@@ -51,3 +53,8 @@ def _models_to_check(args, rng):
                                 dtype="float64", sigma=0.7)
                     model.parameters.flat += 0.3 * rng.standard_normal(model.parameters.flat.size)
                     yield f"{kind} {activation} {likelihood} hidden {list(hidden)}", model
+    for estimator in ESTIMATORS:                                      # against the surrogate where it derives one (S11)
+        model = VAE(n_visible=6, n_latent=2, hidden=(4,), activation="tanh", estimator=estimator, n_samples=4,
+                    dtype="float64")
+        model.parameters.flat += 0.3 * rng.standard_normal(model.parameters.flat.size)
+        yield f"vae tanh bernoulli hidden [4], estimator {estimator}, 4 samples", model

@@ -7,7 +7,7 @@ import numpy as np
 from ..arguments import positive_integer
 from ..base import KINDS
 from ..batches import BINARIZE
-from ..data import BUNDLED, load_data
+from ..data import BUNDLED, DRAWN, load_data
 from ..errors import ConfigurationError, RunError, TrainingError
 from ..estimators import BASELINES, ESTIMATORS
 from ..kernels.registry import note_compilation
@@ -42,7 +42,7 @@ def add(commands):
         train.add_argument(flag, default=argparse.SUPPRESS, **options)
 
     setting("--data", metavar="NAME or PATH",
-            help=f"{', '.join(BUNDLED)}, or a folder of IDX files, an .npz or an .npy file; {say('data')}")
+            help=f"{', '.join(BUNDLED + DRAWN)}, or a folder of IDX files, an .npz or an .npy file; {say('data')}")
     setting("--model", choices=KINDS, help=say("model"))
     setting("--hidden", type=int, nargs="*", metavar="UNITS", help="hidden layer sizes, as in --hidden 400; the "
             f"decoder mirrors them; default: {TRAIN_DEFAULTS['hidden'][0]}")
