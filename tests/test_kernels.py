@@ -119,33 +119,53 @@ def gaussian_backward_cases(rng, dtype, size):
 
 def _outputs_and_data(rng, dtype, size):
     for batch, samples, pixels in shapes(size):
-        yield 3 * normal(rng, dtype, batch * samples, pixels), rng.random((batch, pixels)).astype(dtype)
+        outputs = 3 * normal(rng, dtype, batch * samples, pixels)
+        yield outputs, rng.random((batch, pixels)).astype(dtype), rng.uniform(-1, 1, batch * samples)
 
 
 @cases_of("bernoulli_nll")
-def bernoulli_nll_cases(rng, dtype, size):
-    for logits, x in _outputs_and_data(rng, dtype, size):
-        yield Case((logits, x, np.empty(len(logits))), outputs=(2,), rowwise={0: (2,), 1: (2,)})
+@cases_of("continuous_bernoulli_nll")
+@cases_of("squared_errors")
+def nll_cases(rng, dtype, size):
+    for outputs, x, _ in _outputs_and_data(rng, dtype, size):
+        yield Case((outputs, x, np.empty(len(outputs))), outputs=(2,), rowwise={0: (2,), 1: (2,)})
 
 
 @cases_of("bernoulli_nll_backward")
-def bernoulli_nll_backward_cases(rng, dtype, size):
-    for logits, x in _outputs_and_data(rng, dtype, size):
-        yield Case((logits, x, 0.3, np.empty(len(logits)), np.empty_like(logits)), outputs=(3, 4),
-                   rowwise={0: (3, 4), 1: (3, 4)})
+@cases_of("continuous_bernoulli_nll_backward")
+def nll_backward_cases(rng, dtype, size):
+    for outputs, x, d_nll in _outputs_and_data(rng, dtype, size):
+        yield Case((outputs, x, d_nll, np.empty(len(outputs)), np.empty_like(outputs)), outputs=(3, 4),
+                   rowwise={0: (3, 4), 1: (3, 4), 2: (4,)})
+
+
+def _with_log_variances(cases):
+    """The same cases with outputs [mean | raw]; raw from above the clip to below it."""
+    def doubled(rng, dtype, size):
+        for case in cases(rng, dtype, size):
+            outputs, *others = case.arguments
+            raw = rng.uniform(-15, 3, outputs.shape).astype(dtype)
+            others = [np.empty((len(outputs), 2 * outputs.shape[1]), dtype) if argument.shape == outputs.shape
+                      and position in case.outputs else argument for position, argument in enumerate(others, 1)]
+            yield case._replace(arguments=(np.concatenate([outputs, raw], axis=1), *others))
+    return doubled
+
+
+CASES.update(diagonal_nll=_with_log_variances(nll_cases),
+             diagonal_nll_backward=_with_log_variances(nll_backward_cases))
 
 
 @cases_of("gaussian_nll")
 def gaussian_nll_cases(rng, dtype, size):
-    for means, x in _outputs_and_data(rng, dtype, size):
+    for means, x, _ in _outputs_and_data(rng, dtype, size):
         yield Case((means, x, 0.7, np.empty(len(means))), outputs=(3,), rowwise={0: (3,), 1: (3,)})
 
 
 @cases_of("gaussian_nll_backward")
 def gaussian_nll_backward_cases(rng, dtype, size):
-    for means, x in _outputs_and_data(rng, dtype, size):
-        yield Case((means, x, 0.7, 0.3, np.empty(len(means)), np.empty_like(means)), outputs=(4, 5),
-                   rowwise={0: (4, 5), 1: (4, 5)})
+    for means, x, d_nll in _outputs_and_data(rng, dtype, size):
+        yield Case((means, x, 0.7, d_nll, np.empty(len(means)), np.empty_like(means)), outputs=(4, 5),
+                   rowwise={0: (4, 5), 1: (4, 5), 3: (5,)})
 
 
 @cases_of("sgd_update")
@@ -268,21 +288,34 @@ def test_a_kernel_leaves_its_inputs_alone(name, dtype):
 @every_kernel
 @every_dtype
 def test_a_kernel_gives_the_same_bits_on_any_number_of_threads(name, dtype):
-    if registry.BACKEND == "numpy":
-        pytest.skip("the twins run on one thread")
-    before = registry.set_threads(1)
+    most = registry.threads()
+    if most == 1:
+        pytest.skip("this process uses only one thread")
     try:
-        alone = [run(registry.TWINS[name].compiled, case) for case in cases(name, dtype)]
-        try:
-            registry.set_threads(2)
-        except ValueError:
-            pytest.skip("this process may use only one thread")
-        together = [run(registry.TWINS[name].compiled, case) for case in cases(name, dtype)]
+        results = []
+        for threads in range(1, most + 1):
+            registry.set_threads(threads)
+            results.append([run(registry.TWINS[name].compiled, case) for case in cases(name, dtype)])
     finally:
-        registry.set_threads(before)
-    for one, two in zip(alone, together):
-        for a, b in zip(one, two):
-            np.testing.assert_array_equal(a, b)
+        registry.set_threads(most)
+    alone, *together = results
+    for several in together:
+        for one, two in zip(alone, several):
+            for a, b in zip(one, two):
+                np.testing.assert_array_equal(a, b)
+
+
+@every_kernel
+@every_dtype
+def test_the_source_of_a_kernel_does_what_its_twin_says_when_python_runs_it(name, dtype):
+    """So a reader without Numba may trust the loops, and a wrong sign in them is found without compiling."""
+    if registry.BACKEND == "numba":
+        pytest.skip("device functions are compiled; the compiled kernels are held to their twins instead")
+    for case in cases(name, dtype, sizes=(1, 3, 7)):
+        got, wanted = run(registry.TWINS[name].source, case), run_in_float64(registry.TWINS[name].reference, case)
+        for position in (*case.outputs, *case.updated):
+            scale = max(1.0, float(np.max(np.abs(wanted[position]), initial=0)))
+            np.testing.assert_allclose(got[position], wanted[position], rtol=0, atol=TOLERANCE[dtype] * scale)
 
 
 def felt_rows(row, rows, output_rows):
@@ -320,8 +353,8 @@ EXTREME_LOGITS = (0.0, -0.0, 1e-40, 17.0, 88.0, 89.0, 104.0, 710.0, 1e4, 1e30)
 def test_extreme_logits_give_finite_and_exact_losses(dtype):
     logits = np.array([[sign * logit] for logit in EXTREME_LOGITS for sign in (1, -1)], dtype)
     for value in (0.0, 0.5, 1.0):
-        case = Case((logits, np.full_like(logits, value), 1.0, np.empty(len(logits)), np.empty_like(logits)),
-                    outputs=(3, 4))
+        case = Case((logits, np.full_like(logits, value), np.ones(len(logits)), np.empty(len(logits)),
+                     np.empty_like(logits)), outputs=(3, 4))
         nll, d_logits = run(likelihoods.bernoulli_nll_backward, case)[3:]
         exact = run_in_float64(likelihoods.bernoulli_nll_backward_ref, case)
         np.testing.assert_allclose(nll, exact[3], rtol=TOLERANCE[dtype], atol=TOLERANCE[dtype])

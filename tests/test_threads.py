@@ -1,0 +1,85 @@
+"""Threads change nothing: neither those that the kernels use, nor those that a user's program trains models in."""
+import os
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from scratchvae import VAE, evaluate
+from scratchvae.kernels import registry
+
+TESTS = Path(__file__).parent
+compiled_only = pytest.mark.skipif(registry.BACKEND == "numpy", reason="the twins have no threads of their own")
+
+
+def train(dtype, seed, batch_size=33):
+    """A trained model, at odd sizes large enough for the products to use all threads."""
+    x = np.random.default_rng(seed).random((131, 301))
+    vae = VAE(301, 5, (67,), activation="tanh", n_samples=2, dtype=dtype, seed=seed)
+    vae.fit(x, epochs=2, batch_size=batch_size, validation=x[:7], seed=seed, binarize="dynamic")
+    return vae
+
+
+def everything(dtype):
+    """What every function of the public edge gives, as one list of arrays."""
+    vae = train(dtype, seed=1)
+    rng = np.random.default_rng(2)
+    x, eps = rng.random((61, 301)), rng.standard_normal((61, 2, 5))
+    objective, gradient = vae.gradient(x, eps)
+    measured = evaluate(vae, x.round(), importance_samples=70)
+    return [vae.parameters.flat, objective, gradient.flat, vae.objective(x, eps), *vae.encode(x), vae.decode(eps[:, 0]),
+            vae.reconstruct(x), vae.sample(61), *measured[:5], measured.kl_per_dimension]
+
+
+@compiled_only
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_a_model_gives_the_same_bits_on_any_number_of_threads(dtype):
+    most = registry.threads()
+    if most == 1:
+        pytest.skip("this process uses only one thread")
+    try:
+        results = []
+        for threads in range(1, most + 1):
+            registry.set_threads(threads)
+            results.append(everything(dtype))
+    finally:
+        registry.set_threads(most)
+    alone, *together = results
+    for several in together:
+        for a, b in zip(alone, several, strict=True):
+            np.testing.assert_array_equal(a, b)
+
+
+def test_two_models_trained_at_once_in_two_python_threads_give_the_bits_they_give_alone():
+    settings = [("float32", 1, 33), ("float32", 2, 33), ("float64", 3, 50)]        # two of the same shapes
+    alone = [train(*setting).parameters.flat for setting in settings]
+    start, together = threading.Barrier(len(settings)), [None] * len(settings)
+
+    def work(i):
+        start.wait()
+        together[i] = train(*settings[i]).parameters.flat
+
+    workers = [threading.Thread(target=work, args=(i,)) for i in range(len(settings))]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+    for one, other in zip(alone, together, strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+@compiled_only
+@pytest.mark.parametrize("layer", ["default", "workqueue"])
+def test_all_this_holds_on_four_threads_and_on_the_pool_that_two_callers_may_not_share(layer):
+    """workqueue, which Numba falls back to, ends the process if two Python threads enter it at once."""
+    environment = {**os.environ, "NUMBA_NUM_THREADS": "4", "NUMBA_THREADING_LAYER": layer,
+                   "PYTHONPATH": str(TESTS.parent)}
+    chosen = "number_of_threads or two_python_threads" if layer == "default" else "two_python_threads"
+    files = [str(TESTS / name) for name in ("test_kernels.py", "test_threads.py")]
+    done = subprocess.run([sys.executable, "-m", "pytest", "-x", "-p", "no:cacheprovider", "-k", chosen, *files],
+                          env=environment, cwd=TESTS.parent, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "skipped" not in done.stdout
