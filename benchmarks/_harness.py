@@ -14,7 +14,7 @@ from numba.extending import intrinsic
 
 from scratchvae.kernels.microkernel import FAMILY, _Vectors, lanes, pointer
 
-SETTLE = 0.03       # seconds: a library's idle threads spin for a while, and would slow the next contestant
+SETTLE = 0.15       # seconds: OpenBLAS lets its idle threads spin for up to 0.1 s, and twice as long took what came next
 
 
 class Timing(NamedTuple):

@@ -1,8 +1,10 @@
-"""Matrix products against np.matmul: verified, then timed in turns.
+"""Matrix products against np.matmul, and the passes of a step against their twins: verified, then timed in turns.
 
     python benchmarks/kernels.py [--quick] [--json FILE]
 
-VAE shapes are the three products of a dense layer: y = x W (NN), d_W = x^T d_a (TN), d_x = d_a W^T (NT).
+VAE shapes are the three products of a dense layer: y = x W (NN), d_W = x^T d_a (TN), d_x = d_a W^T (NT).  The
+passes are those of a step of 784-400-20, batch 128, float32; all noise of such a step (dynamic binarisation and
+eps) may cost at most 5 % of it.
 """
 import argparse
 import itertools
@@ -10,7 +12,10 @@ import itertools
 import numpy as np
 from _harness import fma_peak, geometric_mean, interleaved, machine, memory_bandwidth, report, say, verify
 
-from scratchvae.kernels import matmul
+from scratchvae import VAE
+from scratchvae.batches import shuffled
+from scratchvae.kernels import dense, matmul, minibatch, random, registry
+from scratchvae.training import Trainer
 
 PRODUCTS = {"NN": matmul.multiply_nn, "TN": matmul.multiply_tn, "NT": matmul.multiply_nt}
 WIDTHS = (20, 40, 200, 400, 784)
@@ -51,6 +56,76 @@ def compare(kind, m, k, n, dtype):
             "spread": (times["ours"].high - times["ours"].low) / times["ours"].median}
 
 
+def passes(rng, batch=128, n_visible=784, hidden=400, latent=20):
+    """Yield (name, kernel, arguments, positions of what it overwrites) for the passes of one step."""
+    def normal(*shape):
+        return rng.standard_normal(shape, dtype=np.float32)
+
+    def unwritten(*shape, dtype=np.float32):
+        return np.full(shape, np.nan, dtype)
+
+    data, index = rng.integers(0, 256, (4096, n_visible), dtype=np.uint8), rng.permutation(4096)[:batch]
+    x, eps, head = normal(batch, n_visible), normal(batch, latent), normal(batch, 2 * latent)
+    W, y = normal(n_visible, hidden) / np.float32(np.sqrt(n_visible)), normal(batch, hidden)
+    n = VAE(n_visible, latent, (hidden,)).parameters.flat.size
+    for mode in ("GREY", "DYNAMIC"):
+        yield (f"gather_rows {mode.lower()}", "gather_rows",
+               (data, index, 1 / 255, getattr(minibatch, mode), 1, 1, unwritten(*x.shape)), (6,))
+    yield "standard_normal", "standard_normal", (1, random.EPS, 1, unwritten(eps.size)), (3,)
+    yield "dense_forward relu", "dense_forward", (x, W, normal(hidden), dense.RELU, unwritten(*y.shape)), (4,)
+    yield ("dense_backward relu", "dense_backward",
+           (x, W, y, normal(*y.shape), dense.RELU, unwritten(*W.shape), unwritten(hidden), unwritten(*x.shape)),
+           (5, 6, 7))
+    yield ("gaussian_forward", "gaussian_forward",
+           (head, eps, unwritten(*eps.shape), unwritten(batch, dtype=np.float64)), (2, 3))
+    yield ("gaussian_backward", "gaussian_backward",
+           (head, eps, normal(*eps.shape), 1 / batch, unwritten(*head.shape)), (4,))
+    yield ("bernoulli_nll_backward", "bernoulli_nll_backward",
+           (x, rng.random(x.shape, np.float32), np.full(batch, 1 / batch), unwritten(batch, dtype=np.float64),
+            unwritten(*x.shape)), (3, 4))
+    yield "adam_update", "adam_update", (*normal(3, n), normal(n) ** 2, 7, 1e-3, 0.9, 0.999, 1e-8), (0, 2, 3)
+
+
+def compare_pass(name, kernel, arguments, written):
+    """Return one row: microseconds of the kernel, nanoseconds a number of its largest output, ratio to its twin."""
+    reference, _, compiled = registry.TWINS[kernel]
+
+    def copied(dtype):
+        return [a.astype(dtype if a.dtype == np.float32 else a.dtype) if isinstance(a, np.ndarray) else a
+                for a in arguments]
+
+    ours, theirs, exact = copied(np.float32), copied(np.float32), copied(np.float64)
+    compiled(*ours)
+    reference(*exact)
+    for position in written:
+        wanted = exact[position]
+        verify(name, ours[position], wanted, 64 * np.finfo(np.float32).eps * max(1, np.abs(wanted).max()))
+    times = interleaved({"ours": lambda: compiled(*ours), "numpy": lambda: reference(*theirs)})
+    seconds = times["ours"].median
+    return {"pass": name, "us": 1e6 * seconds, "ns_a_number": 1e9 * seconds / max(ours[p].size for p in written),
+            "numpy_us": 1e6 * times["numpy"].median, "ratio": times["numpy"].median / seconds}
+
+
+def noise_share():
+    """Return the part of a step of 784-400-20, batch 128, that binarising dynamically and drawing eps take."""
+    data = np.random.default_rng(0).integers(0, 256, (4096, 784), dtype=np.uint8)
+    trainer, order = Trainer(VAE(784), data, binarize="dynamic"), shuffled(4096, 0, 0)
+    ws = trainer.ws
+
+    def step():
+        trainer.batch = 0
+        trainer.step(order)
+
+    def gather(mode):
+        minibatch.gather_rows(data, order[:128], 1 / 255, mode, 1, 1, ws.x)
+
+    times = interleaved({"step": step, "grey": lambda: gather(minibatch.GREY),
+                         "dynamic": lambda: gather(minibatch.DYNAMIC),
+                         "eps": lambda: random.standard_normal(1, random.EPS, 1, ws.eps.reshape(-1))}, seconds=1.0)
+    step, grey, dynamic, eps = (times[name].median for name in ("step", "grey", "dynamic", "eps"))
+    return (dynamic - grey + eps) / step
+
+
 def main():
     """Measure the machine, then every group of shapes."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -80,6 +155,12 @@ def main():
         summary[name] = {"geometric_mean": geometric_mean(ratios), "least": min(ratios)}
         say(f"{name}: geometric mean {geometric_mean(ratios):.2f}, least {min(ratios):.2f}")
         rows += group
+    say("\npasses of a step: microseconds, nanoseconds a number, the NumPy twin's microseconds, ratio")
+    for work in passes(np.random.default_rng(0)):
+        rows.append(compare_pass(*work))
+        say("{pass:24s} {us:8.1f}  {ns_a_number:6.2f}  {numpy_us:9.1f}  {ratio:6.2f}".format(**rows[-1]))
+    summary["noise_of_step"] = noise_share()
+    say(f"dynamic binarisation and eps: {summary['noise_of_step']:.1%} of a step (at most 5 %)")
     report(rows, summary, options.json)
 
 
