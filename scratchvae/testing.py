@@ -29,7 +29,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .contract import map_arrays, named_arrays
+from .gradcheck.contract import map_arrays, named_arrays
 from .gradcheck import assert_ok, check_layer, check_model
 from .layers import ACTIVATIONS, MLP, Dense
 from .likelihoods import LIKELIHOODS

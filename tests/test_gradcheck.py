@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from scratchvae import VAE, Autoencoder, ScratchVAEError
-from scratchvae.comparison import compare
-from scratchvae.differences import Numerical, _estimate
+from scratchvae.gradcheck.comparison import compare
+from scratchvae.gradcheck.differences import Numerical, _estimate
 from scratchvae.errors import ConfigurationError, ShapeError
 from scratchvae.gradcheck import (GradientMismatch, as_vjp, assert_ok, check_layer, check_model, complex_step,
                                   format_checks, numerical_gradient)

@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 
 from scratchvae import VAE, Autoencoder, evaluate
-from scratchvae.differences import numerical_gradient
+from scratchvae.gradcheck.differences import numerical_gradient
 from scratchvae.distributions import DiagonalGaussian, FullGaussian
 from scratchvae.divergences import kl, kl_terms
 from scratchvae.errors import ConfigurationError, DataError, ShapeError

@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 
 from scratchvae import VAE, Autoencoder
-from scratchvae.differences import numerical_gradient
+from scratchvae.gradcheck.differences import numerical_gradient
 from scratchvae.divergences import kl_terms
 from scratchvae.errors import ConfigurationError
 from scratchvae.parameters import Parameters

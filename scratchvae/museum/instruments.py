@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 
-from ..causes import check_parts
+from ..gradcheck.causes import check_parts
 from ..evaluation import evaluate
 from ..gradcheck import check_model
 from ..oracles import LinearGaussian, sigma_points

@@ -4,8 +4,8 @@ import math
 import numpy as np
 
 from ..batches import shuffled
-from ..comparison import compare
-from ..differences import numerical_gradient
+from ..gradcheck.comparison import compare
+from ..gradcheck.differences import numerical_gradient
 from ..optimizers import make_optimizer
 from ..training import Trainer, held_out_objective
 from .cases import N_ROWS

@@ -5,7 +5,7 @@ import itertools
 import numpy as np
 
 from .differences import require_float64
-from .errors import ConfigurationError, ShapeError
+from ..errors import ConfigurationError, ShapeError
 
 FORWARD, BACKWARD = "forward(p, x, y)", "backward(p, x, y, d_y, d_p, d_x)"
 

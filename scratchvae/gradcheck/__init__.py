@@ -3,20 +3,20 @@
     check_layer(layer, p, x, d_y)      any object with forward(p, x, y) and backward(p, x, y, d_y, d_p, d_x)
     check_model(model, X, eps)         every segment of a model's parameters
 
-A numerical derivative comes with an error bound of its own (`scratchvae.differences`), and the verdict is
+A numerical derivative comes with an error bound of its own (`gradcheck.differences`), and the verdict is
 |analytic - numeric| <= bound: there is no tolerance to guess.  A wrong gradient is compared with the usual mistakes
-(`scratchvae.diagnosis`), and a layer is held to its contract: outputs are overwritten, everything else is left
+(`gradcheck.diagnosis`), and a layer is held to its contract: outputs are overwritten, everything else is left
 alone, and nothing is remembered from call to call.
 """
 import numpy as np
 
-from .arguments import check_seed, positive_integer
+from ..arguments import check_seed, positive_integer
 from .causes import find_causes
 from .comparison import Check, broken, compare, compare_all, format_checks
 from .complexstep import complex_step, continued
 from .contract import gradient_fault, require_method, same_bits
 from .differences import numerical_gradient
-from .errors import ScratchVAEError, ShapeError
+from ..errors import ScratchVAEError, ShapeError
 from .layercheck import check_layer
 from .vjp import as_vjp, from_vjp
 

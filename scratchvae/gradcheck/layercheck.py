@@ -2,12 +2,12 @@
 import numpy as np
 
 from .affine import affine_hints
-from .arguments import check_seed, positive_integer
+from ..arguments import check_seed, positive_integer
 from .comparison import broken, compare_all
 from .contract import (BACKWARD, FORWARD, Trial, arrays_of, gradient_fault, map_arrays, named_arrays, output_fault,
                        require_method, require_shapes, shaken)
 from .differences import require_float64
-from .errors import ShapeError
+from ..errors import ShapeError
 
 
 def check_layer(layer, p, x, d_y, *, max_entries=64, seed=0):

@@ -2,7 +2,7 @@
 import numpy as np
 
 from .contract import BACKWARD, FORWARD, arrays_of, map_arrays, named_arrays, require_method
-from .errors import ConfigurationError
+from ..errors import ConfigurationError
 
 
 def as_vjp(layer, p):

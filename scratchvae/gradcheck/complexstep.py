@@ -4,7 +4,7 @@ import types
 import numpy as np
 
 from .differences import require_float64
-from .errors import ShapeError
+from ..errors import ShapeError
 
 
 def complex_step(f, x):
