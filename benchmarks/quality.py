@@ -14,7 +14,7 @@ import numpy as np
 from _harness import machine, report, say
 
 from scratchvae import VAE, evaluate, load_data
-from scratchvae.cli import TRAIN_DEFAULTS
+from scratchvae.commands.train import TRAIN_DEFAULTS
 from scratchvae.kernels import registry
 
 

@@ -1,0 +1,1 @@
+"""The trials of benchmarks/torture.py, a file each kind."""

@@ -1,0 +1,221 @@
+"""Wrong arguments: every public function and command, called with things that do not fit."""
+import contextlib
+import io
+import os
+import traceback
+import warnings
+from functools import partial
+from unittest import mock
+
+import numpy as np
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from scratchvae import VAE, Autoencoder, evaluate, load_data
+from scratchvae.cli import build_parser, main
+from scratchvae.download import fetch
+from scratchvae.errors import DownloadError, ScratchVAEError, TrainingError
+from scratchvae.gradcheck import check_layer, check_model
+from scratchvae.layers import Dense
+from scratchvae.parameters import Affine
+
+from .verdict import Verdict
+
+QUIETLY = dict(database=None, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+HUGE = (2**31, 2**63, 10**12, 10**30)
+SHAPES = ((), (0,), (3,), (0, 6), (3, 0), (2, 6), (3, 5), (3, 6, 1), (3, 2), (1, 3, 2))
+DTYPES = ("float64", "float32", "float16", "int64", "uint8", "bool", "complex128", "object", "U3", "datetime64[s]")
+
+
+def arrays():
+    """Arrays of unfit shapes, dtypes and values."""
+    def make(shape, dtype, value):
+        array = np.zeros(shape, dtype)
+        if array.dtype.kind == "f" and array.size:
+            array.flat[-1] = value
+        return array
+    return st.builds(make, st.sampled_from(SHAPES), st.sampled_from(DTYPES),
+                     st.sampled_from([0.0, -1.0, 1e30, np.nan, np.inf, -np.inf]))
+
+
+def junk():
+    """Anything: wrong types, ranges, shapes."""
+    return st.one_of(
+        st.none(), st.booleans(), st.integers(-3, 3), st.sampled_from(HUGE), st.floats(),
+        st.text(max_size=6), st.binary(max_size=4), st.complex_numbers(), st.just(object()), st.just({}), st.just([]),
+        st.lists(st.integers(-2, 2) | st.none() | st.floats(), max_size=3),
+        st.dictionaries(st.text(max_size=2), st.integers()),
+        arrays(), st.just(np.float64(np.nan)), st.just(len), st.sampled_from([VAE, np.ndarray]))
+
+
+def targets(folder):
+    """Yield (name, function, valid arguments, names of arguments that are not replaced)."""
+    rng = np.random.default_rng(0)
+    X, eps, z = rng.random((3, 6)), rng.standard_normal((3, 2)), rng.standard_normal((3, 2))
+    small = dict(n_visible=6, n_latent=2, hidden=(4,), activation="relu", likelihood="bernoulli", dtype="float64",
+                 seed=0, sigma=1.0)
+    vae = VAE(**small)
+    vae.save(folder / "model.npz")
+    yield "VAE", VAE, {**small, "beta": 1.0, "estimator": "analytic", "n_samples": 1}
+    yield "Autoencoder", Autoencoder, small
+    yield "fit", lambda **chosen: VAE(**small).fit(**chosen), dict(
+        X=X, epochs=1, batch_size=1, learning_rate=1e-3, validation=X, seed=0, optimizer="adam", binarize="none",
+        output_bias="data", on_nonfinite="stop")
+    for method in ("encode", "transform", "reconstruct", "score"):
+        yield method, getattr(vae, method), dict(X=X)
+    yield "decode", vae.decode, dict(z=z)
+    yield "inverse_transform", vae.inverse_transform, dict(z=z)
+    yield "sample", vae.sample, dict(n=3, seed=0)
+    yield "objective", vae.objective, dict(X=X, eps=eps)
+    yield "gradient", vae.gradient, dict(X=X, eps=eps)
+    yield "save", lambda path: vae.save(path), dict(path=str(folder / "saved.npz"))
+    yield "VAE.load", VAE.load, dict(path=folder / "model.npz")
+    yield "set_params", VAE(**small).set_params, {name: small[name] for name in ("n_latent", "hidden", "seed", "dtype")}
+    yield "evaluate", evaluate, dict(vae=vae, X=(X > 0.5) * 1.0, importance_samples=3, seed=0, binarize="none")
+    yield "load_data", load_data, dict(source="digits")
+    yield "fetch", fetch, dict(name="mnist", mirrors=["http://127.0.0.1:9/"], timeout=0.1)
+    yield "check_model", check_model, dict(model=vae, X=X, eps=eps, max_entries=4, seed=0)
+    # What parameters fit is the layer's own affair: a wrong p ends in the layer's own error.
+    fixed = partial(check_layer, p=Affine(rng.standard_normal((6, 4)), rng.standard_normal(4)))
+    yield "check_layer", fixed, dict(layer=Dense(6, 4, "relu"), x=X, d_y=rng.standard_normal((3, 4)), max_entries=4,
+                                     seed=0)
+
+
+@contextlib.contextmanager
+def working_in(folder):
+    """While open, the folder is the present one: words that happen to name a file name one there."""
+    before = os.getcwd()
+    os.chdir(folder)
+    try:
+        yield
+    finally:
+        os.chdir(before)
+
+
+def endless(name, value):
+    """Whether a value is legal, but would take for ever: not what is tried here."""
+    try:
+        return name in ("epochs", "importance_samples", "n_samples", "max_entries") and float(value) > 100
+    except (TypeError, ValueError, OverflowError):
+        return False
+
+
+def tried(function, valid, examples):
+    """Call a function with one argument replaced, `examples` times; return ({outcome: count}, faults)."""
+    counts, faults = {"legal": 0, "refused": 0}, {}
+
+    def fault(key, arguments, error):
+        counts["fault"] = counts.get("fault", 0) + 1
+        faults.setdefault(key, f"{arguments!r:.80} -> {type(error).__name__}: {str(error)[:160]}")
+
+    @settings(max_examples=examples, **QUIETLY)
+    @given(st.sampled_from(sorted(valid)).flatmap(lambda name: st.tuples(
+        st.just(name), junk().filter(lambda value: not endless(name, value)))))
+    def attempt(drawn):
+        name, value = drawn
+        try:
+            function(**{**valid, name: value})
+            counts["legal"] += 1
+        except (DownloadError, TrainingError):      # legal: but without a network, or with steps that are too long
+            counts["legal"] += 1
+        except (ScratchVAEError, TypeError, ValueError) as error:
+            counts["refused"] += 1
+            named = [name, *([str(value), repr(value)[1:-1]] if isinstance(value, str) else [])]   # a path by itself
+            if not any(word in str(error) for word in named):
+                fault((name, type(error).__name__, "unnamed"), drawn, error)
+        except Exception as error:              # the very thing that is looked for
+            fault((name, type(error).__name__), drawn, error)
+    with warnings.catch_warnings(), np.errstate(all="ignore"):
+        warnings.simplefilter("ignore")
+        attempt()
+    return counts, list(faults.values())
+
+
+WORDS = ["", " ", "nan", "inf", "-inf", "-1", "0", "1", "2", "1e400", "1e-400", "9" * 30, "0.5", "None", "True",
+         "\u00fc", "..", "/", "/dev/null", "/dev/zero", "a b", "--", "-x", "x" * 300, "[1]", "{}", "'", "%s", "\n", "*",
+         "~", "digits", "mnist"]
+
+
+def commands(folder):
+    """Yield (name, words that work, flags) for every command; the flags are read off its parser."""
+    run = folder / "run"
+    quick = ["--data", "digits", "--hidden", "3", "--latent", "2", "--epochs", "1", "--batch-size", "500"]
+    quietly(["train", *quick, "--out", str(run)])
+    known = {"train": [*quick, "--out", str(folder / "new"), "--overwrite"],
+             "evaluate": [str(run), "--importance-samples", "2"], "sample": [str(run)],
+             "reconstruct": [str(run)], "traverse": [str(run)], "gradcheck": [str(run)]}
+    for name, parser in subparsers(build_parser()):
+        if name in known:
+            flags = [flag for action in parser._actions for flag in action.option_strings if flag.startswith("--")]
+            yield name, [name, *known[name]], flags
+    yield "data", ["data", "list"], ["fetch", "list", "--json"]
+
+
+def subparsers(parser):
+    """Yield (name, parser) of a parser's commands."""
+    for action in parser._actions:
+        if hasattr(action, "choices") and isinstance(action.choices, dict):
+            yield from action.choices.items()
+
+
+def quietly(words):
+    """Run a command in this process, without figures; return (status, standard error)."""
+    said = io.StringIO()
+    with contextlib.redirect_stderr(said), contextlib.redirect_stdout(io.StringIO()), \
+            mock.patch("scratchvae.plots.save", lambda *_: None), mock.patch("scratchvae.runs.Run.draw", lambda *_: []):
+        try:
+            status = main(words)
+        except SystemExit as leaving:
+            status = leaving.code
+    return status, said.getvalue()
+
+
+def tried_command(words, flags, examples):
+    """Run a command with one flag's value or one more word wrong; return ({outcome: count}, faults)."""
+    counts, faults = {"legal": 0, "refused": 0}, {}
+
+    @settings(max_examples=examples, **QUIETLY)
+    @given(st.sampled_from([*flags, None]), st.sampled_from(WORDS) | st.text(
+        st.characters(exclude_characters="\0", exclude_categories=["Cs"]), max_size=5))
+    def attempt(flag, value):
+        if flag in ("--help", "--out") or flag and endless(flag.strip("-").replace("-", "_"), value):
+            return
+        extra = [value] if flag is None else [flag, value]
+        try:
+            status, said = quietly([*words, *extra])
+            lines = [line for line in said.strip().splitlines() if "error" in line]
+            if status == 0 or status == 1:
+                counts["legal"] += 1
+            elif status == 2 and len(lines) == 1:
+                counts["refused"] += 1
+            else:
+                counts["fault"] = counts.get("fault", 0) + 1
+                faults.setdefault((flag, status), f"{extra!r:.80} -> status {status}, {said[-200:]!r}")
+        except Exception as error:              # the very thing that is looked for
+            counts["fault"] = counts.get("fault", 0) + 1
+            place = traceback.extract_tb(error.__traceback__)[-1]
+            faults.setdefault((flag, type(error).__name__), f"{extra!r:.80} -> {type(error).__name__}: "
+                              f"{str(error)[:120]} ({place.filename}:{place.lineno})")
+    with warnings.catch_warnings(), np.errstate(all="ignore"):
+        warnings.simplefilter("ignore")
+        attempt()
+    return counts, list(faults.values())
+
+
+def run(folder, examples, only=None):
+    """The trial: `examples` wrong arguments for each."""
+    figures = {}
+    with mock.patch.dict("os.environ", SCRATCHVAE_DATA=str(folder / "cache")), working_in(folder):
+        for name, function, valid in targets(folder):
+            if not only or name in only:
+                figures[name] = tried(function, valid, examples)
+        for name, words, flags in commands(folder):
+            name = f"scratchvae {name}"
+            if not only or name in only:
+                figures[name] = tried_command(words, flags, examples)
+    faulty = [name for name, (counts, _) in figures.items() if counts.get("fault")]
+    refused = sum(counts["refused"] for counts, _ in figures.values())
+    return Verdict("wrong arguments", f"{examples} for each of {len(figures)} functions and commands, {refused:,} "
+                   f"refused by name: {sum(counts.get('fault', 0) for counts, _ in figures.values())} faults"
+                   + (f" in {', '.join(faulty)}" if faulty else ""), "0 faults", not faulty,
+                   {name: {**counts, "faults": found} for name, (counts, found) in figures.items()})
