@@ -159,12 +159,21 @@ def _world(case):
 
 
 def linear_gaussian_oracle(case):
-    """A VAE whose posterior is exact: then ELBO = log p(x), and a single importance sample gives it exactly."""
+    """A VAE whose posterior is exact: then ELBO = log p(x), and a single importance sample gives it exactly.
+
+    Loss and gradient are averaged over eps without error, and the average gradient is known in closed form.
+    """
     world, X = _world(case)
     vae, log_p = world.to_vae(), float(world.log_p(X).mean())
-    loss = np.mean([vae.objective(X, np.tile(eps, (len(X), 1))).loss for eps in sigma_points(1)])
+    objectives, gradients = zip(*(vae.gradient(X, np.tile(eps, (len(X), 1))) for eps in sigma_points(1)))
+    loss = np.mean([objective.loss for objective in objectives])
     if differs(loss, -log_p):
         return f"the loss averages {loss:.6g} over eps; -log p(x) is {-log_p:.6g}, and the encoder is exact"
+    exact = world.expected_gradient(X)[1]
+    wrong = [name for name, view in exact.segments()
+             if differs(np.mean([gradient[name] for gradient in gradients], axis=0), view)]
+    if wrong:
+        return f"the gradient averaged over eps is not the exact one in {', '.join(wrong)}"
     measured = evaluate(vae, X, importance_samples=400, seed=0)
     if differs(measured.log_likelihood, log_p):
         return f"log p(x) is estimated as {measured.log_likelihood:.6g}; it is {log_p:.6g}"
