@@ -17,3 +17,10 @@ def test_a_row_that_lies_in_pieces_is_refused_with_the_remedy(x, W):
         Dense(4, 2).forward(Affine(W, np.zeros(2)), x, y)
     Dense(4, 2).forward(Affine(np.ascontiguousarray(W), np.zeros(2)), np.ascontiguousarray(x), y)
     np.testing.assert_array_equal(y, 4)
+
+
+def test_a_single_column_lies_in_one_piece_whatever_its_strides_say():
+    x, W, y = np.ones((3, 8))[:, :1], np.ones((1, 6))[:, ::3][:, :1], np.empty((3, 1))
+    assert W.strides[1] != W.itemsize
+    Dense(1, 1).forward(Affine(W, np.zeros(1)), x, y)
+    np.testing.assert_array_equal(y, 1)
