@@ -1,4 +1,4 @@
-"""Hypothesis profiles: HYPOTHESIS_PROFILE=dev (the default), ci, thorough."""
+"""Hypothesis profiles: HYPOTHESIS_PROFILE=dev (the default), ci, thorough; and which tests come first and last."""
 import os
 
 from hypothesis import HealthCheck, settings
@@ -8,3 +8,12 @@ settings.register_profile("dev", max_examples=20, **COMMON)
 settings.register_profile("ci", max_examples=20, derandomize=True, print_blob=True, **COMMON)
 settings.register_profile("thorough", max_examples=1000, **COMMON)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci" if os.environ.get("CI") else "dev"))
+
+
+def pytest_collection_modifyitems(items):
+    """Start the processes of test_families first and wait for them last: both cores are then busy meanwhile."""
+    def turn(item):
+        if "test_families.py" not in item.nodeid:
+            return 1
+        return 0 if item.name == "test_a_process_of_each_family_starts" else 2
+    items.sort(key=turn)

@@ -2,8 +2,10 @@
 
 An x86-64 processor runs the code of the families below its own, so that one machine can check them all.  Run as
 a script, this file says what the present process compiles for, and then runs the tests in KERNELS on up to four
-threads.  The fixture starts a script a family, all at once: compiling everything takes a minute of one core a
-family.  Compiled kernels are kept beside those of this machine, a folder a family.
+threads.  The fixture starts a script a family, all at once: compiling everything takes a minute or two of one core a
+family, so conftest lets the first test here be the session's first and the others its last, and without
+HYPOTHESIS_PROFILE=ci or thorough only float32 is held to its twins.  Compiled kernels are kept beside those of this
+machine, a folder a family.
 """
 import os
 import platform
@@ -38,13 +40,15 @@ runpy.run_path(sys.argv[0], run_name="__main__")
 """
 # All but what starts processes of its own, and what looks at the instructions of loops compiled for that alone.
 EVERYTHING = "not all_this_holds and not vector_instructions"
+SOME = "float32 and twin_says"
+CHOSEN = EVERYTHING if os.environ.get("HYPOTHESIS_PROFILE") in ("ci", "thorough") else SOME
 PRODUCTS = "float32 and (dense or multiply or products)"          # what is other code without vectors
 
 pytestmark = pytest.mark.skipif(registry.BACKEND == "numpy", reason="the twins are compiled for no processor")
 on_x86_64 = platform.machine() in ("x86_64", "AMD64")
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def runs(tmp_path_factory):
     """For each family: a running process, and the file that its output goes to."""
     started = {}
@@ -53,7 +57,7 @@ def runs(tmp_path_factory):
         folder = own.with_name(f"{own.name}-{family}") if own else tmp_path_factory.mktemp(family)
         environment = {**os.environ, **settings, "NUMBA_NUM_THREADS": "4", "NUMBA_CACHE_DIR": str(folder),
                        "PYTHONPATH": str(TESTS.parent)}
-        how = [__file__, "-k", EVERYTHING] if settings else ["-c", REFUSE_VECTORS, __file__, "-k", PRODUCTS]
+        how = [__file__, "-k", CHOSEN] if settings else ["-c", REFUSE_VECTORS, __file__, "-k", PRODUCTS]
         output = open(tmp_path_factory.mktemp("output") / family, "w+")
         started[family] = output, subprocess.Popen([sys.executable, *how], env=environment, cwd=TESTS.parent,
                                                    stdout=output, stderr=subprocess.STDOUT)
@@ -72,6 +76,10 @@ def output_of(run):
     text = output.read()
     assert status == 0, text
     return text
+
+
+def test_a_process_of_each_family_starts(runs):
+    assert all(process.poll() is None for _, process in runs.values())
 
 
 @pytest.mark.skipif(not on_x86_64, reason="this processor cannot run their code")
