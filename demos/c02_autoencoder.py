@@ -1,0 +1,121 @@
+"""The plain autoencoder: it compresses, and it cannot be sampled from.
+
+T4: trained on the squared reconstruction distance alone, without labels, it beats PCA of the same size.
+T5: nothing in that loss says where its codes lie: they can be scaled without changing it.  So N(0, I), or any
+other distribution that you would draw from, meets codes that the decoder has never seen.  A VAE with the same
+networks and the same pixels, trained beside it, has codes near N(0, I) and draws near the data.
+
+Distances.  Codes: the KL divergence from N(0, I) of the Gaussian with the codes' mean and covariance, in nats a
+dimension.  Draws: the Frechet distance between the Gaussians with the pixels' means and covariances,
+|m1 - m2|^2 + tr(C1 + C2 - 2 (C1 C2)^(1/2)), beyond that of held-out real images.
+"""
+import numpy as np
+
+from scratchvae import VAE, Autoencoder
+from scratchvae.distributions import FullGaussian
+from scratchvae.divergences import kl
+from scratchvae.plots.codes import codes_against_prior
+from scratchvae.plots.rows import image_rows
+
+from .course import Claim, Result, main
+
+TITLE = "The autoencoder, and why it cannot be sampled from"
+N_LATENT = 8
+SIGMA = {64: 0.25, 784: 0.5}  # of the VAE's pixels, by their number: lambda = 2 sigma^2 is a choice (T9, T16)
+
+
+def train(settings, data):
+    """The AE and the VAE: one architecture, one likelihood, one optimiser."""
+    shared = dict(n_visible=data.train.shape[1], n_latent=N_LATENT, likelihood="gaussian", seed=settings.seed,
+                  sigma=SIGMA.get(data.train.shape[1], 0.5), hidden=(64,) if settings.quick else (256,))
+    models = {"AE": Autoencoder(**shared), "VAE": VAE(**shared)}
+    for model in models.values():
+        model.fit(data.train, epochs=settings.epochs(data, 72_000, 100_000), batch_size=64, learning_rate=2e-3,
+                  seed=settings.seed)
+    return models
+
+
+def squared_distance(x, y):
+    return float(np.square(x - y).sum(axis=1).mean())
+
+
+def principal_components(train, test):
+    """Held-out rows, projected on the first components of the training rows."""
+    mean = train.mean(axis=0)
+    axes = np.linalg.svd(train - mean, full_matrices=False)[2][:N_LATENT]
+    return mean + (test - mean) @ axes.T @ axes
+
+
+def frechet(a, b):
+    """Squared Frechet (Wasserstein-2) distance between the Gaussians with the moments of rows a and b."""
+    (mean_a, mean_b), (cov_a, cov_b) = ([f(rows) for rows in (a, b)]
+                                        for f in (lambda r: r.mean(axis=0), lambda r: np.cov(r.T)))
+    values, vectors = np.linalg.eigh(cov_a)
+    root = vectors * np.sqrt(np.maximum(values, 0)) @ vectors.T
+    overlap = np.sqrt(np.maximum(np.linalg.eigvalsh(root @ cov_b @ root), 0)).sum()
+    return float(np.square(mean_a - mean_b).sum() + np.trace(cov_a) + np.trace(cov_b) - 2 * overlap)
+
+
+def decoders_codes(models, x, rng):
+    """The codes that each decoder was trained on: E(x), or draws of q(z | x)."""
+    mu, logvar = models["VAE"].encode(x)
+    return {"AE": models["AE"].encode(x).astype(float), "VAE": mu + np.exp(logvar / 2) * rng.standard_normal(mu.shape)}
+
+
+def scaled(model, factor):
+    """The autoencoder with codes `factor` times as large, and a first decoder layer that undoes it."""
+    other = Autoencoder(**model.get_params())
+    other.parameters.flat[:] = model.parameters.flat
+    for array in other.parameters.encoder.head:
+        array *= factor
+    other.parameters.decoder[0].W[:] /= factor
+    return other
+
+
+def run(settings):
+    data = settings.images(quick="digits")
+    scale = 255 if data.train.dtype == np.uint8 else 1
+    train_x, test_x = (rows.astype(float) / scale for rows in (data.train, data.test))
+    rng, models = np.random.default_rng(settings.seed), train(settings, data)
+    error = {"mean": squared_distance(test_x, train_x.mean(axis=0)),
+             "PCA": squared_distance(test_x, principal_components(train_x, test_x)),
+             "AE": squared_distance(test_x, models["AE"].reconstruct(data.test))}
+    codes = decoders_codes(models, data.test, rng)
+    off = {name: kl(FullGaussian(z.mean(axis=0), np.cov(z.T)),
+                    FullGaussian(np.zeros(N_LATENT), np.eye(N_LATENT))) / N_LATENT
+           for name, z in codes.items()}
+    noise = rng.standard_normal((len(train_x), N_LATENT))
+    draws = {name: model.decode(noise) for name, model in models.items()}
+    floor = frechet(test_x, train_x)
+    unreal = {name: frechet(x, train_x) - floor for name, x in draws.items()}
+    loss, other = models["AE"].objective(data.test).loss, scaled(models["AE"], 8.0).objective(data.test).loss
+    widths = codes["AE"].std(axis=0)
+    claims = [
+        Claim("T4", f"{data.train.shape[1]} pixels through {N_LATENT} numbers: held-out E|x - D(E(x))|^2",
+              f"{error['AE']:.2f} (PCA {error['PCA']:.2f}, mean image {error['mean']:.2f})",
+              "below PCA of the same size",
+              error["AE"] < error["PCA"] < error["mean"]),
+        Claim("T5", "codes 8 times as large give the same loss: nothing holds their range",
+              f"change {abs(other - loss):.1g} nats",
+              "below 1e-3 nats", abs(other - loss) < 1e-3),
+        Claim("T5", "the AE's codes are not N(0, 1): their sds, dimension by dimension",
+              f"{widths.min():.1f} to {widths.max():.1f}",
+              "none within 10 % of 1", bool((abs(widths - 1) > 0.1).all())),
+        Claim("T5", "KL of the codes from N(0, I), AE and VAE",
+              f"{off['AE']:.2f} and {off['VAE']:.3f} nats a dimension",
+              "AE at least 3 times VAE", off["AE"] > 3 * off["VAE"]),
+        Claim("T5", "Frechet distance of decoded N(0, I) draws from the data, AE and VAE",
+              f"{unreal['AE']:.1f} and {unreal['VAE']:.1f} (real images: {floor:.1f})", "AE at least 3 times VAE",
+              unreal["AE"] > 3 * unreal["VAE"])]
+    n = 12
+    pictures = image_rows([test_x[:n], models["AE"].reconstruct(data.test[:n]), draws["AE"][:n], draws["VAE"][:n]],
+                          data.image_shape,
+                          ["real", "AE reconstruction", "AE, z from N(0, I)", "VAE, z from N(0, I)"],
+                          "An autoencoder reconstructs; only the VAE can be sampled from")
+    return Result(claims, {"codes": codes_against_prior({"AE: E(x)": codes["AE"],
+                                                         "VAE: z from q(z | x)": codes["VAE"]}),
+                           "draws": pictures})
+
+
+if __name__ == "__main__":
+    main(run)

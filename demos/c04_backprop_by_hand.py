@@ -1,0 +1,97 @@
+"""Backpropagation by hand: one tiny VAE, every number of one step, each derivative beside its finite difference.
+
+The network and its derivation are the three tables of demos/tiny.py, in the order and with the tags of the library's
+(E1 to E9 in scratchvae/elbo.py, D1 to D5 in scratchvae/kernels/dense.py): read them beside what is printed here.
+
+T8: the chain runs through the draw z, back into mu and v.  T10: v is log sigma^2, hence both halves of E7.
+T15: the loss is the negative ELBO, reconstruction plus KL, and the library computes the same one.  T16: Gaussian pixels
+change two lines, E8 and E9.
+"""
+import numpy as np
+
+from scratchvae import VAE
+from scratchvae.plots.graph import computation_graph
+
+from .course import Claim, Result, main
+from .tiny import CHAIN, GAUSSIAN, LOCAL, PARAMETERS, STEPS, differences, forward
+
+TITLE = "Backpropagation through a VAE, by hand"
+CLOSE = 1e-9                  # the central differences are off by about 1e-10
+
+
+def numbers(values):
+    return " ".join(f"{round(float(value), 6) + 0.0:9.6f}" for value in np.ravel(values))
+
+
+def walk(t):
+    """The whole step as lines of text; fills t with d_name; returns (lines, worst local error, worst chain error)."""
+    formulas = {node: formula for _, node, _, formula in STEPS}
+    lines = ["forward"] + [f"  {tag}  {node:12} = {formula:32} {numbers(t[node])}" for tag, node, formula, _ in STEPS]
+    lines += ["", f"{'local derivatives':53}{'by hand':22}by differences"]
+    errors = ([], [])
+    for tag, node, by, formula, derivative in LOCAL:
+        value, difference = np.ravel(derivative(t)), differences(formulas[node], t, by)
+        errors[0].append(np.abs(value - difference).max())
+        lines.append(f"  {tag}  d{node + '/d' + by:11} = {formula:32} {numbers(value):21} {numbers(difference)}")
+    lines += ["", f"{'chain rule, from the loss down':53}{'by hand':22}by differences of L"]
+    for tag, name, formula, product in CHAIN:
+        t["d_" + name] = product(t)
+        difference = differences(lambda moved: forward(moved, held={name})["L"], t, name)
+        errors[1].append(np.abs(np.ravel(t["d_" + name]) - difference).max())
+        lines.append(f"  {tag}  {'d_' + name:12} = {formula:32} {numbers(t['d_' + name]):21} {numbers(difference)}")
+    return lines, max(errors[0]), max(errors[1])
+
+
+def picture(t):
+    """The graph with every value and every cotangent."""
+    across = dict(x=0, A=1.6, h=2.8, mu=3.8, v=3.8, sigma=5.0, z=6.2, C=7.4, g=8.6, l=10.5, nll=12.5, L=13.6, kl=14.7)
+    up = dict(mu=2.9, v=-0.1, sigma=0.6)
+    greek = {"mu": "μ", "sigma": "σ"}
+
+    def short(values, between=",  "):
+        return between.join(f"{round(float(value), 3) + 0.0:.3f}" for value in np.ravel(values)).replace("-", "−")
+    nodes = {name: (place, up.get(name, 1.4), f"{greek.get(name, name)}\n{short(t[name])}"
+                    + (f"\nd {short(t['d_' + name])}" if "d_" + name in t else "")) for name, place in across.items()}
+    local = {(by, node): short(derivative(t), "\n") for _, node, by, _, derivative in LOCAL}
+    local |= {("g", "l"): short(t["S"], "\n"), ("x", "A"): short(t["U"], "\n")}              # one number an entry
+    arrows = [(by, node) for by, node in local if by in nodes] + [("x", "A")]
+    return computation_graph(nodes,
+                             [(*arrow, local[arrow], arrow[0] in ("mu", "v") and arrow[1] == "kl")
+                              for arrow in dict.fromkeys(arrows)],
+                             "One step: value and cotangent d in each box, local derivatives on the arrows", 16, 4.6)
+
+
+def run(settings):
+    vae = VAE(2, n_latent=1, hidden=(1,), activation="tanh", dtype="float64")
+    rng = np.random.default_rng(settings.seed)
+    vae.parameters.flat[:] = rng.uniform(-1.2, 1.2, vae.parameters.flat.size)
+    X, eps = np.array([[1.0, 0.0]]), rng.standard_normal((1, 1))
+    given = {name: vae.parameters[segment].copy() for name, segment in PARAMETERS.items()}
+    t = forward({**given, "x": X[0], "eps": eps[0, 0]})
+    lines, local_error, chain_error = walk(t)
+    objective, gradient = vae.gradient(X, eps)
+    off = max(np.abs(gradient[segment] - t["d_" + name]).max() for name, segment in PARAMETERS.items())
+    halved = differences(lambda moved: forward(moved, held={"v"})["L"], t, "v")[0]
+    gaussian = differences(lambda moved: forward(moved, {"l"}, GAUSSIAN)["L"], t, "l")
+    e9 = np.abs(gaussian - (t["l"] - t["x"]) / 0.25).max()
+    claims = [
+        Claim("T15", "loss, reconstruction and KL by hand are the library's (E1 to E4)",
+              f"{t['L']:.6f} = {t['nll']:.6f} + {t['kl']:.6f} nats", f"{objective.loss:.6f} nats within 1e-12",
+              max(abs(t[a] - b) for a, b in zip(("L", "nll", "kl"), objective)) < 1e-12),
+        Claim("T8", f"{len(LOCAL)} local derivatives and their finite differences",
+              f"worst error {local_error:.0e}", "below 1e-9",
+              local_error < CLOSE),
+        Claim("T8", f"{len(CHAIN)} chain-rule products, from d_l back through the draw, and differences of the loss",
+              f"worst error {chain_error:.0e}", "below 1e-9", chain_error < CLOSE),
+        Claim("T8", "the library's gradient of all 13 parameters is the products by hand", f"worst error {off:.0e}",
+              "below 1e-12", off < 1e-12),
+        Claim("T10", "d_v with both halves of E7 is the slope along log sigma^2", f"{t['d_v']:.6f}",
+              f"{halved:.6f} by differences", abs(t["d_v"] - halved) < CLOSE),
+        Claim("T16", "with Gaussian pixels of sigma 0.5 instead (E8), d_l = (l - x) / sigma^2 (E9)",
+              f"worst error {e9:.0e}",
+              "below 1e-9", e9 < CLOSE)]
+    return Result(claims, {"graph": picture(t)}, "\n".join(lines))
+
+
+if __name__ == "__main__":
+    main(run)

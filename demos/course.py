@@ -1,0 +1,134 @@
+"""What every chapter of the course shares: claims, figures, the command line, and the printed table.
+
+A chapter is a module `demos/cNN_name.py` with a `TITLE`, a docstring that says what is shown, and
+
+    def run(settings):
+        ...
+        return Result(claims, figures)
+
+    if __name__ == "__main__":
+        main(run)
+"""
+import argparse
+import inspect
+import sys
+import textwrap
+import time
+from pathlib import Path
+from typing import NamedTuple
+
+from scratchvae.data import load_data
+from scratchvae.errors import RunError, ScratchVAEError
+from scratchvae.kernels.registry import note_compilation
+from scratchvae.plots import save
+
+OUT = Path("runs") / "course"
+COLUMNS = {"tag": 4, "claim": 48, "measured": 26, "expected": 26, "holds": 5}
+
+
+class Claim(NamedTuple):
+    """One row of a chapter's table.
+
+    `tag` names a claim of the course's text, "T1" to "T22"; `measured` and `expected` are short strings with units.
+    """
+
+    tag: str
+    sentence: str
+    measured: str
+    expected: str
+    holds: bool
+
+
+class Result(NamedTuple):
+    """What a chapter found: its claims, its figures by file stem (drawn by `scratchvae.plots`), and text to print."""
+
+    claims: list
+    figures: dict
+    text: str = ""
+
+
+class Settings(NamedTuple):
+    """How to run a chapter: `quick` for a few seconds, `seed` of all its randomness, `data` a folder of full MNIST."""
+
+    quick: bool = False
+    seed: int = 0
+    data: str | None = None
+
+    def images(self, quick="mnist5k"):
+        """Return the Dataset of digit images that claims on real data use: --data if it was given, or a bundled one."""
+        return load_data(self.data or (quick if self.quick else "mnist5k"))
+
+    def epochs(self, data, quick_rows, rows):
+        """Return the epochs in which training sees about so many rows: the same time, however large the data set."""
+        return max(1, round((quick_rows if self.quick else rows) / len(data.train)))
+
+
+def arguments(description):
+    """Read --quick, --out, --seed and --data from the command line; return (Settings, folder)."""
+    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--quick", action="store_true", help="smaller runs of the same: seconds a chapter")
+    parser.add_argument("--out", metavar="DIR", type=Path, default=OUT, help=f"where figures go (default {OUT})")
+    parser.add_argument("--seed", metavar="N", type=_seed, default=0, help="of all randomness (default 0)")
+    parser.add_argument("--data", metavar="PATH", help="folder of the full MNIST; the bundled mnist5k otherwise")
+    given = parser.parse_args()
+    return Settings(given.quick, given.seed, given.data), given.out
+
+
+def _seed(text):
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of at least 0")
+    return int(text)
+
+
+def table(claims):
+    """Return the claims as text: one row a claim, cells wrapped to their column."""
+    widths = list(COLUMNS.values())
+    lines = ["  ".join(f"{name:{width}}" for name, width in COLUMNS.items()).rstrip(),
+             "  ".join("-" * width for width in widths)]
+    for claim in claims:
+        cells = [textwrap.wrap(str(text), width) or [""] for text, width in
+                 zip((*claim[:4], "yes" if claim.holds else "NO"), widths)]
+        for i in range(max(map(len, cells))):
+            row = [cell[i] if i < len(cell) else "" for cell in cells]
+            lines.append("  ".join(f"{text:{width}}" for text, width in zip(row, widths)).rstrip())
+    return "\n".join(lines)
+
+
+def perform(module, settings, folder):
+    """Run the chapter in `module`: print its table, save its figures in `folder`; return (Result, their paths)."""
+    name = Path(module.__file__).stem
+    print(f"{name}: {module.TITLE}\n", flush=True)
+    start = time.monotonic()
+    result = module.run(settings)
+    if result.text:
+        print(result.text + "\n")
+    print(table(result.claims))
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise RunError(f"{folder}: no such folder can be made ({error.strerror}). Choose another with --out.") \
+            from error
+    paths = [folder / f"{name.split('_')[0]}_{stem}.png" for stem in result.figures]
+    for path, figure in zip(paths, result.figures.values()):
+        save(figure, path)
+        print(f"figure {path}")
+    print(f"{time.monotonic() - start:.1f} s", file=sys.stderr)
+    return result, paths
+
+
+def failures(result):
+    """Return the number of claims that do not hold."""
+    return sum(not claim.holds for claim in result.claims)
+
+
+def main(run):
+    """Run one chapter from the command line; exit 1 if a claim does not hold, 2 for bad input."""
+    module = inspect.getmodule(run)
+    settings, folder = arguments(f"{module.TITLE}\n\n{module.__doc__}")
+    note_compilation()
+    try:
+        result, _ = perform(module, settings, folder)
+    except ScratchVAEError as error:
+        print(error, file=sys.stderr)
+        sys.exit(2)
+    sys.exit(1 if failures(result) else 0)
