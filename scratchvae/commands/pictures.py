@@ -24,28 +24,28 @@ def _add_picture(commands, name, run, help_text, n):
 
 def run_sample(args):
     """Draw from the prior."""
-    run, model, data = _open_for_pictures(args, only_vae=True)
-    return _report_figure(run, sample_figure(model, data, args.n, args.seed), "samples.png")
+    run, model, data = open_for_pictures(args, only_vae=True)
+    return report_figure(run, sample_figure(model, data, args.n, args.seed), "samples.png")
 
 
 def run_reconstruct(args):
     """Draw held-out images over their reconstructions."""
-    run, model, data = _open_for_pictures(args, only_vae=False)
-    return _report_figure(run, reconstruction_figure(model, data, args.n), "reconstructions.png")
+    run, model, data = open_for_pictures(args, only_vae=False)
+    return report_figure(run, reconstruction_figure(model, data, args.n), "reconstructions.png")
 
 
 def run_traverse(args):
     """Sweep the most used latents."""
-    run, model, data = _open_for_pictures(args, only_vae=True)
+    run, model, data = open_for_pictures(args, only_vae=True)
     if args.index is not None and not 0 <= args.index < len(data.test):
         raise ConfigurationError(f"--index is {args.index}; the test part has images 0 to {len(data.test) - 1}. "
                                  "Choose one of them.")
     used = np.argsort(-kl_per_dimension(model, data.test[:2000]))[:args.n]
     figure = traversal_figure(model, data, used, args.index, np.linspace(-3, 3, 9))
-    return _report_figure(run, figure, "traversal.png")
+    return report_figure(run, figure, "traversal.png")
 
 
-def _open_for_pictures(args, only_vae):
+def open_for_pictures(args, only_vae):
     """Return (run, model, data) for a picture command."""
     run = Run.open(args.folder)
     model, _, _ = run.load_model()
@@ -58,7 +58,8 @@ def _open_for_pictures(args, only_vae):
     return run, model, data
 
 
-def _report_figure(run, figure, name):
+def report_figure(run, figure, name):
+    """Save a figure in the run's folder, print its path, and return what a command returns."""
     path = run.save_figure(figure, name)
     print(path)
     return {"file": str(path)}, 0
