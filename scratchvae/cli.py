@@ -6,12 +6,12 @@ usage or bad input, 130 or 143 after Ctrl-C or SIGTERM (training saves first), 1
 import os
 import sys
 
-from .commands import bugs, data, evaluate, gradcheck, pictures, train
+from .commands import attribute, bugs, data, estimators, evaluate, gradcheck, lambda_, pictures, train
 from .commands.parser import OneLineParser, as_json
 from .errors import ConfigurationError, ScratchVAEError
 from .kernels.registry import set_threads
 
-COMMANDS = (train, evaluate, pictures, gradcheck, bugs, data)      # in the order of --help
+COMMANDS = (train, evaluate, pictures, attribute, gradcheck, bugs, estimators, lambda_, data)      # in the order of --help
 
 
 def build_parser():

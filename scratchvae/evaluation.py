@@ -235,10 +235,12 @@ def staircase(vae, X, samples=(1, 5, 50, 500), seed=0, binarize="none"):
 
     Parameters
     ----------
-    vae, X, seed, binarize
+    vae, X
         As in `evaluate`.
     samples : sequence of int
         Every K, rising, each a multiple of the one before.
+    seed, binarize
+        As in `evaluate`.
 
     Returns
     -------
@@ -262,8 +264,8 @@ def staircase(vae, X, samples=(1, 5, 50, 500), seed=0, binarize="none"):
     except TypeError:
         ladder = []
     if not ladder or any(b % a or b == a for a, b in zip(ladder, ladder[1:])):
-        raise ConfigurationError(f"samples is {samples!r}; expected rising integers, each a multiple of the one before. "
-                                 "Take for example (1, 5, 50, 500).")
+        raise ConfigurationError(f"samples is {samples!r}; expected rising integers, each a multiple of the one "
+                                 "before. Take for example (1, 5, 50, 500).")
     held = HeldOut(vae, X, seed, binarize)
     sampler, bounds = Sampler(held.vae, held.most), np.empty((held.n, len(ladder)))
     for number, here, x, head in held.chunks():

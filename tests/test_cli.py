@@ -143,7 +143,8 @@ def test_gradcheck_of_all_kinds_and_of_a_run_are_right(capsys, run):
 
 def test_python_dash_m_is_the_same_command():
     shown = subprocess.run([sys.executable, "-m", "scratchvae", "--help"], capture_output=True, text=True, check=True)
-    for name in ("train", "evaluate", "sample", "reconstruct", "traverse", "gradcheck", "bugs"):
+    for name in ("train", "evaluate", "sample", "reconstruct", "traverse", "attribute", "gradcheck", "bugs",
+                 "estimators", "lambda"):
         assert name in shown.stdout
 
 

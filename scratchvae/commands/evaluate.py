@@ -9,6 +9,7 @@ from ..data import load_data
 from ..errors import ConfigurationError
 from ..evaluation import evaluate
 from ..kernels.registry import note_compilation
+from ..ledger import ledger
 from ..likelihoods import Bernoulli
 from ..model import VAE
 from ..runs import Run
@@ -24,6 +25,8 @@ def add(commands):
     parser.add_argument("--binarize", choices=BINARIZE, help="as the run was trained if absent; a run on grey pixels "
                         "with a Bernoulli likelihood is then measured on dynamic binarisation, for grey pixels have "
                         "no likelihood")
+    parser.add_argument("--ledger", action="store_true", help="also say where the nats go: what z tells about x, and "
+                        "what is missing to log p(x)")
     parser.add_argument("--seed", type=int, default=0, help="of the samples; default: 0")
 
 
@@ -51,7 +54,30 @@ def run(args):
         print(f"log-likelihood  {result.log_likelihood:10.3f} +- {result.stderr:.3f} nats per example, effective "
               f"samples {result.effective_samples:.1f}")
     print(f"active units    {result.active_units:6d} of {model.n_latent}")
-    return result._asdict(), 0
+    if not args.ledger:
+        return result._asdict(), 0
+    account = ledger(model, data.test, args.importance_samples, seed=args.seed, binarize=binarize)
+    _print_ledger(account)
+    return {**result._asdict(), "ledger": account._asdict()}, 0
+
+
+def _print_ledger(found):
+    print(f"""
+loss            {found.loss:10.3f} nats per example =
+  reconstruction{found.reconstruction:10.3f}
+  information   {found.mutual_information:10.3f} +- {found.mutual_information_stderr:.3f}, between x and z; at most \
+log n = {found.log_n:.3f}
+  KL(q(z)||p(z)){found.marginal_kl:10.3f} +- {found.mutual_information_stderr:.3f}""")
+    if math.isnan(found.elbo):
+        return
+    exact = found.log_likelihood_by != "importance sampling"
+    print(f"""log-likelihood  {found.log_likelihood:10.3f} +- {found.stderr:.3f} by {found.log_likelihood_by} \
+{"" if exact else f"(K {found.importance_samples}, q refined) "}=
+  ELBO          {found.elbo:10.3f} +- {found.elbo_stderr:.3f}
+  amortisation  {found.amortisation_gap:10.3f} +- {found.amortisation_gap_stderr:.3f}, what one encoder for all costs
+  approximation {found.approximation_gap:10.3f}{"" if exact else " at least"}, what a diagonal Gaussian costs""")
+    if math.isfinite(found.effective_sigma):
+        print(f"effective sigma {found.effective_sigma:10.4f} a pixel")
 
 
 def _is_grey(x):

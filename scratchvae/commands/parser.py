@@ -5,6 +5,9 @@ import math
 
 import numpy as np
 
+from ..arguments import file_path
+from ..errors import ConfigurationError, RunError
+
 
 class OneLineParser(argparse.ArgumentParser):
     """A parser whose errors take one line."""
@@ -44,6 +47,19 @@ def add_run_command(commands, name, run, help_text):
     parser = add_command(commands, name, run, help_text)
     parser.add_argument("folder", metavar="RUN", help="a folder that `scratchvae train` wrote")
     return parser
+
+
+def figure_path(name):
+    """Return where a figure goes, its folder made; raises RunError or ConfigurationError if that cannot be."""
+    path = file_path("--figure", name)
+    if path.is_dir() or path.suffix.lower() != ".png":
+        raise ConfigurationError(f"--figure is {name!r}; expected a file's name that ends in .png. "
+                                 "Pass for example figure.png.")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise RunError(f"{path.parent} cannot be made: {error.strerror}. Choose another --figure.") from error
+    return path
 
 
 def as_json(result):

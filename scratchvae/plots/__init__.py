@@ -5,9 +5,10 @@ works without a display and in threads.  What colour tells is also told by shape
 have one fixed scale, 0 black to 1 white, and an image pixel covers a whole number of pixels of the file.
 """
 from .curves import kl_per_dimension, learning_curves
+from .labs import estimator_lab, rate_distortion
 from .pictures import decoded_grid, image_grid, reconstructions, traversal
 from .plane import latent_plane, principal_directions
 from .sheet import save
 
 __all__ = ["learning_curves", "kl_per_dimension", "reconstructions", "image_grid", "traversal", "decoded_grid",
-           "latent_plane", "principal_directions", "save"]
+           "latent_plane", "principal_directions", "estimator_lab", "rate_distortion", "save"]

@@ -1,0 +1,140 @@
+"""Figures of the lab: estimators side by side, and what the KL's weight does."""
+import numpy as np
+
+from ..errors import DataError
+from .sheet import FAINT, GREY, INK, TEST, TRAIN, laid_out, new_figure, note, plain_axes
+
+CONVICTED = 5.0                                                 # standard errors
+SCENES = {"oracle": (INK, "o"), "digits": (TEST, "s")}          # what is drawn of the scenes, and how
+PANELS = {"bias_z": ("Bias", "standard errors"), "variance": ("Variance", "of the head's gradient, nats²"),
+          "signal_to_noise": ("Signal to noise", "|expectation| / deviation"),
+          "step_time": ("Cost", "time / analytic, K = 1")}
+
+
+def estimator_lab(rows):
+    """Bias, variance, signal-to-noise and cost of each estimator, one a line, in the scenes "oracle" and "digits".
+
+    Parameters
+    ----------
+    rows : sequence of rows
+        Each has the fields of `scratchvae.lab.Measurement`.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+
+    Raises
+    ------
+    DataError
+        There is nothing of either scene.
+
+    Examples
+    --------
+    >>> from collections import namedtuple
+    >>> Row = namedtuple("Row", "scene estimator samples baseline bias_z variance signal_to_noise step_time")
+    >>> figure = estimator_lab([Row("oracle", "stl", 1, "none", 0.6, 0.1, 1.0, 1.1)])
+    >>> figure.axes[0].get_yticklabels()[0].get_text()
+    'stl, K = 1'
+    """
+    rows = [row for row in rows if row.scene in SCENES]
+    if not rows:
+        raise DataError("there are no rows of the scenes 'oracle' or 'digits'; expected at least one. "
+                        "Pass what measure_estimators returns.")
+    names = list(dict.fromkeys(map(_name, rows)))
+    figure = new_figure(12.0, 1.3 + 0.27 * len(names), layout="constrained")
+    for axes, (field, (title, unit)) in zip(figure.subplots(1, len(PANELS), sharey=True), PANELS.items()):
+        plain_axes(axes, title, unit, "")
+        axes.hlines(range(len(names)), 0, 1, color=FAINT, linewidth=0.5, transform=axes.get_yaxis_transform())
+        for scene, (colour, marker) in SCENES.items():
+            here = [row for row in rows if row.scene == scene and np.isfinite(getattr(row, field))]
+            if here and (field != "step_time" or scene == "digits" or not _has(rows, "digits")):
+                axes.plot([getattr(row, field) for row in here], [names.index(_name(row)) for row in here],
+                          linestyle="", marker=marker, color=colour, markersize=5, markerfacecolor="none", label=scene)
+        axes.set_xscale("log")
+        if field == "bias_z":
+            axes.axvline(CONVICTED, color=TEST, linewidth=1.0, linestyle="--", zorder=0.9)
+            note(axes, f"biased right of {CONVICTED:g}")
+            axes.set_xlim(left=0.1)
+        axes.set(yticks=range(len(names)), yticklabels=names, ylim=(len(names) - 0.5, -0.5))
+    figure.axes[1].legend(frameon=False, fontsize=8)
+    return laid_out(figure)
+
+
+def _has(rows, scene):
+    return any(row.scene == scene for row in rows)
+
+
+def _name(row):
+    baseline = "" if row.baseline == "none" else f", {row.baseline.replace('_', ' ')}"
+    return f"{row.estimator.replace('_', ' ')}{baseline}, K = {row.samples}"
+
+
+def rate_distortion(curves):
+    """For each data set, what is bought with the KL, and how good each weight is on held-out data.
+
+    Where a few weights are far worse than the rest they are left below the frame, and the panel says how many.
+
+    Parameters
+    ----------
+    curves : sequence of rows
+        Each has the fields dataset, best_beta, implied_beta, points and learned of `scratchvae.lab.Curve`.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+
+    Raises
+    ------
+    DataError
+        There is no curve.
+
+    Examples
+    --------
+    >>> from scratchvae.lab import Curve, Point
+    >>> points = [Point(b, b**0.5, 3.0 - 2 * b, b, -1.0, -0.9, 0.1, 100, "none", 50, 2) for b in (0.5, 1.0)]
+    >>> rate_distortion([Curve("digits", 0.5, True, 0.5, points[0], points)]).axes[1].get_xlabel()
+    'beta = sigma²'
+    """
+    if not len(curves):
+        raise DataError("there are no curves; expected at least one. Pass what scratchvae.lab.rate_distortion returns.")
+    figure = new_figure(8.6, 3.2 * len(curves), layout="constrained")
+    for (left, right), curve in zip(figure.subplots(len(curves), 2, squeeze=False), curves):
+        _draw_trade(left, curve)
+        _draw_quality(right, curve)
+    return laid_out(figure)
+
+
+def _draw_trade(axes, curve):
+    plain_axes(axes, f"{curve.dataset}: rate and distortion", "rate: KL (nats per example)",
+               "distortion: squared error a pixel")
+    rate, distortion = (np.array([getattr(point, name) for point in curve.points]) for name in ("rate", "distortion"))
+    axes.plot(rate, distortion, color=TRAIN, linewidth=1.6, marker="o", markersize=5)
+    for point in curve.points:
+        axes.annotate(f"{point.beta:g}", (point.rate, point.distortion), xytext=(4, 4), textcoords="offset points",
+                      fontsize=8, color=GREY)
+    axes.plot([curve.learned.rate], [curve.learned.distortion], color=TEST, marker="*", markersize=11, linestyle="",
+              label="learned sigma")
+    axes.legend(frameon=False, fontsize=8)
+    note(axes, "numbers: beta")
+
+
+def _draw_quality(axes, curve):
+    K = curve.learned.importance_samples
+    plain_axes(axes, "Held-out log-likelihood", "beta = sigma²", f"nats per example, K = {K}")
+    beta, quality, error = np.array([(p.beta, p.log_likelihood, p.stderr) for p in curve.points]).T
+    axes.errorbar(beta, quality, yerr=error, color=TRAIN, linewidth=1.6, marker="o", markersize=5)
+    best = beta.tolist().index(curve.best_beta)
+    axes.plot(beta[best], quality[best], marker="o", markersize=10, color=INK, markerfacecolor="none", linestyle="",
+              label=f"best of these: {beta[best]:.3g}")
+    axes.plot(curve.implied_beta, curve.learned.log_likelihood, marker="*", markersize=11, color=TEST, linestyle="",
+              label=f"learned sigma²: {curve.implied_beta:.3g}")
+    axes.axvline(curve.implied_beta, color=TEST, linewidth=1.0, linestyle="--", zorder=0.9)
+    axes.set_xscale("log")
+    top = max(quality.max(), curve.learned.log_likelihood)
+    reach = 3 * (top - np.median(quality)) or 1.0
+    bottom = max(quality.min() - 0.05 * reach, top - reach)
+    axes.set_ylim(bottom, top + 0.1 * (top - bottom))
+    hidden = int((quality < bottom).sum())
+    if hidden:
+        note(axes, f"{hidden} of {len(quality)} lie below")
+    axes.legend(frameon=False, fontsize=8, loc="lower center")

@@ -1,0 +1,168 @@
+"""The labs: what they must find where the answer is known, and their commands."""
+import math
+
+import numpy as np
+import pytest
+from test_cli import command, result
+
+from scratchvae import VAE, plots
+from scratchvae.data import Dataset
+from scratchvae.errors import ConfigurationError, DataError
+from scratchvae.estimators import EVERY
+from scratchvae.lab import measure_estimators, rate_distortion
+from scratchvae.lab.estimators import SETTINGS, bound_gradient, oracle_scene, step_times
+from scratchvae.oracles import LinearGaussian, Quadrature
+
+
+@pytest.fixture(scope="module")
+def rows():
+    with pytest.MonkeyPatch.context() as patch:                 # the one thing that takes long, and has its own test
+        patch.setattr("scratchvae.lab.estimators.step_times", lambda *_, **__: [1.0] * len(SETTINGS))
+        return measure_estimators(draws=8192, epochs=2)
+
+
+def find(rows, scene, estimator, samples, baseline="none"):
+    (row,) = [row for row in rows if row[:4] == (scene, estimator, samples, baseline)]
+    return row
+
+
+def test_every_estimator_is_measured_in_every_scene(rows):
+    assert {row.estimator for row in rows} == set(EVERY)
+    assert len(rows) == 3 * len(SETTINGS) == len({row[:4] for row in rows})
+    for row in rows:
+        assert row.variance >= 0 and row.step_time > 0 and row.bias_z >= 0 and row.samples >= 1
+
+
+def test_the_specimen_and_nothing_else_is_convicted_of_bias(rows):
+    convicted = {(row.scene, row.estimator) for row in rows if row.biased}
+    assert convicted == {("oracle", "iwae_stl"), ("digits", "iwae_stl")}      # with q the posterior there is no bias
+    assert find(rows, "oracle", "iwae_stl", 8).bias_z > 10
+    assert max(row.bias_z for row in rows if row.estimator != "iwae_stl") < 4.5      # 300 numbers: chance gives 3.3
+
+
+def test_variances_vanish_where_q_is_the_posterior(rows):
+    for name, samples in (("stl", 1), ("dreg", 8), ("dreg", 64)):
+        row = find(rows, "posterior", name, samples)
+        assert row.variance < 1e-20 and math.isnan(row.signal_to_noise)
+    assert find(rows, "posterior", "analytic", 1).variance > 0.1
+
+
+def test_signal_to_noise_falls_with_k_for_iwae_and_rises_for_dreg(rows):
+    iwae, dreg = ([find(rows, "oracle", name, k).signal_to_noise for k in (1, 8, 64)] for name in ("iwae", "dreg"))
+    assert iwae == sorted(iwae, reverse=True) and dreg == sorted(dreg)
+
+
+def test_the_score_function_is_noisier_by_hundreds_on_digits_and_a_baseline_helps(rows):
+    plain = find(rows, "digits", "score_function", 1).variance
+    assert plain > 100 * find(rows, "digits", "analytic", 1).variance
+    assert plain > 10 * find(rows, "digits", "score_function", 1, "moving_average").variance
+
+
+def test_the_exact_gradient_of_one_sample_is_the_closed_form_and_falls_to_zero_with_k():
+    scene = oracle_scene("oracle", off=0.2)
+    head = np.hstack(scene.vae.encode(scene.X))[0]
+    closed = np.hstack(LinearGaussian.of(scene.vae).expected_head_gradient(scene.X))[0]
+    one, eight, many = (bound_gradient(scene.vae, scene.X, head, k) for k in (1, 8, 64))
+    np.testing.assert_allclose(one, closed, rtol=0, atol=1e-9)
+    assert np.abs(one).max() > 5 * np.abs(eight).max() > 10 * np.abs(many).max()
+
+
+def test_the_exact_gradient_of_two_samples_is_what_iwae_averages_to():
+    """By Gauss-Hermite nodes for both samples' noise: other nodes, and another derivation, than the lab's."""
+    scene = oracle_scene("oracle", off=0.2)
+    head = np.hstack(scene.vae.encode(scene.X))[0]
+    vae = VAE(5, 1, (), likelihood="gaussian", sigma=0.8, estimator="iwae", n_samples=2, dtype="float64")
+    vae.parameters.flat[:] = scene.vae.parameters.flat
+    _, gradient = Quadrature(vae, nodes=60).expected_gradient(scene.X)
+    np.testing.assert_allclose(bound_gradient(vae, scene.X, head, 2), gradient.encoder.head.b, rtol=0, atol=1e-7)
+
+
+def test_step_times_are_multiples_of_the_first():
+    vae = VAE(6, 2, (4,), dtype="float64")
+    times = step_times(vae, np.ones((3, 6)), (("analytic", 1, "none"), ("dreg", 4, "none")), rounds=3)
+    assert times[0] == 1.0 and times[1] > 0
+
+
+def test_draws_that_do_not_make_whole_groups_are_refused():
+    for draws in (0, 64, 100, 2.5):
+        with pytest.raises(ConfigurationError, match="draws is"):
+            measure_estimators(draws=draws)
+    with pytest.raises(ConfigurationError, match="epochs is"):
+        measure_estimators(draws=128, epochs=0)
+
+
+# lambda ---------------------------------------------------------------------------------------------------------------
+
+def noisy_line(sigma, n=940):
+    """Points near a line in ten dimensions: what a linear VAE with one latent and this sigma draws."""
+    rng = np.random.default_rng(0)
+    x = rng.standard_normal((n, 1)) * np.full(10, 0.3) + sigma * rng.standard_normal((n, 10))
+    return Dataset(x[:640], x[640:], None, None, f"line, sigma {sigma}", (1, 10))
+
+
+@pytest.mark.parametrize("sigma", [0.1, 0.2])
+def test_the_best_beta_and_the_learned_one_are_the_noise_of_the_data(sigma):
+    """T16: beta = sigma^2, and data with more noise want more of it (T9)."""
+    betas = [sigma**2 / 4, sigma**2, 4 * sigma**2]
+    curve = rate_distortion(noisy_line(sigma), betas, epochs=30, hidden=(), n_latent=1, importance_samples=20,
+                            learning_rate=1e-2)
+    assert curve.best_beta == pytest.approx(sigma**2) and not curve.at_edge
+    assert curve.implied_beta == pytest.approx(sigma**2, rel=0.1)          # 6,400 numbers give 1.8 %, training the rest
+    rates, distortions = ([getattr(point, name) for point in curve.points] for name in ("rate", "distortion"))
+    assert rates == sorted(rates, reverse=True) and distortions == sorted(distortions)
+    assert curve.learned.log_likelihood > max(point.log_likelihood for point in curve.points) - 0.2
+    for point in (*curve.points, curve.learned):
+        assert point.beta == pytest.approx(point.sigma**2) and point.n == 300 and point.importance_samples == 20
+        assert point.binarization == "none" and point.stderr > 0
+        assert point.elbo < point.log_likelihood + 0.1        # equal where q is the posterior, but for the draws: 0.03
+    assert curve.learned.distortion == pytest.approx(sigma**2, rel=0.2)   # E|x - D(z)|^2 = sigma^2 at the optimum
+
+
+@pytest.mark.parametrize("betas", [(), (0.1,), (0.1, 0.1), (0.1, -1), (0.1, math.nan), (0, 1), ("a", 1), 3])
+def test_betas_that_make_no_curve_are_refused(betas):
+    with pytest.raises(ConfigurationError, match="betas is"):
+        rate_distortion(noisy_line(0.1), betas)
+
+
+# Commands and figures -------------------------------------------------------------------------------------------------
+
+def test_the_command_prints_a_table_and_draws_it(capsys, monkeypatch, tmp_path, rows):
+    asked = []
+    monkeypatch.setattr("scratchvae.commands.estimators.measure_estimators", lambda *words: asked.append(words) or rows)
+    path, words = tmp_path / "new" / "lab.png", ("--draws", 256, "--epochs", 3, "--seed", 4)
+    found = result(capsys, "estimators", *words, "--figure", path)
+    assert asked == [(256, 3, 4)] and path.read_bytes()[:4] == b"\x89PNG" and len(found["estimators"]) == len(rows)
+    assert {"scene", "estimator", "samples", "bias_z", "variance", "signal_to_noise", "step_time"} <= set(
+        found["estimators"][0])
+    assert found["score_function_variance_ratio"] > 100
+    _, out, _ = command(capsys, "estimators", "--figure", path)
+    lines = [line for line in out.splitlines() if line.endswith("biased")]
+    assert len(lines) == 2 and all(line.startswith("iwae_stl") for line in lines) and "T8" in out
+
+
+def test_the_lambda_command_takes_several_data_sets(capsys, tmp_path):
+    path = tmp_path / "lambda.png"
+    settings = ("--betas", "0.1,0.02", "--epochs", 1, "--hidden", 4, "--latent", 2, "--importance-samples", 2)
+    found = result(capsys, "lambda", "--data", "digits", "--data", "digits", *settings, "--figure", path)
+    assert [row["dataset"] for row in found["datasets"]] == ["digits", "digits"]
+    for row in found["datasets"]:
+        assert [point["beta"] for point in row["points"]] == [0.02, 0.1]
+        assert row["best_beta"] in (0.02, 0.1) and row["implied_beta"] > 0 and row["at_edge"] is True
+        assert row["learned"]["binarization"] == "none" and row["learned"]["importance_samples"] == 2
+    assert path.read_bytes()[:4] == b"\x89PNG"
+
+
+@pytest.mark.parametrize("words", [("estimators", "--draws", "100"), ("estimators", "--figure", "lab.txt"),
+                                   ("lambda", "--betas", "0.1"), ("lambda", "--betas", "a,b"),
+                                   ("lambda", "--data", "nothing-of-the-kind"), ("lambda", "--betas", "0.1,-2")])
+def test_bad_words_end_in_one_line(capsys, monkeypatch, tmp_path, words):
+    monkeypatch.chdir(tmp_path)
+    status, _, err = command(capsys, *words)
+    assert status == 2 and len([line for line in err.splitlines() if "error" in line]) == 1
+
+
+def test_figures_of_nothing_are_refused():
+    with pytest.raises(DataError, match="no rows"):
+        plots.estimator_lab([])
+    with pytest.raises(DataError, match="no curves"):
+        plots.rate_distortion([])
