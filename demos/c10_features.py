@@ -1,0 +1,116 @@
+"""T21: the encoder as a feature extractor, judged by a linear probe.
+
+A VAE and a plain autoencoder learn from images without labels.  Then a few images are labelled, and a linear
+classifier is fitted to features of those: the VAE's posterior means, the autoencoder's codes, as many principal
+components (PCA), or the pixels themselves.  The classifier is one-against-rest ridge regression; its ridge is chosen
+for each of them by leave-one-out error on the labelled images alone, so that nobody is favoured.
+
+Look for two things.  At the same size the learned features beat PCA by far: the classes lie straighter.  And ten
+numbers do not hold all that 784 pixels tell: with twenty labels they do nearly as well, with hundreds
+the pixels win.
+"""
+import numpy as np
+
+from scratchvae import VAE, Autoencoder
+from scratchvae.plots.features import probe_accuracy
+
+from .course import Claim, Result, main
+
+TITLE = "Features: what a linear probe makes of the codes"
+N_LATENT = 10
+RIDGES = np.logspace(-3, 2, 11)             # in units of the labelled features' mean eigenvalue
+
+
+def scaled(images):
+    """Return images as float64 in [0, 1]."""
+    return images / 255 if images.dtype == np.uint8 else images.astype(float)
+
+
+def features(settings, data):
+    """Return {name: (train, test)}: four kinds of features of the same images."""
+    hidden, rows, learning_rate = ((96,), 24_000, 3e-3) if settings.quick else ((128,), 60_000, 2e-3)
+    found = {}
+    for name, kind in (("VAE means", VAE), ("autoencoder codes", Autoencoder)):
+        model = kind(data.train.shape[1], n_latent=N_LATENT, hidden=hidden, seed=settings.seed)
+        model.fit(data.train, epochs=settings.epochs(data, rows, rows), batch_size=64, learning_rate=learning_rate,
+                  seed=settings.seed)
+        found[name] = model.transform(data.train).astype(float), model.transform(data.test).astype(float)
+    train, test = scaled(data.train), scaled(data.test)
+    centre = train.mean(axis=0)
+    directions = np.linalg.eigh((train - centre).T @ (train - centre))[1][:, :-N_LATENT - 1:-1]
+    found["PCA"] = (train - centre) @ directions, (test - centre) @ directions
+    return found | {"pixels": (train, test)}
+
+
+def probe(x, labels):
+    """Fit one-against-rest ridge regression; return (weights (d, classes), bias (classes,)).
+
+    With (x - mean)(x - mean)^T = U diag(s) U^T the fit is H targets, H = U diag(s / (s + ridge)) U^T + 1/n, and what
+    leaving example i out makes of its residual is residual / (1 - H_ii): one decomposition judges every ridge.
+    """
+    centred, targets = x - x.mean(axis=0), np.where(labels[:, None] == np.arange(10), 1.0, -1.0)
+    s, u = np.linalg.eigh(centred @ centred.T)
+    s, middle, best = np.maximum(s, 0.0), targets.mean(axis=0), None
+    for ridge in RIDGES * s.sum() / min(x.shape):
+        kept = s / (s + ridge)
+        residual = targets - middle - (u * kept) @ (u.T @ targets)
+        error = np.sum((residual / (1 - np.sum(u * u * kept, axis=1) - 1 / len(x))[:, None])**2)
+        if best is None or error < best[0]:
+            best = error, centred.T @ ((u / (s + ridge)) @ (u.T @ targets))
+    return best[1], middle - x.mean(axis=0) @ best[1]
+
+
+def accuracies(found, data, n_labels, draws, seed):
+    """Return {name: (draws, len(n_labels))}: held-out accuracy, all features on the same labelled examples."""
+    accuracy = {name: np.empty((draws, len(n_labels))) for name in found}
+    for draw in range(draws):
+        order = np.random.default_rng([seed, draw]).permutation(len(data.train))
+        for k, n in enumerate(n_labels):
+            for name, (train, test) in found.items():
+                weights, bias = probe(train[order[:n]], data.train_labels[order[:n]])
+                accuracy[name][draw, k] = np.mean((test @ weights + bias).argmax(axis=1) == data.test_labels)
+    return accuracy
+
+
+def run(settings):
+    """Train both models, probe all four kinds of features."""
+    data = settings.images()
+    n_labels, draws = ((20, 100, 300), 6) if settings.quick else ((20, 50, 100, 200, 500), 12)
+    accuracy = accuracies(features(settings, data), data, n_labels, draws, settings.seed)
+    vae = accuracy["VAE means"]
+
+    def ahead(other, k):
+        """By how much the VAE's means are ahead of another kind with n_labels[k] labels, and the standard error."""
+        difference = vae[:, k] - accuracy[other][:, k]
+        return difference.mean(), difference.std(ddof=1) / np.sqrt(draws)
+
+    def text(k, *names):
+        return f"{n_labels[k]} labels: " + ", ".join(
+            f"{name} {100 * accuracy[name][:, k].mean():.1f} ± "
+            f"{100 * accuracy[name][:, k].std(ddof=1) / np.sqrt(draws):.1f} %" for name in names)
+
+    few, many = n_labels.index(100), len(n_labels) - 1
+    claims = []
+    for k in (few, many):
+        gain, stderr = ahead("PCA", k)
+        claims.append(Claim("T21", f"{N_LATENT} VAE means tell digits apart better than the {N_LATENT} of PCA",
+                            f"{text(k, 'VAE means', 'PCA')} (+{100 * gain:.1f} ± {100 * stderr:.1f})",
+                            "ahead by over 3 standard errors", gain > 3 * stderr))
+    gain, stderr = ahead("pixels", 0)
+    claims.append(Claim("T21", f"with very few labels {N_LATENT} numbers do nearly as well as {data.train.shape[1]} pixels",
+                        f"{text(0, 'VAE means', 'pixels')} ({100 * gain:+.1f} ± {100 * stderr:.1f})",
+                        "at most 5 % behind", gain > -0.05))
+    gain, stderr = ahead("pixels", many)
+    claims.append(Claim("T21", "with many labels the pixels win: the means are a summary, not the image",
+                        f"{text(many, 'VAE means', 'pixels')} ({100 * gain:+.1f} ± {100 * stderr:.1f})",
+                        "behind by over 3 standard errors", gain < -3 * stderr))
+    gain, stderr = ahead("autoencoder codes", few)
+    claims.append(Claim("T21", "the plain autoencoder's codes do as well or better: the KL is not what makes features",
+                        f"{text(few, 'VAE means', 'autoencoder codes')} ({100 * gain:+.1f} ± {100 * stderr:.1f})",
+                        "the VAE at most 3 % ahead", gain < 0.03))
+    title = f"{data.name}: a linear probe on {N_LATENT} numbers an image, and on its pixels"
+    return Result(claims, {"probe": probe_accuracy(n_labels, accuracy, title)})
+
+
+if __name__ == "__main__":
+    main(run)
