@@ -118,7 +118,7 @@ class Model:
         if z.ndim != 2 or z.shape[1] != self.n_latent or z.dtype.kind not in "iuf":
             raise ShapeError(f"z has shape {z.shape} and dtype {z.dtype}; this model decodes numbers of shape "
                              f"(n, {self.n_latent}) (n_latent). Pass one latent vector a row.")
-        z = np.ascontiguousarray(z, self.dtype)
+        z = np.array(z, self.dtype, order="C")            # a copy: for a read-only array kernels are compiled anew
         outputs = np.empty((len(z), self.decoder.layers[-1].n_out), self.dtype)
         for start in range(0, len(z), CHUNK):
             piece = z[start:start + CHUNK]

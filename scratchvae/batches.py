@@ -42,8 +42,8 @@ def as_rows(x, n_visible, name="x"):
     if columns != n_visible:
         raise ShapeError(f"{name} has {columns} columns; this model was built for {n_visible} (n_visible). "
                          f"Reshape the images to (n, {n_visible}), or build the model with n_visible={columns}.")
-    if x.dtype not in (np.uint8, np.float32, np.float64):
-        x = x.astype(np.float32)
+    native = x.dtype.newbyteorder("=")
+    x = x.astype(native if native in (np.uint8, np.float32, np.float64) else np.float32, copy=False)
     x = x.reshape(len(x), columns)
     return x if x.flags.c_contiguous else np.ascontiguousarray(x)
 

@@ -55,7 +55,8 @@ def one_row_repeated(array):
 
 
 LAYOUTS = {"read-only": read_only, "in Fortran's order": np.asfortranarray, "every second element": every_second,
-           "backwards": backwards, "read-only and strided": lambda a: read_only(every_second(a))}
+           "backwards": backwards, "of another byte order": lambda a: a.astype(a.dtype.newbyteorder()),
+           "read-only and strided": lambda a: read_only(every_second(a))}
 
 
 def assert_same_bits(ones, others):
