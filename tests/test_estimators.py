@@ -18,14 +18,14 @@ BOUNDS = ("iwae", "dreg", "iwae_stl")
 PATHWISE = ("analytic", "monte_carlo", "stl", "antithetic")
 
 
-def made(name, *, likelihood="bernoulli", activation="tanh", seed=0, n_samples=2, scale=0.3, **settings):
+def made(name, *, likelihood="bernoulli", activation="tanh", seed=0, n_samples=2, hidden=(3,), scale=0.3, **settings):
     """A small float64 VAE with random weights and biases; specimens, which cannot be asked for, are put in."""
     frozen = LIKELIHOODS[likelihood]().frozen()
     if EVERY[name].separate and type(frozen) is not LIKELIHOODS[likelihood]:
         pytest.skip("refused: see test_settings_that_do_not_go_together_are_refused")
     known = name if name in ESTIMATORS else "analytic"
-    vae = VAE(3, 2, (3,), activation=activation, likelihood=likelihood, sigma=0.7, dtype="float64", n_samples=n_samples,
-              **{"estimator": known, **settings})
+    vae = VAE(3, 2, hidden, activation=activation, likelihood=likelihood, sigma=0.7, dtype="float64",
+              n_samples=n_samples, **{"estimator": known, **settings})
     vae.estimator = name
     vae.parameters.flat += scale * np.random.default_rng(seed).standard_normal(vae.parameters.flat.size)
     return vae
@@ -48,10 +48,11 @@ def assert_checks(checks):
 @pytest.mark.parametrize("likelihood", LIKELIHOODS)
 @pytest.mark.parametrize("name", EVERY)
 def test_gradient_of_every_segment_agrees_with_differences_of_what_it_derives(name, likelihood):
-    """Every estimator meets every likelihood and, as the activations take turns, every activation."""
+    """Every estimator meets every likelihood and, as they take turns, every activation and depth."""
     turn = list(EVERY).index(name) + list(LIKELIHOODS).index(likelihood)
     activation = list(ACTIVATIONS)[turn % len(ACTIVATIONS)]
-    vae = made(name, likelihood=likelihood, activation=activation, seed=turn, beta=(1.0, 0.6, 2.0)[turn % 3])
+    vae = made(name, likelihood=likelihood, activation=activation, seed=turn, beta=(1.0, 0.6, 2.0)[turn % 3],
+               hidden=((3,), (), (4, 3))[turn % 3])
     assert_checks(check_model(vae, *problem(vae), max_entries=6))
 
 
@@ -365,3 +366,22 @@ def test_the_moving_average_knows_only_earlier_steps():
     Trainer(vae, np.random.default_rng(0).random((40, 6)), batch_size=10).run(1)
     assert seen[0][0] == 0 and seen[1][0] == seen[0][1]
     assert seen[2][0] == pytest.approx(0.9 * seen[1][0] + 0.1 * seen[1][1], rel=1e-12)
+
+
+def test_baselines_are_nothing_the_average_and_the_mean_of_the_other_samples():
+    cost = np.array([[1.0, 2.0, 6.0]])
+    assert BASELINES["none"](cost, 7.0) == 0 and BASELINES["moving_average"](cost, 7.0) == 7
+    np.testing.assert_array_equal(BASELINES["leave_one_out"](cost, 7.0), [[4, 3.5, 1.5]])
+
+
+@pytest.mark.parametrize("name", EVERY)
+def test_an_example_that_counts_a_quarter_gives_a_quarter_of_the_heads_gradient(name):
+    """The lab writes a head's gradient for 1/B = 1 only, and the closed form is otherwise written by elbo."""
+    rng, d_heads = np.random.default_rng(3), []
+    head, log_w = rng.standard_normal((2, 4)), rng.standard_normal((2, 3))
+    eps, z, d_z = rng.standard_normal((3, 6, 2))
+    for share in (1.0, 0.25):
+        d_heads.append(np.full_like(head, np.nan))
+        EVERY[name].write_head(heads.Draws(head, eps, z, share * d_z, log_w, heads.normalised(log_w), 0.7, share),
+                               d_heads[-1])
+    np.testing.assert_allclose(d_heads[1], 0.25 * d_heads[0], rtol=1e-12, atol=1e-14)

@@ -6,6 +6,7 @@ dtype and one size; outputs start as NaN, so an element that is never written sh
 import importlib
 import pkgutil
 import zlib
+from decimal import Decimal, localcontext
 from typing import NamedTuple
 
 import numpy as np
@@ -316,6 +317,111 @@ def test_the_source_of_a_kernel_does_what_its_twin_says_when_python_runs_it(name
         for position in (*case.outputs, *case.updated):
             scale = max(1.0, float(np.max(np.abs(wanted[position]), initial=0)))
             np.testing.assert_allclose(got[position], wanted[position], rtol=0, atol=TOLERANCE[dtype] * scale)
+
+
+@pytest.mark.parametrize("name, flops", [("dense_forward", 2), ("dense_backward", 4)])
+def test_the_source_of_a_dense_kernel_gives_the_same_bits_in_any_number_of_shares(name, flops, monkeypatch):
+    if registry.BACKEND == "numba":
+        pytest.skip("the compiled kernels are run on several threads instead")
+    results, calls = [], []
+
+    def recorded(product):
+        def call(*arguments):
+            calls.append(arguments[-2:])                 # share, shares
+            return product(*arguments)
+        return call
+
+    def fixed(shares):
+        def shares_for(work):
+            assert work == flops * W.size * len(x)       # a multiplication and an addition of each product
+            return shares
+        return shares_for
+
+    for product in ("multiply_and_activate", "multiply"):
+        monkeypatch.setattr(dense, product, recorded(getattr(dense, product)))
+    for shares in (1, 2, 3):
+        monkeypatch.setattr(dense, "shares_for", fixed(shares))
+        results.append([])
+        for case in cases(name, np.float64, sizes=(7,)):
+            x, W, *_ = case.arguments
+            calls.clear()
+            results[-1].append(run(registry.TWINS[name].source, case))
+            assert sorted(set(calls)) == [(share, shares) for share in range(shares)]
+    for one, *others in zip(*results):
+        for other in others:
+            for a, b in zip(one, other):
+                np.testing.assert_array_equal(a, b)
+
+
+def ways_to_run(name):
+    """The twin and what the kernel is: compiled, or its source where Python runs it."""
+    reference, source, compiled = registry.TWINS[name]
+    return reference, compiled if registry.BACKEND == "numba" else source
+
+
+@pytest.mark.parametrize("dtype, smallest", [(np.float32, 1e-30), (np.float64, 1e-290)])
+def test_a_running_mean_is_set_to_zero_below_the_smallest_of_its_dtype_and_kept_above(dtype, smallest):
+    """Each is halved by a gradient of 0: what was 1 and 4 times the smallest is then below and above it."""
+    before, kept = np.array([1, -4, 4], dtype) * dtype(smallest), np.array([0, -2, 2], dtype) * dtype(smallest)
+    zero = np.zeros(3, dtype)
+    for update in ways_to_run("sgd_update"):
+        velocity = before.copy()
+        update(zero.copy(), zero, velocity, 0.1, 0.5)
+        np.testing.assert_array_equal(velocity, kept)
+    for update in ways_to_run("adam_update"):
+        m, v = before.copy(), np.abs(before)
+        update(zero.copy(), zero, m, v, 1, 0.1, 0.5, 0.5, 1e-8)
+        np.testing.assert_array_equal(m, kept)
+        np.testing.assert_array_equal(v, np.abs(kept))
+
+
+def test_behind_a_dead_relu_a_cotangent_of_zero_stays_zero_and_nan_stays_visible():
+    for backward in ways_to_run("dense_backward"):
+        y, d_y = np.zeros((4, 1)), np.array([[0.0], [5.0], [np.nan], [0.0]])
+        backward(np.ones((4, 1)), np.ones((1, 1)), y, d_y, dense.RELU, np.empty((1, 1)), np.empty(1), np.empty((0, 1)))
+        np.testing.assert_array_equal(d_y, [[0], [0], [np.nan], [0]])
+
+
+@pytest.mark.parametrize("name", [name for name in sorted(CASES) if "nll" in name or name == "squared_errors"])
+@every_dtype
+def test_the_blocks_of_a_long_row_add_up(name, dtype):
+    case = next(cases(name, dtype, sizes=(2 * likelihoods.BLOCK + 3,)))
+    wanted = run_in_float64(registry.TWINS[name].reference, case)
+    got = run(ways_to_run(name)[1], case)
+    for position in case.outputs:
+        np.testing.assert_allclose(got[position], wanted[position], rtol=0,
+                                   atol=TOLERANCE[dtype] * np.abs(wanted[position]).max())
+
+
+def test_no_two_threads_gather_the_same_row():
+    if registry.BACKEND == "numba":
+        pytest.skip("only Python lets an index count how often it is looked at")
+    looked_at = []
+
+    class Index(list):
+        def __getitem__(self, b):
+            looked_at.append(b)
+            return super().__getitem__(b)
+
+    out = np.empty((10, 3))
+    registry.TWINS["gather_rows"].source(np.ones((2, 3)), Index([0, 1] * 5), 1.0, minibatch.GREY, 0, 0, out)
+    assert sorted(looked_at) == list(range(10))
+
+
+def test_the_continuous_bernoulli_is_exact_where_its_series_ends_and_beyond():
+    """Against 40 digits of L1 and L2; the last term of the series is 2e-15 of the sum where it counts most."""
+    logits = [0.5, 1.0, 1.75, 2.0, -2.0, 2.25, 2.5, 2.875, 3.0]
+    with localcontext() as context:
+        context.prec = 40
+        grown = [(Decimal(a), Decimal(a).exp()) for a in logits]
+        integrals = [float(((e - 1) / a).ln()) for a, e in grown]
+        means = [float(e / (e - 1) - 1 / a) for a, e in grown]
+    column = np.array(logits)[:, None]
+    for backward in ways_to_run("continuous_bernoulli_nll_backward"):
+        nll, slopes = np.empty(len(logits)), np.empty_like(column)
+        backward(column, np.zeros_like(column), np.ones(len(logits)), nll, slopes)
+        np.testing.assert_allclose(nll, integrals, rtol=0, atol=1.2e-15)       # five roundings of a number near 1
+        np.testing.assert_allclose(slopes[:, 0], means, rtol=0, atol=4e-16)    # and of one near a half
 
 
 def felt_rows(row, rows, output_rows):

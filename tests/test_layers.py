@@ -1,9 +1,9 @@
-"""What a dense layer refuses; its derivatives are test_gradcheck's, its kernels test_kernels'."""
+"""What a dense layer refuses and how a network begins; the derivatives are test_gradcheck's, kernels test_kernels'."""
 import numpy as np
 import pytest
 
 from scratchvae.errors import ShapeError
-from scratchvae.layers import Dense
+from scratchvae.layers import MLP, Dense
 from scratchvae.parameters import Affine
 
 
@@ -24,3 +24,20 @@ def test_a_single_column_lies_in_one_piece_whatever_its_strides_say():
     assert W.strides[1] != W.itemsize
     Dense(1, 1).forward(Affine(W, np.zeros(1)), x, y)
     np.testing.assert_array_equal(y, 1)
+
+
+@pytest.mark.parametrize("sizes, layers", [
+    ((6, 2), (Dense(6, 2),)), ((6, 5, 2), (Dense(6, 5, "tanh"), Dense(5, 2))),
+    ((6, 5, 4, 2), (Dense(6, 5, "tanh"), Dense(5, 4, "tanh"), Dense(4, 2)))])
+def test_a_network_has_a_layer_between_each_two_sizes_and_the_last_is_linear(sizes, layers):
+    assert MLP.build(sizes, "tanh").layers == layers
+
+
+def test_a_network_starts_with_biases_of_zero_and_a_head_of_a_tenth_of_glorot():
+    network = MLP.build((50, 100, 300), "relu")
+    p = tuple(Affine(np.full((layer.n_in, layer.n_out), np.nan), np.full(layer.n_out, np.nan))
+              for layer in network.layers)
+    network.initialise(p, np.random.default_rng(0))
+    assert all((affine.b == 0).all() for affine in p)
+    np.testing.assert_allclose(p[1].W.std(), 0.1 * np.sqrt(2 / 400), rtol=0.02)     # 30,000 draws: 8 deviations
+    np.testing.assert_allclose(p[0].W.std(), np.sqrt(2 / 50), rtol=0.05)            # 5,000 draws: 8 deviations

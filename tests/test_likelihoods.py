@@ -359,6 +359,15 @@ def test_data_without_any_variance_can_be_started_from(name):
     assert np.isfinite(history[0].train_loss) and np.isfinite(vae.parameters.flat).all()
 
 
+def test_no_pixel_and_no_sigma_starts_at_an_infinity():
+    likelihood, bias = ContinuousBernoulli(), np.empty(3)
+    likelihood.start({}, bias, np.array([0.0, 0.3, 1.0]), 0.1)
+    np.testing.assert_allclose(likelihood.mean({}, bias), [0.02, 0.3, 0.98], rtol=1e-12)
+    likelihood, bias = GaussianDiagonal(), np.empty(4)
+    likelihood.start({}, bias, np.zeros(2), 0.0)
+    np.testing.assert_allclose(likelihood.logvar(bias[None])[0], MIN_LOGVAR + 1, rtol=1e-12)
+
+
 def test_a_second_training_goes_on_from_the_learned_sigma(trained):
     vae = trained["gaussian_scalar"]
     before = vae.parameters.likelihood["logvar"].copy()

@@ -26,7 +26,8 @@ def made(**settings):
 
 
 def random_vae(estimator, n_samples):
-    vae = VAE(4, 3, (3,), activation="tanh", estimator=estimator, n_samples=n_samples, dtype="float64")
+    hidden = (3,) * (n_samples - 1)                      # none, one and two layers
+    vae = VAE(4, 3, hidden, activation="tanh", estimator=estimator, n_samples=n_samples, dtype="float64")
     vae.parameters.flat += 0.4 * np.random.default_rng(0).standard_normal(vae.parameters.flat.size)
     return vae
 
