@@ -17,16 +17,11 @@ from scratchvae.oracles import LinearGaussian, ppca
 from scratchvae.plots.evidence import collapse, draws_in_the_plane
 
 from .course import Claim, Result, main
+from .worlds import random_world
 
 TITLE = "Importance sampling: p(x) from the prior, and from the encoder"
-N_VISIBLE, SIGMA, PULL = 64, 1.0, 3.0           # each latent moves x by PULL noise standard deviations
+N_VISIBLE, LENGTH = 64, 3.0              # each latent moves x by so many standard deviations of the noise
 DIMENSIONS = (1, 2, 4, 8, 16, 32)
-
-
-def make_world(n_latent, rng):
-    """A decoder with rows of one length in random directions, and the best encoder with independent latents."""
-    W = rng.standard_normal((n_latent, N_VISIBLE))
-    return LinearGaussian(PULL * W / np.linalg.norm(W, axis=1, keepdims=True), np.zeros(N_VISIBLE), SIGMA).with_best_encoder()
 
 
 def proposals(world, x):
@@ -63,7 +58,7 @@ def expected_share(world, X):
 
 def maximum_likelihood(rng):
     """T11: the world that makes the data most likely, against the one that made them and against its neighbours."""
-    truth = make_world(2, rng)
+    truth = random_world(2, N_VISIBLE, LENGTH, rng)
     X = truth.sample(200, seed=int(rng.integers(2**31)))
     best = ppca(X, 2).world
     others = max(LinearGaussian(best.W + 0.1 * rng.standard_normal(best.W.shape), best.b, best.sigma).log_p(X).mean()
@@ -71,12 +66,13 @@ def maximum_likelihood(rng):
     top, made = best.log_p(X).mean(), truth.log_p(X).mean()
     return [Claim("T11", "mean -log p(x) of the maximum-likelihood world, against the world that drew the data",
                   f"{-top:.3f} nats", f"below {-made:.3f} nats", top > made),
-            Claim("T11", "and against the best of 100 neighbours", f"{-top:.3f} nats", f"below {-others:.3f} nats", top > others)]
+            Claim("T11", "and against the best of 100 neighbours", f"{-top:.3f} nats", f"below {-others:.3f} nats",
+                  top > others)]
 
 
 def any_density(rng, n_draws):
     """T13 with two latents: four densities, one p(x); and where the draws of two of them fall."""
-    world = make_world(2, rng)
+    world = random_world(2, N_VISIBLE, LENGTH, rng)
     x = world.sample(1, seed=int(rng.integers(2**31)))[0]
     exact, both = world.log_p(x[None])[0], proposals(world, x)
     mu, sd = both["encoder"].mu, np.exp(both["encoder"].logvar / 2)
@@ -90,8 +86,9 @@ def any_density(rng, n_draws):
     claims = []
     for name, (z, log_q) in drawn.items():
         ratio = mean_estimate(np.exp(log_weights(world, x, z, log_q) - exact))
-        claims.append(Claim("T13", f"any proper q: mean weight / p(x), drawn from {name}", f"{ratio.value:.4f} +- {ratio.stderr:.4f}",
-                            "1 within 4 standard errors", abs(ratio.value - 1) <= 4 * ratio.stderr))
+        claims.append(Claim("T13", f"any proper q: mean weight / p(x), drawn from {name}",
+                            f"{ratio.value:.4f} +- {ratio.stderr:.4f}", "1 within 4 standard errors",
+                            abs(ratio.value - 1) <= 4 * ratio.stderr))
     side = np.linspace(-3.5, 3.5, 141)
     grid = np.stack(np.meshgrid(side, side), axis=-1).reshape(-1, 2)
     posterior = np.exp(log_weights(world, x, grid, 0.0) - exact).reshape(141, 141)
@@ -103,7 +100,7 @@ def run(settings):
     n_draws, n = (500, 12) if settings.quick else (5000, 40)
     rows, exact = [], []
     for n_latent in DIMENSIONS:
-        world = make_world(n_latent, rng)
+        world = random_world(n_latent, N_VISIBLE, LENGTH, rng)
         X = world.sample(n, seed=settings.seed)
         rows.append(estimates(world, X, n_draws, rng))
         exact.append(expected_share(world, X))
@@ -116,15 +113,17 @@ def run(settings):
         Claim("T12", f"draws that count, of {n_draws} from the prior, Z = {', '.join(map(str, DIMENSIONS))}",
               " ".join(f"{count:.3g}" for count in counted["prior"]), "falling, until hardly two do",
               bool((np.diff(np.maximum(counted["prior"], 2)) <= 0).all() and counted["prior"][-1] < 2)),
-        Claim("T12", f"draws from the prior for one that counts, Z = {z}, exactly", f"{needed:.1e}", "above a billion", needed > 1e9),
-        Claim("T12", f"so log p(x) is off by, Z = {z}, root mean square", f"{size['prior'][-1]:.1f} nats", "above 10 nats",
-              size["prior"][-1] > 10)] + claims + [
+        Claim("T12", f"draws from the prior for one that counts, Z = {z}, exactly", f"{needed:.1e}", "above a billion",
+              needed > 1e9),
+        Claim("T12", f"so log p(x) is off by, Z = {z}, root mean square", f"{size['prior'][-1]:.1f} nats",
+              "above 10 nats", size["prior"][-1] > 10)] + claims + [
         Claim("T13", f"draws that count, of {n_draws} from the encoder, Z = {', '.join(map(str, DIMENSIONS))}",
               " ".join(f"{count:.3g}" for count in counted["encoder"]), "more than from the prior, for each Z",
               bool((counted["encoder"] > counted["prior"]).all())),
         Claim("T13", f"and log p(x) is off by, Z = 8 and Z = {z}, root mean square",
-              f"{size['encoder'][3]:.3f} and {size['encoder'][-1]:.3f} nats", "below 0.1 nats, and a tenth of the prior's",
-              size["encoder"][3] < 0.1 and size["encoder"][-1] < 0.1 * size["prior"][-1])]
+              f"{size['encoder'][3]:.3f} and {size['encoder'][-1]:.3f} nats",
+              "below 0.1 nats, and a tenth of the prior's", size["encoder"][3] < 0.1
+              and size["encoder"][-1] < 0.1 * size["prior"][-1])]
     return Result(claims, {"collapse": collapse(DIMENSIONS, share, np.array(exact), error, n_draws), "draws": plane})
 
 

@@ -1,4 +1,5 @@
 """The labs: what they must find where the answer is known, and their commands."""
+import json
 import math
 
 import numpy as np
@@ -104,10 +105,10 @@ def noisy_line(sigma, n=940):
 def test_the_best_beta_and_the_learned_one_are_the_noise_of_the_data(sigma):
     """T16: beta = sigma^2, and data with more noise want more of it (T9)."""
     betas = [sigma**2 / 4, sigma**2, 4 * sigma**2]
-    curve = rate_distortion(noisy_line(sigma), betas, epochs=30, hidden=(), n_latent=1, importance_samples=20,
-                            learning_rate=1e-2)
+    curve = rate_distortion(noisy_line(sigma), betas, epochs=40, hidden=(), n_latent=1, importance_samples=20,
+                            learning_rate=2e-2)
     assert curve.best_beta == pytest.approx(sigma**2) and not curve.at_edge
-    assert curve.implied_beta == pytest.approx(sigma**2, rel=0.1)          # 6,400 numbers give 1.8 %, training the rest
+    assert curve.implied_beta == pytest.approx(sigma**2, rel=0.1)          # measured: 1.07, 1.03; training on: 1.02, 1.01
     rates, distortions = ([getattr(point, name) for point in curve.points] for name in ("rate", "distortion"))
     assert rates == sorted(rates, reverse=True) and distortions == sorted(distortions)
     assert curve.learned.log_likelihood > max(point.log_likelihood for point in curve.points) - 0.2
@@ -130,14 +131,14 @@ def test_the_command_prints_a_table_and_draws_it(capsys, monkeypatch, tmp_path, 
     asked = []
     monkeypatch.setattr("scratchvae.commands.estimators.measure_estimators", lambda *words: asked.append(words) or rows)
     path, words = tmp_path / "new" / "lab.png", ("--draws", 256, "--epochs", 3, "--seed", 4)
-    found = result(capsys, "estimators", *words, "--figure", path)
+    status, out, _ = command(capsys, "estimators", *words, "--figure", path, "--json")
+    found = json.loads(out.splitlines()[-1])
     assert asked == [(256, 3, 4)] and path.read_bytes()[:4] == b"\x89PNG" and len(found["estimators"]) == len(rows)
     assert {"scene", "estimator", "samples", "bias_z", "variance", "signal_to_noise", "step_time"} <= set(
         found["estimators"][0])
     assert found["score_function_variance_ratio"] > 100
-    _, out, _ = command(capsys, "estimators", "--figure", path)
     lines = [line for line in out.splitlines() if line.endswith("biased")]
-    assert len(lines) == 2 and all(line.startswith("iwae_stl") for line in lines) and "T8" in out
+    assert status == 0 and len(lines) == 2 and all(line.startswith("iwae_stl") for line in lines) and "T8" in out
 
 
 def test_the_lambda_command_takes_several_data_sets(capsys, tmp_path):

@@ -9,7 +9,7 @@ from test_cli import command, result
 
 from scratchvae import VAE, evaluate
 from scratchvae.errors import ConfigurationError, ShapeError
-from scratchvae.evaluation import staircase
+from scratchvae.evaluation import HeldOut, Sampler, staircase
 from scratchvae.latent import AggregatePosterior
 from scratchvae.ledger import effective_sigma, ledger, mutual_information, refine
 from scratchvae.oracles import LinearGaussian, Quadrature
@@ -44,6 +44,20 @@ def test_the_stairs_do_not_depend_on_how_the_samples_are_cut(monkeypatch):
     stairs = staircase(vae, X, (1, 10, 100))
     assert (np.diff(stairs.bounds) > 0).all() and stairs.n == 10
     np.testing.assert_allclose(stairs.bounds[-1], evaluate(vae, X, 100).log_likelihood, rtol=1e-12)
+
+
+def test_the_effective_number_of_samples_is_that_of_all_weights_however_they_are_cut(monkeypatch):
+    oracle = world(off=1.0)
+    X, vae = oracle.sample(10), oracle.to_vae()
+    monkeypatch.setattr("scratchvae.evaluation.ROWS", 30)             # 3 samples at a time: the maximum moves often
+    held = HeldOut(vae, X, 0, "none")
+    (number, _, x, head), = held.chunks()
+    sampler = Sampler(vae, 10)
+    log_w = np.concatenate([piece for piece, _ in sampler.draws(head, x, 100, held.seed, number)], axis=1)
+    weights = np.exp(log_w - log_w.max())
+    effective = weights.sum(axis=1)**2 / np.square(weights).sum(axis=1)
+    np.testing.assert_allclose(sampler.summary(head, x, 100, held.seed, number)[2], effective, rtol=1e-12)
+    assert evaluate(vae, X, 100).effective_samples == pytest.approx(effective.mean())
 
 
 @pytest.mark.parametrize("samples", [(), (0, 5), (1, 5, 12), (5, 5), (5, 1), 5, (1, 2.0)])
@@ -201,6 +215,7 @@ def test_wrong_settings_and_data_are_refused():
 
 
 def test_evaluate_prints_the_ledger(capsys, monkeypatch, tmp_path):
+    monkeypatch.setattr("scratchvae.runs.Run.draw", lambda *_: [])              # no figures: they take longest
     monkeypatch.setattr("scratchvae.commands.evaluate.ledger", functools.partial(ledger, steps=3))
     folder = tmp_path / "run"
     result(capsys, "train", "--data", "digits", "--hidden", 8, "--latent", 2, "--epochs", 1, "--batch-size", 400,

@@ -191,15 +191,6 @@ def test_moments_of_a_gradient_that_stays_zero_never_become_subnormal(optimizer,
     assert not next(iter(made.moments.values())).any()          # the fast mean has come to rest
 
 
-def test_sgd_agrees_with_a_scalar_reference():
-    theta, sgd, velocity, reference = np.array([1.0]), SGD(1, "float64", 0.1, momentum=0.5), 0.0, 1.0
-    for g in (1.0, -2.0, 0.5):
-        sgd.update(theta, np.array([g]))
-        velocity = 0.5 * velocity + g
-        reference -= 0.1 * velocity
-        np.testing.assert_allclose(theta, reference, rtol=1e-14)
-
-
 @pytest.mark.skipif(BACKEND == "numpy", reason="the twins may allocate")
 def test_a_step_allocates_no_array_data():
     trainer = Trainer(VAE(200, 5, (50,)), data(n=640, d=200), batch_size=64, binarize="dynamic")

@@ -32,9 +32,11 @@ def collapse(dimensions, share, exact, error, n_draws):
     figure = new_figure(10.4, 4.2, layout="constrained")
     left, right = figure.subplots(1, 2)
     for name, (colour, marker) in PROPOSALS.items():
-        left.plot(dimensions, share[name].mean(axis=1), color=colour, marker=marker, linewidth=1.6, label=f"{name}, measured")
+        left.plot(dimensions, share[name].mean(axis=1), color=colour, marker=marker, linewidth=1.6,
+                  label=f"{name}, measured")
         middle, low, high = (np.quantile(error[name], q, axis=1) for q in (0.5, 0.05, 0.95))
-        right.errorbar(dimensions, middle, (middle - low, high - middle), color=colour, marker=marker, capsize=3, label=name)
+        right.errorbar(dimensions, middle, (middle - low, high - middle), color=colour, marker=marker, capsize=3,
+                       label=name)
     left.plot(dimensions, np.exp(np.log(exact).mean(axis=1)), color=TEST, linestyle="--", linewidth=1.2,
               label="prior, exact: with ever more draws")
     left.axhline(1 / n_draws, color=GREY, linewidth=1.0, linestyle=":", label=f"a single draw of {n_draws}")
@@ -72,7 +74,8 @@ def draws_in_the_plane(side, posterior, draws):
     figure = new_figure(4.9 * len(draws), 4.8, layout="constrained")
     for axes, (name, z) in zip(figure.subplots(1, len(draws), squeeze=False)[0], draws.items()):
         colour, marker = PROPOSALS[name]
-        axes.contour(side, side, posterior, posterior.max() * np.exp(-0.5 * np.array([9, 4, 1])), colors=INK, linewidths=1.0)
+        levels = posterior.max() * np.exp(-0.5 * np.array([9, 4, 1]))              # at 3, 2 and 1 standard deviations
+        axes.contour(side, side, posterior, levels, colors=INK, linewidths=1.0)
         axes.plot(*z.T, linestyle="", marker=marker, markersize=3.5, color=colour, markerfacecolor="none")
         axes.set(aspect="equal", xlim=side[[0, -1]], ylim=side[[0, -1]])
         plain_axes(axes, f"{len(z)} draws of the {name}", *(f"z{j} (prior standard deviations)" for j in (1, 2)))
@@ -112,9 +115,11 @@ def closing_gap(steps, runs):
     for (name, (_, _, gap, least)), (colour, style, marker) in zip(runs.items(), styles):
         right.plot(steps, gap, color=colour, linestyle=style, marker=marker, markevery=some, markersize=4, label=name)
         if least > 0:
-            right.axhline(least, color=GREY, linestyle=":", linewidth=1.4, label="best Gaussian with independent latents")
+            right.axhline(least, color=GREY, linestyle=":", linewidth=1.4,
+                          label="best Gaussian with independent latents")
     right.set_yscale("log")
-    plain_axes(right, "to 0 only if q can be the posterior", "training steps of the encoder", "KL(q || posterior) (nats)")
+    plain_axes(right, "to 0 only if q can be the posterior", "training steps of the encoder",
+               "KL(q || posterior) (nats)")
     right.legend(frameon=False, fontsize=8)
     return laid_out(figure)
 
@@ -140,7 +145,8 @@ def staircase(samples, stairs):
     figure = new_figure(7.0, 4.2, layout="constrained")
     axes = figure.subplots()
     axes.axhline(0, color=GREY, linewidth=1.2, label="log p(x)")
-    for (name, heights), (colour, style, marker) in zip(stairs.items(), ((INK, "-", "o"), (TRAIN, "--", "^"), (TEST, "-.", "s"))):
+    looks = ((INK, "-", "o"), (TRAIN, "--", "^"), (TEST, "-.", "s"))
+    for (name, heights), (colour, style, marker) in zip(stairs.items(), looks):
         axes.step(samples, heights, where="post", color=colour, linestyle=style, linewidth=1.2)
         axes.plot(samples, heights, color=colour, linestyle="", marker=marker, label=name)
     axes.set_xscale("log", base=2)

@@ -30,14 +30,15 @@ def joint_densities(x, z, p_data, rows):
     """
     p_data = np.asarray(p_data)
     figure = new_figure(12.6, 3.3 * len(rows), layout="constrained")
-    for axes, (name, (q_z_given_x, p_z, p_x_given_z, p_x, q_z, joint_kl)) in zip(figure.subplots(len(rows), 4, squeeze=False),
-                                                                                 rows.items()):
+    for axes, (name, densities) in zip(figure.subplots(len(rows), 4, squeeze=False), rows.items()):
+        q_z_given_x, p_z, p_x_given_z, p_x, q_z, joint_kl = densities
         joints = {f"{name}: data and encoder": p_data[:, None] * q_z_given_x,
                   f"{name}: prior and decoder": (np.asarray(p_z)[:, None] * p_x_given_z).T}
         for panel, (title, joint) in zip(axes, joints.items()):
             panel.imshow(np.sqrt(joint), cmap="Greys", origin="lower", aspect="auto", extent=(z[0], z[-1], x[0], x[-1]))
             plain_axes(panel, title, "z", "x")
-        axes[1].text(0.97, 0.05, f"KL of the two:\n{joint_kl:.2f} nats", transform=axes[1].transAxes, ha="right", fontsize=9)
+        axes[1].text(0.97, 0.05, f"KL of the two:\n{joint_kl:.2f} nats", transform=axes[1].transAxes, ha="right",
+                     fontsize=9)
         for panel, (at, target, got, names, label) in zip(axes[2:], (
                 (x, p_data, p_x, ("data", "p(x), model"), "x"), (z, p_z, q_z, ("prior p(z)", "q(z), codes"), "z"))):
             panel.fill_between(at, target, color=FAINT, linewidth=0, label=names[0])
@@ -109,11 +110,12 @@ def unreality(distances, title, label):
     axes = figure.subplots()
     for row, values in enumerate(distances.values()):
         values = np.asarray(values, dtype=float)
-        axes.plot(values[:TICKS], np.full(len(values[:TICKS]), row), linestyle="", marker="|", markersize=14, color=TRAIN, alpha=0.5)
-        axes.errorbar(values.mean(), row, xerr=values.std() / np.sqrt(len(values)), color=TEST, marker="o", markersize=6,
-                      capsize=4)
-        axes.annotate(f"{values.mean():.2f}", (values.mean(), row), xytext=(0, 9), textcoords="offset points", ha="center",
-                      fontsize=8, color=TEST)
+        some = values[:TICKS]
+        axes.plot(some, np.full(len(some), row), linestyle="", marker="|", markersize=14, color=TRAIN, alpha=0.5)
+        axes.errorbar(values.mean(), row, xerr=values.std() / np.sqrt(len(values)), color=TEST, marker="o",
+                      markersize=6, capsize=4)
+        axes.annotate(f"{values.mean():.2f}", (values.mean(), row), xytext=(0, 9), textcoords="offset points",
+                      ha="center", fontsize=8, color=TEST)
     axes.set_yticks(range(len(distances)), list(distances))
     axes.set_ylim(len(distances) - 0.5, -0.7)
     plain_axes(axes, title, label, "")
