@@ -1,0 +1,239 @@
+"""Change one thing at a time in the arithmetic, and see whether a test notices.
+
+    python tests/mutation.py [--json FILE] [--jobs N] [--limit N] [--only WORD]
+
+The syntax trees of the twins, the kernels' Python sources, the layers, the objective, the estimators, the
+likelihoods and the optimisers are walked.  Each arithmetic operator, comparison, sign, constant, index and
+assignment in them gives mutants; each mutant is one edit of a copy of the package, on which the tests that matter run
+(on the NumPy backend, where Python itself runs the kernels' sources: nothing is compiled).  A mutant that no test
+notices is a survivor: a hole in the tests, unless EXPLAINED says why not.  No mutants are made of what raises errors,
+of default arguments, and of the 1 in -1 (of any other length or index a sign says as much).
+"""
+import argparse
+import ast
+import compileall
+import importlib
+import json
+import multiprocessing
+import os
+import py_compile
+import shutil
+import signal
+import sys
+import tempfile
+import time
+from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
+from typing import NamedTuple
+
+ROOT = Path(__file__).parents[1]
+SECONDS = 120                       # a mutant whose tests take longer loops for ever: noticed
+ENVIRONMENT = {"SCRATCHVAE_BACKEND": "numpy", "HYPOTHESIS_PROFILE": "mutation", "OPENBLAS_NUM_THREADS": "1"}
+PYTEST = ["-x", "-q", "-p", "no:cacheprovider", "--assert=plain"]
+FORK = multiprocessing.get_context("fork")
+KERNELS = ["tests/test_kernels.py::test_the_source_of_a_kernel_does_what_its_twin_says_when_python_runs_it",
+           "tests/test_kernels.py"]
+OPTIMISERS = ["tests/test_properties.py::test_an_optimiser_does_what_its_formula_does_to_each_number",
+              "tests/test_training.py"]
+MATTER = {                          # file: the tests that it must satisfy, the quickest to notice first
+    "kernels/dense.py": [*KERNELS, "tests/test_gradcheck.py::test_dense_passes"],
+    "kernels/gaussian.py": [*KERNELS, "tests/test_elbo.py"],
+    "kernels/likelihoods.py": [*KERNELS, "tests/test_likelihoods.py"],
+    "kernels/continuous_bernoulli.py": [*KERNELS, "tests/test_likelihoods.py"],
+    "kernels/learned_sigma.py": [*KERNELS, "tests/test_likelihoods.py"],
+    "kernels/optimizers.py": [*KERNELS, *OPTIMISERS],
+    "kernels/minibatch.py": [*KERNELS, "tests/test_training.py"],
+    "layers.py": ["tests/test_layers.py", "tests/test_model.py", "tests/test_elbo.py"],
+    "elbo.py": ["tests/test_elbo.py", "tests/test_estimators.py", "tests/test_training.py"],
+    "estimators/__init__.py": ["tests/test_estimators.py"],
+    "estimators/heads.py": ["tests/test_estimators.py"],
+    "estimators/penalised.py": ["tests/test_schedules.py", "tests/test_estimators.py"],
+    "estimators/surrogates.py": ["tests/test_estimators.py"],
+    "likelihoods/bernoulli.py": ["tests/test_likelihoods.py", "tests/test_model.py"],
+    "likelihoods/gaussian.py": ["tests/test_likelihoods.py"],
+    "optimizers.py": [*OPTIMISERS, "scratchvae/optimizers.py"],
+}
+# Survivors that no test can notice, or need not: (file, a part of the line, old text): reason.
+ALIKE = "a draw of a normal distribution about 0 has the same distribution with either sign"
+ENDLESS = "where a bisection begins and how often it halves; the result is the same to the last bits"
+SMALL = "1e-16 of the sum or less: below the rounding of float64"
+UNREAD = "a product that ends in no activation does not read the activation's code"
+EXPLAINED = {
+    ("kernels/dense.py", "multiply(True, False, x, d_y, d_W, d_b, False, 0,", "0"): UNREAD,
+    ("kernels/dense.py", "multiply(False, True, d_y, W, d_x, d_b, False, 0,", "0"): UNREAD,
+    ("kernels/likelihoods.py", "BLOCK = 128", "128"): "how many terms are added before float64 goes on: rounding alone",
+    ("kernels/minibatch.py", "(len(index) + 3) // 4", "3"): "at most one group more, which has no rows",
+    ("kernels/learned_sigma.py", "MIN_LOGVAR = -12.0", "12.0"): "the floor of a variance, a choice",
+    ("kernels/continuous_bernoulli.py", "for n in range(1, 9)", "9"): "a term more of the series, 1e-17",
+    ("kernels/continuous_bernoulli.py", "f(1 / 272)", "272"): SMALL,
+    ("kernels/continuous_bernoulli.py", "f(1 / 238)", "238"): SMALL,
+    ("likelihoods/bernoulli.py", "np.full(wanted.shape, -60.0), np.full(wanted.shape, 60.0)", "60.0"): ENDLESS,
+    ("likelihoods/bernoulli.py", "for _ in range(50)", "50"): ENDLESS,
+    ("likelihoods/gaussian.py", "rng.standard_normal(outputs.shape)", "outputs + self.sigma_of(p) * "
+     "rng.standard_normal(outputs.shape)"): ALIKE,
+    ("likelihoods/gaussian.py", "rng.standard_normal(mean.shape)", "mean + np.exp(0.5 * self.logvar(outputs)) * "
+     "rng.standard_normal(mean.shape)"): ALIKE,
+}
+
+SWAPS = {ast.Add: ast.Sub, ast.Sub: ast.Add, ast.Mult: ast.Div, ast.Div: ast.Mult, ast.Pow: ast.Mult,
+         ast.FloorDiv: ast.Mult, ast.Mod: ast.Add, ast.Lt: ast.GtE, ast.LtE: ast.Gt, ast.Gt: ast.LtE, ast.GtE: ast.Lt,
+         ast.Eq: ast.NotEq, ast.NotEq: ast.Eq}
+
+
+class Mutant(NamedTuple):
+    """One edit: the text from `start` to `stop` (offsets in the file) becomes `new`."""
+
+    path: str
+    line: int
+    kind: str
+    start: int
+    stop: int
+    old: str
+    new: str
+
+
+def replacements(node):
+    """Yield (kind, node to put in place) for what can be changed at one node."""
+    def but(**changes):
+        fields = {name: getattr(node, name) for name in node._fields}
+        return type(node)(**{**fields, **changes})
+
+    if isinstance(node, ast.BinOp) and type(node.op) in SWAPS:
+        yield "operator", but(op=SWAPS[type(node.op)]())
+    elif isinstance(node, ast.Compare) and type(node.ops[0]) in SWAPS:
+        yield "comparison", but(ops=[SWAPS[type(node.ops[0])](), *node.ops[1:]])
+    elif isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub):
+        yield "sign", node.operand
+    elif isinstance(node, ast.Constant) and type(node.value) in (int, float):
+        yield "constant", ast.Constant(node.value + 1)
+    elif isinstance(node, ast.Slice) and (node.lower is None) != (node.upper is None):
+        yield "index", but(lower=node.upper, upper=node.lower)
+    elif isinstance(node, ast.AugAssign):
+        yield "assignment", ast.Assign([node.target], node.value, lineno=node.lineno)
+        yield "assignment", ast.Pass()
+    elif isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Subscript):
+        yield "assignment", ast.Pass()
+
+
+def mutants(path):
+    """Yield every Mutant of one file: of what it computes, not of what it says or refuses, nor of defaults."""
+    source = (ROOT / "scratchvae" / path).read_bytes()
+    starts = [0]
+    for line in source.splitlines(keepends=True):
+        starts.append(starts[-1] + len(line))
+
+    def visit(node):
+        is_number = isinstance(node, ast.Constant) and type(node.value) in (int, float)
+        if isinstance(node, (ast.Raise, ast.JoinedStr, ast.arguments, ast.AnnAssign, ast.Constant)) and not is_number:
+            return
+        if isinstance(node, ast.FunctionDef) and node.name.startswith(("check", "__post_init__")):
+            return
+        if isinstance(node, ast.If) and any(isinstance(child, ast.Raise) for child in node.body):
+            return
+        for kind, new in replacements(node):
+            start, stop = (starts[line - 1] + column for line, column in (
+                (node.lineno, node.col_offset), (node.end_lineno, node.end_col_offset)))
+            text = ast.unparse(new) if isinstance(new, (ast.Slice, ast.stmt)) else f"({ast.unparse(new)})"
+            yield Mutant(path, node.lineno, kind, start, stop, source[start:stop].decode(), text)
+        if isinstance(node, ast.UnaryOp) and ast.unparse(node) == "-1":
+            return                      # "any length" or "the last": its 1 is no number of its own
+        for child in ast.iter_child_nodes(node):
+            if not (isinstance(node, ast.FunctionDef) and child in node.decorator_list):
+                yield from visit(child)
+
+    yield from visit(ast.parse(source))
+
+
+def new_copy(parent):
+    """Return a folder with a copy of what the tests need, compiled so that only an edited file is compiled again."""
+    folder = Path(tempfile.mkdtemp(dir=parent))
+    for name in ("scratchvae", "tests"):
+        shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copy(ROOT / "setup.cfg", folder)
+    compileall.compile_dir(folder, quiet=2, invalidation_mode=py_compile.PycInvalidationMode.CHECKED_HASH)
+    return folder
+
+
+def prepare(parent):
+    """Make this process a worker: a copy of the package, and what every run of tests would import."""
+    global FOLDER
+    os.environ.update(ENVIRONMENT)
+    sys.dont_write_bytecode = True
+    FOLDER = new_copy(parent)
+    for name in ("numpy", "pytest", "hypothesis.extra.numpy"):
+        importlib.import_module(name)
+
+
+def run_tests(tests, loud):
+    """End this process with the verdict of the tests on FOLDER's package."""
+    os.chdir(FOLDER)
+    sys.path.insert(0, str(FOLDER))
+    if not loud:
+        quiet = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(quiet, 1)
+        os.dup2(quiet, 2)
+    sys.exit(int(sys.modules["pytest"].main([*PYTEST, *tests])))
+
+
+def verdict(mutant, loud=False):
+    """Return "survived", "noticed" or "timed out": how the tests of FOLDER's package, in their own process, end."""
+    path = FOLDER / "scratchvae" / mutant.path
+    source = path.read_bytes()
+    path.write_bytes(source[:mutant.start] + mutant.new.encode() + source[mutant.stop:])
+    try:
+        process = FORK.Process(target=run_tests, args=(MATTER[mutant.path], loud))
+        process.start()
+        process.join(SECONDS)
+        process.kill()
+        process.join()
+        return {0: "survived", -signal.SIGKILL: "timed out"}.get(process.exitcode, "noticed")
+    finally:
+        path.write_bytes(source)
+
+
+def reason_of(mutant):
+    """Return why it is no hole in the tests that a mutant survives, or None."""
+    line = (ROOT / "scratchvae" / mutant.path).read_text().splitlines()[mutant.line - 1]
+    return next((reason for (path, part, old), reason in EXPLAINED.items()
+                 if path == mutant.path and part in line and old == mutant.old), None)
+
+
+def main():
+    """Run the mutants, report the share that was noticed and each survivor."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--json", metavar="FILE", help="write the report here")
+    parser.add_argument("--jobs", type=int, default=2, help="processes at once; default: 2")
+    parser.add_argument("--limit", type=int, help="at most so many mutants, evenly spread")
+    parser.add_argument("--only", default="", help="only files whose path holds this word")
+    options = parser.parse_args()
+    began = time.perf_counter()
+    files = [path for path in MATTER if options.only in path]
+    every = sorted({m for path in files for m in mutants(path)})
+    step = max(1, -(-len(every) // options.limit)) if options.limit else 1
+    chosen = every[::step]
+    with tempfile.TemporaryDirectory() as parent, ProcessPoolExecutor(
+            options.jobs, mp_context=FORK, initializer=prepare, initargs=(parent,)) as pool:
+        unchanged = [Mutant(path, 1, "none", 0, 0, "", "") for path in files]
+        for path, end in zip(files, pool.map(verdict, unchanged, [True] * len(files))):
+            if end != "survived":
+                raise SystemExit(f"the tests of {path} fail without a mutant: {' '.join(MATTER[path])}")
+        ends = dict.fromkeys(chosen)
+        for mutant, ends[mutant] in zip(chosen, pool.map(verdict, chosen)):
+            if ends[mutant] != "noticed":
+                print(f"{ends[mutant]}  {mutant.path}:{mutant.line}  {mutant.kind}: {mutant.old!r} -> {mutant.new!r}",
+                      flush=True)
+    reasons = {mutant: reason_of(mutant) for mutant in chosen if ends[mutant] == "survived"}
+    killed = len(chosen) - len(reasons)
+    report = {"mutants": len(chosen), "of": len(every), "killed": killed, "rate": killed / len(chosen),
+              "timed_out": list(ends.values()).count("timed out"), "unexplained": list(reasons.values()).count(None),
+              "minutes": round((time.perf_counter() - began) / 60, 1),
+              "survivors": [{**mutant._asdict(), "reason": reason} for mutant, reason in reasons.items()]}
+    print(f"{killed} of {len(chosen)} mutants noticed ({report['rate']:.1%}); {len(reasons)} survivors, "
+          f"{report['unexplained']} without an explanation")
+    if options.json:
+        Path(options.json).write_text(json.dumps(report, indent=1) + "\n")
+    return 1 if report["unexplained"] else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
