@@ -144,9 +144,9 @@ def _differentiate(f, f_0, x, index, scale, noise, level, largest, terms=None):
     best = min((k for k, e in tried.items() if _sound(e, k)), key=lambda k: tried[k].bound, default=None)
     if best is None:                                              # no step tells: the shortest shows the kink
         return min((e for e in tried.values() if np.isfinite(e.bound)), default=NOTHING), True, 0
-    told = max((k for k, e in tried.items() if e.roughness > e.rounding), default=best)
-    if told <= best and tried[best].roughness <= tried[best].rounding:
-        return tried[best], False, best                           # the slopes meet, as far as rounding shows them
+    told = max((k for k, e in tried.items() if e.roughness > e.rounding), default=None)
+    if told is None or 4 * tried[best].bound <= tried[told].roughness:
+        return tried[best], False, best                           # the slopes meet, and rounding does not hide it
     longer = tried.get(told - 1) or estimate(told - 1)
     # Where f is smooth, a step 16 times shorter leaves less than 1/16^2 of the roughness; a kink keeps it.
     return tried[best], tried[told].roughness > longer.roughness / 16, best
