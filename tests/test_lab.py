@@ -59,6 +59,11 @@ def test_the_score_function_is_noisier_by_hundreds_on_digits_and_a_baseline_help
     assert plain > 10 * find(rows, "digits", "score_function", 1, "moving_average").variance
 
 
+def test_pairs_take_more_noise_away_than_two_draws_do(rows):
+    """Where the decoder is linear nothing is left in d_mu; two independent draws would leave half of all."""
+    assert find(rows, "oracle", "antithetic", 2).variance < 0.4 * find(rows, "oracle", "analytic", 1).variance
+
+
 def test_the_exact_gradient_of_one_sample_is_the_closed_form_and_falls_to_zero_with_k():
     scene = oracle_scene("oracle", off=0.2)
     head = np.hstack(scene.vae.encode(scene.X))[0]
