@@ -6,8 +6,8 @@ The syntax trees of the twins, the kernels' Python sources, the layers, the obje
 likelihoods and the optimisers are walked.  Each arithmetic operator, comparison, sign, constant, index and
 assignment in them gives mutants; each mutant is one edit of a copy of the package, on which the tests that matter run
 (on the NumPy backend, where Python itself runs the kernels' sources: nothing is compiled).  A mutant that no test
-notices is a survivor: a hole in the tests, unless EXPLAINED says why not.  No mutants are made of what raises errors,
-of default arguments, and of the 1 in -1 (of any other length or index a sign says as much).
+notices is a survivor: a hole in the tests, unless EXPLAINED says why not.  No mutants are made of checks that raise
+errors, of default arguments and fields, and of the 1 in -1 ("the last", "any length"), whose sign is changed instead.
 """
 import argparse
 import ast
