@@ -123,7 +123,7 @@ def decoder_backward(vae, p, ws, d_nll, gradient, d_z):
 
 def _collect(ws, beta):
     """E4: the two parts averaged over the batch (and the samples)."""
-    reconstruction, kl = float(ws.nll.mean()), float(ws.kl.mean())
+    reconstruction, kl = float(ws.nll.sum()) / len(ws.nll), float(ws.kl.sum()) / len(ws.kl)
     return Objective(reconstruction + beta * kl, reconstruction, kl)
 
 

@@ -55,7 +55,8 @@ class Dense:
 
     def forward(self, p, x, y):
         """Write act(x W + b) into y; raises ShapeError for an x or W whose rows do not lie in one piece."""
-        if any(array.shape[1] > 1 and array.strides[1] != array.itemsize for array in (x, p.W)):
+        if ((x.strides[1] != x.itemsize and x.shape[1] > 1)
+                or (p.W.strides[1] != p.W.itemsize and p.W.shape[1] > 1)):
             raise ShapeError(f"x has strides {x.strides} and W {p.W.strides}, in bytes; a dense layer needs the numbers "
                              "of a row side by side. Pass np.ascontiguousarray of a transposed or sliced array.")
         kernels.dense_forward(x, p.W, p.b, ACTIVATIONS[self.activation], y)

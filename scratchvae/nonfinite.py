@@ -12,8 +12,9 @@ WIDE = 60.0                 # |logvar|: a sigma of 1e13, or of 1e-13
 def step_is_finite(loss, gradient):
     """Whether a step's loss and gradient may be used.
 
-    Of the gradient only the vectors (biases) are looked at: a bias's gradient is the sum of its layer's cotangent
-    over the batch, which is infinite or NaN wherever the cotangent is, and costs a thousandth of the matrices.
+    Of the gradient only each network's first bias is looked at, and the likelihood's own.  A bias's gradient is the
+    sum of its layer's cotangent over the batch, infinite or NaN wherever the cotangent is; and the first layer's
+    cotangent is made from those of all layers above it, through products in which even 0 times infinity is NaN.
 
     Parameters
     ----------
@@ -33,7 +34,8 @@ def step_is_finite(loss, gradient):
     >>> step_is_finite(1.5, gradient), step_is_finite(math.nan, gradient)
     (True, False)
     """
-    return math.isfinite(loss) and all(np.isfinite(view).all() for _, view in gradient.segments() if view.ndim == 1)
+    first = [network[0].b for network in (gradient.encoder, gradient.decoder) if network]
+    return math.isfinite(loss) and all(np.isfinite(view).all() for view in (*first, *gradient.likelihood.values()))
 
 
 def not_finite(named):

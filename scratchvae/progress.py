@@ -21,7 +21,8 @@ class Progress:
             self.start = now                              # the first step also compiles or loads the kernels
         if self.in_place and now - self.shown > 0.2:
             self.shown = now
-            loss, reconstruction, kl = trainer.totals / min(trainer.batch * trainer.batch_size, len(trainer.x))
+            rows = min(trainer.batch * trainer.batch_size, len(trainer.x))
+            loss, reconstruction, kl = (total / rows for total in trainer.totals)
             self._show(trainer, trainer.epoch + 1, loss, reconstruction, kl, "")
 
     def after_epoch(self, trainer):

@@ -195,7 +195,7 @@ class Trainer:
         self.batches = -(-len(self.x) // batch_size)
         self.epoch = 0                                   # finished epochs
         self.batch = 0                                   # finished batches of the present one
-        self.totals = np.zeros(3)                        # rows * (loss, reconstruction, kl) of the present epoch
+        self.totals = [0.0, 0.0, 0.0]                    # rows * (loss, reconstruction, kl) of the present epoch
         self.average_loss = 0.0                          # of the steps so far, the latest weighing most
         self.seconds = 0.0                               # spent in the present epoch's steps
         self.skipped = 0                                 # batches of the run that were dropped ...
@@ -232,7 +232,7 @@ class Trainer:
         if number == 0:
             self.history.first_loss = objective.loss
         self.average_loss += (objective.loss - self.average_loss) * (1 - MEMORY if number else 1.0)
-        self.totals += len(index) * np.array(objective)
+        self.totals = [total + len(index) * part for total, part in zip(self.totals, objective)]
         return objective
 
     def run(self, epochs, after_step=None, after_epoch=None):
@@ -277,11 +277,11 @@ class Trainer:
             raise TrainingError(f"every batch of epoch {self.epoch + 1} was skipped; expected a finite loss for some. "
                                 "Train with on_nonfinite='stop' to see the cause.")
         self.epoch += 1
-        self.history.append(Epoch(self.epoch, *(self.totals / rows).tolist(), *test, self.seconds,
+        self.history.append(Epoch(self.epoch, *(total / rows for total in self.totals), *test, self.seconds,
                                   1 / float(np.median(self.timed or [self.seconds]))))
         self.batch, self.rows_skipped, self.seconds = 0, 0, 0.0
         self.timed.clear()
-        self.totals[:] = 0
+        self.totals = [0.0, 0.0, 0.0]
 
     def require_finite(self):
         """Raise TrainingError if a parameter is not finite: such a model must not replace a saved one."""
@@ -296,7 +296,7 @@ class Trainer:
         meta = {"epoch": self.epoch, "batch": self.batch, "step": self.optimizer.step, "seconds": self.seconds,
                 "skipped": self.skipped, "rows_skipped": self.rows_skipped,
                 "first_loss": self.history.first_loss, "average_loss": self.average_loss}
-        return meta, {"totals": self.totals, "history": np.array(self.history).reshape(-1, len(Epoch._fields)),
+        return meta, {"totals": np.array(self.totals), "history": np.array(self.history).reshape(-1, len(Epoch._fields)),
                       **self.optimizer.moments}
 
     def restore(self, meta, arrays):
@@ -306,7 +306,7 @@ class Trainer:
         self.optimizer.step, self.average_loss = meta["step"], meta["average_loss"]
         self.history = History(Epoch(int(row[0]), *row[1:]) for row in arrays["history"].tolist())
         self.history.first_loss = meta["first_loss"]
-        self.totals[:] = arrays["totals"]
+        self.totals = arrays["totals"].tolist()
         for name, moment in self.optimizer.moments.items():
             moment[:] = arrays[name]
 

@@ -22,6 +22,8 @@ from scratchvae.checkpoint import load_arrays, save_arrays
 from scratchvae.commands.train import TRAIN_DEFAULTS
 from scratchvae.errors import ConfigurationError, RunError, TrainingError
 from scratchvae.files import FolderLock, write_atomically
+from scratchvae.layers import ACTIVATIONS, MLP
+from scratchvae.likelihoods import Bernoulli
 from scratchvae.nonfinite import explain, step_is_finite
 from scratchvae.parameters import Layout, Parameters
 from scratchvae.runs import MODEL, Run
@@ -74,14 +76,12 @@ def test_a_logvar_whose_exponential_overflows_is_named_as_the_cause():
 
 
 def test_a_gradient_that_is_not_finite_stops_even_if_the_loss_is():
-    trainer = Trainer(model(), data(), batch_size=10)
-    whole = trainer.model.forward_backward
+    class Broken(Bernoulli):
+        def nll_backward(self, p, outputs, x, d_nll, nll, d_p, d_outputs):
+            super().nll_backward(p, outputs, x, d_nll, nll, d_p, d_outputs)
+            d_outputs[0, 1] = np.nan
 
-    def broken(ws, gradient, *rest):
-        objective = whole(ws, gradient, *rest)
-        gradient.decoder.head.b[1] = np.nan
-        return objective
-    trainer.model.forward_backward = broken
+    trainer = Trainer(model(likelihood=Broken()), data(), batch_size=10)
     with pytest.raises(TrainingError, match="the gradient of step 1 is not finite.*the gradient of decoder.head.b"):
         trainer.run(1)
 
@@ -94,12 +94,41 @@ def test_each_segment_is_named_when_it_is_the_first_that_is_not_finite():
     for name, view in gradient.segments():
         view.flat[-1] = np.inf
         assert f"First not finite: the gradient of {name}" in explain(vae, ws, gradient, 1e-3)
-        assert step_is_finite(1.0, gradient) == (view.ndim == 2)
         view.flat[-1] = 0
     ws.decoder[0][1, 2] = np.nan
     assert "the output of decoder.0." in explain(vae, ws, gradient, 1e-3)
     vae.parameters["encoder.0.W"][0, 0] = np.nan
     assert "First not finite: encoder.0.W." in explain(vae, ws, gradient, 1e-3)
+
+
+@pytest.mark.parametrize("activation", ACTIVATIONS)
+@pytest.mark.parametrize("wrong", [np.nan, np.inf, -np.inf])
+def test_a_cotangent_that_is_not_finite_anywhere_reaches_the_bias_that_is_looked_at(activation, wrong):
+    """Through units that are dead or saturated, and weights of zero, too."""
+    vae = VAE(6, 2, (5, 4, 3), activation=activation)
+    for view in (vae.parameters["encoder.1.W"], vae.parameters["decoder.1.W"]):
+        view[:] = 0
+    for name in ("encoder.0.b", "encoder.2.b", "decoder.0.b", "decoder.2.b"):
+        vae.parameters[name][:] = -1e3                            # relu dead, tanh and sigmoid saturated
+    ws, gradient = vae.workspace(4), Parameters.zeros(vae.parameters.layout, "float32")
+    ws.x[:], ws.eps[:] = 0.5, 0.5
+    assert step_is_finite(vae.forward_backward(ws, gradient).loss, gradient)
+    for network, p, x, y, d_y, d_p in (
+            (vae.encoder, vae.parameters.encoder, ws.x, ws.encoder, ws.d_encoder, gradient.encoder),
+            (vae.decoder, vae.parameters.decoder, ws.z, ws.decoder, ws.d_decoder, gradient.decoder)):
+        for top in range(1, len(network.layers) + 1):
+            gradient.flat[:] = 0
+            d_y[top - 1][:] = 0
+            d_y[top - 1][2, 1] = wrong
+            with np.errstate(all="ignore"):
+                MLP(network.layers[:top]).backward(p[:top], x, y[:top], d_y[:top], d_p[:top], None)
+            assert not step_is_finite(1.0, gradient)
+
+
+def test_a_likelihoods_own_gradient_that_is_not_finite_is_seen():
+    gradient = Parameters.zeros(VAE(6, 2, (5,), likelihood="gaussian_scalar").parameters.layout, "float32")
+    gradient.likelihood["logvar"][...] = np.inf
+    assert not step_is_finite(1.0, gradient)
 
 
 def poisoned(steps, **settings):
