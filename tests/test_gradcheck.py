@@ -629,6 +629,14 @@ def test_a_learners_mistake_gets_one_error_that_says_what_to_do(layer, p, x, d_y
     assert isinstance(caught.value, ScratchVAEError) and len(str(caught.value)) < 400
 
 
+def test_one_example_passed_as_a_vector_is_asked_about_where_the_gradient_is_wrong():
+    p, x, d_y = problem(n_in=3, n_out=3)
+    checks = check_layer(Toy(), p, x[0], d_y[0])
+    wrong = [check for check in checks if not check.ok]
+    assert wrong and all("x has shape (3,), which is a batch of 3 numbers" in check.hint for check in wrong)
+    assert all("Pass x[None]" not in check.hint for check in check_layer(WrongSlope(), P, X, D_Y))
+
+
 def test_a_float32_model_is_refused_with_the_remedy():
     with pytest.raises(ShapeError, match='Build the model with dtype="float64"'):
         check_model(VAE(4, 1, (3,)), np.zeros((2, 4)), np.zeros((2, 1)))

@@ -86,7 +86,11 @@ def check_layer(layer, p, x, d_y, *, max_entries=64, seed=0):
     wrong = [check.name for check in checks if not check.ok]
     if wrong and not any(trial.faults.values()):
         trial.forward()
-        hints = affine_hints(layer, trial.p, trial.x, arrays_of(trial.y)[-1], trial.d_y, gradients["x"])
+        if x.ndim == 1:                                           # what fits nothing is often meant as one example
+            hints = {"": f"x has shape {x.shape}, which is a batch of {len(x)} numbers; is it one example? Pass "
+                         "x[None] and d_y[None]"}
+        else:
+            hints = affine_hints(layer, trial.p, trial.x, arrays_of(trial.y)[-1], trial.d_y, gradients["x"])
         checks = [check._replace(hint="; ".join(filter(None, (check.hint, hints.get(check.name) or hints.get("")))))
                   if check.name in wrong else check for check in checks]
     return checks + [broken("y", hint) for hint in [trial.faults.get("y")] if hint]
