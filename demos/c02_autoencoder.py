@@ -18,6 +18,7 @@ from scratchvae.plots.codes import codes_against_prior
 from scratchvae.plots.rows import image_rows
 
 from .course import Claim, Result, main
+from .images import frechet, principal_components, squared_distance
 
 TITLE = "The autoencoder, and why it cannot be sampled from"
 N_LATENT = 8
@@ -33,27 +34,6 @@ def train(settings, data):
         model.fit(data.train, epochs=settings.epochs(data, 72_000, 100_000), batch_size=64, learning_rate=2e-3,
                   seed=settings.seed)
     return models
-
-
-def squared_distance(x, y):
-    return float(np.square(x - y).sum(axis=1).mean())
-
-
-def principal_components(train, test):
-    """Held-out rows, projected on the first components of the training rows."""
-    mean = train.mean(axis=0)
-    axes = np.linalg.svd(train - mean, full_matrices=False)[2][:N_LATENT]
-    return mean + (test - mean) @ axes.T @ axes
-
-
-def frechet(a, b):
-    """Squared Frechet (Wasserstein-2) distance between the Gaussians with the moments of rows a and b."""
-    (mean_a, mean_b), (cov_a, cov_b) = ([f(rows) for rows in (a, b)]
-                                        for f in (lambda r: r.mean(axis=0), lambda r: np.cov(r.T)))
-    values, vectors = np.linalg.eigh(cov_a)
-    root = vectors * np.sqrt(np.maximum(values, 0)) @ vectors.T
-    overlap = np.sqrt(np.maximum(np.linalg.eigvalsh(root @ cov_b @ root), 0)).sum()
-    return float(np.square(mean_a - mean_b).sum() + np.trace(cov_a) + np.trace(cov_b) - 2 * overlap)
 
 
 def decoders_codes(models, x, rng):
@@ -78,7 +58,7 @@ def run(settings):
     train_x, test_x = (rows.astype(float) / scale for rows in (data.train, data.test))
     rng, models = np.random.default_rng(settings.seed), train(settings, data)
     error = {"mean": squared_distance(test_x, train_x.mean(axis=0)),
-             "PCA": squared_distance(test_x, principal_components(train_x, test_x)),
+             "PCA": squared_distance(test_x, principal_components(train_x, test_x, N_LATENT)),
              "AE": squared_distance(test_x, models["AE"].reconstruct(data.test))}
     codes = decoders_codes(models, data.test, rng)
     off = {name: kl(FullGaussian(z.mean(axis=0), np.cov(z.T)),

@@ -17,25 +17,11 @@ from scratchvae.oracles import LinearGaussian, ppca
 from scratchvae.plots.evidence import collapse, draws_in_the_plane
 
 from .course import Claim, Result, main
-from .worlds import random_world
+from .worlds import log_weights, proposals, random_world
 
 TITLE = "Importance sampling: p(x) from the prior, and from the encoder"
 N_VISIBLE, LENGTH = 64, 3.0              # each latent moves x by so many standard deviations of the noise
 DIMENSIONS = (1, 2, 4, 8, 16, 32)
-
-
-def proposals(world, x):
-    """The prior, and the encoder's q of one x (D,)."""
-    mu, logvar = world.q(x[None])
-    return {"prior": DiagonalGaussian(np.zeros(world.n_latent), np.zeros(world.n_latent)),
-            "encoder": DiagonalGaussian(mu[0], logvar[0])}
-
-
-def log_weights(world, x, z, log_q):
-    """T13: log p(x | z) + log p(z) - log q(z), (K,), at draws z (K, Z) of q."""
-    squares = np.square(x - world.b - z @ world.W).sum(axis=1)
-    log_likelihood = -0.5 * (squares / world.sigma**2 + world.n_visible * np.log(2 * np.pi * world.sigma**2))
-    return log_likelihood - 0.5 * (np.square(z) + np.log(2 * np.pi)).sum(axis=1) - log_q
 
 
 def estimates(world, X, n_draws, rng):

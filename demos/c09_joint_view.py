@@ -27,6 +27,7 @@ from scratchvae.plots.joint import accounts, joint_densities, unreality
 from scratchvae.plots.rows import image_rows
 
 from .course import Claim, Result, main
+from .images import nearest, one_without_the_other
 from .worlds import draw_three_humps, log_normal, log_three_humps
 
 TITLE = "The joint view: what is matched, and what is not"
@@ -66,25 +67,6 @@ def small_world(settings):
         Claim("T20", "neither marginal is met after training: KL(p_data || p) and KL(q(z) || p(z))",
               f"{after.kl_x:.3f} and {after.kl_z:.3f} nats", "both above 0.01", min(after.kl_x, after.kl_z) > 0.01),
     ], joint_densities(x[near_x], z[near_z], np.exp(log_data[near_x]), rows)
-
-
-def nearest(images, real):
-    """Distance of each image to the nearest real one, (n,)."""
-    squares = np.square(images).sum(axis=1)[:, None] + np.square(real).sum(axis=1) - 2 * images @ real.T
-    return np.sqrt(np.maximum(squares, 0)).min(axis=1)
-
-
-def one_without_the_other(vae, x, z):
-    """T19: the numbers that change in the codes with the decoder erased, and in the images with the encoder erased."""
-    p, codes, images, changed = vae.parameters, vae.encode(x).mu, vae.decode(z), 0
-    whole = p.flat.copy()
-    for erased, was, again in (("decoder", codes, lambda: vae.encode(x).mu),
-                               ("encoder", images, lambda: vae.decode(z))):
-        for name, values in p.segments():
-            values[:] = np.nan if name.startswith(erased) else values
-        changed += int((again() != was).sum())
-        p.flat[:] = whole
-    return changed
 
 
 def digits(settings):

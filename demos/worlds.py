@@ -2,6 +2,7 @@
 import numpy as np
 
 from scratchvae import VAE
+from scratchvae.distributions import DiagonalGaussian
 from scratchvae.optimizers import Adam
 from scratchvae.oracles import LinearGaussian
 
@@ -26,6 +27,20 @@ def angled_world(cosine, rng):
     directions = np.linalg.qr(rng.standard_normal((8, 2)))[0].T
     mixing = np.array([[1.0, 0.0], [cosine, np.sqrt(1 - cosine**2)]])
     return LinearGaussian(3.0 * mixing @ directions, rng.standard_normal(8), 1.0).with_best_encoder()
+
+
+def proposals(world, x):
+    """The prior, and the encoder's q of one x (D,)."""
+    mu, logvar = world.q(x[None])
+    return {"prior": DiagonalGaussian(np.zeros(world.n_latent), np.zeros(world.n_latent)),
+            "encoder": DiagonalGaussian(mu[0], logvar[0])}
+
+
+def log_weights(world, x, z, log_q):
+    """T13: log p(x | z) + log p(z) - log q(z), (K,), at draws z (K, Z) of q."""
+    squares = np.square(x - world.b - z @ world.W).sum(axis=1)
+    log_likelihood = -0.5 * (squares / world.sigma**2 + world.n_visible * np.log(2 * np.pi * world.sigma**2))
+    return log_likelihood - 0.5 * (np.square(z) + np.log(2 * np.pi)).sum(axis=1) - log_q
 
 
 def folded_world(n, seed):
