@@ -14,7 +14,8 @@ from numba.extending import intrinsic
 
 from scratchvae.kernels.microkernel import FAMILY, _Vectors, lanes, pointer
 
-SETTLE = 0.15       # seconds: OpenBLAS lets its idle threads spin for up to 0.1 s, and twice as long took what came next
+SETTLE = 0.15       # seconds that a contestant runs before it is timed: for 0.1 s OpenBLAS lets the idle threads of the
+                    # one before spin, and for 0.03 s Linux may keep its own threads, just woken, on one core
 
 
 class Timing(NamedTuple):
@@ -61,9 +62,9 @@ def interleaved(contestants, seconds=0.3, rounds=6):
     samples = {name: [] for name in contestants}
     for _ in range(rounds):
         for name, call in contestants.items():
-            time.sleep(SETTLE)
-            call()
-            call()
+            settled = time.perf_counter() + SETTLE
+            while time.perf_counter() < settled:
+                call()
             end = time.perf_counter() + seconds / rounds
             while True:
                 start = time.perf_counter()
