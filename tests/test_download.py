@@ -252,7 +252,8 @@ def test_the_command_lists_fetches_and_refuses(capsys, cache):
         status, out, _ = command(capsys, "data", "list", "--json")
         assert status == 0
         return {row["name"]: row["state"] for row in json.loads(out.splitlines()[-1])["datasets"]}
-    assert states() == {"mnist5k": "bundled", "digits": "bundled", "mnist": "absent", "fashion": "absent"}
+    assert states() == {"mnist5k": "bundled", "digits": "bundled", "faces": "drawn", "mnist": "absent",
+                        "fashion": "absent"}
     status, out, err = command(capsys, "data", "fetch", "mnist", "--json")
     assert status == 0 and json.loads(out.splitlines()[-1])["datasets"][0]["name"] == "mnist"
     assert len(err.splitlines()) == len(CONTENT) and "of 0.2 MB" in err

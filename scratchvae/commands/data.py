@@ -8,6 +8,7 @@ from ..progress import FetchProgress
 from .parser import OneLineParser, add_command
 
 BUNDLED_TITLES = {"mnist5k": "5,000 digits of MNIST, 28 x 28 grey", "digits": "1,797 handwritten digits, 8 x 8 grey"}
+DRAWN_TITLES = {"faces": "5,000 faces with known factors, 32 x 32 grey"}
 
 
 def add(commands):
@@ -21,11 +22,11 @@ def add(commands):
 
 
 def run_list(args):
-    """List what is bundled, what has been fetched, and what can be."""
+    """List what is bundled, what is drawn when asked for, what has been fetched, and what can be."""
     rows = _rows()
     for row in rows:
-        state = {"bundled": "bundled", "fetched": "fetched",
-                 "absent": f"scratchvae data fetch {row['name']} ({row['bytes'] / 1e6:.0f} MB)"}[row["state"]]
+        absent = row["state"] == "absent"
+        state = f"scratchvae data fetch {row['name']} ({row['bytes'] / 1e6:.0f} MB)" if absent else row["state"]
         print(f"{row['name']:10s} {row['title']:54s} {state}")
     print(f"cache folder: {cache_folder()} (set SCRATCHVAE_DATA to choose another)")
     return {"datasets": rows, "cache": str(cache_folder())}, 0
@@ -35,6 +36,8 @@ def _rows():
     bundled = Path(data.__file__).parent / "datasets"
     rows = [{"name": name, "state": "bundled", "title": BUNDLED_TITLES[name], "path": str(bundled / f"{name}.npz"),
              "bytes": os.path.getsize(bundled / f"{name}.npz")} for name in data.BUNDLED]
+    rows += [{"name": name, "state": "drawn", "title": DRAWN_TITLES[name], "path": None, "bytes": 0}
+             for name in data.DRAWN]
     return rows + [{"name": name, "state": "absent" if missing_files(name) else "fetched", "title": known.title,
                     "path": str(cache_folder() / name), "bytes": known.size} for name, known in SETS.items()]
 

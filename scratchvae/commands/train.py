@@ -8,6 +8,7 @@ from ..arguments import positive_integer
 from ..base import KINDS
 from ..batches import BINARIZE
 from ..data import BUNDLED, DRAWN, load_data
+from ..download import SETS
 from ..errors import ConfigurationError, RunError, TrainingError
 from ..estimators import BASELINES, ESTIMATORS
 from ..kernels.registry import note_compilation
@@ -42,14 +43,16 @@ def add(commands):
         train.add_argument(flag, default=argparse.SUPPRESS, **options)
 
     setting("--data", metavar="NAME or PATH",
-            help=f"{', '.join(BUNDLED + DRAWN)}, or a folder of IDX files, an .npz or an .npy file; {say('data')}")
+            help=f"{', '.join(BUNDLED + DRAWN)}, one that was fetched ({', '.join(SETS)}), or a folder of IDX files, "
+                 f"an .npz or an .npy file; {say('data')}")
     setting("--model", choices=KINDS, help=say("model"))
     setting("--hidden", type=int, nargs="*", metavar="UNITS", help="hidden layer sizes, as in --hidden 400; the "
             f"decoder mirrors them; default: {TRAIN_DEFAULTS['hidden'][0]}")
     setting("--latent", type=int, metavar="Z", help=f"latent dimensions; {say('latent')}")
     setting("--activation", choices=ACTIVATIONS, help=say("activation"))
     setting("--likelihood", choices=LIKELIHOODS, help=say("likelihood"))
-    setting("--sigma", type=float, help=f"standard deviation of a pixel, for gaussian; {say('sigma')}")
+    setting("--sigma", type=float, help="standard deviation of a pixel, for gaussian, or where a learned one starts; "
+                                         f"{say('sigma')}")
     setting("--beta", type=float, help=f"weight of the KL term; {say('beta')}")
     setting("--estimator", choices=ESTIMATORS, help=say("estimator"))
     setting("--samples", type=int, metavar="K", help=f"samples of z an example; {say('samples')}")
