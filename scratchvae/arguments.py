@@ -1,4 +1,5 @@
 """Checks of arguments at the public edge that many rooms share."""
+import math
 import os
 from pathlib import Path
 
@@ -22,6 +23,78 @@ def positive_integer(name, value):
         raise ConfigurationError(f"{name} is {value!r}; it must be an integer of at least 1 and at most {MOST}. "
                                  "Choose for example 20.")
     return int(value)
+
+
+def rows_at_once(name, value, numbers):
+    """Return value as an int; raises ConfigurationError unless it is a count of rows that an array can hold.
+
+    Parameters
+    ----------
+    name : str
+        What to call the count in an error.
+    value : int
+        At least 1; with `numbers` a row at most 2**31 - 1 numbers in all.
+    numbers : int
+        In a row.
+
+    Examples
+    --------
+    >>> rows_at_once("n", 3, 2)
+    3
+    """
+    value = positive_integer(name, value)
+    if value * numbers > MOST:
+        raise ConfigurationError(f"{name} is {value}; {value} rows of {numbers} numbers are more than the {MOST} that "
+                                 "are made at once. Ask for fewer, in parts.")
+    return value
+
+
+def at_least(name, value, least, remedy, open_interval=False):
+    """Return value as a float; raises ConfigurationError unless it is a finite number of at least (or over) `least`.
+
+    Examples
+    --------
+    >>> at_least("beta", 1, 0, "Use 1 for the ELBO.")
+    1.0
+    """
+    number = isinstance(value, (int, float, np.integer, np.floating)) and not isinstance(value, bool)
+    try:
+        found = float(value) if number else math.nan
+    except OverflowError:                                             # an integer of more than 308 digits
+        found = math.inf
+    if not (least < found < math.inf if open_interval else least <= found < math.inf):
+        bound = f"above {least}" if open_interval else f"of at least {least}"
+        raise ConfigurationError(f"{name} is {value!r}; it must be a finite number {bound}. {remedy}")
+    return found
+
+
+def instance_of(name, value, kinds, remedy):
+    """Return value; raises ConfigurationError unless it is an object of one of the classes `kinds`.
+
+    Examples
+    --------
+    >>> instance_of("n", 3, (int, float), "Pass a number.")
+    3
+    """
+    if not isinstance(value, kinds):
+        kinds = kinds if isinstance(kinds, tuple) else (kinds,)
+        got = f"the class {value.__name__}" if isinstance(value, type) else f"a {type(value).__name__}"
+        raise ConfigurationError(f"{name} is {got}; expected a {' or '.join(kind.__name__ for kind in kinds)}. "
+                                 f"{remedy}")
+    return value
+
+
+def function_of(name, value, signature):
+    """Return value; raises ConfigurationError unless it can be called, as `signature` says.
+
+    Examples
+    --------
+    >>> function_of("f", abs, "f(x) -> float") is abs
+    True
+    """
+    if not callable(value):
+        raise ConfigurationError(f"{name} is {value!r}; expected a function {signature}. Pass one.")
+    return value
 
 
 def check_seed(seed):

@@ -4,6 +4,20 @@ import numpy as np
 from .errors import DataError, ShapeError
 
 
+def as_array(values, name):
+    """Return values as an array of any dtype; raises ShapeError for rows of unequal length.
+
+    Examples
+    --------
+    >>> as_array([[1, 2]], "x").shape
+    (1, 2)
+    """
+    try:
+        return np.asarray(values)
+    except ValueError as error:
+        raise ShapeError(f"{name} is no array ({error}); expected numbers. Pass a NumPy array.") from None
+
+
 def as_numbers(values, name, ndim=None):
     """Return values as a float64 array; NaN and infinities pass.
 
@@ -26,10 +40,7 @@ def as_numbers(values, name, ndim=None):
     >>> as_numbers([1, 2], "mu", ndim=(1, 2))
     array([1., 2.])
     """
-    try:
-        values = np.asarray(values)
-    except ValueError as error:                                    # rows of unequal length
-        raise ShapeError(f"{name} is no array ({error}); expected numbers. Pass a NumPy array.") from None
+    values = as_array(values, name)
     if values.dtype.kind not in "buif" or values.size == 0:
         raise ShapeError(f"{name} has dtype {values.dtype} and shape {values.shape}; expected at least one number. "
                          "Pass a NumPy array of numbers.")

@@ -1,8 +1,9 @@
 """Attribute vectors: directions in the latent space that change one feature of what is decoded (T22)."""
 import numpy as np
 
+from .arguments import at_least
 from .arrays import as_finite
-from .errors import ConfigurationError, DataError, ShapeError, TrainingError
+from .errors import DataError, ShapeError, TrainingError
 
 NEWTON_STEPS = 100
 CONVERGED = 1e-13             # of the loss, left to gain twice over: a Newton step from there ends within rounding
@@ -94,7 +95,7 @@ def balanced_difference(codes, labels, others):
     centred = labels - labels.mean()
     rest = centred - standard @ np.linalg.lstsq(standard, centred, rcond=None)[0]
     if rest @ rest < EXPLAINED * (centred @ centred):
-        raise DataError("The other attributes determine the label; expected some examples where they leave it open. "
+        raise DataError("others determine the labels; expected some examples where they leave them open. "
                         "Drop the attribute that says the same, or add examples.")
     return (rest @ codes) / (rest @ rest)
 
@@ -172,12 +173,11 @@ def logistic_regression(x, labels, ridge=1.0):
     (True, 0.0)
     """
     x, labels = _codes_and_labels(x, labels, "x")
-    if not isinstance(ridge, (int, float, np.number)) or not 0 < ridge < np.inf:
-        raise ConfigurationError(f"ridge is {ridge!r}; it must be positive and finite. Use 1 for latents.")
+    ridge = at_least("ridge", ridge, 0, "Use 1 for latents.", open_interval=True)
     n, d = x.shape
     centre = x.mean(axis=0)                                        # w stays the same, and the Hessian is better off
     features = np.column_stack([x - centre, np.ones(n)])
-    penalty = np.append(np.full(d, float(ridge)), 0.0)
+    penalty = np.append(np.full(d, ridge), 0.0)
     rate = labels.mean()
     w = np.append(np.zeros(d), np.log(rate) - np.log1p(-rate))
 

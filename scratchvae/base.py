@@ -5,6 +5,7 @@ import inspect
 import numpy as np
 
 from .arguments import one_of, positive_integer
+from .arrays import as_array
 from .batches import as_rows, check_rows
 from .checkpoint import load_arrays, save_arrays
 from .elbo import Workspace
@@ -45,19 +46,18 @@ class Model:
         self.seed = check_seed(seed)
         self.likelihood = make_likelihood(likelihood, sigma)
         self.sigma = getattr(self.likelihood, "sigma", sigma)
-        self.encoder = MLP.build((self.n_visible, *self.hidden, head), activation)
-        self.decoder = MLP.build((self.n_latent, *reversed(self.hidden), self.likelihood.n_outputs(self.n_visible)),
-                                 activation)
-        sizes = {"encoder": self.encoder, "decoder": self.decoder}
+        sizes = {"encoder": (self.n_visible, *self.hidden, head),
+                 "decoder": (self.n_latent, *reversed(self.hidden), self.likelihood.n_outputs(self.n_visible))}
         shapes = {}
-        for prefix, network in sizes.items():
-            shapes |= network_shapes(prefix, (network.layers[0].n_in, *(layer.n_out for layer in network.layers)))
+        for prefix, units in sizes.items():
+            shapes |= network_shapes(prefix, units)
         shapes |= {f"likelihood.{name}": shape
                    for name, shape in self.likelihood.parameter_shapes(self.n_visible).items()}
         layout = Layout(shapes)
         if layout.size > MOST_PARAMETERS:
             raise ConfigurationError(f"n_visible {self.n_visible}, hidden {self.hidden} and n_latent {self.n_latent} make "
                                      f"{layout.size:,} parameters; at most {MOST_PARAMETERS:,} are taken. Choose smaller layers.")
+        self.encoder, self.decoder = (MLP.build(units, activation) for units in sizes.values())
         self.parameters = Parameters.zeros(layout, self.dtype)
         rng = np.random.default_rng(self.seed)
         self.encoder.initialise(self.parameters.encoder, rng)
@@ -114,7 +114,7 @@ class Model:
         ShapeError
             If z has another width than n_latent.
         """
-        z = np.asarray(z)
+        z = as_array(z, "z")
         if z.ndim != 2 or z.shape[1] != self.n_latent or z.dtype.kind not in "iuf":
             raise ShapeError(f"z has shape {z.shape} and dtype {z.dtype}; this model decodes numbers of shape "
                              f"(n, {self.n_latent}) (n_latent). Pass one latent vector a row.")

@@ -2,6 +2,7 @@
 import numpy as np
 
 from .arguments import one_of
+from .arrays import as_array
 from .errors import DataError, ShapeError
 from .kernels import minibatch as kernels
 
@@ -31,7 +32,7 @@ def as_rows(x, n_visible, name="x"):
     >>> as_rows(np.zeros((5, 28, 28), np.uint8), 784).shape
     (5, 784)
     """
-    x = np.asarray(x)
+    x = as_array(x, name)
     if x.dtype.kind not in "buif" or x.ndim < 2:
         raise ShapeError(f"{name} has dtype {x.dtype} and shape {x.shape}; expected numbers of shape (n, {n_visible}). "
                          "Pass a two-dimensional array, one example a row.")

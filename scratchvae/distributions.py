@@ -6,6 +6,7 @@ import math
 
 import numpy as np
 
+from .arguments import MOST, instance_of
 from .arrays import as_finite, as_numbers, log_sum_exp
 from .errors import ConfigurationError, DataError, ShapeError
 
@@ -105,20 +106,20 @@ class Grid:
     """
 
     def __init__(self, density, *axes):
-        self._build(_log(density, "density"), axes)
+        self._build("density", _log(density, "density"), axes)
 
     @classmethod
     def from_log(cls, log_density, *axes):
         """Return the density whose logarithm is log_density; -inf stands for 0."""
         grid = cls.__new__(cls)
-        grid._build(as_numbers(log_density, "log_density"), axes)
+        grid._build("log_density", as_numbers(log_density, "log_density"), axes)
         return grid
 
-    def _build(self, log_density, axes):
+    def _build(self, name, log_density, axes):
         self.axes = tuple(as_finite(axis, "axis", ndim=(1,)) for axis in axes)
         shape = tuple(map(len, self.axes))
         if log_density.shape != shape:
-            raise ShapeError(f"density has shape {log_density.shape}; expected {shape}, the length of each axis. "
+            raise ShapeError(f"{name} has shape {log_density.shape}; expected {shape}, the length of each axis. "
                              "Pass one coordinate array a dimension.")
         self.log_cell = np.zeros(shape)
         for i, axis in enumerate(self.axes):
@@ -126,8 +127,9 @@ class Grid:
             self.log_cell += np.log(weight).reshape([-1 if j == i else 1 for j in range(len(shape))])
         masses = log_density + self.log_cell
         if np.isnan(masses).any() or np.isposinf(masses).any():
-            raise DataError("log_density has NaN or +inf; expected finite numbers or -inf. Look at how it is computed.")
-        masses = _normalised(masses, "The integral of the density over its axis", INTEGRAL_TOLERANCE)
+            raise DataError(f"{name} has NaN or +inf; expected finite numbers or -inf. Look at how it is computed.")
+        what = "density" if name == "density" else f"exp({name})"
+        masses = _normalised(masses, f"The integral of {what} over its axis", INTEGRAL_TOLERANCE)
         self.masses = Discrete.from_log(masses)
         self.log_density = masses - self.log_cell
 
@@ -145,7 +147,21 @@ def _points(x, mean, ndim=None):
     if x.shape[-1:] != mean.shape[-1:]:
         raise ShapeError(f"x has shape {x.shape}; expected {mean.shape[-1]} columns, one a dimension. "
                          "Pass one point a row.")
+    try:
+        np.broadcast_shapes(x.shape, mean.shape)
+    except ValueError:
+        raise ShapeError(f"x has shape {x.shape}, which does not go with a batch of {len(mean)} Gaussians. Pass one "
+                         "point each, or x[:, None] for every point under every one.") from None
     return x
+
+
+def _standard_normal(n, shape, rng):
+    """Draw (n, *shape) numbers from N(0, 1); n may be 0."""
+    if isinstance(n, bool) or not isinstance(n, (int, np.integer)) or not 0 <= n * math.prod(shape) <= MOST:
+        raise ConfigurationError(f"n is {n!r}; it must be an integer of at least 0, and n draws of {math.prod(shape)} "
+                                 f"numbers at most {MOST} in all. Choose for example 100.")
+    instance_of("rng", rng, np.random.Generator, "Pass np.random.default_rng(0).")
+    return rng.standard_normal((n, *shape))
 
 
 class DiagonalGaussian:
@@ -185,7 +201,7 @@ class DiagonalGaussian:
 
     def sample(self, n, rng):
         """Return n draws from the generator rng: (n, Z), or (n, batch, Z)."""
-        return self.mu + np.exp(0.5 * self.logvar) * rng.standard_normal((n, *self.mu.shape))
+        return self.mu + np.exp(0.5 * self.logvar) * _standard_normal(n, self.mu.shape, rng)
 
 
 class FullGaussian:
@@ -236,7 +252,7 @@ class FullGaussian:
 
     def sample(self, n, rng):
         """Return n draws from the generator rng, (n, Z)."""
-        return self.mean + rng.standard_normal((n, len(self.mean))) @ self.cholesky.T
+        return self.mean + _standard_normal(n, self.mean.shape, rng) @ self.cholesky.T
 
 
 def require_same_kind(p, q):

@@ -17,7 +17,7 @@ import numpy as np
 
 from .arrays import as_numbers
 from .distributions import LARGEST_LOGVAR, LOG_2PI, DiagonalGaussian, Discrete, FullGaussian, Grid, require_same_kind
-from .errors import ConfigurationError
+from .errors import ConfigurationError, ShapeError
 
 
 def excess(d):
@@ -139,6 +139,11 @@ def expectation(p, values):
     -------
     float
 
+    Raises
+    ------
+    ConfigurationError, ShapeError
+        If p is no Discrete, or the values are not one for each of its outcomes.
+
     Examples
     --------
     >>> expectation(Discrete([0.5, 0.5, 0.0]), [1.0, 2.0, np.inf])
@@ -146,8 +151,11 @@ def expectation(p, values):
     """
     if not isinstance(p, Discrete):
         raise _unknown(p)
-    probability = np.exp(p.log_p)
-    return float(np.sum(probability * np.where(probability > 0, as_numbers(values, "values"), 0.0)))
+    probability, values = np.exp(p.log_p), as_numbers(values, "values")
+    if values.shape != p.log_p.shape:
+        raise ShapeError(f"values has shape {values.shape}; expected {p.log_p.shape}, a number for each outcome of p. "
+                         "Pass one array of that shape.")
+    return float(np.sum(probability * np.where(probability > 0, values, 0.0)))
 
 
 @kl.register

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .arguments import one_of, positive_integer
+from .arguments import one_of, positive_integer, rows_at_once
 from .batches import as_rows, binarize_mode, check_rows, read_rows, require_unit_range
 from .divergences import kl_terms
 from .errors import ConfigurationError
@@ -267,6 +267,7 @@ def staircase(vae, X, samples=(1, 5, 50, 500), seed=0, binarize="none"):
         raise ConfigurationError(f"samples is {samples!r}; expected rising integers, each a multiple of the one "
                                  "before. Take for example (1, 5, 50, 500).")
     held = HeldOut(vae, X, seed, binarize)
+    rows_at_once("samples", ladder[-1], held.most)
     sampler, bounds = Sampler(held.vae, held.most), np.empty((held.n, len(ladder)))
     for number, here, x, head in held.chunks():
         draws = sampler.draws(head, x, ladder[-1], held.seed, number)

@@ -29,15 +29,16 @@ class Faces(NamedTuple):
     factors: dict
 
 
-def _as_matrix(factors):
+def _as_matrix(factors, what="factors"):
     if not isinstance(factors, dict) or set(factors) != set(FACTORS):
         got = sorted(map(str, factors)) if isinstance(factors, dict) else type(factors).__name__
-        raise ConfigurationError(f"factors is {got}; expected a dict with the names {', '.join(FACTORS)}. "
+        raise ConfigurationError(f"{what} is {got}; expected a dict with the names {', '.join(FACTORS)}. "
                                  "Begin from make_faces(n).factors.")
     columns = [as_finite(factors[name], name, ndim=(1,)) for name in FACTORS]
-    if len({len(column) for column in columns}) != 1:
-        raise ShapeError(f"factors has {sorted({len(column) for column in columns})} numbers a name; expected equally "
-                         "many, one a face. Fill up with np.full.")
+    lengths = {name: len(column) for name, column in zip(FACTORS, columns)}
+    if len(set(lengths.values())) != 1:
+        raise ShapeError(f"{what} has so many numbers for each name: {lengths}; expected equally many, one a face. "
+                         "Fill up with np.full.")
     return np.column_stack(columns)
 
 
@@ -84,7 +85,7 @@ def _correlation_matrix(correlation):
         if not isinstance(pair, tuple) or len(pair) != 2 or len({*pair} & {*names}) != 2:
             raise ConfigurationError(f"correlation has {pair!r}; expected two different factors of {', '.join(names)}. "
                                      'Pass for example {("eye_size", "mouth_curve"): 0.8}.')
-        if isinstance(value, bool) or not isinstance(value, (int, float, np.number)) or not -1 < value < 1:
+        if isinstance(value, bool) or not isinstance(value, (int, float, np.floating)) or not -1 < value < 1:
             raise ConfigurationError(f"correlation of {pair} is {value!r}; expected a number between -1 and 1. "
                                      "Choose for example 0.8.")
         i, j = map(names.index, pair)
@@ -208,7 +209,7 @@ def measure(images, start=None):
     if start is None:
         u = np.full((len(images), len(FACTORS)), 0.5)
     else:
-        u = (_as_matrix(start) - LOW) / (HIGH - LOW)
+        u = (_as_matrix(start, "start") - LOW) / (HIGH - LOW)
         if len(u) != len(images):
             raise ShapeError(f"start has {len(u)} faces, images {len(images)}; expected as many. Start each somewhere.")
     u = np.clip(u, -OUTSIDE, 1 + OUTSIDE)

@@ -127,8 +127,8 @@ def joint_view_on_grid(x, z, log_p_data, log_q_z_given_x, log_p_z, log_p_x_given
     (0.0, True)
     """
     x, z = as_finite(x, "x", ndim=(1,)), as_finite(z, "z", ndim=(1,))
-    prior = _checked("log_p_z", lambda values: Grid.from_log(values, z), log_p_z)
-    data = _checked("log_p_data", lambda values: Grid.from_log(values, x), log_p_data)
+    prior = _checked("log_p_z on z", lambda values: Grid.from_log(values, z), log_p_z)
+    data = _checked("log_p_data on x", lambda values: Grid.from_log(values, x), log_p_data)
     _require_table("log_q_z_given_x", log_q_z_given_x, (len(x), len(z)))
     _require_table("log_p_x_given_z", log_p_x_given_z, (len(z), len(x)))
     q_z_given_x = _rows("log_q_z_given_x", log_q_z_given_x, lambda row: Grid.from_log(row, z).masses.log_p)

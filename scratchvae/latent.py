@@ -1,7 +1,7 @@
 """Walks in the latent space, and the aggregate posterior (T20)."""
 import numpy as np
 
-from .arguments import check_seed, one_of, positive_integer
+from .arguments import check_seed, one_of, rows_at_once
 from .arrays import as_finite, log_sum_exp
 from .distributions import LOG_2PI, DiagonalGaussian
 from .errors import ConfigurationError, DataError, ShapeError
@@ -47,18 +47,18 @@ def interpolate(a, b, n, path="straight"):
     a, b = as_finite(a, "a", ndim=(1,)), as_finite(b, "b", ndim=(1,))
     if a.shape != b.shape:
         raise ShapeError(f"a has shape {a.shape} and b {b.shape}; expected the same. Pass two latents of one model.")
-    if positive_integer("n", n) < 2:
+    if rows_at_once("n", n, len(a)) < 2:
         raise ConfigurationError("n is 1; a path has two ends or more. Choose for example 9.")
     t = np.linspace(0.0, 1.0, n)[:, None]
     if one_of("path", path, ("straight", "spherical")) == "straight":
         return (1 - t) * a + t * b
     length_a, length_b = np.linalg.norm(a), np.linalg.norm(b)
     if not (length_a > 0 and length_b > 0):
-        raise DataError("An end of a spherical path is the origin, which has no direction. Take path='straight'.")
+        raise DataError("a or b is the origin; expected two ends with a direction. Take path='straight'.")
     u, v = a / length_a, b / length_b
     angle = 2 * np.arctan2(np.linalg.norm(u - v), np.linalg.norm(u + v))     # exact also near 0 and pi, unlike arccos
     if angle > np.pi - OPPOSITE:
-        raise DataError("The ends of a spherical path point in opposite directions, so every plane would do. "
+        raise DataError("a and b point in opposite directions, so every plane would do; expected others. "
                         "Take path='straight', or a point between.")
     if angle == 0:
         direction = u
@@ -99,7 +99,8 @@ def traverse(base, dimensions, values):
     z = np.tile(base, (len(dimensions), len(values), 1))
     for row, j in enumerate(dimensions):
         if not isinstance(j, (int, np.integer)) or not 0 <= j < len(base):
-            raise ConfigurationError(f"dimensions has {j!r}; the latents are 0 to {len(base) - 1}. Choose of these.")
+            raise ConfigurationError(f"dimensions has {j!r}; the latents of base are 0 to {len(base) - 1}. Choose "
+                                     "of these.")
         z[row, :, j] = values
     return z
 
@@ -144,7 +145,7 @@ class AggregatePosterior:
     def sample(self, n, seed=0):
         """Return n independent draws, (n, Z): a member each, and a latent from it."""
         rng = np.random.default_rng(check_seed(seed))
-        chosen = rng.integers(len(self.members.mu), size=positive_integer("n", n))
+        chosen = rng.integers(len(self.members.mu), size=rows_at_once("n", n, self.members.mu.shape[1]))
         return DiagonalGaussian(self.members.mu[chosen], self.members.logvar[chosen]).sample(1, rng)[0]
 
     def kl_from_prior(self, n=1000, seed=0):

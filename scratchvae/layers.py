@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .arguments import one_of
+from .arguments import one_of, positive_integer
 from .errors import ShapeError
 from .kernels import dense as kernels
 
@@ -41,6 +41,8 @@ class Dense:
     activation: str = "identity"
 
     def __post_init__(self):
+        for name in ("n_in", "n_out"):
+            positive_integer(name, getattr(self, name))
         activation_code(self.activation)
 
     def initialise(self, p, rng):

@@ -21,10 +21,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .arguments import check_seed, one_of, positive_integer
+from .arguments import at_least, check_seed, one_of, positive_integer
 from .divergences import kl_terms
 from .elbo import Workspace, decoder_backward
-from .errors import ConfigurationError
+from .errors import TrainingError
 from .estimators import mirror
 from .evaluation import HeldOut, Sampler, standard_error
 from .kernels.gaussian import gaussian_backward, gaussian_forward
@@ -104,9 +104,7 @@ def effective_sigma(weight, reduction="sum", n_visible=1):
     >>> effective_sigma(2.0), effective_sigma(1.0, "half"), effective_sigma(2.0 / 4, "mean", 4)
     (1.0, 1.0, 1.0)
     """
-    if isinstance(weight, bool) or not isinstance(weight, (int, float, np.number)) or not 0 < weight < math.inf:
-        raise ConfigurationError(f"weight is {weight!r}; the KL's weight must be positive and finite. "
-                                 "Pass for example 1.0.")
+    weight = at_least("weight", weight, 0, "It is the KL's: pass for example 1.0.", open_interval=True)
     reduction = one_of("reduction", reduction, REDUCTIONS)
     return math.sqrt(REDUCTIONS[reduction](weight, positive_integer("n_visible", n_visible)))
 
@@ -172,6 +170,8 @@ def refine(vae, X, steps=100, seed=0, binarize="none"):
     ------
     ConfigurationError, ShapeError, DataError
         For settings or data that cannot work.
+    TrainingError
+        If the gradient of an example is not finite.
 
     Examples
     --------
@@ -185,6 +185,15 @@ def refine(vae, X, steps=100, seed=0, binarize="none"):
     refiner = _Refiner(held.vae, held.most)
     head = np.concatenate([refiner.refined(head, x, steps, held.seed, number) for number, _, x, head in held.chunks()])
     return Posterior(head[:, :vae.n_latent], head[:, vae.n_latent:])
+
+
+def _require_squares(d_head, head, step):
+    """Raise TrainingError unless the gradient and its squares, which Adam takes, are finite."""
+    if not float(np.abs(d_head).max()) < math.sqrt(np.finfo(d_head.dtype).max):
+        logvar = head[:, head.shape[1] // 2:]
+        raise TrainingError(f"step {step + 1} of refining mu and logvar has a gradient beyond the range of {head.dtype}; "
+                            f"expected finite numbers. The encoder's logvar reaches {logvar.max():g}, its mu "
+                            f"{np.abs(head).max():g}: train it further first, or take dtype='float64'.")
 
 
 class _Refiner:
@@ -207,6 +216,7 @@ class _Refiner:
             vae.decoder.forward(vae.parameters.decoder, ws.z, ws.decoder)                           # (E3)
             decoder_backward(vae, vae.parameters, ws, 1 / REFINING_SAMPLES, self.gradient, ws.d_z)  # (E5)
             gaussian_backward(head, ws.eps, ws.d_z, 1.0, d_head)              # (E6, E7): no 1/B, one loss an example
+            _require_squares(d_head, head, step)
             adam.learning_rate = LEARNING_RATE * (1 - step / steps)
             adam.update(head.reshape(-1), d_head.reshape(-1))
         return head
@@ -255,6 +265,8 @@ def ledger(vae, X, importance_samples=1000, steps=100, seed=0, binarize="none"):
     ------
     ConfigurationError, ShapeError, DataError
         For settings or data that cannot work.
+    TrainingError
+        If the posterior cannot be refined: the gradient of an example is not finite.
 
     Examples
     --------

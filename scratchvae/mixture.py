@@ -3,10 +3,13 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .arguments import check_seed, positive_integer
+from .arguments import check_seed, positive_integer, rows_at_once
 from .arrays import as_finite, as_numbers, log_sum_exp
 from .distributions import Discrete, FullGaussian
 from .errors import ConfigurationError, DataError, ShapeError
+
+
+LEAST_FLOOR = 1e-13            # below, rounding makes eigenvalues negative
 
 
 class GaussianMixture:
@@ -66,7 +69,7 @@ class GaussianMixture:
     def sample(self, n, seed=0):
         """Return n draws, (n, Z)."""
         rng = np.random.default_rng(check_seed(seed))
-        counts = rng.multinomial(positive_integer("n", n), self.weights)
+        counts = rng.multinomial(rows_at_once("n", n, len(self.components[0].mean)), self.weights)
         drawn = [component.sample(count, rng) for count, component in zip(counts, self.components)]
         return rng.permutation(np.concatenate(drawn))
 
@@ -118,12 +121,19 @@ def fit_mixture(z, n_components=10, seed=0, floor=1e-6, tolerance=1e-4, max_step
     """
     z = as_finite(z, "z", ndim=(2,))
     n_components, max_steps = positive_integer("n_components", n_components), positive_integer("max_steps", max_steps)
-    for name, value in (("floor", floor), ("tolerance", tolerance)):
-        if not isinstance(value, (float, np.floating)) or not 0 < value < 1:
-            raise ConfigurationError(f"{name} is {value!r}; it must be a float between 0 and 1. Leave it out.")
-    floor = floor * z.var(axis=0).mean()
+    for name, value, least in (("floor", floor, LEAST_FLOOR), ("tolerance", tolerance, 0)):
+        if not isinstance(value, (float, np.floating)) or not least < value < 1:
+            raise ConfigurationError(f"{name} is {value!r}; it must be a float between {least} and 1. Leave it out.")
+    with np.errstate(over="ignore"):
+        floor = floor * z.var(axis=0).mean()
+    if not np.isfinite(floor):
+        raise DataError(f"z has values up to {np.abs(z).max():g}, whose squares are beyond float64; expected smaller ones. "
+                        "Scale the latents.")
     if not floor > 0:
         raise DataError(f"All {len(z)} rows of z are the same; expected some variance. Look for a collapsed encoder.")
+    if n_components > len(z):
+        raise ConfigurationError(f"n_components is {n_components}, and z has at most {len(z)} different rows; expected "
+                                 "at least one for each component. Choose fewer components.")
     mixture = _start(z, n_components, np.random.default_rng(check_seed(seed)), floor)
     log_likelihoods = []
     while True:

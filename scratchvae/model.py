@@ -4,10 +4,11 @@ from typing import NamedTuple
 import numpy as np
 
 from . import estimators
-from .arguments import MOST, check_seed, one_of, positive_integer
+from .arguments import check_seed, one_of, positive_integer, rows_at_once
 from .base import Model
+from .arrays import as_array
 from .elbo import Objective
-from .errors import ConfigurationError, ShapeError
+from .errors import ShapeError
 from .estimators import BASELINES, ESTIMATORS
 from .estimators.surrogates import surrogate
 from .parameters import Parameters
@@ -100,7 +101,7 @@ class VAE(Model):
 
     def _workspace_of(self, X, eps):
         rows = self._rows(X)
-        eps = np.asarray(eps)
+        eps = as_array(eps, "eps")
         full = (len(rows), self.n_samples, self.n_latent)
         wanted = full[::2] if self.n_samples == 1 else full
         if eps.shape not in (full, wanted) or eps.dtype.kind not in "iuf":
@@ -166,10 +167,7 @@ class VAE(Model):
         For pixels drawn from p(x | z) as well: `vae.likelihood.sample(vae.parameters.likelihood,
         vae.decode_outputs(z), rng)`.
         """
-        n = positive_integer("n", n)
-        if n * self.n_visible > MOST:
-            raise ConfigurationError(f"n is {n}; {n} examples of {self.n_visible} numbers are more than the {MOST} "
-                                     "that are drawn at once. Draw them in parts, each with a seed of its own.")
+        n = rows_at_once("n", n, self.n_visible)
         return self.decode(np.random.default_rng(check_seed(seed)).standard_normal((n, self.n_latent)))
 
 

@@ -1,8 +1,7 @@
 """Optimisers: what moves the flat parameter vector, and what they remember from step to step."""
 import numpy as np
 
-from .arguments import one_of
-from .errors import ConfigurationError
+from .arguments import at_least, one_of
 from .kernels.optimizers import adam_update, sgd_update
 
 
@@ -81,7 +80,5 @@ OPTIMIZERS = {"adam": Adam, "sgd": SGD}
 def make_optimizer(name, size, dtype, learning_rate):
     """Return a fresh optimiser by name; raises ConfigurationError for an unknown name or a learning rate <= 0."""
     one_of("optimizer", name, OPTIMIZERS)
-    if not isinstance(learning_rate, (int, float, np.number)) or not 0 < learning_rate < np.inf:
-        raise ConfigurationError(f"learning_rate is {learning_rate!r}; it must be positive and finite. "
-                                 "Start with 0.001.")
+    learning_rate = at_least("learning_rate", learning_rate, 0, "Start with 0.001.", open_interval=True)
     return OPTIMIZERS[name](size, dtype, learning_rate)

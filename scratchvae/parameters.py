@@ -4,6 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from .arguments import instance_of
 from .errors import ShapeError
 
 
@@ -113,8 +114,8 @@ class Parameters:
 
     Raises
     ------
-    ShapeError
-        If `flat` has another size than the layout.
+    ConfigurationError, ShapeError
+        If `layout` is no Layout or `flat` no array of its size.
 
     Examples
     --------
@@ -125,6 +126,8 @@ class Parameters:
     """
 
     def __init__(self, layout, flat):
+        instance_of("layout", layout, Layout, "Take model.parameters.layout.")
+        instance_of("flat", flat, np.ndarray, "Use Parameters.zeros(layout, dtype) to make one.")
         if flat.shape != (layout.size,):
             raise ShapeError(f"flat has shape {flat.shape}; this layout needs ({layout.size},). "
                              "Use Parameters.zeros(layout, dtype) to make a fitting one.")

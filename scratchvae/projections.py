@@ -91,7 +91,10 @@ def information_projection(p, start):
     def on_grid(q):
         return Grid.from_log(q.log_density(points), *p.axes)
 
-    q, density = start, on_grid(start)
+    try:
+        q, density = start, on_grid(start)
+    except DataError as error:
+        raise DataError(f"start does not lie on the grid: {error}") from error
     value = kl(density, p)
     for _ in range(STEPS):
         sigma = np.exp(0.5 * q.logvar)

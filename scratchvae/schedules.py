@@ -8,22 +8,17 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .arguments import one_of, positive_integer
+from .arguments import at_least, one_of, positive_integer
 from .errors import ConfigurationError
-
-
-def _at_least(name, value, least, remedy, open_interval=False):
-    """Return value as a float; raises ConfigurationError unless it is a finite number of at least (or over) `least`."""
-    number = isinstance(value, (int, float, np.integer, np.floating)) and not isinstance(value, bool)
-    if not number or not (least < value < np.inf if open_interval else least <= value < np.inf):
-        bound = f"above {least}" if open_interval else f"of at least {least}"
-        raise ConfigurationError(f"{name} is {value!r}; it must be a finite number {bound}. {remedy}")
-    return float(value)
 
 
 def check_beta(beta):
     """Return beta as a float; raises ConfigurationError unless it is a finite number of at least 0."""
-    return _at_least("beta", beta, 0, "It is the KL's weight: use 1 for the ELBO.")
+    return at_least("beta", beta, 0, "It is the KL's weight: use 1 for the ELBO.")
+
+
+def _checked(step):
+    return at_least("step", step, 0, "It is the number of steps taken so far.")
 
 
 @dataclass(frozen=True)
@@ -62,12 +57,12 @@ class Linear:
 
     def __post_init__(self):
         check_beta(self.beta)
-        _at_least("start", self.start, 0, "It is the KL's weight at the first step: use 0.")
+        at_least("start", self.start, 0, "It is the KL's weight at the first step: use 0.")
         positive_integer("steps", self.steps)
 
     def at(self, step):
         """Return beta after `step` steps."""
-        return float(self.start + (self.beta - self.start) * min(1.0, step / self.steps))
+        return float(self.start + (self.beta - self.start) * min(1.0, _checked(step) / self.steps))
 
 
 @dataclass(frozen=True)
@@ -87,12 +82,12 @@ class Cyclical:
     def __post_init__(self):
         check_beta(self.beta)
         positive_integer("steps", self.steps)
-        if _at_least("ramp", self.ramp, 0, "It is a share of the cycle: use 0.5.", open_interval=True) > 1:
+        if at_least("ramp", self.ramp, 0, "It is a share of the cycle: use 0.5.", open_interval=True) > 1:
             raise ConfigurationError(f"ramp is {self.ramp!r}; it is a share of the cycle, at most 1. Use 0.5.")
 
     def at(self, step):
         """Return beta after `step` steps."""
-        return float(self.beta * min(1.0, step % self.steps / (self.ramp * self.steps)))
+        return float(self.beta * min(1.0, _checked(step) % self.steps / (self.ramp * self.steps)))
 
 
 @dataclass(frozen=True)
@@ -111,7 +106,7 @@ class FreeBits:
 
     def __post_init__(self):
         check_beta(self.beta)
-        _at_least("nats", self.nats, 0, "It is what each latent may use for free: try 0.25.")
+        at_least("nats", self.nats, 0, "It is what each latent may use for free: try 0.25.")
 
     def at(self, step):
         """Return the penalty, which is this object itself."""
@@ -138,6 +133,10 @@ class Target:
 
     nats: float
     beta: float
+
+    def __post_init__(self):
+        check_beta(self.beta)
+        at_least("nats", self.nats, 0, "It is the KL that is aimed at: try 20.")
 
     def value(self, kl):
         """Return R in nats, of kl (Z,)."""
@@ -166,12 +165,12 @@ class Capacity:
 
     def __post_init__(self):
         check_beta(self.beta)
-        _at_least("nats", self.nats, 0, "It is the KL that the latents may carry in the end: try 20.")
+        at_least("nats", self.nats, 0, "It is the KL that the latents may carry in the end: try 20.")
         positive_integer("steps", self.steps)
 
     def at(self, step):
         """Return the penalty after `step` steps."""
-        return Target(float(self.nats) * min(1.0, step / self.steps), float(self.beta))
+        return Target(float(self.nats) * min(1.0, _checked(step) / self.steps), float(self.beta))
 
 
 PENALTIES = (FreeBits, Capacity)
@@ -192,7 +191,9 @@ def as_schedule(beta):
     >>> as_schedule(0.5)
     Constant(beta=0.5)
     """
-    return beta if callable(getattr(beta, "at", None)) else Constant(check_beta(beta))
+    if callable(getattr(beta, "at", None)) and not isinstance(beta, type):
+        return beta
+    return Constant(check_beta(beta))
 
 
 def make_schedule(name, beta, steps, nats):
@@ -214,6 +215,6 @@ def make_schedule(name, beta, steps, nats):
     ConfigurationError
         For an unknown name or a number out of range.
     """
-    one_of("schedule", name, SCHEDULES)
+    one_of("the schedule's name", name, SCHEDULES)
     said = {"beta": beta, "steps": steps, "nats": nats}
     return SCHEDULES[name](**{key: said[key] for key in SCHEDULES[name].__dataclass_fields__ if key in said})

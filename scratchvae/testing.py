@@ -29,6 +29,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from .arguments import at_least, positive_integer
 from .gradcheck.contract import map_arrays, named_arrays
 from .gradcheck import assert_ok, check_layer, check_model
 from .layers import ACTIVATIONS, MLP, Dense
@@ -80,11 +81,13 @@ def generators():
 
 def sides(max_side=MAX_SIDE):
     """Return a strategy of lengths from 1 to max_side."""
-    return st.integers(1, max_side)
+    return st.integers(1, positive_integer("max_side", max_side))
 
 
 def scales(low=0.01, high=10.0):
     """Return a strategy of positive numbers from low to high, even on a logarithmic scale; it shrinks towards 1."""
+    low = at_least("low", low, 0, "Choose for example 0.01.", open_interval=True)
+    high = at_least("high", high, low, "It is the largest scale, at least low: choose for example 10.")
     return st.floats(math.log10(low), math.log10(high)).map(lambda exponent: 10.0**exponent)
 
 
@@ -110,12 +113,12 @@ def _extremes(draw, limit, max_side):
 
 def extreme_logvars(limit=LOGVAR_LIMIT, max_side=MAX_SIDE):
     """Return a strategy of log variances (B, Z), float64: up to +-limit, which is often reached, and often zero."""
-    return _extremes(limit, max_side)
+    return _extremes(at_least("limit", limit, 0, "Choose for example 40."), positive_integer("max_side", max_side))
 
 
 def extreme_logits(limit=LOGIT_LIMIT, max_side=MAX_SIDE):
     """Return a strategy of logits (B, D), float64: up to +-limit, which is often reached, and often zero."""
-    return _extremes(limit, max_side)
+    return _extremes(at_least("limit", limit, 0, "Choose for example 10000."), positive_integer("max_side", max_side))
 
 
 def layer_problems(layer, p, n_in, n_out, max_side=MAX_SIDE):
@@ -152,6 +155,8 @@ def layer_problems(layer, p, n_in, n_out, max_side=MAX_SIDE):
     >>> test_dense()
     """
     list(named_arrays(p))                                               # refuses what is not float64
+    n_in, n_out = positive_integer("n_in", n_in), positive_integer("n_out", n_out)
+    positive_integer("max_side", max_side)
 
     @st.composite
     def problems(draw):

@@ -153,8 +153,8 @@ def test_labels_and_codes_that_do_not_fit_are_refused(function, codes, labels, k
 
 
 @pytest.mark.parametrize("call, kind, message", [
-    (lambda: balanced_difference(CODES, LABELS, LABELS), DataError, "determine the label"),
-    (lambda: balanced_difference(CODES, LABELS, np.eye(6)), DataError, "determine the label"),
+    (lambda: balanced_difference(CODES, LABELS, LABELS), DataError, "others determine the labels"),
+    (lambda: balanced_difference(CODES, LABELS, np.eye(6)), DataError, "others determine the labels"),
     (lambda: balanced_difference(CODES, LABELS, np.zeros(5)), ShapeError, "5 rows; expected 6"),
     (lambda: balanced_difference(CODES, LABELS, [np.nan] * 6), DataError, "others has"),
     (lambda: logistic_regression(CODES, LABELS, ridge=0), ConfigurationError, "ridge is 0"),

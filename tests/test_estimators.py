@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from scratchvae import VAE
-from scratchvae.errors import ConfigurationError
+from scratchvae.errors import ConfigurationError, ScratchVAEError
 from scratchvae.estimators import BASELINES, ESTIMATORS, EVERY, SPECIMENS, head_gradient, heads, mirror
 from scratchvae.gradcheck import check_model, format_checks
 from scratchvae.layers import ACTIVATIONS
@@ -335,6 +335,20 @@ def test_float32_gives_the_gradient_of_float64_rounded(name):
 def test_settings_that_do_not_go_together_are_refused(settings, message):
     with pytest.raises(ConfigurationError, match=message):
         VAE(6, **settings)
+
+
+FITS = dict(name="stl", head=np.zeros((2, 4)), eps=np.ones((4, 2)), nll=np.ones(4), d_nll_dz=np.ones((4, 2)))
+
+
+@pytest.mark.parametrize("wrong, message", [
+    (dict(name="reinforce"), "name is 'reinforce'"), (dict(head=np.zeros((2, 3))), "head has shape"),
+    (dict(eps=np.ones((3, 2))), "head has shape .* and eps"), (dict(nll=np.ones(3)), "nll has shape"),
+    (dict(d_nll_dz=np.ones((4, 2), np.float32)), "d_nll_dz float32"), (dict(eps=[[1.0, 1.0]] * 4), "eps is a list"),
+    (dict(average_loss=np.nan), "average_loss has 1 values"), (dict(beta=-1), "beta is -1")])
+def test_a_head_gradient_of_arrays_that_do_not_fit_is_refused(wrong, message):
+    """The kernels trust their callers: they would read beyond the arrays."""
+    with pytest.raises(ScratchVAEError, match=message):
+        head_gradient(**{**FITS, **wrong})
 
 
 def test_save_and_load_know_the_estimator(tmp_path):

@@ -11,7 +11,7 @@ from scratchvae.gradcheck.comparison import compare
 from scratchvae.gradcheck.differences import Numerical, _estimate
 from scratchvae.errors import ConfigurationError, ShapeError
 from scratchvae.gradcheck import (GradientMismatch, as_vjp, assert_ok, check_layer, check_model, complex_step,
-                                  format_checks, numerical_gradient)
+                                  continued, format_checks, from_vjp, numerical_gradient)
 from scratchvae.layers import ACTIVATIONS, MLP, Dense
 from scratchvae.parameters import Affine
 
@@ -627,6 +627,22 @@ def test_a_learners_mistake_gets_one_error_that_says_what_to_do(layer, p, x, d_y
     with pytest.raises(kind, match=words) as caught:
         check_layer(layer, p, x, d_y)
     assert isinstance(caught.value, ScratchVAEError) and len(str(caught.value)) < 400
+
+
+@pytest.mark.parametrize("call, words", [
+    (lambda: numerical_gradient(3, np.ones(2)), "f is 3; expected a function"),
+    (lambda: numerical_gradient(lambda: 0.0, np.ones(2), noise=-1.0), "noise is -1"),
+    (lambda: numerical_gradient(lambda: 0.0, np.ones(2), terms=1), "terms is 1"),
+    (lambda: numerical_gradient(lambda: 0.0, np.ones(2), max_entries=0), "max_entries is 0"),
+    (lambda: complex_step(None, np.ones(2)), "f is None"), (lambda: continued(len), "function is a builtin"),
+    (lambda: from_vjp(Toy()), "apply is <"), (lambda: assert_ok(None), "checks is None"),
+    (lambda: format_checks([None]), r"checks is \[None\]"),
+    (lambda: as_vjp(Dense(3, 4), P)(X[:, :2]), "x has shape .* expected 3 columns"),
+    (lambda: as_vjp(Dense(3, 4), P)(X.astype(np.float32)), "x has dtype float32"),
+    (lambda: as_vjp(Dense(3, 4), P)(X)[1](D_Y[:1]), "d_y has shape")])
+def test_an_argument_of_a_wrong_kind_is_named(call, words):
+    with pytest.raises(ScratchVAEError, match=words):
+        call()
 
 
 def test_one_example_passed_as_a_vector_is_asked_about_where_the_gradient_is_wrong():

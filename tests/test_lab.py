@@ -90,7 +90,7 @@ def test_step_times_are_multiples_of_the_first():
 
 
 def test_draws_that_do_not_make_whole_groups_are_refused():
-    for draws in (0, 64, 100, 2.5):
+    for draws in (0, 64, 100, 2.5, 2 * 10**9):
         with pytest.raises(ConfigurationError, match="draws is"):
             measure_estimators(draws=draws)
     with pytest.raises(ConfigurationError, match="epochs is"):
@@ -128,6 +128,13 @@ def test_the_best_beta_and_the_learned_one_are_the_noise_of_the_data(sigma):
 def test_betas_that_make_no_curve_are_refused(betas):
     with pytest.raises(ConfigurationError, match="betas is"):
         rate_distortion(noisy_line(0.1), betas)
+
+
+@pytest.mark.parametrize("wrong, message", [(dict(data=np.eye(3)), "data is a ndarray; expected a Dataset"),
+                                            (dict(after_model=3), "after_model is 3; expected a function")])
+def test_what_is_no_data_set_and_no_function_is_refused_before_training(wrong, message):
+    with pytest.raises(ConfigurationError, match=message):
+        rate_distortion(**{"data": noisy_line(0.1), **wrong})
 
 
 # Commands and figures -------------------------------------------------------------------------------------------------

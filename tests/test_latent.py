@@ -65,6 +65,7 @@ def test_ends_in_the_same_direction_are_no_special_case():
     (([[1.0]], [[1.0]], 3), ShapeError, "a has shape"),
     (([1.0], [2.0], 1), ConfigurationError, "two ends"),
     (([1.0], [2.0], 2.5), ConfigurationError, "n is 2.5"),
+    (([1.0, 2.0], [2.0, 1.0], 2 * 10**9), ConfigurationError, "n is 2000000000; .* at once"),
     (([1.0], [2.0], 3, "curved"), ConfigurationError, "straight, spherical"),
     (([0.0, 0.0], [1.0, 0.0], 3, "spherical"), DataError, "origin"),
     (([1.0, 2.0], [-2.0, -4.0], 3, "spherical"), DataError, "opposite"),
@@ -173,6 +174,7 @@ PRIOR = AggregatePosterior(np.zeros((3, 2)), np.zeros((3, 2)))
     (lambda: PRIOR.log_density(np.zeros((4, 3))), ShapeError, "3 columns"),
     (lambda: PRIOR.log_density([[np.nan, 0]]), DataError, "NaN"),
     (lambda: PRIOR.sample(0), ConfigurationError, "n is 0"),
+    (lambda: PRIOR.kl_from_prior(2 * 10**9), ConfigurationError, "n is 2000000000; .* at once"),
     (lambda: PRIOR.sample(1, seed=-1), ConfigurationError, "seed"),
 ])
 def test_what_is_no_aggregate_posterior_is_refused(call, kind, message):

@@ -2,7 +2,7 @@
 import numpy as np
 import pytest
 
-from scratchvae.errors import ShapeError
+from scratchvae.errors import ConfigurationError, ShapeError
 from scratchvae.layers import MLP, Dense
 from scratchvae.parameters import Affine
 
@@ -24,6 +24,11 @@ def test_a_single_column_lies_in_one_piece_whatever_its_strides_say():
     assert W.strides[1] != W.itemsize
     Dense(1, 1).forward(Affine(W, np.zeros(1)), x, y)
     np.testing.assert_array_equal(y, 1)
+
+
+def test_a_layer_without_units_is_refused():
+    with pytest.raises(ConfigurationError, match="n_out is 0"):
+        Dense(3, 0)
 
 
 @pytest.mark.parametrize("sizes, layers", [

@@ -8,7 +8,7 @@ import pytest
 from test_cli import command, result
 
 from scratchvae import VAE, evaluate
-from scratchvae.errors import ConfigurationError, ShapeError
+from scratchvae.errors import ConfigurationError, ShapeError, TrainingError
 from scratchvae.evaluation import HeldOut, Sampler, staircase
 from scratchvae.latent import AggregatePosterior
 from scratchvae.ledger import effective_sigma, ledger, mutual_information, refine
@@ -116,6 +116,17 @@ def test_refining_finds_the_best_diagonal_gaussian():
     lost = (oracle.elbo(X, best) - oracle.elbo(X, q)).mean()
     assert 0 < lost < 0.02                                                        # measured: 0.003, of a gap of 1.1
     assert (oracle.elbo(X, q) > oracle.elbo(X)).all()
+
+
+@pytest.mark.filterwarnings("error")
+def test_a_posterior_too_wide_to_refine_is_refused_and_never_nan():
+    vae = VAE(6, 2, (5,), likelihood="gaussian_diagonal")
+    vae.parameters.encoder.head.b[2:] = 40
+    with pytest.raises(TrainingError, match="beyond the range of float32.*logvar reaches 4.*float64"):
+        ledger(vae, np.eye(6), importance_samples=5, steps=3)
+    wide = VAE(**{**vae.get_params(), "dtype": "float64"})
+    wide.parameters.encoder.head.b[2:] = 40
+    assert all(np.isfinite(array).all() for array in refine(wide, np.eye(6), steps=3))
 
 
 def test_the_gap_of_one_latent_is_found_by_quadrature_and_otherwise_from_below():

@@ -381,6 +381,9 @@ def test_sigma_is_where_a_learned_one_starts():
         assert vae.likelihood.sigma_of(vae.parameters.likelihood) == pytest.approx(0.3, rel=1e-6)
     with pytest.raises(ConfigurationError, match="sigma is -1"):
         VAE(6, 2, likelihood="gaussian_scalar", sigma=-1)
+    for sigma in (1e-200, 1e200):
+        with pytest.raises(ConfigurationError, match="sigma is 1e.200; expected 1e-100 to 1e.100"):
+            Gaussian(sigma)
 
 
 # Files, names, likelihoods of one's own -------------------------------------------------------------------------------

@@ -88,6 +88,8 @@ def test_far_rows_and_repeated_rows_do_not_break_the_fit():
     (lambda: fit_mixture(np.ones((5, 2)), 2), DataError, "the same"),
     (lambda: fit_mixture(np.eye(3), 4), ConfigurationError, "3 different rows"),
     (lambda: fit_mixture(np.eye(3), 0), ConfigurationError, "n_components is 0"),
+    (lambda: fit_mixture(np.eye(3), 10**9), ConfigurationError, "n_components is 1000000000"),
+    (lambda: fit_mixture(1e200 * np.eye(3), 2), DataError, r"z has values up to 1e\+200"),
     (lambda: fit_mixture(np.eye(3), 2, floor=0), ConfigurationError, "floor is 0"),
     (lambda: fit_mixture(np.eye(3), 2, tolerance=math.nan), ConfigurationError, "tolerance"),
     (lambda: fit_mixture(np.eye(3), 2, seed=0.5), ConfigurationError, "seed"),

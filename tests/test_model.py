@@ -114,6 +114,8 @@ def test_a_custom_likelihood_is_taken_by_its_methods():
     (dict(activation="gelu"), "'gelu'; known are identity, relu, tanh, sigmoid, softplus"),
     (dict(likelihood="poisson"), "'poisson'; known are bernoulli, continuous_bernoulli, gaussian"),
     (dict(likelihood=object()), "lacks name, n_outputs"),
+    (dict(likelihood=Bernoulli), "is the class Bernoulli; expected an object"),
+    (dict(likelihood="gaussian", sigma=None), "sigma is None"),
     (dict(beta=-1), "beta is -1"),
     (dict(beta=float("nan")), "beta is nan"),
     (dict(estimator="magic"), "'magic'; known are analytic"),

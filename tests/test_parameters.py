@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 
 from scratchvae import VAE
-from scratchvae.errors import ShapeError
+from scratchvae.errors import ConfigurationError, ShapeError
 from scratchvae.parameters import Layout, Parameters, network_shapes
 
 LAYOUT = Layout(network_shapes("encoder", (3, 5, 4)) | network_shapes("decoder", (2, 5, 3)))
@@ -45,3 +45,5 @@ def test_a_copy_is_independent():
 def test_a_vector_of_the_wrong_size_is_refused_with_both_sizes():
     with pytest.raises(ShapeError, match=rf"shape \(3,\).*\({LAYOUT.size},\)"):
         Parameters(LAYOUT, np.zeros(3))
+    with pytest.raises(ConfigurationError, match="flat is a list"):
+        Parameters(LAYOUT, [0.0])

@@ -344,6 +344,14 @@ def test_parameters_described_by_anything_but_float64_arrays_are_refused():
         layer_problems(Scale(), (3, 2), 3, 2)
 
 
+@pytest.mark.parametrize("make, words", [
+    (lambda: sides(0), "max_side is 0"), (lambda: scales(0.0), "low is 0"), (lambda: scales(2.0, 1.0), "high is 1.0"),
+    (lambda: layer_problems(Scale(), P, 2.0, 2), "n_in is 2.0"), (lambda: extreme_logits(np.nan), "limit is nan")])
+def test_sizes_that_nothing_can_be_drawn_with_are_refused_at_once(make, words):
+    with pytest.raises(ConfigurationError, match=words):
+        make()
+
+
 def test_without_hypothesis_the_import_says_what_to_install(monkeypatch):
     monkeypatch.setitem(sys.modules, "hypothesis", None)
     monkeypatch.delitem(sys.modules, "scratchvae.testing")

@@ -219,6 +219,8 @@ def test_a_step_allocates_no_array_data():
     (dict(batch_size=0), "batch_size is 0"),
     (dict(learning_rate=0.0), "learning_rate is 0.0"),
     (dict(learning_rate=float("nan")), "learning_rate is nan"),
+    (dict(learning_rate=np.complex128(1)), "learning_rate is"),
+    (dict(learning_rate=10**400), "learning_rate is 1000"),
     (dict(optimizer="lion"), "'lion'; known are adam, sgd"),
     (dict(binarize="sometimes"), "'sometimes'; known are none, dynamic, threshold"),
     (dict(output_bias="one"), "'one'; known are data, zero"),

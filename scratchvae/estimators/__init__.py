@@ -9,10 +9,12 @@ from typing import Callable, NamedTuple
 import numpy as np
 
 from .. import elbo
+from ..arguments import instance_of, one_of
+from ..arrays import as_finite, as_numbers
 from ..elbo import Objective
-from ..errors import ConfigurationError
+from ..errors import ConfigurationError, ShapeError
 from ..kernels.gaussian import gaussian_forward
-from ..schedules import PENALTIES
+from ..schedules import PENALTIES, check_beta
 from . import heads, penalised
 
 
@@ -194,6 +196,11 @@ def head_gradient(name, head, eps, nll, d_nll_dz, beta=1.0, baseline="none", ave
     ndarray (B, 2Z)
         d_mu and d_logvar of each example's own loss: without the 1/B of E4.
 
+    Raises
+    ------
+    ConfigurationError, ShapeError
+        For unknown names, or arrays that do not fit each other.
+
     Examples
     --------
     >>> head, eps = np.array([[0.0, 0.0]]), np.array([[0.5], [-0.5]])
@@ -201,6 +208,23 @@ def head_gradient(name, head, eps, nll, d_nll_dz, beta=1.0, baseline="none", ave
     >>> head_gradient("analytic", head, eps, 0.5 * (1 - z[:, 0])**2, z - 1).tolist()
     [[-1.0, 0.125]]
     """
+    one_of("name", name, EVERY)
+    one_of("baseline", baseline, BASELINES)
+    check_beta(beta)
+    as_finite(average_loss, "average_loss", ndim=(0,))
+    for what, array in (("head", head), ("eps", eps), ("nll", nll), ("d_nll_dz", d_nll_dz)):
+        as_numbers(array, what, ndim=(1,) if what == "nll" else (2,))
+        instance_of(what, array, np.ndarray, "Pass a NumPy array.")
+    n_latent = head.shape[1] // 2
+    if head.shape[1] != 2 * n_latent or eps.shape[1] != n_latent or len(eps) % len(head):
+        raise ShapeError(f"head has shape {head.shape} and eps {eps.shape}; expected (B, 2Z) and (B*K, Z). Pass K rows "
+                         "of eps for each row of head.")
+    if not head.dtype == eps.dtype == d_nll_dz.dtype or head.dtype not in (np.float32, np.float64):
+        raise ShapeError(f"head has dtype {head.dtype}, eps {eps.dtype} and d_nll_dz {d_nll_dz.dtype}; expected one of "
+                         "float32 and float64 for all. Convert them with astype.")
+    if nll.shape != (len(eps),) or d_nll_dz.shape != eps.shape:
+        raise ShapeError(f"nll has shape {nll.shape} and d_nll_dz {d_nll_dz.shape}; expected {(len(eps),)} and "
+                         f"{eps.shape}, one each for every row of eps. Evaluate both at the same z.")
     estimator, z, d_head = EVERY[name], np.empty_like(eps), np.empty_like(head)
     gaussian_forward(head, eps, z, np.empty(len(head)))
     log_w = heads.log_weights(nll, heads.sample_kl(head, eps, z), beta)

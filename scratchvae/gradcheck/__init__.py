@@ -11,8 +11,9 @@ alone, and nothing is remembered from call to call.
 import numpy as np
 
 from ..arguments import check_seed, positive_integer
+from ..arrays import as_array
 from .causes import find_causes
-from .comparison import Check, broken, compare, compare_all, format_checks
+from .comparison import Check, broken, compare, compare_all, format_checks, require_checks
 from .complexstep import complex_step, continued
 from .contract import gradient_fault, require_method, same_bits
 from .differences import numerical_gradient
@@ -53,7 +54,8 @@ def check_model(model, X, eps, *, max_entries=64, seed=0):
     -------
     list of Check
         One a segment; only if something is wrong there "arguments", "loss", "elsewhere" (at other parameters), and
-        the parts that make it wrong: "encoder.0: d_W", "likelihood: d_outputs", "d_mu", "d_logvar".
+        the parts that make it wrong: "encoder.0: d_W", "likelihood: d_outputs", "d_mu", "d_logvar", "sample weights",
+        or else a "cause".
 
     Raises
     ------
@@ -77,7 +79,7 @@ def check_model(model, X, eps, *, max_entries=64, seed=0):
     if flat.dtype != np.float64:
         raise ShapeError(f"the model's parameters have dtype {flat.dtype}; gradients are checked in float64. "
                          'Build the model with dtype="float64".')
-    given = [flat, *(np.asarray(array) for array in (X, eps) if array is not None)]
+    given = [flat, *(as_array(array, name) for name, array in (("X", X), ("eps", eps)) if array is not None)]
     before = [array.copy() for array in given]
 
     def loss():
@@ -132,6 +134,7 @@ def _compare_elsewhere(model, differentiated, gradient, seed):
 
 def assert_ok(checks):
     """Raise GradientMismatch, with the table of `format_checks`, unless every check is ok."""
+    require_checks(checks)
     wrong = [check.name for check in checks if not check.ok]
     if wrong:
         raise GradientMismatch(f"{', '.join(wrong)}: got a backward that is wrong or breaks its contract; expected the "

@@ -5,6 +5,7 @@ import numpy as np
 
 from .diagnosis import diagnose, only_bias_wrong
 from .differences import numerical_gradient, rounding_noise
+from ..errors import ConfigurationError
 
 ONLY_BIAS = "only the bias is wrong: d_b is the sum of d_a over the batch"
 
@@ -78,8 +79,16 @@ def compare_all(f, arrays, gradients, faults, sizes, max_entries, seed, least_no
             else check for check in checks]
 
 
+def require_checks(checks):
+    """Raise ConfigurationError unless checks is a list or tuple of `Check`."""
+    if not isinstance(checks, (list, tuple)) or not all(isinstance(check, Check) for check in checks):
+        raise ConfigurationError(f"checks is {checks!r}; expected a list of Check. Pass what check_layer or "
+                                 "check_model returns.")
+
+
 def format_checks(checks):
     """Return the checks as a table for a terminal: one line an array, its hint below it."""
+    require_checks(checks)
     rows = [("array", "worst error", "at", "analytic", "numeric", "error bound", "verdict")]
     for check in checks:
         verdict = ("ok" if check.ok else "WRONG") + (f", {check.kinks} at kinks" if check.kinks else "")

@@ -4,6 +4,7 @@ import types
 import numpy as np
 
 from .differences import require_float64
+from ..arguments import function_of, instance_of
 from ..errors import ShapeError
 
 
@@ -35,6 +36,7 @@ def complex_step(f, x):
     True
     """
     require_float64("x", x)
+    function_of("f", f, "f(z) -> complex")
     z, gradient = x.astype(np.complex128), np.empty_like(x)
     for index in np.ndindex(x.shape):
         z[index] += 1e-30j
@@ -90,6 +92,7 @@ def continued(function):
     >>> complex_step(nll, np.array([[0.0, 0.0]])).tolist()
     [[-0.5, 0.5]]
     """
+    instance_of("function", function, types.FunctionType, "Pass plain Python, such as a kernel's twin.")
     names = dict(function.__globals__, np=_Continued())
     for name, value in function.__globals__.items():
         if isinstance(value, types.FunctionType) and value.__globals__ is function.__globals__:

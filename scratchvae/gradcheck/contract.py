@@ -65,7 +65,7 @@ def require_method(name, owner, expected):
         signature.bind(*arguments.split(", "))
     except TypeError:
         raise ConfigurationError(
-            f"{kind}.{method} takes {signature}; expected {expected}. Give it these arguments: results are written "
+            f"{name} is a {kind} whose {method} takes {signature}; expected {expected}. Give it these arguments: results are written "
             "into the last ones, and everything that is needed comes in.") from None
 
 

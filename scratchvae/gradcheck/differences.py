@@ -11,7 +11,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ..errors import ShapeError
+from ..arguments import check_seed, function_of, positive_integer
+from ..arrays import as_numbers
+from ..errors import ConfigurationError, ShapeError
 
 EPS = float(np.finfo(np.float64).eps)
 FIRST_STEP = 2.0 ** -8                  # of the entry's scale: truncation h^4 / 512 meets rounding 1e-14 / h here
@@ -190,8 +192,8 @@ def numerical_gradient(f, x, *, max_entries=64, seed=0, noise=None, terms=None):
 
     Raises
     ------
-    ShapeError
-        If x is not a float64 array.
+    ShapeError, ConfigurationError
+        If x is not a float64 array, or another argument cannot be used.
 
     Examples
     --------
@@ -201,6 +203,12 @@ def numerical_gradient(f, x, *, max_entries=64, seed=0, noise=None, terms=None):
     (True, True)
     """
     require_float64("x", x)
+    max_entries, seed = positive_integer("max_entries", max_entries), check_seed(seed)
+    function_of("f", f, "f() -> float")
+    if noise is not None and as_numbers(noise, "noise", ndim=(0,)) < 0:
+        raise ConfigurationError(f"noise is {noise!r}; a standard deviation is not negative. Leave it out.")
+    if terms is not None:
+        function_of("terms", terms, "terms() -> float")
     entries = np.arange(x.size)
     if x.size > max_entries:
         entries = np.sort(np.random.default_rng(seed).choice(x.size, max_entries, replace=False))

@@ -2,7 +2,10 @@
 import numpy as np
 
 from .contract import BACKWARD, FORWARD, arrays_of, map_arrays, named_arrays, require_method
-from ..errors import ConfigurationError
+from .differences import require_float64
+from ..arguments import function_of
+from ..arrays import as_numbers
+from ..errors import ConfigurationError, ShapeError
 
 
 def as_vjp(layer, p):
@@ -12,7 +15,7 @@ def as_vjp(layer, p):
     ----------
     layer : object
         As in `check_layer`, with `outputs(batch, dtype)` or a number `n_out`, which say how large y is.
-    p : array or tree of arrays
+    p : array or tree of arrays, float64
         Parameters; read at every call, never changed.
 
     Returns
@@ -21,8 +24,9 @@ def as_vjp(layer, p):
 
     Raises
     ------
-    ConfigurationError
-        If the layer does not say how large its output is.
+    ConfigurationError, ShapeError
+        If the layer does not say how large its output is, or p holds anything else than float64 arrays; from the
+        function, if x or d_y does not fit.
 
     Examples
     --------
@@ -36,11 +40,17 @@ def as_vjp(layer, p):
     """
     require_method("layer", layer, FORWARD)
     require_method("layer", layer, BACKWARD)
+    list(named_arrays(p))                                               # refuses what is not float64
     if not hasattr(layer, "outputs") and not hasattr(layer, "n_out"):
         raise ConfigurationError(f"{type(layer).__name__} has neither outputs(batch, dtype) nor n_out; one of them "
                                  "must say how large y is. Add a method outputs that returns a tuple of empty arrays.")
 
     def apply(x):
+        require_float64("x", x)
+        width = getattr(layer, "n_in", x.shape[-1] if x.ndim else 0)
+        if x.ndim < 1 or x.shape[-1] != width:
+            raise ShapeError(f"x has shape {x.shape}; expected {width} columns. Pass one row an example.")
+
         def outputs():
             return layer.outputs(len(x), x.dtype) if hasattr(layer, "outputs") else np.empty((len(x), layer.n_out))
 
@@ -49,6 +59,10 @@ def as_vjp(layer, p):
 
         def backprop(d_y):
             d_p, d_x, scratch = map_arrays(np.empty_like, p), np.empty_like(x), outputs()
+            d_y = as_numbers(d_y, "d_y")
+            if d_y.shape != arrays_of(y)[-1].shape:
+                raise ShapeError(f"d_y has shape {d_y.shape}; expected {arrays_of(y)[-1].shape}, that of y. Pass a "
+                                 "cotangent of the output.")
             arrays_of(scratch)[-1][...] = d_y
             layer.backward(p, x, y, scratch, d_p, d_x)
             return d_x, d_p
@@ -100,4 +114,4 @@ def from_vjp(apply):
     >>> all(check.ok for check in check_layer(from_vjp(scale), np.array([2.0, 3.0]), x, np.ones((2, 2))))
     True
     """
-    return _Layer(apply)
+    return _Layer(function_of("apply", apply, "apply(p, x) -> (y, backprop)"))

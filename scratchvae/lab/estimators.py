@@ -32,6 +32,7 @@ SETTINGS = (("analytic", 1, "none"), ("monte_carlo", 1, "none"), ("stl", 1, "non
             ("score_function", 8, "leave_one_out"), ("iwae", 1, "none"), ("iwae", 8, "none"), ("iwae", 64, "none"),
             ("dreg", 1, "none"), ("dreg", 8, "none"), ("dreg", 64, "none"), ("iwae_stl", 8, "none"))
 MOST_SAMPLES = max(samples for _, samples, _ in SETTINGS)
+MOST_DRAWS = 1 << 22             # of an example: their gradients take half a gigabyte
 BIASED = 5.0                     # |z| above this convicts: in 50 numbers, chance gets there once in 30,000 seeds
 ROUNDING = 1e-20                 # a variance below this is rounding alone
 OFF = 0.2                        # how far q's mean and log variance are off the posterior in the scene "oracle"
@@ -291,6 +292,8 @@ def measure_estimators(draws=65536, epochs=20, seed=0):
     if positive_integer("draws", draws) % MOST_SAMPLES or draws == MOST_SAMPLES:
         raise ConfigurationError(f"draws is {draws}; it must be a multiple of {MOST_SAMPLES}, from {2 * MOST_SAMPLES}: "
                                  f"the largest K is {MOST_SAMPLES}, and one gradient has no variance. Take 65536.")
+    if draws > MOST_DRAWS:
+        raise ConfigurationError(f"draws is {draws}; at most {MOST_DRAWS} are held in memory. Take 65536.")
     digits = digits_scene(positive_integer("epochs", epochs), check_seed(seed))
     times = dict(zip(SETTINGS, step_times(digits.vae, digits.X, seed=seed)))
     scenes = (oracle_scene("oracle", OFF, seed), oracle_scene("posterior", 0.0, seed),

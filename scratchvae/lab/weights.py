@@ -12,7 +12,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ..arguments import positive_integer
+from ..arguments import function_of, instance_of, positive_integer
+from ..data import Dataset
 from ..errors import ConfigurationError
 from ..evaluation import evaluate
 from ..ledger import effective_sigma
@@ -126,6 +127,9 @@ def rate_distortion(data, betas=BETAS, epochs=30, hidden=(128,), n_latent=10, im
     >>> curve.points[0].rate > curve.points[1].rate                        # the KL is cheap, so more of it is spent
     True
     """
+    instance_of("data", data, Dataset, "Pass what load_data returns.")
+    if after_model is not None:
+        function_of("after_model", after_model, "after_model(point)")
     betas, points = check_betas(betas), []
     positive_integer("epochs", epochs)
     settings = dict(n_visible=data.train.shape[1], n_latent=n_latent, hidden=hidden, seed=seed)

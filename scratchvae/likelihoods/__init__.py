@@ -81,6 +81,9 @@ def make_likelihood(likelihood, sigma=1.0):
                                      "Choose one of them or pass an object with their methods.")
         kind = LIKELIHOODS[likelihood]
         return kind(sigma) if issubclass(kind, Gaussian) else kind()
+    if isinstance(likelihood, type):
+        raise ConfigurationError(f"likelihood is the class {likelihood.__name__}; expected an object of it. "
+                                 f"Pass {likelihood.__name__}().")
     missing = [name for name in WANTED if not hasattr(likelihood, name)]
     if missing:
         raise ConfigurationError(f"likelihood {likelihood!r} lacks {', '.join(missing)}; it needs "

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ..arguments import at_least
 from ..errors import ConfigurationError
 from ..kernels import learned_sigma
 from ..kernels import likelihoods as kernels
@@ -12,6 +13,7 @@ from ..kernels.vectormath import softplus
 from .base import Likelihood, require_finite
 
 LOG_2PI = math.log(2 * math.pi)
+LEAST_SIGMA, MOST_SIGMA = 1e-100, 1e100
 NEWEST = 0.1                       # weight of the newest batch in the running sigma of GaussianOptimal
 
 
@@ -30,9 +32,10 @@ class Gaussian(Likelihood):
     name = "gaussian"
 
     def __post_init__(self):
-        if not 0 < self.sigma < np.inf:
-            raise ConfigurationError(f"sigma is {self.sigma!r}; a standard deviation must be positive and finite. "
-                                     "Pass the noise level of a pixel, for example 0.1.")
+        remedy = "Pass the noise level of a pixel, for example 0.1."
+        if not LEAST_SIGMA <= at_least("sigma", self.sigma, 0, remedy, open_interval=True) <= MOST_SIGMA:
+            raise ConfigurationError(f"sigma is {self.sigma!r}; expected {LEAST_SIGMA:g} to {MOST_SIGMA:g}, whose squares "
+                                     f"float64 holds. {remedy}")
 
     def sigma_of(self, p):
         """Return the standard deviation of a pixel, one number."""

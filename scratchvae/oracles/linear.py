@@ -45,13 +45,15 @@ from typing import NamedTuple, Optional
 
 import numpy as np
 
-from ..base import positive_integer
+from ..arguments import instance_of, rows_at_once
+from ..arrays import as_finite
 from ..batches import as_rows
 from ..elbo import Objective
 from ..errors import ConfigurationError, ShapeError
 from ..likelihoods import Gaussian
 from ..model import VAE, Posterior
 from ..parameters import Affine, Parameters
+from ..schedules import check_beta
 from ..training import check_seed
 
 
@@ -84,10 +86,10 @@ class LinearGaussian:
 
     Raises
     ------
-    ShapeError
-        If the arrays do not fit each other.
+    ShapeError, DataError
+        If the arrays do not fit each other or hold NaN or infinities.
     ConfigurationError
-        If sigma is not positive.
+        If sigma is not positive, beta negative, or the encoder no pair of arrays.
 
     Examples
     --------
@@ -107,14 +109,18 @@ class LinearGaussian:
 
     def __post_init__(self):
         Gaussian(self.sigma)                                          # its check of sigma
-        W, b = (np.array(array, np.float64) for array in (self.W, self.b))
+        check_beta(self.beta)
+        W, b = as_finite(self.W, "W"), as_finite(self.b, "b")
         if W.ndim != 2 or b.shape != W.shape[1:]:
             raise ShapeError(f"W has shape {W.shape} and b {b.shape}; expected (Z, D) and (D,). "
                              "Pass the decoder's head as parameters.decoder.head holds it.")
         object.__setattr__(self, "W", W)
         object.__setattr__(self, "b", b)
         if self.encoder is not None:
-            encoder = Affine(*(np.array(array, np.float64) for array in self.encoder))
+            if not isinstance(self.encoder, tuple) or len(self.encoder) != 2:
+                raise ConfigurationError(f"encoder is {self.encoder!r}; expected an Affine of V and c. Pass one, or "
+                                         "leave it out and use with_best_encoder().")
+            encoder = Affine(as_finite(self.encoder[0], "V of encoder"), as_finite(self.encoder[1], "c of encoder"))
             wanted = ((W.shape[1], 2 * len(W)), (2 * len(W),))
             if (encoder.W.shape, encoder.b.shape) != wanted:
                 raise ShapeError(f"the encoder has shapes {encoder.W.shape} and {encoder.b.shape}; this W needs "
@@ -130,9 +136,9 @@ class LinearGaussian:
         ConfigurationError
             Unless the VAE is linear and Gaussian.
         """
-        if getattr(vae, "kind", None) != "vae" or vae.hidden or vae.likelihood.name != "gaussian":
-            raise ConfigurationError(f"{vae!r} has no closed form; expected VAE(hidden=(), likelihood='gaussian'). "
-                                     "For one or two latents, Quadrature takes any VAE.")
+        if not isinstance(vae, VAE) or vae.hidden or vae.likelihood.name != "gaussian":
+            raise ConfigurationError(f"vae is {vae!r}, which has no closed form; expected VAE(hidden=(), "
+                                     "likelihood='gaussian'). For one or two latents, Quadrature takes any VAE.")
         p = vae.parameters
         return cls(*p.decoder.head, vae.likelihood.sigma, p.encoder.head, vae.beta)
 
@@ -171,7 +177,7 @@ class LinearGaussian:
     def sample(self, n, seed=0):
         """Draw n examples from p(x), (n, D).                                                                (G1)"""
         rng = np.random.default_rng(check_seed(seed))
-        z = rng.standard_normal((positive_integer("n", n), self.n_latent))
+        z = rng.standard_normal((rows_at_once("n", n, self.n_visible), self.n_latent))
         return z @ self.W + self.b + self.sigma * rng.standard_normal((n, self.n_visible))
 
     def posterior(self, X):
@@ -214,7 +220,11 @@ class LinearGaussian:
 
     def expected_head_gradient(self, X, q=None):
         """Return E d_mu and E d_logvar, (n, Z) each, 1/B included; q is None or a Posterior.            (G7, G8)"""
-        mu, logvar = self.q(X) if q is None else q
+        q = self._checked_q(X, q)
+        if not isinstance(q, Posterior):
+            raise ConfigurationError("q is a GaussianPosterior; expected a Posterior, whose mu and logvar the gradient "
+                                     "is of. Pass one, or None for the encoder's.")
+        mu, logvar = q
         r = self._rows(X) - self.b - mu @ self.W
         variance, pull = np.exp(logvar), np.square(self.W).sum(axis=1) / self.sigma**2
         d_mu = -r @ self.W.T / self.sigma**2 + self.beta * mu
@@ -243,6 +253,19 @@ class LinearGaussian:
                                      "Pass q, or use with_best_encoder().")
         return self.encoder
 
+    def _checked_q(self, X, q):
+        """Return q, or the encoder's for None; an error unless it holds a Gaussian for every row of X."""
+        if q is None:
+            return self.q(X)
+        instance_of("q", q, (Posterior, GaussianPosterior), "Pass one, or None for the encoder's.")
+        n, n_latent = len(self._rows(X)), self.n_latent
+        spread = ((n, n_latent),) if isinstance(q, Posterior) else (2 * (n_latent,), (n, n_latent, n_latent))
+        shapes = tuple(as_finite(part, f"{name} of q").shape for name, part in zip(q._fields, q))
+        if shapes[0] != (n, n_latent) or shapes[1] not in spread:
+            raise ShapeError(f"q has arrays of shape {shapes[0]} and {shapes[1]}; expected {(n, n_latent)} and "
+                             f"{' or '.join(map(str, spread))}, a Gaussian for each row of X. Pass such a one.")
+        return q
+
     def _precision(self):
         return np.eye(self.n_latent) + self.W @ self.W.T / self.sigma**2
 
@@ -254,7 +277,7 @@ class LinearGaussian:
 
     def _moments(self, X, q):
         """Return q's means (n, Z) and covariances (n, Z, Z)."""
-        q = self.q(X) if q is None else q
+        q = self._checked_q(X, q)
         if isinstance(q, Posterior):
             return q.mu, np.exp(q.logvar)[:, :, None] * np.eye(self.n_latent)
         return q.mean, np.broadcast_to(q.covariance, (*q.mean.shape, self.n_latent))

@@ -16,9 +16,11 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ..base import positive_integer
+from ..arguments import positive_integer
+from ..arrays import as_array, as_finite
 from ..batches import as_rows
-from ..errors import ConfigurationError
+from ..errors import ConfigurationError, DataError
+from ..likelihoods import Gaussian
 from .linear import LinearGaussian
 
 
@@ -57,8 +59,8 @@ def ppca(X, n_latent, sigma=None):
 
     Raises
     ------
-    ConfigurationError
-        If n_latent does not fit the data, or no noise is left to fit sigma to.
+    ShapeError, DataError, ConfigurationError
+        If X is no table of finite numbers, n_latent does not fit it, or no noise is left to fit sigma to.
 
     Examples
     --------
@@ -66,19 +68,27 @@ def ppca(X, n_latent, sigma=None):
     >>> ppca(X, n_latent=3, sigma=1.0).dead.tolist()
     [False, False, True]
     """
-    X = np.asarray(X)
-    X = as_rows(X, X.shape[-1] if X.ndim else 0, "X").astype(np.float64)
+    X = as_array(X, "X")
+    X = as_rows(X, X.shape[-1] if X.ndim else 0, "X")
+    X = as_finite(X, "X")
+    if sigma is not None:
+        Gaussian(sigma)                                               # its check of sigma
     most = X.shape[1] - (sigma is None)
     if positive_integer("n_latent", n_latent) > most:
         raise ConfigurationError(f"n_latent is {n_latent}; data with {X.shape[1]} columns allow at most {most}. "
                                  "Take fewer latents" + (", or give sigma." if sigma is None else "."))
     b = X.mean(axis=0)
-    eigenvalues, vectors = np.linalg.eigh((X - b).T @ (X - b) / len(X))
+    with np.errstate(over="ignore", invalid="ignore"):
+        covariance = (X - b).T @ (X - b) / len(X)
+    if not np.isfinite(covariance).all():
+        raise DataError(f"X has values up to {np.abs(X).max():g}, whose squares are beyond float64; expected smaller "
+                        "ones. Scale the data.")
+    eigenvalues, vectors = np.linalg.eigh(covariance)
     eigenvalues, vectors = np.maximum(eigenvalues[::-1], 0), vectors[:, ::-1]
     if sigma is None:
         sigma = float(np.sqrt(eigenvalues[n_latent:].mean()))                                             # (G13)
         if sigma**2 <= np.finfo(np.float64).eps * eigenvalues[0]:
-            raise ConfigurationError(f"{n_latent} latents leave no variance of X to fit sigma to; expected some "
+            raise ConfigurationError(f"n_latent is {n_latent} and leaves no variance of X to fit sigma to; expected some "
                                      "noise. Take fewer latents, or give sigma.")
     above = eigenvalues[:n_latent] - sigma**2
     W = np.sqrt(np.maximum(above, 0))[:, None] * vectors[:, :n_latent].T                                  # (G12)

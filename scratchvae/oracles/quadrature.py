@@ -32,7 +32,8 @@ from typing import Optional
 
 import numpy as np
 
-from ..base import positive_integer
+from ..arguments import positive_integer
+from ..arrays import as_array
 from ..batches import as_rows, check_rows
 from ..divergences import kl_terms
 from ..elbo import Objective
@@ -83,8 +84,8 @@ class Quadrature:
     nodes: Optional[int] = None
 
     def __post_init__(self):
-        if getattr(self.vae, "kind", None) != "vae" or self.vae.n_latent not in GRID:
-            raise ConfigurationError(f"got {type(self.vae).__name__} with n_latent="
+        if not isinstance(self.vae, VAE) or self.vae.n_latent not in GRID:
+            raise ConfigurationError(f"vae is a {type(self.vae).__name__} with n_latent="
                                      f"{getattr(self.vae, 'n_latent', None)}; quadrature needs a VAE with one or two "
                                      "latents. For more, LinearGaussian or evaluate.")
         if self.nodes is not None and positive_integer("nodes", self.nodes) > MOST_NODES:
@@ -118,7 +119,7 @@ class Quadrature:
 
     def posterior(self, x):
         """Return p(z | x) of one example x (D,) as a PosteriorGrid.                                         (G15)"""
-        X = self._rows(np.atleast_2d(x)[:1])
+        X = self._rows(np.atleast_2d(as_array(x, "x"))[:1], "x")
         mu, logvar = self._q(X)
         return self._posterior(X[0], mu[0], logvar[0])
 
@@ -153,13 +154,13 @@ class Quadrature:
         if self.vae.frozen() is not self.vae:
             raise ConfigurationError(f"likelihood {self.vae.likelihood.name!r} depends on the noise of the whole "
                                      "batch; expected one where an example depends on its own. Take vae.frozen().")
-        shape = (self.vae.n_samples, self.vae.n_latent)
+        n, shape = len(self._rows(X)), (self.vae.n_samples, self.vae.n_latent)
         for eps, weight in zip(*self._rule(shape[0] * shape[1])):
-            yield np.broadcast_to(eps.reshape(shape), (len(X), *shape)), weight
+            yield np.broadcast_to(eps.reshape(shape), (n, *shape)), weight
 
-    def _rows(self, X):
-        rows = as_rows(X, self.vae.n_visible, "X")
-        check_rows(rows, self.vae.likelihood, "X")
+    def _rows(self, X, name="X"):
+        rows = as_rows(X, self.vae.n_visible, name)
+        check_rows(rows, self.vae.likelihood, name)
         return rows.astype(np.float64) / (255 if rows.dtype == np.uint8 else 1)
 
     def _q(self, X):

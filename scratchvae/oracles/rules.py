@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ..base import positive_integer
+from ..arguments import positive_integer, rows_at_once
 
 NOTHING = 1e-22                            # a weight that adds nothing to a float64 sum
 GRID = {1: 1001, 2: 161}                   # n_latent -> nodes an axis, odd: every second one makes a grid too
@@ -26,7 +26,8 @@ def sigma_points(n_latent):
     >>> bool(np.allclose(eps.mean(axis=0), 0)), bool(np.allclose(eps.T @ eps / len(eps), np.eye(3)))
     (True, True)
     """
-    points = np.sqrt(positive_integer("n_latent", n_latent)) * np.eye(n_latent)
+    rows_at_once("n_latent", positive_integer("n_latent", n_latent), 2 * n_latent)
+    points = np.sqrt(n_latent) * np.eye(n_latent)
     return np.concatenate([points, -points])
 
 
