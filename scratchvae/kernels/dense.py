@@ -6,6 +6,7 @@ from .registry import device, prange, twin_of
 from .vectormath import expm1, sigmoid, softplus, tanh
 
 IDENTITY, RELU, TANH, SIGMOID, SOFTPLUS = range(5)
+SERIAL_SIZE = 1 << 14           # cotangents that take less time than waking the threads
 
 
 def activate_ref(a, activation):
@@ -124,8 +125,11 @@ def dense_backward(x, W, y, d_y, activation, d_W, d_b, d_x):
         multiply(True, False, x, d_y, d_W, d_b, False, 0, 0, 1)
         multiply(False, True, d_y, W, d_x, d_b, False, 0, 0, 1)
     else:
-        for share in prange(shares):
-            _d_a(y, d_y, activation, d_b, share, shares)
+        if d_y.size <= SERIAL_SIZE:
+            _d_a(y, d_y, activation, d_b, 0, 1)
+        else:
+            for share in prange(shares):
+                _d_a(y, d_y, activation, d_b, share, shares)
         for share in prange(shares):
             multiply(True, False, x, d_y, d_W, d_b, False, 0, share, shares)
             multiply(False, True, d_y, W, d_x, d_b, False, 0, share, shares)

@@ -110,6 +110,8 @@ def _product_by_tiles(finish):
         groups = panels
         if m > 2 * UNPACKED_ROWS:
             groups = _parts(panels, GROUP_BYTES // (depth * VECTORS * VECTOR_BYTES))
+            if n > m:                           # a wide C is cut by columns: each thread packs a part of B, not all
+                groups = max(groups, min(shares, panels))
         chunk = max(width, ROWS)
         pack_a = a_transposed and pack_b and panels > 1 and k * lda * itemsize > CACHED_BYTES
 

@@ -28,7 +28,7 @@ class Family(NamedTuple):
 
 
 # rows * vectors sums, `vectors` registers of B and one broadcast fit the register file (32, 16, 32, 16).
-AVX512 = Family("avx512", 64, 8, 3, True, 192 * 1024)
+AVX512 = Family("avx512", 64, 8, 3, True, 512 * 1024)
 AVX2 = Family("avx2", 32, 4, 3, True, 96 * 1024)
 NEON = Family("neon", 16, 8, 3, True, 96 * 1024)
 SSE2 = Family("sse2", 16, 4, 2, False, 96 * 1024)
