@@ -15,7 +15,7 @@ from typing import NamedTuple
 import numpy as np
 
 from .errors import ScratchVAEError
-from .museum import heads, instruments, loops, meters, networks, pixels, reports
+from .museum import heads, networks, pixels, bounds, loops, reports, instruments, meters
 from .museum.cases import Case, random_case
 from .museum.planting import BUGS, Bug, find_bug, plant
 from .model import VAE
@@ -24,16 +24,18 @@ from .training import History, Trainer
 __all__ = ["BUGS", "INSTRUMENTS", "Bug", "Case", "Demonstration", "convictions", "demonstrate", "examine", "find_bug",
            "hidden", "plant", "random_case"]
 
-ROOMS = (heads, networks, pixels, loops, reports)       # importing them has filled BUGS
+ROOMS = (heads, networks, pixels, bounds, loops, reports)       # importing them has filled BUGS
 
 INSTRUMENTS = {
     "gradient check": instruments.gradient_check,
     "layer check": instruments.layer_check,
+    "networks by hand": instruments.networks_by_hand,
     "trainer's gradient": meters.trainers_gradient,
     "sampler moments": meters.sampler_moments,
     "generative moments": meters.generative_moments,
     "probabilities sum to one": instruments.probabilities_sum_to_one,
     "KL by quadrature": instruments.kl_by_quadrature,
+    "K-sample bound": instruments.k_sample_bound,
     "linear-Gaussian oracle": instruments.linear_gaussian_oracle,
     "beta linearity": instruments.beta_linearity,
     "batch independence": instruments.batch_independence,
@@ -82,7 +84,7 @@ def convictions(name, seed=0, instruments=None):
         Which to ask; all if absent.
     """
     with plant(name) as bug:
-        return examine(random_case(seed, **bug.settings), instruments)
+        return examine(random_case(seed, **bug.case_settings), instruments)
 
 
 def hidden(seed):
@@ -124,7 +126,7 @@ def demonstrate(name, data, epochs=15, seed=0):
     """
     bug = find_bug(name)
     model_settings = {"hidden": (32, 32), "n_latent": 4, "activation": "tanh", **{
-        key: value for key, value in bug.settings.items() if key in ("likelihood", "sigma", "beta", "activation")}}
+        key: value for key, value in bug.settings.items() if key not in ("hidden", "n_latent")}}
     settings = dict(batch_size=32, learning_rate=5e-3, validation=data.test, seed=seed,
                     optimizer="sgd" if bug.targets == ("optimizers.SGD.update",) else "adam",
                     binarize="none" if model_settings.get("likelihood") == "gaussian" else "dynamic")

@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 from test_cli import command, result
 
-from scratchvae import bugs, elbo
+from scratchvae import VAE, bugs, elbo
 from scratchvae.bugs import BUGS, INSTRUMENTS, convictions, demonstrate, examine, hidden, plant, random_case
 from scratchvae.data import Dataset
 from scratchvae.errors import ConfigurationError
+from scratchvae.gradcheck import check_model
 
 GRADIENT_BUGS = [name for name, bug in BUGS.items() if bug.diagnosis]
 INNOCENT = 6                            # of the 1,000 random models that were examined once
@@ -32,6 +33,27 @@ def test_the_right_code_is_convicted_by_none(seed):
                                   "summed_over_the_batch"])
 def test_a_fault_of_both_passes_is_invisible_to_a_gradient_check(name):
     assert not convictions(name, 3, ["gradient check"])["gradient check"]
+
+
+@pytest.mark.parametrize("name", ["bound_of_the_worst", "weights_not_held", "closed_form_kl_in_weights"])
+def test_a_wrong_bound_of_several_samples_is_invisible_to_a_gradient_check_of_it(name):
+    rng = np.random.default_rng(0)
+    with plant(name):
+        vae = VAE(n_visible=5, hidden=(4,), n_latent=2, activation="tanh", dtype="float64", **BUGS[name].settings)
+        checks = check_model(vae, rng.random((3, 5)), rng.standard_normal((3, 3, 2)))
+    assert all(check.ok for check in checks)
+
+
+def test_a_head_that_reads_before_the_activation_is_invisible_to_every_gradient_check():
+    found = convictions("logvar_before_the_activation", 3, ["gradient check", "layer check", "trainer's gradient"])
+    assert not any(found.values())
+
+
+@pytest.mark.parametrize("name", ["worst_sample_weighs_most", "bound_of_the_worst"])
+def test_a_fault_of_several_samples_concerns_no_instrument_that_looks_at_one(name):
+    found = convictions(name, 3)
+    assert [instrument for instrument, text in found.items() if text] == ["K-sample bound"]
+    assert "worst sample weigh" in found["K-sample bound"]
 
 
 def test_the_museum_is_large_and_its_labels_are_whole():
@@ -117,6 +139,11 @@ def test_a_demonstration_shows_two_runs_that_differ_by_the_bug_alone():
     assert shown.right.column("test_loss") == again.right.column("test_loss") == again.wrong.column("test_loss")
     assert shown.wrong.column("test_loss") != shown.right.column("test_loss")
     assert shown.findings["gradient check"] and not shown.findings["replay"]
+
+
+def test_a_demonstration_trains_with_the_estimator_that_the_bug_is_in():
+    shown = demonstrate("bound_of_the_worst", tiny_data(), epochs=2)
+    assert shown.right.column("train_loss")[0] < shown.wrong.column("train_loss")[0]
 
 
 def test_a_run_that_breaks_is_shown_as_far_as_it_came():

@@ -2,11 +2,13 @@
 import numpy as np
 import pytest
 
-from scratchvae import VAE
+from scratchvae import VAE, estimators
 from scratchvae.gradcheck import check_layer, check_model, complex_step, continued, from_vjp
+from scratchvae.estimators import heads
 from scratchvae.kernels import dense, gaussian, likelihoods
 from scratchvae.kernels.registry import TWINS
-from scratchvae.layers import ACTIVATIONS, Dense
+from scratchvae.layers import ACTIVATIONS, MLP, Dense
+from scratchvae.likelihoods import LIKELIHOODS
 from scratchvae.parameters import Affine
 
 SECOND_JUDGE = 1e-13                    # relative: the complex step's own error is a few roundings
@@ -153,7 +155,8 @@ def hints(**settings):
     vae = VAE(**{**dict(n_visible=6, n_latent=2, hidden=(4,), activation="tanh", dtype="float64"), **settings})
     vae.parameters.flat += 0.3 * np.random.default_rng(1).standard_normal(vae.parameters.flat.size)
     rng = np.random.default_rng(2)
-    checks = check_model(vae, rng.random((3, 6)), rng.standard_normal((3, 2)))
+    shape = (3, 2) if vae.n_samples == 1 else (3, vae.n_samples, 2)
+    checks = check_model(vae, rng.random((3, 6)), rng.standard_normal(shape))
     return {check.name: check.hint for check in checks if not check.ok}
 
 
@@ -195,3 +198,95 @@ def test_several_wrong_terms_are_written_out_in_the_basis(monkeypatch):
     hint = hints()["d_logvar"]
     assert "0.5 J eps sigma + 0.25 J + 0.5 (sigma^2 - 1) + 2 mu + 0.125 1" in hint
     assert "should be 1/2 J eps sigma" in hint
+
+
+@pytest.mark.parametrize("is_encoder, layer, name", [(True, -1, "encoder.head.W"), (True, -1, "encoder.head.b"),
+                                                     (True, 0, "encoder.0.W"), (False, -1, "decoder.head.W"),
+                                                     (False, 0, "decoder.0.b")])
+def test_an_array_of_a_layer_that_is_wrong_alone_is_laid_to_its_own_layer(monkeypatch, is_encoder, layer, name):
+    original = MLP.backward
+
+    def backward(self, p, x, y, d_y, d_p, d_x):
+        original(self, p, x, y, d_y, d_p, d_x)
+        if is_encoder == (d_x is None):
+            getattr(d_p[layer], name[-1])[:] *= 2
+    monkeypatch.setattr(MLP, "backward", backward)
+    found = hints()
+    assert found.keys() == {name, "cause"} and "2 x numeric" in found[name]
+    assert f"look at {name[:-2]} itself" in found["cause"] and "'s backward returns" not in found["cause"]
+
+
+def test_a_gradient_of_zeros_acquits_no_cotangent(monkeypatch):
+    original = gaussian.gaussian_backward
+    replace_gaussian_backward(monkeypatch, lambda head, eps, d_z, d_kl, d_head: original(head, eps, 2 * d_z, d_kl,
+                                                                                         d_head))
+    vae = VAE(n_visible=6, n_latent=2, hidden=(4,), activation="relu", dtype="float64")
+    vae.parameters.encoder[0].b[:] = -50                     # a dead trunk: the head's input is 0, and so is its d_W
+    rng = np.random.default_rng(2)
+    wrong = {check.name: check.hint for check in check_model(vae, rng.random((3, 6)), rng.standard_normal((3, 2)))
+             if not check.ok}
+    assert "encoder.head.W" not in wrong and "the reconstruction part of d_mu is 2.00 x" in wrong["d_mu"]
+
+
+def test_rows_in_another_order_are_laid_to_the_layer_whose_bias_cannot_tell(monkeypatch):
+    original = MLP.backward
+
+    def backward(self, p, x, y, d_y, d_p, d_x):
+        original(self, p, x, y, d_y, d_p, d_x)
+        if d_x is None:
+            d_p[-1].W[:] = y[-2].T @ d_y[-1][::-1]
+    monkeypatch.setattr(MLP, "backward", backward)
+    hint = hints()["cause"]
+    assert "look at encoder.head itself" in hint and "the order of its rows" in hint
+
+
+# The samples of an example --------------------------------------------------------------------------------------------
+
+
+def moving(log_w):
+    v = heads.normalised(log_w)
+    return v * (1 + log_w - np.sum(v * log_w, axis=1, keepdims=True))
+
+
+@pytest.mark.parametrize("weigh, hint", [
+    (moving, "they are to be held"),
+    (lambda log_w: np.exp(log_w), "w is not divided by the sum of w"),
+    (lambda log_w: 3 * heads.normalised(log_w), "they are 3 x"),
+    (lambda log_w: heads.normalised(log_w)[:, ::-1], "are the samples in another order?")])
+def test_wrong_weights_of_samples_are_named_also_those_that_no_bug_of_the_museum_has(monkeypatch, weigh, hint):
+    monkeypatch.setitem(estimators.EVERY, "iwae", estimators.EVERY["iwae"]._replace(weigh=weigh))
+    assert hint in hints(estimator="iwae", n_samples=3)["sample weights"]
+
+
+def test_weights_without_the_kl_of_their_own_sample_are_named(monkeypatch):
+    original = estimators.forward_backward
+
+    def forward_backward(*arguments):
+        with monkeypatch.context() as patch:
+            patch.setattr(heads, "sample_kl", lambda head, eps, z: np.ones((len(head), len(z) // len(head))))
+            return original(*arguments)
+    monkeypatch.setattr(estimators, "forward_backward", forward_backward)
+    assert "they lack log p(z) - log q(z | x)" in hints(estimator="iwae", n_samples=3)["sample weights"]
+
+
+@pytest.mark.parametrize("estimator", ["monte_carlo", "iwae", "dreg"])
+def test_right_weights_are_not_accused_of_a_wrong_head(monkeypatch, estimator):
+    original = heads.gaussian_backward
+
+    def doubled(head, eps, d_z, d_kl, d_head):
+        original(head, eps, 2 * d_z, d_kl, d_head)
+    monkeypatch.setattr(heads, "gaussian_backward", doubled)
+    found = hints(estimator=estimator, n_samples=3)
+    assert "encoder.head.b" in found and "sample weights" not in found
+
+
+def test_a_sigmoids_slope_where_outputs_pass_none_is_named(monkeypatch):
+    diagonal = LIKELIHOODS["gaussian_diagonal"]
+    original = diagonal.nll_backward
+
+    def nll_backward(self, p, outputs, x, d_nll, nll, d_p, d_outputs):
+        original(self, p, outputs, x, d_nll, nll, d_p, d_outputs)
+        s = 1 / (1 + np.exp(-outputs[:, 6:]))
+        d_outputs[:, 6:] *= s * (1 - s)
+    monkeypatch.setattr(diagonal, "nll_backward", nll_backward)
+    assert "times a sigmoid's slope at the others" in hints(likelihood="gaussian_diagonal")["likelihood: d_outputs"]

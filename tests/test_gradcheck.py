@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from scratchvae import VAE, Autoencoder, ScratchVAEError
 from scratchvae.gradcheck.comparison import compare
-from scratchvae.gradcheck.differences import Numerical, _estimate
+from scratchvae.gradcheck.differences import Numerical, _estimate, rounding_noise
 from scratchvae.errors import ConfigurationError, ShapeError
 from scratchvae.gradcheck import (GradientMismatch, as_vjp, assert_ok, check_layer, check_model, complex_step,
                                   continued, format_checks, from_vjp, numerical_gradient)
@@ -261,6 +261,17 @@ def test_a_forward_that_computes_in_float32_passes_and_its_faults_are_still_seen
     assert not check.ok and "1.01 x numeric" in check.hint
 
 
+@pytest.mark.parametrize("seed", [15, 18, 21, 23])
+def test_a_staircase_beside_a_finer_term_is_heard_as_noise(seed):
+    x = np.array([0.00374])                  # as it was in a continuous Bernoulli: nine points lay on one stair
+
+    def f():
+        return float(np.log(1 + x[0] ** 2 / 24) - 0.3 * x[0])
+
+    noise = rounding_noise(f, [x], seed)
+    assert 0.1 * np.finfo(float).eps < noise < np.finfo(float).eps         # of 1 + u: half an eps at most, and often
+
+
 @pytest.mark.parametrize("height", [1e-12, 1e-13, 1e-14])
 def test_a_slope_hidden_by_noise_is_not_looked_for_with_steps_too_long_for_it(height):
     x = np.random.default_rng(0).uniform(-1, 1, 20)
@@ -307,7 +318,7 @@ def test_x_is_restored_exactly_also_when_the_function_raises():
     before = x.tobytes()
     numerical_gradient(lambda: float(np.sum(np.sin(x))), x)
     assert x.tobytes() == before
-    for fatal in (5, 15, 30):                       # while the noise is measured, in the first entry, later
+    for fatal in (5, 15, 32, 45):                   # while the noise is measured, in the first entry, later
         calls = iter(range(fatal))
         with pytest.raises(StopIteration):
             numerical_gradient(lambda: float(next(calls) + x.sum()), x)

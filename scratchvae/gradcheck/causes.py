@@ -5,6 +5,7 @@ from .comparison import Check, compare
 from .differences import numerical_gradient
 from .headcheck import BIAS, check_head
 from .layercheck import check_layer
+from .weightcheck import check_weights
 
 SURROGATES = ("stl", "score_function", "dreg")     # their gradient is not that of the loss with eps held
 ROWS = 7                                # a batch for the parts: no other size is likely to be 7
@@ -55,11 +56,15 @@ def _check_likelihood(model, X, rng):
 def _link_hint(likelihood, p, outputs, x, weights, found, value):
     """Return a hint if mean(outputs), the sigmoid say, is differentiated or applied once too often."""
     mean, step = likelihood.mean(p, outputs), 1e-5
-    if mean.shape != outputs.shape:
-        return ""
     right = numerical_gradient(value, outputs, max_entries=outputs.size).values.reshape(outputs.shape)
-    link = (likelihood.mean(p, outputs + step) - likelihood.mean(p, outputs - step)) / (2 * step)
     scale = 1e-5 * np.max(np.abs(found))
+    if mean.shape != outputs.shape:
+        s = 1 / (1 + np.exp(-outputs))
+        off = np.abs(found - right) > scale
+        if off.any() and np.all(np.abs(found - right * s * (1 - s))[off] <= scale):
+            return "right at some entries, and times a sigmoid's slope at the others: these outputs pass none"
+        return ""
+    link = (likelihood.mean(p, outputs + step) - likelihood.mean(p, outputs - step)) / (2 * step)
     if np.all(np.abs(found - right * link) <= scale):
         return "the slope of mean (the sigmoid's) is multiplied in once more: nll of logits has it already"
     if np.all(np.abs(found - weights[:, None] * (likelihood.mean(p, mean) - x)) <= scale):
@@ -78,19 +83,42 @@ def _check_head(model, X, eps):
         yield Check(part.name, float(worst), (), part.analytic, part.numeric, 0.0, False, part.hint, 0)
 
 
+def _check_weights(model, X, eps):
+    """Yield the failed Check of the weights that the samples of an example have, if there are several."""
+    if np.ndim(eps) != 3 or np.shape(eps)[1] < 2:
+        return
+    weights = check_weights(model, np.asarray(X, np.float64), np.asarray(eps))
+    if weights is not None:
+        error = np.abs(weights.found - weights.right)
+        at = int(np.argmax(error))
+        found, right = float(weights.found[at]), float(weights.right[at])
+        yield Check("sample weights", float(error[at]) / max(abs(found), abs(right)), (at,), found, right, 0.0, False,
+                    f"the weights of an example's samples: {weights.hint}", 0)
+
+
 def _first_on_the_way_back(checks):
-    """Return a hint about where the error enters: the first wrong segment that the backward pass meets."""
+    """Return (layer, the one above it or None), where the backward pass meets the first wrong segment; or Nones."""
     names = [check.name for check in checks]
     networks = [side for side in ("decoder.", "encoder.") if any(name.startswith(side) for name in names)]
     way = [layer for side in networks for layer in reversed(list(dict.fromkeys(
         name.rpartition(".")[0] for name in names if name.startswith(side))))]
     wrong = {check.name.rpartition(".")[0] for check in checks if not check.ok}
-    first = next((layer for layer in way if layer in wrong), None)
-    if first is None or first == way[0]:
-        return ""
-    above = way[way.index(first) - 1]
-    return (f"on the way back {first} is the first that is wrong: look at what {above}'s backward returns for its "
-            f"input and how that reaches {first}")
+    return next(((layer, above) for layer, above in zip(way, [None, *way]) if layer in wrong), (None, None))
+
+
+def _own_fault(layer, checks, gradient):
+    """Return a hint that a layer itself is at fault, if one of its two arrays is right, or "".
+
+    d_W = x^T d_a and d_b = sum of d_a have the cotangent in common: where one is right, so is that, but for the order
+    of its rows.  A gradient of zeros tells nothing.
+    """
+    ok = {check.name: check.ok for check in checks}
+    for wrong, right, rule in (("W", "b", "d_W = x^T d_a, and the order of its rows"),
+                               ("b", "W", "d_b, the sum of d_a over the rows")):
+        if not ok.get(f"{layer}.{wrong}", True) and ok.get(f"{layer}.{right}") and gradient[f"{layer}.{right}"].any():
+            return (f"{layer}.{wrong} is wrong where {layer}.{right} is right, and both are made of the cotangent that "
+                    f"arrives there: look at {layer} itself, at what is done with its {rule}")
+    return ""
 
 
 def check_parts(model, X, rng):
@@ -113,12 +141,21 @@ def find_causes(model, X, eps, checks, seed=0):
     Returns
     -------
     list of Check
-        "encoder.0: d_W", "likelihood: d_outputs", "d_mu", "d_logvar", or one "cause" where no part is wrong alone.
+        "encoder.0: d_W", "likelihood: d_outputs", "d_mu", "d_logvar", "sample weights", or one "cause" where no part is
+        wrong alone.
     """
     found = check_parts(model, X, np.random.default_rng(seed))
-    if not found and any(check.name.startswith("encoder.head") and not check.ok for check in checks):
+    first, above = _first_on_the_way_back(checks)
+    if found or first is None:
+        return found
+    hint = _own_fault(first, checks, model.gradient(X, eps)[1])
+    if not hint and first.startswith("decoder."):
+        found = list(_check_weights(model, X, eps))
+    elif not hint and first == "encoder.head":
         found = list(_check_head(model, X, eps))
-    hint = _first_on_the_way_back(checks)
+    if not hint and above:
+        hint = (f"on the way back {first} is the first that is wrong: look at what {above}'s backward returns for its "
+                f"input and how that reaches {first}")
     if not found and hint and not any("never arrives" in check.hint for check in checks):
         found = [Check("cause", 1.0, (), 0.0, 0.0, 0.0, False, hint, 0)]
     return found

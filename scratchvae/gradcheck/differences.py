@@ -18,6 +18,7 @@ from ..errors import ConfigurationError, ShapeError
 EPS = float(np.finfo(np.float64).eps)
 FIRST_STEP = 2.0 ** -8                  # of the entry's scale: truncation h^4 / 512 meets rounding 1e-14 / h here
 LEVELS = range(-5, 7)                   # steps are FIRST_STEP * 16^-level
+STAIR = 16 * EPS                        # noise of many terms 1 + u, each rounded by at most EPS / 2, whatever f's size
 ENOUGH = 1e-7                           # a bound this small, relative to the entry, needs no further steps
 
 
@@ -55,7 +56,9 @@ def rounding_noise(f, arrays, seed=0):
     After Moré & Wild 2011, "Estimating computational noise", section 3: on nine points so close that f is straight,
     fourth differences are noise alone, of variance 70 sigma^2; the largest counts.  The points stay clear of the
     present ones, where there may be a kink.  Where f rounds so small a change away, it is a staircase: its noise is
-    the height of the nearest stair.
+    the height of the nearest stair.  One term of f may be a staircase beside others that are not, as log(1 + u) is
+    where u is small, and makes no noise on one stair; so the points are spread ten and a hundred times as wide, too.
+    What they say counts up to `STAIR`: more is not the rounding of such a 1, but f that is not straight so far.
     """
     rng, centres = np.random.default_rng(seed), [array.copy() for array in arrays]
     known = any(array.any() for array in arrays)                  # zeros do not say what a small change of them is
@@ -72,8 +75,13 @@ def rounding_noise(f, arrays, seed=0):
             values = np.array([at(t_k) for t_k in t])
             if np.ptp(values) != 0:
                 break
-        if spacing == 1e-9 or np.ptp(values) == 0:
-            noise = float(np.max(np.abs(np.diff(values, 4))) / np.sqrt(70))
+        if np.ptp(values) == 0:
+            noise = 0.0
+        elif spacing == 1e-9:
+            points = [values] + [np.array([at(wider * t_k) for t_k in t]) for wider in (10, 100)]
+            noise, *apart = (float(np.max(np.abs(np.diff(spread, 4))) / np.sqrt(70)) for spread in points)
+            most = STAIR * max(1.0, float(np.max(np.abs(values))))
+            noise = max([noise, *(height for height in apart if height <= most)])
         else:
             k = int(np.argmax(np.diff(values) != 0))
             low, high, floor, stair = t[k], t[k + 1], values[k], values[k + 1]

@@ -13,6 +13,10 @@ EXACT = 1e-9                            # relative: sums of a few hundred float6
 SIGMAS = 7.0                            # a z-score that chance exceeds in 3e-12 of all cases
 NODES, WEIGHTS = np.polynomial.hermite_e.hermegauss(40)
 WEIGHTS = WEIGHTS / WEIGHTS.sum()       # averages over a standard normal
+K = 3                                   # samples an example, for the bound of several
+FEW = 4                                 # entries of a segment: wrong weights of samples are wrong in all of them
+BY_HAND = {"identity": lambda a: a, "relu": lambda a: np.maximum(a, 0), "tanh": np.tanh,
+           "sigmoid": lambda a: 1 / (1 + np.exp(-a)), "softplus": lambda a: np.logaddexp(0, a)}
 FEW_NODES, FEW_WEIGHTS = np.polynomial.hermite_e.hermegauss(8)
 FEW_WEIGHTS = FEW_WEIGHTS / FEW_WEIGHTS.sum()
 
@@ -71,6 +75,43 @@ def kl_by_quadrature(case):
         log_q = -0.5 * ((z - q.mu[0]) ** 2 * np.exp(-q.logvar[0]) + q.logvar[0])
         total += weight * float(np.sum(log_q + 0.5 * z * z))
     return f"the KL is {reported:.6g}; log q - log p averages {total:.6g}" if differs(reported, total) else ""
+
+
+def networks_by_hand(case):
+    """What encoder and decoder put out, against x W + b and the activation, layer by layer, in plain NumPy."""
+    model, p = case.model, case.model.parameters
+    z = case.rng().standard_normal((len(case.X), model.n_latent))
+
+    def by_hand(stack, y):
+        for affine in stack[:-1]:
+            y = BY_HAND[model.activation](y @ affine.W + affine.b)
+        return y @ stack[-1].W + stack[-1].b
+
+    q, head = model.encode(case.X), by_hand(p.encoder, case.X)
+    found = {"mu": (q.mu, head[:, :model.n_latent]), "logvar": (q.logvar, head[:, model.n_latent:]),
+             "the decoder's outputs": (model.decode_outputs(z), by_hand(p.decoder, z))}
+    wrong = [name for name, (array, wanted) in found.items() if differs(array, wanted)]
+    return f"not what its layers give, written out: {', '.join(wrong)}; what does its head read?" if wrong else ""
+
+
+def k_sample_bound(case):
+    """The loss of K weighted samples, against the densities written out (T13, T14), and differences of it."""
+    model, X = case.new_model(estimator="iwae", n_samples=K), case.X
+    model.parameters.flat[:] = case.model.parameters.flat
+    eps, ws, q = case.rng().standard_normal((len(X), K, model.n_latent)), model.workspace(len(X)), model.encode(X)
+    ws.x[:], ws.eps[:] = X, eps.reshape(ws.eps.shape)
+    loss, z = model.forward(ws).loss, ws.z.reshape(eps.shape)
+    mu, logvar = q.mu[:, None], q.logvar[:, None]
+    log_q = -0.5 * ((z - mu) ** 2 * np.exp(-logvar) + logvar).sum(axis=2)
+    cost = ws.nll.reshape(len(X), K) + model.beta * (log_q + 0.5 * (z * z).sum(axis=2))          # -log w
+    least = cost.min(axis=1)
+    wanted = float(np.mean(least - np.log(np.exp(least[:, None] - cost).mean(axis=1))))
+    if loss > cost.mean() + EXACT * abs(cost.mean()):
+        return (f"the loss of {K} samples is {loss:.6g}, and those of the samples average {cost.mean():.6g}: a bound "
+                "of more samples must be tighter. Does the worst sample weigh most?")
+    if differs(loss, wanted):
+        return f"the loss of {K} samples is {loss:.6g}; -log 1/K sum of w = p(x, z) / q(z | x) is {wanted:.6g}"
+    return verdict(check_model(model, X, eps, max_entries=FEW, seed=case.seed))
 
 
 def batch_independence(case):

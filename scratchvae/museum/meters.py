@@ -177,8 +177,9 @@ def sampler_moments(case):
     n, model = 2000, case.new_model()
     model.parameters.flat[:] = case.model.parameters.flat
     head = model.parameters.encoder.head
-    head.W[:, model.n_latent:] *= 0.1                        # log variances near 1.2 and -1.2: sigma is not sigma^2
-    head.b[model.n_latent:] = 1.2 * (-1.0) ** np.arange(model.n_latent)
+    signs = (-1.0) ** np.arange(model.n_latent)
+    head.W[:] *= 0.1                                         # log variances near 1.2 and -1.2: sigma is not sigma^2;
+    head.b[:] = np.concatenate([-0.8 * signs, 1.2 * signs])  # and mu, of the other sign, is neither
     trainer = Trainer(model, np.repeat(case.X[:1], n, axis=0), batch_size=n, learning_rate=1e-12)
     order, draws = np.arange(n), []
     for _ in range(2):

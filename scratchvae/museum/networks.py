@@ -1,9 +1,9 @@
-"""Faults of the layers and of the likelihood."""
+"""Faults of the layers and of how they are wired."""
 from ..kernels.dense import activate_ref, slope_ref
-from ..layers import ACTIVATIONS
+from ..layers import ACTIVATIONS, MLP, Dense
 from .planting import bug
 
-DENSE = "layers.Dense.backward"
+DENSE, MLP_BACKWARD = "layers.Dense.backward", "layers.MLP.backward"
 BOTH_PASSES = ("layers.Dense.forward", DENSE)
 CHECKS = ("layer check", "gradient check")
 
@@ -124,23 +124,53 @@ def stale_weights(original):
     return backward
 
 
-@bug("layers.MLP.backward", seen_in="oakleafwarrior/numpy_VAE, backprop",
-     symptom="the encoder's trunk stays near its first weights; the head learns around it",
-     convicted_by="gradient check", diagnosis="on the way back encoder.0 is the first", hidden=(4,), n_latent=2)
-def trunk_hears_half(original):
-    """Only d_mu reaches the encoder's trunk; d_logvar stops at the head."""
+def hearing_half(is_deaf, original):
+    """Return MLP.backward with the first half of the head's outputs alone heard below it, where is_deaf(d_x)."""
     def backward(self, p, x, y, d_y, d_p, d_x):
-        if d_x is not None or len(self.layers) == 1:                # a decoder, or no trunk
+        if not is_deaf(d_x) or len(self.layers) == 1:
             return original(self, p, x, y, d_y, d_p, d_x)
         half = y[-1].shape[1] // 2
         self.layers[-1].backward(p[-1], y[-2], y[-1], d_y[-1], d_p[-1], d_y[-2])
         d_y[-2][:] = d_y[-1][:, :half] @ p[-1].W[:, :half].T
-        for i in range(len(self.layers) - 2, -1, -1):
-            self.layers[i].backward(p[i], y[i - 1] if i else x, y[i], d_y[i], d_p[i], d_y[i - 1] if i else None)
+        original(MLP(self.layers[:-1]), p[:-1], x, y[:-1], d_y[:-1], d_p[:-1], d_x)
     return backward
 
 
-@bug("layers.MLP.backward", seen_in="classic: a loop that ends one layer early",
+@bug(MLP_BACKWARD, seen_in="classic: one of two heads forgotten where their cotangents are added up",
+     symptom="the encoder's trunk learns for mu alone; the curve looks fine",
+     convicted_by="gradient check", diagnosis="look at what encoder.head's backward returns", hidden=(4,), n_latent=2)
+def trunk_hears_half(original):
+    """Only d_mu reaches the encoder's trunk; d_logvar stops at the head."""
+    return hearing_half(lambda d_x: d_x is None, original)           # the encoder's input is data
+
+
+@bug(MLP_BACKWARD, seen_in="y0ast/Variational-Autoencoder, scikit-learn/ (Frey faces)",
+     symptom="the decoder's sigma learns from features made for its mean; the curve looks fine",
+     convicted_by="gradient check", diagnosis="look at what decoder.head's backward returns", hidden=(4,),
+     likelihood="gaussian_diagonal")
+def decoder_hears_half(original):
+    """Of [mean | raw] only the mean's cotangent reaches the decoder's hidden layers."""
+    return hearing_half(lambda d_x: d_x is not None, original)
+
+
+@bug(MLP_BACKWARD, seen_in="oakleafwarrior/numpy_VAE, backprop",
+     symptom="the encoder's trunk wanders; the head learns around it", convicted_by="gradient check",
+     diagnosis="on the way back encoder.0 is the first", hidden=(4,), n_latent=2)
+def trunk_hears_the_decoder(original):
+    """The loop over the encoder's trunk starts from the decoder's last d_a, not from what the head returns."""
+    left = {}
+
+    def backward(self, p, x, y, d_y, d_p, d_x):
+        original(self, p, x, y, d_y, d_p, d_x)
+        if d_x is not None:
+            left["d_a"] = d_y[0].copy()                              # of the mirrored layer: as wide as the trunk's end
+        elif len(self.layers) > 1:
+            d_y[-2][:] = left["d_a"].reshape(len(x), -1, y[-2].shape[1]).sum(axis=1)
+            original(MLP(self.layers[:-1]), p[:-1], x, y[:-1], d_y[:-1], d_p[:-1], None)
+    return backward
+
+
+@bug(MLP_BACKWARD, seen_in="classic: a loop that ends one layer early",
      symptom="the first layer stays random; the curve looks fine", convicted_by="gradient check",
      diagnosis="never arrives", hidden=(5, 3))
 def first_layer_forgotten(original):
@@ -164,6 +194,50 @@ def batch_statistics(forward, backward):
         if d_x is not None:
             d_x -= d_x.mean(axis=0)
     return centred_forward, centred_backward
+
+
+class EarlyLogvar(MLP):
+    """An encoder whose logvar is made of the last hidden layer's a, before its activation; mu of y = act(a)."""
+
+    def _end(self, p, x, y):
+        """Return the last hidden layer's input and its a."""
+        below = y[-3] if len(y) > 2 else x
+        return below, below @ p[-2].W + p[-2].b
+
+    def forward(self, p, x, y):
+        """Write every layer's output into y."""
+        super().forward(p, x, y)
+        half = y[-1].shape[1] // 2
+        if len(y) > 1:
+            y[-1][:, half:] = self._end(p, x, y)[1] @ p[-1].W[:, half:] + p[-1].b[half:]
+
+    def backward(self, p, x, y, d_y, d_p, d_x):
+        """Overwrite d_p and d_x.
+
+        forward was [mu | logvar] = [act(a) W_mu | a W_logvar] + b, so a gets a cotangent from both.
+        """
+        if len(y) == 1:
+            return super().backward(p, x, y, d_y, d_p, d_x)
+        below, a = self._end(p, x, y)
+        half, last = y[-1].shape[1] // 2, self.layers[-2]
+        d_logvar = d_y[-1][:, half:].copy()
+        self.layers[-1].backward(p[-1], y[-2], y[-1], d_y[-1], d_p[-1], d_y[-2])
+        d_p[-1].W[:, half:] = a.T @ d_logvar
+        d_h = d_y[-1][:, :half] @ p[-1].W[:, :half].T
+        d_a = d_h * slope(last, y[-2]) + d_logvar @ p[-1].W[:, half:].T
+        Dense(last.n_in, last.n_out).backward(p[-2], below, y[-2], d_a, d_p[-2], d_y[-3] if len(y) > 2 else d_x)
+        MLP(self.layers[:-2]).backward(p[:-2], x, y[:-2], d_y[:-2], d_p[:-2], d_x)
+
+
+@bug("base.Model.build", seen_in="cdoersch/vae_tutorial#5", symptom="it works just fine, as its author says",
+     convicted_by="networks by hand", hidden=(5,), activation="tanh")
+def logvar_before_the_activation(original):
+    """The logvar half of the encoder's head reads the last hidden layer before its activation."""
+    def build(self, *settings):
+        original(self, *settings)
+        if self.kind == "vae":
+            self.encoder = EarlyLogvar(self.encoder.layers)
+    return build
 
 
 @bug("layers.Dense.initialise", seen_in="classic", symptom="all hidden units stay alike; the loss stops early",

@@ -90,6 +90,18 @@ def pixel_sigma_without_half(original):
     return diagonal_nll_backward
 
 
+@bug("kernels.learned_sigma.diagonal_nll_backward", seen_in="y0ast/Variational-Autoencoder, scikit-learn/ (Frey faces)",
+     symptom="sigma learns at a quarter of the speed, or less; the curve looks fine", convicted_by=CHECKS,
+     diagnosis="right at some entries, and times a sigmoid's slope", likelihood="gaussian_diagonal")
+def pixel_sigma_through_a_sigmoid(original):
+    """The slope along every pixel's log variance is multiplied by a sigmoid's, which only the mean once had."""
+    def diagonal_nll_backward(outputs, x, d_nll, nll, d_outputs):
+        original(outputs, x, d_nll, nll, d_outputs)
+        s = sigmoid(outputs[:, x.shape[1]:])
+        d_outputs[:, x.shape[1]:] *= s * (1 - s)
+    return diagonal_nll_backward
+
+
 # Forward and backward agree: no gradient check sees these
 
 

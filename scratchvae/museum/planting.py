@@ -16,7 +16,7 @@ class Bug(NamedTuple):
 
     `convicted_by` names instruments; `diagnosis` is a phrase that the hints of the gradient checks contain, "" for a
     fault whose gradient is that of its loss.  `make(*originals)` returns what stands in the place of `targets`.
-    `settings` are those of a case on which the fault has an effect at all.
+    `settings` are those of a model on which the fault has an effect at all.
     """
 
     name: str
@@ -28,6 +28,11 @@ class Bug(NamedTuple):
     targets: tuple
     make: object
     settings: dict
+
+    @property
+    def case_settings(self):
+        """The settings of a case; instruments that look at several samples make a model of their own for it."""
+        return {key: value for key, value in self.settings.items() if key not in ("estimator", "n_samples")}
 
 
 BUGS = {}
