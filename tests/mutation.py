@@ -57,8 +57,12 @@ MATTER = {                          # file: the tests that it must satisfy, the 
 ALIKE = "a draw of a normal distribution about 0 has the same distribution with either sign"
 ENDLESS = "where a bisection begins and how often it halves; the result is the same to the last bits"
 SMALL = "1e-16 of the sum or less: below the rounding of float64"
+SHARED = "where threads begin to share work: their number changes no bit"
 UNREAD = "a product that ends in no activation does not read the activation's code"
 EXPLAINED = {
+    ("kernels/dense.py", "SERIAL_SIZE = 1 << 14", "1"): SHARED,
+    ("kernels/dense.py", "SERIAL_SIZE = 1 << 14", "14"): SHARED,
+    ("kernels/dense.py", "if d_y.size <= SERIAL_SIZE:", "d_y.size <= SERIAL_SIZE"): SHARED,
     ("kernels/dense.py", "multiply(True, False, x, d_y, d_W, d_b, False, 0,", "0"): UNREAD,
     ("kernels/dense.py", "multiply(False, True, d_y, W, d_x, d_b, False, 0,", "0"): UNREAD,
     ("kernels/likelihoods.py", "BLOCK = 128", "128"): "how many terms are added before float64 goes on: rounding alone",
