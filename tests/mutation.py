@@ -71,6 +71,7 @@ EXPLAINED = {
     ("kernels/continuous_bernoulli.py", "for n in range(1, 9)", "9"): "a term more of the series, 1e-17",
     ("kernels/continuous_bernoulli.py", "f(1 / 272)", "272"): SMALL,
     ("kernels/continuous_bernoulli.py", "f(1 / 238)", "238"): SMALL,
+    ("likelihoods/gaussian.py", "LEAST_SIGMA, MOST_SIGMA = ", "1e100"): "the largest sigma that is taken, a choice",
     ("likelihoods/bernoulli.py", "np.full(wanted.shape, -60.0), np.full(wanted.shape, 60.0)", "60.0"): ENDLESS,
     ("likelihoods/bernoulli.py", "for _ in range(50)", "50"): ENDLESS,
     ("likelihoods/gaussian.py", "rng.standard_normal(outputs.shape)", "outputs + self.sigma_of(p) * "

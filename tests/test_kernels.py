@@ -339,7 +339,8 @@ def test_the_source_of_a_dense_kernel_gives_the_same_bits_in_any_number_of_share
 
     for product in ("multiply_and_activate", "multiply"):
         monkeypatch.setattr(dense, product, recorded(getattr(dense, product)))
-    for shares in (1, 2, 3):
+    for shares, serial_size in ((1, 0), (2, 0), (3, 0), (3, dense.SERIAL_SIZE)):      # cotangents cut, and not cut
+        monkeypatch.setattr(dense, "SERIAL_SIZE", serial_size)
         monkeypatch.setattr(dense, "shares_for", fixed(shares))
         results.append([])
         for case in cases(name, np.float64, sizes=(7,)):
