@@ -76,7 +76,7 @@ def digits(settings):
     black = 127.5 if data.train.dtype == np.uint8 else 0.5
     train, test = ((rows > black).astype(np.float32) for rows in (data.train, data.test))
     vae = VAE(train.shape[1], n_latent=N_LATENT, hidden=(64,) if quick else (256,), seed=seed)
-    vae.fit(train, epochs=40 if quick else 25, batch_size=64, learning_rate=2e-3, seed=seed)
+    vae.fit(train, epochs=settings.epochs(data, 57_520, 100_000), batch_size=64, learning_rate=2e-3, seed=seed)
     found = ledger(vae, test[:150 if quick else 500], importance_samples=100 if quick else 1000,
                    steps=40 if quick else 100, seed=seed)
     codes, prior = AggregatePosterior(*vae.encode(train)), DiagonalGaussian(np.zeros(N_LATENT), np.zeros(N_LATENT))
