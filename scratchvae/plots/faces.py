@@ -2,7 +2,7 @@
 import numpy as np
 
 from ..errors import ShapeError
-from .sheet import FAINT, GREY, INK, TEST, Sheet, as_images, laid_out, new_figure, number_text, plain_axes
+from .sheet import FAINT, GREY, INK, TEST, laid_out, named_rows, new_figure, number_text, plain_axes
 
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
 DIRECTION_COLOURS = (TEST, INK, GREY, "#74acd5")
@@ -38,12 +38,8 @@ def attribute_sweep(images, image_shape, values, names, title):
     if images.shape[:2] != (rows, columns):
         raise ShapeError(f"images is {images.shape}; expected ({rows}, {columns}, D) for {rows} names and "
                          f"{columns} values. Pass one row of images a name, one column a value.")
-    cells = as_images(images.reshape(rows * columns, -1), image_shape)
-    sheet = Sheet(rows, columns, image_shape, title, cells, label="a, how many times the vector is added",
-                  left=0.25 + 0.085 * max(map(len, names)))
-    sheet.draw(cells.reshape(rows, columns, *image_shape))
+    sheet = named_rows(images, image_shape, names, title, label="a, how many times the vector is added")
     sheet.axes.set_xticks(np.arange(columns) + 0.5, [number_text(value) for value in values])
-    sheet.axes.set_yticks(np.arange(rows) + 0.5, names, fontsize=10)
     return sheet.figure
 
 

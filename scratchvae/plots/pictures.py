@@ -2,7 +2,7 @@
 import numpy as np
 
 from ..errors import ConfigurationError, DataError, ShapeError
-from .sheet import Sheet, as_images, number_text
+from .sheet import Sheet, as_images, named_rows, number_text
 
 MAX_PAIRS = 20          # reconstructions in one figure
 
@@ -115,14 +115,11 @@ def traversal(images, image_shape, values, dimension_names):
     if images.shape[:2] != (rows, columns):
         raise ShapeError(f"images is {images.shape}; expected ({rows}, {columns}, D) for {rows} names and "
                          f"{columns} values. Pass one row of images a dimension, one column a value.")
-    cells = as_images(images.reshape(rows * columns, -1), image_shape)
-    sheet = Sheet(rows, columns, image_shape, "Latent traversal: one dimension a row", cells,
-                   label="value of the dimension (prior standard deviations)", left=0.65)
-    sheet.draw(cells.reshape(rows, columns, *image_shape))
+    sheet = named_rows(images, image_shape, dimension_names, "Latent traversal: one dimension a row",
+                       label="value of the dimension (prior standard deviations)", left=0.65)
     step = -(-columns // 12)
     shown = range((columns - 1) // 2 % step, columns, step)
     sheet.axes.set_xticks([column + 0.5 for column in shown], [number_text(values[column]) for column in shown])
-    sheet.axes.set_yticks(np.arange(rows) + 0.5, dimension_names, fontsize=10)
     return sheet.figure
 
 

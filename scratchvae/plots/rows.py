@@ -2,7 +2,7 @@
 import numpy as np
 
 from ..errors import ShapeError
-from .sheet import Sheet, as_images
+from .sheet import named_rows
 
 
 def image_rows(images, image_shape, names, title):
@@ -34,9 +34,4 @@ def image_rows(images, image_shape, names, title):
     if images.ndim != 3 or len(images) != len(names):
         raise ShapeError(f"images is {images.shape} for {len(names)} names; expected ({len(names)}, columns, D). "
                          "Pass one row of images a name.")
-    rows, columns = images.shape[:2]
-    cells = as_images(images.reshape(rows * columns, -1), image_shape)
-    sheet = Sheet(rows, columns, image_shape, title, cells, left=0.25 + 0.085 * max(map(len, names)))
-    sheet.draw(cells.reshape(rows, columns, *image_shape))
-    sheet.axes.set_yticks(np.arange(rows) + 0.5, names, fontsize=10)
-    return sheet.figure
+    return named_rows(images, image_shape, names, title).figure

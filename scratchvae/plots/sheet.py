@@ -144,6 +144,21 @@ class Sheet:
                            marker="." if n_points < 8 else "", gid="curve")
 
 
+def named_rows(images, image_shape, names, title, label="", left=None):
+    """A drawn Sheet of images (rows, columns, D), each row with its name at the left.
+
+    `left` is the room for the names, in inches: as much as the longest needs if not given.
+    """
+    rows, columns = images.shape[:2]
+    cells = as_images(images.reshape(rows * columns, -1), image_shape)
+    if left is None:
+        left = 0.25 + 0.085 * max(map(len, names))
+    sheet = Sheet(rows, columns, image_shape, title, cells, label=label, left=left)
+    sheet.draw(cells.reshape(rows, columns, *image_shape))
+    sheet.axes.set_yticks(np.arange(rows) + 0.5, names, fontsize=10)
+    return sheet
+
+
 def curve_range(values):
     """0 to 1 if all values lie there, otherwise from the smallest to the largest."""
     finite = values[np.isfinite(values)]
