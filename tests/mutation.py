@@ -62,7 +62,7 @@ UNREAD = "a product that ends in no activation does not read the activation's co
 EXPLAINED = {
     ("kernels/dense.py", "SERIAL_SIZE = 1 << 14", "1"): SHARED,
     ("kernels/dense.py", "SERIAL_SIZE = 1 << 14", "14"): SHARED,
-    ("kernels/dense.py", "if d_y.size <= SERIAL_SIZE:", "d_y.size <= SERIAL_SIZE"): SHARED,
+    ("kernels/dense.py", "if shares == 1 or d_y.size <= SERIAL_SIZE:", "d_y.size <= SERIAL_SIZE"): SHARED,
     ("kernels/dense.py", "multiply(True, False, x, d_y, d_W, d_b, False, 0,", "0"): UNREAD,
     ("kernels/dense.py", "multiply(False, True, d_y, W, d_x, d_b, False, 0,", "0"): UNREAD,
     ("kernels/likelihoods.py", "BLOCK = 128", "128"): "how many terms are added before float64 goes on: rounding alone",

@@ -94,10 +94,10 @@ def dense_forward_ref(x, W, b, activation, y):
 def dense_forward(x, W, b, activation, y):
     shares = shares_for(2 * W.size * len(x))
     if shares == 1:
-        multiply_and_activate(False, False, x, W, y, b, True, activation, 0, 1)
+        multiply_and_activate(False, False, x, W, y, b, True, activation, np.intp(0), shares)
     else:
         for share in prange(shares):
-            multiply_and_activate(False, False, x, W, y, b, True, activation, share, shares)
+            multiply_and_activate(False, False, x, W, y, b, True, activation, np.intp(share), shares)
 
 
 def dense_backward_ref(x, W, y, d_y, activation, d_W, d_b, d_x):
@@ -120,16 +120,15 @@ def dense_backward_ref(x, W, y, d_y, activation, d_W, d_b, d_x):
 @twin_of(dense_backward_ref, parallel=True)
 def dense_backward(x, W, y, d_y, activation, d_W, d_b, d_x):
     shares = shares_for(4 * W.size * len(x))
-    if shares == 1:
-        _d_a(y, d_y, activation, d_b, 0, 1)
-        multiply(True, False, x, d_y, d_W, d_b, False, 0, 0, 1)
-        multiply(False, True, d_y, W, d_x, d_b, False, 0, 0, 1)
+    if shares == 1 or d_y.size <= SERIAL_SIZE:
+        _d_a(y, d_y, activation, d_b, np.intp(0), np.intp(1))
     else:
-        if d_y.size <= SERIAL_SIZE:
-            _d_a(y, d_y, activation, d_b, 0, 1)
-        else:
-            for share in prange(shares):
-                _d_a(y, d_y, activation, d_b, share, shares)
         for share in prange(shares):
-            multiply(True, False, x, d_y, d_W, d_b, False, 0, share, shares)
-            multiply(False, True, d_y, W, d_x, d_b, False, 0, share, shares)
+            _d_a(y, d_y, activation, d_b, np.intp(share), shares)
+    if shares == 1:
+        multiply(True, False, x, d_y, d_W, d_b, False, 0, np.intp(0), shares)
+        multiply(False, True, d_y, W, d_x, d_b, False, 0, np.intp(0), shares)
+    else:
+        for share in prange(shares):
+            multiply(True, False, x, d_y, d_W, d_b, False, 0, np.intp(share), shares)
+            multiply(False, True, d_y, W, d_x, d_b, False, 0, np.intp(share), shares)

@@ -11,6 +11,8 @@ Every element of C has one writer and is one chain of multiply-adds in the order
 however the work is cut: any number of threads gives the same bits, and so does any batch that a row is part
 of.
 """
+import numpy as np
+
 from .microkernel import DEPTH, FAMILY
 from .registry import BACKEND, device, prange, twin_of
 
@@ -25,6 +27,8 @@ CACHED_BYTES = 1 << 20          # a transposed A up to this size is read in plac
 SERIAL_FLOPS = 1 << 19          # less than this takes about as long as waking the threads
 
 
+# Shares are counted in np.intp, in serial and parallel loops alike (prange counts in unsigned numbers): for every
+# other type of a share Numba would compile the whole product once more, a second each.
 @device()
 def shares_for(flops):
     """Into how many shares work is cut: one for each thread, or a single one for tiny work."""
@@ -212,10 +216,10 @@ def multiply_nn_ref(a, b, c):
 def multiply_nn(a, b, c):
     shares = shares_for(2 * a.size * b.shape[1])
     if shares == 1:
-        multiply(False, False, a, b, c, c[0], False, 0, 0, 1)
+        multiply(False, False, a, b, c, c[0], False, 0, np.intp(0), shares)
     else:
         for share in prange(shares):
-            multiply(False, False, a, b, c, c[0], False, 0, share, shares)
+            multiply(False, False, a, b, c, c[0], False, 0, np.intp(share), shares)
 
 
 def multiply_tn_ref(a, b, c):
@@ -227,10 +231,10 @@ def multiply_tn_ref(a, b, c):
 def multiply_tn(a, b, c):
     shares = shares_for(2 * a.size * b.shape[1])
     if shares == 1:
-        multiply(True, False, a, b, c, c[0], False, 0, 0, 1)
+        multiply(True, False, a, b, c, c[0], False, 0, np.intp(0), shares)
     else:
         for share in prange(shares):
-            multiply(True, False, a, b, c, c[0], False, 0, share, shares)
+            multiply(True, False, a, b, c, c[0], False, 0, np.intp(share), shares)
 
 
 def multiply_nt_ref(a, b, c):
@@ -242,7 +246,7 @@ def multiply_nt_ref(a, b, c):
 def multiply_nt(a, b, c):
     shares = shares_for(2 * a.size * b.shape[0])
     if shares == 1:
-        multiply(False, True, a, b, c, c[0], False, 0, 0, 1)
+        multiply(False, True, a, b, c, c[0], False, 0, np.intp(0), shares)
     else:
         for share in prange(shares):
-            multiply(False, True, a, b, c, c[0], False, 0, share, shares)
+            multiply(False, True, a, b, c, c[0], False, 0, np.intp(share), shares)
