@@ -60,8 +60,8 @@ SMALL = "1e-16 of the sum or less: below the rounding of float64"
 SHARED = "where threads begin to share work: their number changes no bit"
 UNREAD = "a product that ends in no activation does not read the activation's code"
 EXPLAINED = {
-    ("kernels/dense.py", "SERIAL_SIZE = 1 << 14", "1"): SHARED,
-    ("kernels/dense.py", "SERIAL_SIZE = 1 << 14", "14"): SHARED,
+    ("kernels/dense.py", "SERIAL_SIZE = 1 << 16", "1"): SHARED,
+    ("kernels/dense.py", "SERIAL_SIZE = 1 << 16", "16"): SHARED,
     ("kernels/dense.py", "if shares == 1 or d_y.size <= SERIAL_SIZE:", "d_y.size <= SERIAL_SIZE"): SHARED,
     ("kernels/dense.py", "multiply(True, False, x, d_y, d_W, d_b, False, 0,", "0"): UNREAD,
     ("kernels/dense.py", "multiply(False, True, d_y, W, d_x, d_b, False, 0,", "0"): UNREAD,

@@ -1,15 +1,21 @@
 """Matrix products, either factor transposed where it lies: blocking, packing, edges, threads.
 
-C is cut into *panels* as wide as the register tile and *strips* as high as it. A *group* of panels is as
-much of B as a second-level cache keeps beside everything else: for every stretch of the inner dimension the
-group is packed once, in the order in which the tile reads it, and met by all strips of A. Nothing is
-allocated: packed data lie on the stack of the running thread (FAMILY.group_bytes and CHUNK_BYTES, about 200
-kB), so that Python threads that multiply at once share nothing.
+C is cut into *panels* as wide as the register tile and *strips* as high as it. A *group* of panels is as much
+of B as a second-level cache keeps beside everything else, and is packed in the order in which the tile reads
+it: the first strip of A reads B where it lies and leaves it packed for the strips below. (A transposed B, and
+a panel whose last vector would reach beyond B, are packed beforehand.) The inner dimension is taken in
+stretches, unless A is so small that it stays in the cache while B goes by, panel after panel: then there is
+one, and C is written once. Nothing is allocated: packed data lie on the stack of the running thread
+(FAMILY.group_bytes and CHUNK_BYTES), so that Python threads that multiply at once share nothing.
 
 The tiles stand in one line, group by group and strip by strip, and threads take equal parts of the line.
 Every element of C has one writer and is one chain of multiply-adds in the order of the inner dimension,
 however the work is cut: any number of threads gives the same bits, and so does any batch that a row is part
 of.
+
+Two threads that write to one cache line, where the columns of one end and those of the other begin, wait for
+each other at every row. That is why C is written as seldom as possible, and why a tile asks the cache for
+nothing of C that its own thread will not write.
 """
 import numpy as np
 
@@ -22,8 +28,6 @@ if BACKEND == "numba":
 
 ROWS, VECTORS = FAMILY.rows, FAMILY.vectors
 VECTOR_BYTES, GROUP_BYTES = FAMILY.vector_bytes, FAMILY.group_bytes
-UNPACKED_ROWS = 4 * ROWS        # so few rows of C do not repay packing B, nor cutting it into groups
-CACHED_BYTES = 1 << 20          # a transposed A up to this size is read in place
 SERIAL_FLOPS = 1 << 19          # less than this takes about as long as waking the threads
 
 
@@ -102,24 +106,21 @@ def _product_by_tiles(finish):
         itemsize = c.itemsize
         width = VECTOR_BYTES // itemsize
         lda, ldb, ldc = a.strides[0] // itemsize, b.strides[0] // itemsize, c.strides[0] // itemsize
-        row_step, inner_step = (1, lda) if a_transposed else (lda, 1)
         a0, b0, c0 = pointer(a), pointer(b), pointer(c)
         vectors = _parts(n, width)
         panels = _parts(vectors, VECTORS)
         narrow, wider = vectors // panels, vectors % panels         # see _first_vector
 
-        pack_b = b_transposed or m > UNPACKED_ROWS
-        pack_from = 0 if pack_b else panels if n % width == 0 else panels - 1        # the last one is ragged
-        depth = max(1, _parts(k, _parts(k, DEPTH if pack_b else GROUP_BYTES // (VECTORS * VECTOR_BYTES))))
-        groups = panels
-        if m > 2 * UNPACKED_ROWS:
-            groups = _parts(panels, GROUP_BYTES // (depth * VECTORS * VECTOR_BYTES))
-            if n > m:                           # a wide C is cut by columns: each thread packs a part of B, not all
-                groups = max(groups, min(shares, panels))
+        pack_from = 0 if b_transposed else panels if n % width == 0 else panels - 1         # the last one is ragged
+        a_stays = not a_transposed and m * k * itemsize <= GROUP_BYTES         # in the cache, while B goes by
+        depth = max(1, _parts(k, _parts(k, GROUP_BYTES // (VECTORS * VECTOR_BYTES) if a_stays else DEPTH)))
+        groups = panels if a_stays else _parts(panels, GROUP_BYTES // (depth * VECTORS * VECTOR_BYTES))
+        if n > m:                           # a wide C is cut by columns: each thread packs a part of B, not all
+            groups = max(groups, min(shares, panels))
         chunk = max(width, ROWS)
-        pack_a = a_transposed and pack_b and panels > 1 and k * lda * itemsize > CACHED_BYTES
+        pack_a = a_transposed and panels > 1            # its columns lie on as many pages as it has rows
 
-        packed_b, packed_a, zeros = group_buffer(c0), chunk_buffer(c0), row_buffer(c0)
+        packed_b, packed_a, zeros, unused = group_buffer(c0), chunk_buffer(c0), row_buffer(c0), row_buffer(c0)
         for j in range(VECTORS * width):
             zeros[j] = 0
         group0, row0 = _share_start(m, vectors, panels, groups, share, shares)
@@ -151,17 +152,19 @@ def _product_by_tiles(finish):
                             columns = _parts(inside, width)
                             pack_vectors(inner, columns, shift(a0, i + p * lda), lda,
                                          inside - (columns - 1) * width, packed_a, chunk)
-                        rows, step, along = shift(packed_a, (i - low) % chunk), 1, chunk
+                        rows, step = shift(packed_a, (i - low) % chunk), chunk
                     else:
-                        rows, step, along = shift(a0, i * row_step + p * inner_step), row_step, inner_step
+                        rows, step = shift(a0, i + p * lda if a_transposed else i * lda + p), lda
                     end = first_vector
                     for panel in range(first_panel, end_panel):
                         vector, end = end, (panel + 1) * narrow + min(panel + 1, wider)
                         columns, j = end - vector, vector * width
-                        if panel >= pack_from:
-                            source = shift(packed_b, (vector - first_vector) * width * inner)
-                            source_step = columns * width
-                        else:
+                        packed = panel >= pack_from or i > low
+                        source, source_step = shift(packed_b, (vector - first_vector) * width * inner), columns * width
+                        kept, kept_step = unused, 0
+                        if not packed:
+                            if i + ROWS < high:
+                                kept, kept_step = source, source_step
                             source, source_step = shift(b0, p * ldb + j), ldb
                         target = shift(c0, i * ldc + j)
                         start, start_step = target, ldc             # what earlier stretches have summed
@@ -169,8 +172,13 @@ def _product_by_tiles(finish):
                             start, start_step = zeros, 0
                             if biased:
                                 start = shift(pointer(bias), j)
-                        tile(inner, rows, step, along, source, source_step, start, start_step, target, ldc,
-                             height, columns, min(width, n - (end - 1) * width))
+                        after = target                              # the tile to the right or below comes next
+                        if panel + 1 < end_panel:
+                            after = shift(target, columns * width)
+                        elif i + ROWS < high:
+                            after = shift(c0, (i + ROWS) * ldc + first_vector * width)
+                        tile(a_transposed, packed, inner, rows, step, source, source_step, kept, kept_step,
+                             start, start_step, target, ldc, after, height, columns, min(width, n - (end - 1) * width))
                     if p + inner >= k:
                         finish(c, i, i + height, first_vector * width, min(n, end_vector * width), option)
             p += inner

@@ -1,4 +1,4 @@
-"""The register tile of the matrix product, written as LLVM vector code, and the two ways to fill its panel.
+"""The register tile of the matrix product, written as LLVM vector code, and the ways to fill its panel.
 
 A tile of C, `rows` high and `vectors` vectors wide, stays in registers while p runs over the inner dimension:
 
@@ -6,7 +6,11 @@ A tile of C, `rows` high and `vectors` vectors wide, stays in registers while p 
 
 Each element is one chain of fused multiply-adds in the order of p, wherever the tile lies and whatever its
 shape: results do not depend on how the work is cut.  Columns beyond the array are masked off when C is read
-and written (B is packed where its last vector would reach beyond it); rows beyond it are left to lower tiles.  Operands are pointers and strides, counted in elements.
+and written (B is packed where its last vector would reach beyond it); rows beyond it are left to lower tiles.
+Operands are pointers and strides, counted in elements.
+
+Three forms of it are emitted for each width: for a packed panel and all rows, which does nearly all the work;
+for a panel that lies anywhere, which it packs in passing for the tiles below; and one of half the height.
 
 The shape follows the processor that Numba compiles for (see `target_family`).
 """
@@ -34,7 +38,7 @@ NEON = Family("neon", 16, 8, 3, True, 96 * 1024)
 SSE2 = Family("sse2", 16, 4, 2, False, 96 * 1024)
 PLAIN = Family("plain", 0, 1, 1, False, 0)              # no vector code: plain loops
 
-DEPTH = 256                 # the longest stretch of the inner dimension that is packed at once
+DEPTH = 256                 # a stretch of the inner dimension, where not all of it can be packed at once
 CHUNK_BYTES = 16 * 1024     # of A, packed on the stack where its strips lie across the cache lines
 
 if BACKEND == "numba":
@@ -168,10 +172,10 @@ class _Vectors:
                    ir.Constant(ir.IntType(32), self.itemsize), mask)
 
     def prefetch(self, address):
-        """Ask for a cache line that will be written soon; any address is allowed."""
+        """Ask for a cache line, to write to it soon; any address is allowed."""
         i32 = ir.IntType(32)
         line = self.builder.bitcast(address, ir.IntType(8).as_pointer())
-        self._call("llvm.prefetch.p0", ir.VoidType(), line, *(ir.Constant(i32, n) for n in (0, 3, 1)))
+        self._call("llvm.prefetch.p0", ir.VoidType(), line, *(ir.Constant(i32, n) for n in (1, 3, 1)))
 
     def _call(self, name, result, *arguments):
         function = cgutils.get_or_insert_function(
@@ -179,45 +183,76 @@ class _Vectors:
         return self.builder.call(function, arguments)
 
 
-def _outer_products(vectors, rows, columns, k, a, rsa, csa, b, ldb, start, lds, c, ldc, valid, mask):
-    """Emit one tile: `rows` rows, of which `valid` exist, and `columns` vectors, the last one masked."""
+class _Operands(NamedTuple):
+    """What a tile works on, as LLVM values; `tile` says what each is."""
+
+    k: object
+    a: object
+    lda: object
+    b: object
+    ldb: object
+    kept: object            # None: what is read of B is not kept
+    ldk: object
+    start: object
+    lds: object
+    c: object
+    ldc: object
+    after: object
+
+
+def _outer_products(vectors, rows, columns, a_transposed, full, o, valid, mask):
+    """Emit one tile: `rows` high, of which `valid` exist (all if `full`), `columns` vectors wide, the last masked."""
     builder = vectors.builder
     tile = [(r, v) for r in range(rows) for v in range(columns)]
     exists = [builder.icmp_signed("<", vectors.number(r), valid) for r in range(rows)]
+    # Rows chosen like this are pointers of their own to LLVM.  Where it knows that they lie lda apart it adds up
+    # each address inside the loop, with instructions that take turns from the multiply-adds.
     place = [builder.select(exists[r], vectors.number(r), vectors.number(0)) for r in range(rows)]
+    if full and a_transposed:
+        place = range(rows)                                     # neighbours in memory: constant offsets
 
     def begin(r, v):
-        address = vectors.at(start, (lds, place[r]), v * vectors.width)
+        address = vectors.at(o.start, (o.lds, place[r]), v * vectors.width)
         return vectors.load_masked(address, mask) if v == columns - 1 else vectors.load(address)
 
     sums = {(r, v): cgutils.alloca_once_value(builder, begin(r, v)) for r, v in tile}
-    for r, v in tile:                                           # the tile to the right comes next
-        vectors.prefetch(vectors.at(c, (ldc, place[r]), (columns + v) * vectors.width))
-    a_rows = [vectors.at(a, (rsa, place[r])) for r in range(rows)]
+    for r, v in tile:
+        vectors.prefetch(vectors.at(o.after, (o.ldc, place[r]), v * vectors.width))
+    a_rows = [vectors.at(o.a, place[r] if a_transposed else (o.lda, place[r])) for r in range(rows)]
 
     def step(p):
-        b_row = [vectors.load(vectors.at(b, (p, ldb), v * vectors.width)) for v in range(columns)]
+        b_row = [vectors.load(vectors.at(o.b, (p, o.ldb), v * vectors.width)) for v in range(columns)]
+        if o.kept is not None:
+            for v in range(columns):
+                vectors.store(b_row[v], vectors.at(o.kept, (p, o.ldk), v * vectors.width))
         for r in range(rows):
-            broadcast = vectors.splat(builder.load(vectors.at(a_rows[r], (p, csa))))
+            broadcast = vectors.splat(builder.load(vectors.at(a_rows[r], (p, o.lda) if a_transposed else p)))
             for v in range(columns):
                 total = sums[r, v]
                 builder.store(vectors.multiply_add(broadcast, b_row[v], builder.load(total)), total)
 
-    pairs = builder.lshr(k, vectors.number(1))                  # two steps a turn: half the loop's own work
+    pairs = builder.lshr(o.k, vectors.number(1))                # two steps a turn: half the loop's own work
     with cgutils.for_range(builder, pairs) as loop:
         p = builder.shl(loop.index, vectors.number(1))
         step(p)
         step(builder.add(p, vectors.number(1)))
-    with builder.if_then(builder.trunc(k, ir.IntType(1))):
-        step(builder.sub(k, vectors.number(1)))
+    with builder.if_then(builder.trunc(o.k, ir.IntType(1))):
+        step(builder.sub(o.k, vectors.number(1)))
+
+    def end(r):
+        for v in range(columns):
+            address, value = vectors.at(o.c, (o.ldc, r), v * vectors.width), builder.load(sums[r, v])
+            if v == columns - 1:
+                vectors.store_masked(value, address, mask)
+            else:
+                vectors.store(value, address)
+
     for r in range(rows):
-        with builder.if_then(exists[r]):
-            for v in range(columns):
-                address, value = vectors.at(c, (ldc, r), v * vectors.width), builder.load(sums[r, v])
-                if v == columns - 1:
-                    vectors.store_masked(value, address, mask)
-                else:
-                    vectors.store(value, address)
+        if full:
+            end(r)
+        else:
+            with builder.if_then(exists[r]):
+                end(r)
 
 
 def _transposed(vectors, pieces):
@@ -284,38 +319,47 @@ if BACKEND == "numba":
     chunk_buffer = _stack_buffer(CHUNK_BYTES)
     row_buffer = _stack_buffer(FAMILY.vectors * FAMILY.vector_bytes)
 
-    @intrinsic
-    def tile(typingctx, k, a, rsa, csa, b, ldb, start, lds, c, ldc, rows, columns, last):
-        """One register tile, C[r, j] = start[r, j] + sum_p a[r, p] b[p, j].
+    @intrinsic(prefer_literal=True)
+    def tile(typingctx, a_transposed, packed, k, a, lda, b, ldb, kept, ldk, start, lds, c, ldc, after,
+             rows, columns, last):
+        """One register tile, C[r, j] = start[r, j] + sum_p a[r, p] b[p, j], with a[p, r] if a_transposed (a literal).
 
         rows: 1 to FAMILY.rows; columns: vectors wide, 1 to FAMILY.vectors, the last with `last` lanes.
-        a has strides (rsa, csa); the rows of b, start and c lie ldb, lds (0 repeats one row) and ldc apart.
+        The rows of a, b, start and c lie lda, ldb, lds (0 repeats one row) and ldc apart.
+        packed: promises that ldb is the tile's width.  If not, and rows is more than half of FAMILY.rows, what is
+        read of b is also written to `kept`, whose rows lie ldk apart (0: all in one place, to be forgotten).
+        after: where the next tile's part of C begins, for the cache; nothing is read or written there.
         Nothing else of a, start and c is touched; the rows of b must be readable for whole vectors.
         """
-        _require_floats(a, b, start, c)
+        _require_floats(a, b, kept, start, c, after)
         count = types.intp
 
         def codegen(context, builder, signature, arguments):
-            *operands, rows, columns, last = arguments
+            _, packed, *operands, rows, columns, last = arguments
+            operands = _Operands(*operands)
             vectors = _Vectors(builder, a)
+            number, most, half = vectors.number, FAMILY.rows, FAMILY.rows // 2
+            full = builder.and_(builder.icmp_signed("==", rows, number(most)), builder.trunc(packed, ir.IntType(1)))
+            low = builder.icmp_signed("<=", rows, number(half))
+            kind = builder.select(full, number(0), builder.select(low, number(2), number(1)))
             mask = vectors.first_lanes(last)
             done = builder.append_basic_block("tile.done")
             nowhere = builder.append_basic_block("tile.none")
-            low = builder.icmp_signed("<=", rows, vectors.number(FAMILY.rows // 2))
-            shape = builder.add(builder.add(columns, columns), builder.zext(low, columns.type))
-            switch = builder.switch(shape, nowhere)
-            for height, is_low in ((FAMILY.rows, 0), (FAMILY.rows // 2, 1)):
-                for v in range(1, FAMILY.vectors + 1):
-                    block = builder.append_basic_block(f"tile.{height}.{v}")
-                    switch.add_case(vectors.number(2 * v + is_low), block)
+            switch = builder.switch(builder.add(builder.mul(columns, number(3)), kind), nowhere)
+            for v in range(1, FAMILY.vectors + 1):
+                steady, low_tile = operands._replace(ldb=v * vectors.width, kept=None), operands._replace(kept=None)
+                for kind, (height, o) in enumerate(((most, steady), (most, operands), (half, low_tile))):
+                    block = builder.append_basic_block(f"tile.{kind}.{v}")
+                    switch.add_case(number(3 * v + kind), block)
                     builder.position_at_end(block)
-                    _outer_products(vectors, height, v, *operands, rows, mask)
+                    _outer_products(vectors, height, v, a_transposed.literal_value, kind == 0, o, rows, mask)
                     builder.branch(done)
             builder.position_at_end(nowhere)
             builder.unreachable()
             builder.position_at_end(done)
             return context.get_dummy_value()
-        return types.void(count, a, count, count, b, count, start, count, c, *[count] * 4), codegen
+        return types.void(a_transposed, types.boolean, count, a, count, b, count, kept, count, start, count, c, count,
+                          after, *[count] * 3), codegen
 
     @intrinsic
     def pack_vectors(typingctx, k, columns, b, ldb, last, panel, ldp):
