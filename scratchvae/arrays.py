@@ -1,7 +1,11 @@
-"""Arrays of numbers at the public edge, and the sum of exponentials that never overflows."""
+"""Arrays of numbers at the public edge, arrays for kernels, and the sum of exponentials that never overflows."""
+import math
+
 import numpy as np
 
 from .errors import DataError, ShapeError
+
+CACHE_LINE = 64              # bytes, on every processor that the kernels know
 
 
 def as_array(values, name):
@@ -63,6 +67,23 @@ def as_finite(values, name, ndim=None):
         raise DataError(f"{name} has {int((~np.isfinite(values)).sum())} values that are NaN or infinite; every value "
                         "must be finite. Look at how it is computed.")
     return values
+
+
+def aligned(shape, dtype):
+    """Return an array whose contents are arbitrary and whose first number begins a cache line.
+
+    NumPy's own large arrays begin in the middle of one, so that every long vector touches two lines, and threads
+    that share an array by columns write to the same line at every row.
+
+    Examples
+    --------
+    >>> aligned((2, 3), "float32").shape
+    (2, 3)
+    """
+    dtype, length = np.dtype(dtype), math.prod(shape)
+    memory = np.empty(length * dtype.itemsize + CACHE_LINE, np.uint8)
+    start = -memory.ctypes.data % CACHE_LINE
+    return memory[start:start + length * dtype.itemsize].view(dtype).reshape(shape)
 
 
 def log_sum_exp(values, axis=None):

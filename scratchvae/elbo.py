@@ -46,6 +46,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from .arrays import aligned
 from .kernels.gaussian import gaussian_backward, gaussian_forward
 
 
@@ -86,8 +87,8 @@ class Workspace(NamedTuple):
     def allocate(cls, encoder, decoder, batch, n_samples, dtype):
         """Return a workspace for `batch` examples of `n_samples` samples each."""
         rows = batch * n_samples
-        eps, z, d_z = (np.empty((rows, decoder.layers[0].n_in), dtype) for _ in range(3))
-        return cls(x=np.empty((batch, encoder.layers[0].n_in), dtype), eps=eps,
+        eps, z, d_z = (aligned((rows, decoder.layers[0].n_in), dtype) for _ in range(3))
+        return cls(x=aligned((batch, encoder.layers[0].n_in), dtype), eps=eps,
                    encoder=encoder.outputs(batch, dtype), z=z, decoder=decoder.outputs(rows, dtype),
                    nll=np.empty(rows), d_nll=np.empty(rows), kl=np.empty(batch),
                    d_decoder=decoder.outputs(rows, dtype), d_z=d_z, d_encoder=encoder.outputs(batch, dtype))

@@ -5,6 +5,7 @@ from typing import NamedTuple
 import numpy as np
 
 from .arguments import one_of, positive_integer
+from .arrays import aligned
 from .errors import ShapeError
 from .kernels import dense as kernels
 
@@ -101,7 +102,7 @@ class MLP(NamedTuple):
 
     def outputs(self, batch, dtype):
         """Return empty arrays for every layer's output, (batch, n_out) each; also the shape of the cotangents."""
-        return tuple(np.empty((batch, layer.n_out), dtype) for layer in self.layers)
+        return tuple(aligned((batch, layer.n_out), dtype) for layer in self.layers)
 
     def initialise(self, p, rng):
         """Initialise every layer, the head at HEAD_GAIN times its Glorot weights.

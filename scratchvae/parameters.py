@@ -5,6 +5,7 @@ from typing import NamedTuple
 import numpy as np
 
 from .arguments import instance_of
+from .arrays import aligned
 from .errors import ShapeError
 
 
@@ -142,7 +143,9 @@ class Parameters:
     @classmethod
     def zeros(cls, layout, dtype):
         """Return all zeros in the given layout and dtype."""
-        return cls(layout, np.zeros(layout.size, dtype))
+        flat = aligned((layout.size,), dtype)
+        flat[:] = 0
+        return cls(layout, flat)
 
     def _stack(self, prefix):
         return Stack(Affine(self._views[name], self._views[name[:-1] + "b"])
