@@ -48,6 +48,7 @@ import numpy as np
 
 from .arrays import aligned
 from .kernels.gaussian import gaussian_backward, gaussian_forward
+from .kernels.totals import total
 
 
 class Objective(NamedTuple):
@@ -124,7 +125,7 @@ def decoder_backward(vae, p, ws, d_nll, gradient, d_z):
 
 def _collect(ws, beta):
     """E4: the two parts averaged over the batch (and the samples)."""
-    reconstruction, kl = float(ws.nll.sum()) / len(ws.nll), float(ws.kl.sum()) / len(ws.kl)
+    reconstruction, kl = total(ws.nll) / len(ws.nll), total(ws.kl) / len(ws.kl)
     return Objective(reconstruction + beta * kl, reconstruction, kl)
 
 

@@ -3,6 +3,8 @@ import math
 
 import numpy as np
 
+from .kernels.totals import total
+
 POLICIES = ("stop", "skip")
 UNSCALED = 50.0             # |x|: data scaled to 0..1, or to unit variance, stay far below
 GROWN = 1e3                 # |parameter|: weights of networks that learn stay far below
@@ -15,6 +17,7 @@ def step_is_finite(loss, gradient):
     Of the gradient only each network's first bias is looked at, and the likelihood's own.  A bias's gradient is the
     sum of its layer's cotangent over the batch, infinite or NaN wherever the cotangent is; and the first layer's
     cotangent is made from those of all layers above it, through products in which even 0 times infinity is NaN.
+    A sum of them tells: one number that is not finite makes it so.
 
     Parameters
     ----------
@@ -35,7 +38,8 @@ def step_is_finite(loss, gradient):
     (True, False)
     """
     first = [network[0].b for network in (gradient.encoder, gradient.decoder) if network]
-    return math.isfinite(loss) and all(np.isfinite(view).all() for view in (*first, *gradient.likelihood.values()))
+    return math.isfinite(loss) and all(
+        math.isfinite(total(view.reshape(-1))) for view in (*first, *gradient.likelihood.values()))
 
 
 def not_finite(named):

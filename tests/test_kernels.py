@@ -199,6 +199,11 @@ def standard_normal_cases(rng, dtype, size):
         yield Case((2 ** 60 + 7, random.EPS, size, np.empty(n, dtype)), outputs=(3,))
 
 
+@cases_of("add_up")
+def add_up_cases(rng, dtype, size):
+    yield Case((normal(rng, dtype, size), np.empty(1)), outputs=(1,))
+
+
 @cases_of("gather_rows")
 def gather_rows_cases(rng, dtype, size):
     # Bytes into float32 only, to compile less: test_random.py has them in float64.
