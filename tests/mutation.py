@@ -43,6 +43,7 @@ MATTER = {                          # file: the tests that it must satisfy, the 
     "kernels/learned_sigma.py": [*KERNELS, "tests/test_likelihoods.py"],
     "kernels/optimizers.py": [*KERNELS, *OPTIMISERS],
     "kernels/minibatch.py": [*KERNELS, "tests/test_training.py"],
+    "kernels/totals.py": [*KERNELS, "tests/test_elbo.py"],
     "layers.py": ["tests/test_layers.py", "tests/test_model.py", "tests/test_elbo.py"],
     "elbo.py": ["tests/test_elbo.py", "tests/test_estimators.py", "tests/test_training.py"],
     "estimators/__init__.py": ["tests/test_estimators.py"],

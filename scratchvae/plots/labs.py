@@ -5,6 +5,7 @@ from ..errors import DataError
 from .sheet import FAINT, GREY, INK, TEST, TRAIN, laid_out, new_figure, note, plain_axes
 
 CONVICTED = 5.0                                                 # standard errors
+APART = 0.15                                                    # of an axis, between points that carry their names
 SCENES = {"oracle": (INK, "o"), "digits": (TEST, "s")}          # what is drawn of the scenes, and how
 PANELS = {"bias_z": ("Bias", "standard errors"), "variance": ("Variance", "of the head's gradient, nats²"),
           "signal_to_noise": ("Signal to noise", "|expectation| / deviation"),
@@ -109,9 +110,13 @@ def _draw_trade(axes, curve):
                "distortion: squared error a pixel")
     rate, distortion = (np.array([getattr(point, name) for point in curve.points]) for name in ("rate", "distortion"))
     axes.plot(rate, distortion, color=TRAIN, linewidth=1.6, marker="o", markersize=5)
-    for point in curve.points:
-        axes.annotate(f"{point.beta:g}", (point.rate, point.distortion), xytext=(4, 4), textcoords="offset points",
-                      fontsize=8, color=GREY)
+    place = np.column_stack([rate / max(np.ptp(rate), 1e-300), distortion / max(np.ptp(distortion), 1e-300)])
+    named = []
+    for point, here in zip(curve.points, place):
+        if all(np.hypot(*(here - other)) > APART for other in named):       # where points crowd, not each has a name
+            named.append(here)
+            axes.annotate(f"{point.beta:.2g}", (point.rate, point.distortion), xytext=(4, 4),
+                          textcoords="offset points", fontsize=8, color=GREY)
     axes.plot([curve.learned.rate], [curve.learned.distortion], color=TEST, marker="*", markersize=11, linestyle="",
               label="learned sigma")
     axes.legend(frameon=False, fontsize=8)
