@@ -77,8 +77,9 @@ def aligned(shape, dtype):
 
     Examples
     --------
-    >>> aligned((2, 3), "float32").shape
-    (2, 3)
+    >>> y = aligned((2, 3), "float32")
+    >>> y.shape, y.ctypes.data % CACHE_LINE
+    ((2, 3), 0)
     """
     dtype, length = np.dtype(dtype), math.prod(shape)
     memory = np.empty(length * dtype.itemsize + CACHE_LINE, np.uint8)

@@ -10,7 +10,7 @@ from scratchvae import VAE, plots
 from scratchvae.data import Dataset
 from scratchvae.errors import ConfigurationError, DataError
 from scratchvae.estimators import EVERY
-from scratchvae.lab import measure_estimators, rate_distortion
+from scratchvae.lab import Curve, Point, measure_estimators, rate_distortion
 from scratchvae.lab.estimators import SETTINGS, bound_gradient, oracle_scene, step_times
 from scratchvae.oracles import LinearGaussian, Quadrature
 
@@ -179,3 +179,11 @@ def test_figures_of_nothing_are_refused():
         plots.estimator_lab([])
     with pytest.raises(DataError, match="no curves"):
         plots.rate_distortion([])
+
+
+def test_points_that_crowd_do_not_all_carry_their_names():
+    places = ((0.0987654, 40.0, 1.0), (0.02, 30.0, 2.0), (0.0123456, 29.9, 2.01), (0.001, 10.0, 9.0))
+    points = [Point(beta, beta ** 0.5, rate, distortion, -1.0, -0.9, 0.1, 100, "none", 50, 2)
+              for beta, rate, distortion in places]
+    axes = plots.rate_distortion([Curve("digits", points[0].beta, True, 0.1, points[0], points)]).axes[0]
+    assert [text.get_text() for text in axes.texts if text.get_text()[0].isdigit()] == ["0.099", "0.02", "0.001"]

@@ -36,6 +36,7 @@ def sizes(dtype):
     for m, n in itertools.product(rows, columns):
         if m and n:
             yield m, max(1, next(inner)), n
+    yield 65, DEPTH + 1, 101                    # one step more than a stretch
     yield 19, 2 * DEPTH + 3, tile + 1           # few rows, deep: one stretch, or three of a transposed first factor
     yield 71, 2 * DEPTH + 3, 9 * tile + 5       # panel after panel; cut by columns
     yield 1031, DEPTH + 45, 2 * tile + 1        # the first factor does not stay in the cache: stretches; cut by rows

@@ -131,6 +131,12 @@ def test_a_likelihoods_own_gradient_that_is_not_finite_is_seen():
     assert not step_is_finite(1.0, gradient)
 
 
+def test_large_numbers_are_finite_though_their_sum_is_not_in_float32():
+    gradient = VAE(n_visible=5, n_latent=2, hidden=(4,)).parameters.copy()
+    gradient.flat[:] = 3e38
+    assert step_is_finite(1.0, gradient)
+
+
 def poisoned(steps, **settings):
     """A trainer whose loss is NaN at some steps (counted from 1)."""
     trainer = Trainer(model(), data(), batch_size=10, **settings)

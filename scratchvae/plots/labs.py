@@ -110,7 +110,7 @@ def _draw_trade(axes, curve):
                "distortion: squared error a pixel")
     rate, distortion = (np.array([getattr(point, name) for point in curve.points]) for name in ("rate", "distortion"))
     axes.plot(rate, distortion, color=TRAIN, linewidth=1.6, marker="o", markersize=5)
-    place = np.column_stack([rate / max(np.ptp(rate), 1e-300), distortion / max(np.ptp(distortion), 1e-300)])
+    place = np.column_stack([rate / (np.ptp(rate) or 1), distortion / (np.ptp(distortion) or 1)])
     named = []
     for point, here in zip(curve.points, place):
         if all(np.hypot(*(here - other)) > APART for other in named):       # where points crowd, not each has a name
