@@ -48,7 +48,7 @@ import numpy as np
 
 from .arrays import aligned
 from .kernels.gaussian import gaussian_backward, gaussian_forward
-from .kernels.totals import total
+from .kernels.totals import totals
 
 
 class Objective(NamedTuple):
@@ -125,7 +125,8 @@ def decoder_backward(vae, p, ws, d_nll, gradient, d_z):
 
 def _collect(ws, beta):
     """E4: the two parts averaged over the batch (and the samples)."""
-    reconstruction, kl = total(ws.nll) / len(ws.nll), total(ws.kl) / len(ws.kl)
+    nll, kl = totals(ws.nll, ws.kl)
+    reconstruction, kl = nll / len(ws.nll), kl / len(ws.kl)
     return Objective(reconstruction + beta * kl, reconstruction, kl)
 
 

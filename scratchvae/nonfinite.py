@@ -3,7 +3,7 @@ import math
 
 import numpy as np
 
-from .kernels.totals import total
+from .kernels.totals import totals
 
 POLICIES = ("stop", "skip")
 UNSCALED = 50.0             # |x|: data scaled to 0..1, or to unit variance, stay far below
@@ -38,8 +38,8 @@ def step_is_finite(loss, gradient):
     (True, False)
     """
     first = [network[0].b for network in (gradient.encoder, gradient.decoder) if network]
-    return math.isfinite(loss) and all(
-        math.isfinite(total(view.reshape(-1))) for view in (*first, *gradient.likelihood.values()))
+    own = [view.reshape(-1) for view in gradient.likelihood.values()]
+    return math.isfinite(loss) and all(map(math.isfinite, totals(*first, *own)))
 
 
 def not_finite(named):

@@ -69,7 +69,6 @@ EXPLAINED = {
     ("kernels/dense.py", "multiply(True, False, x, d_y, d_W, d_b, False, 0,", "0"): UNREAD,
     ("kernels/dense.py", "multiply(False, True, d_y, W, d_x, d_b, False, 0,", "0"): UNREAD,
     ("kernels/likelihoods.py", "BLOCK = 128", "128"): "how many terms are added before float64 goes on: rounding alone",
-    ("kernels/totals.py", "out = np.empty(1)", "1"): "a number more, which nobody reads",
     ("kernels/minibatch.py", "(len(index) + 3) // 4", "3"): "at most one group more, which has no rows",
     ("kernels/learned_sigma.py", "MIN_LOGVAR = -12.0", "12.0"): "the floor of a variance, a choice",
     ("kernels/continuous_bernoulli.py", "for n in range(1, 9)", "9"): "a term more of the series, 1e-17",

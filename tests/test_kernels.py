@@ -14,6 +14,7 @@ import pytest
 
 import scratchvae.kernels
 from scratchvae.kernels import dense, likelihoods, minibatch, random, registry
+from scratchvae.kernels.totals import totals
 
 for module in pkgutil.iter_modules(scratchvae.kernels.__path__):
     if not module.name.startswith("_"):
@@ -201,7 +202,7 @@ def standard_normal_cases(rng, dtype, size):
 
 @cases_of("add_up")
 def add_up_cases(rng, dtype, size):
-    yield Case((normal(rng, dtype, size), np.empty(1)), outputs=(1,))
+    yield Case((normal(rng, dtype, size), normal(rng, dtype, 2 * size), np.empty(2)), outputs=(2,))
 
 
 @cases_of("gather_rows")
@@ -428,6 +429,12 @@ def test_the_continuous_bernoulli_is_exact_where_its_series_ends_and_beyond():
         backward(column, np.zeros_like(column), np.ones(len(logits)), nll, slopes)
         np.testing.assert_allclose(nll, integrals, rtol=0, atol=1.2e-15)       # five roundings of a number near 1
         np.testing.assert_allclose(slopes[:, 0], means, rtol=0, atol=4e-16)    # and of one near a half
+
+
+@pytest.mark.parametrize("count", range(1, 6))
+def test_every_vector_has_its_own_total(count):
+    vectors = [np.full(n + 1, 10.0 ** n) for n in range(count)]
+    assert totals(*vectors) == [(n + 1) * 10.0 ** n for n in range(count)]
 
 
 def felt_rows(row, rows, output_rows):
