@@ -38,22 +38,20 @@ def slope_ref(y, activation):
 @device()
 def _activate(y, row, end_row, column, end_column, activation):
     """y = act(y) on a block that a matrix product has just written."""
-    if activation == IDENTITY:
-        return
-    for i in range(row, end_row):
-        a = y[i, column:end_column]
+    first, last = np.uint64(column), np.uint64(end_column)
+    for i in range(np.uint64(row), np.uint64(end_row)):
         if activation == RELU:
-            for j in range(len(a)):
-                a[j] = a[j] if not a[j] < 0 else 0          # a NaN stays
+            for j in range(first, last):
+                y[i, j] = y[i, j] if not y[i, j] < 0 else 0          # a NaN stays
         elif activation == TANH:
-            for j in range(len(a)):
-                a[j] = tanh(a[j])
+            for j in range(first, last):
+                y[i, j] = tanh(y[i, j])
         elif activation == SIGMOID:
-            for j in range(len(a)):
-                a[j] = sigmoid(a[j])
+            for j in range(first, last):
+                y[i, j] = sigmoid(y[i, j])
         elif activation == SOFTPLUS:
-            for j in range(len(a)):
-                a[j] = softplus(a[j])
+            for j in range(first, last):
+                y[i, j] = softplus(y[i, j])
 
 
 multiply_and_activate = product(_activate)
@@ -63,26 +61,25 @@ multiply_and_activate = product(_activate)
 def _d_a(y, d_y, activation, d_b, share, shares):
     """D2 and D4 for one share of the columns: d_y times the slope of slope_ref, and its column sums."""
     n_out = len(d_b)
-    column, end = n_out * share // shares, n_out * (share + 1) // shares
-    sums = d_b[column:end]
-    sums[:] = 0
+    column, end = np.uint64(n_out * share // shares), np.uint64(n_out * (share + 1) // shares)
     zero, one = d_y.dtype.type(0), d_y.dtype.type(1)
-    for i in range(len(y)):
-        y_row, d_row = y[i, column:end], d_y[i, column:end]
+    for j in range(column, end):
+        d_b[j] = zero
+    for i in range(np.uint64(len(y))):
         if activation == RELU:
-            for j in range(len(sums)):
-                d_row[j] = d_row[j] if y_row[j] > zero else zero * d_row[j]      # a NaN stays
+            for j in range(column, end):
+                d_y[i, j] = d_y[i, j] if y[i, j] > zero else zero * d_y[i, j]      # a NaN stays
         elif activation == TANH:
-            for j in range(len(sums)):
-                d_row[j] *= one - y_row[j] * y_row[j]
+            for j in range(column, end):
+                d_y[i, j] *= one - y[i, j] * y[i, j]
         elif activation == SIGMOID:
-            for j in range(len(sums)):
-                d_row[j] *= y_row[j] * (one - y_row[j])
+            for j in range(column, end):
+                d_y[i, j] *= y[i, j] * (one - y[i, j])
         elif activation == SOFTPLUS:
-            for j in range(len(sums)):
-                d_row[j] *= -expm1(-y_row[j])
-        for j in range(len(sums)):
-            sums[j] += d_row[j]
+            for j in range(column, end):
+                d_y[i, j] *= -expm1(-y[i, j])
+        for j in range(column, end):
+            d_b[j] += d_y[i, j]
 
 
 def dense_forward_ref(x, W, b, activation, y):
