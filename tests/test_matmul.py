@@ -93,6 +93,18 @@ def dense_layer(dtype):
     return y, d_y, d_W, d_b, d_x
 
 
+def check_deep_relu(dtype):
+    """Compare max(0, x W + b) where the inner dimension is taken in stretches; return it."""
+    rng = np.random.default_rng(2)
+    x, W, b = (rng.standard_normal(s).astype(dtype) for s in ((300, 601), (601, 37), 37))
+    y = np.full((300, 37), np.nan, dtype)
+    dense.dense_forward(x, W, b, dense.RELU, y)
+    wide_x, wide_W = x.astype(float), W.astype(float)
+    bound = 2 * 602 * np.finfo(dtype).eps * (abs(wide_x) @ abs(wide_W) + abs(b))          # as in check_product
+    assert np.all(abs(y - np.maximum(wide_x @ wide_W + b, 0)) <= bound)
+    return y
+
+
 def digest(dtypes):
     """Check every product and name all results, and those of a dense layer, in one word."""
     word = hashlib.sha256()
@@ -101,7 +113,7 @@ def digest(dtypes):
         for kind in PRODUCTS:
             for size in sizes(dtype):
                 word.update(check_product(kind, *size, dtype, place).tobytes())
-        for array in dense_layer(dtype):
+        for array in (*dense_layer(dtype), check_deep_relu(dtype)):
             word.update(array.tobytes())
     return word.hexdigest()
 
@@ -120,6 +132,11 @@ def in_a_process(dtypes):
 def test_products_are_right_to_rounding_and_stay_inside_their_arrays(kind, dtype):
     for size in sizes(dtype):
         check_product(kind, *size, dtype)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_relu_waits_for_the_whole_inner_dimension(dtype):
+    check_deep_relu(dtype)
 
 
 def test_a_product_with_an_empty_inner_dimension_is_zero():

@@ -36,14 +36,17 @@ def slope_ref(y, activation):
 
 
 @device()
+def _least(activation):
+    """relu, max(a, 0), is a bound that the product keeps while the numbers are in registers."""
+    return 0.0 if activation == RELU else -np.inf
+
+
+@device()
 def _activate(y, row, end_row, column, end_column, activation):
-    """y = act(y) on a block that a matrix product has just written."""
+    """y = act(y) on a block that a matrix product has just written, for the others."""
     first, last = np.uint64(column), np.uint64(end_column)
     for i in range(np.uint64(row), np.uint64(end_row)):
-        if activation == RELU:
-            for j in range(first, last):
-                y[i, j] = y[i, j] if not y[i, j] < 0 else 0          # a NaN stays
-        elif activation == TANH:
+        if activation == TANH:
             for j in range(first, last):
                 y[i, j] = tanh(y[i, j])
         elif activation == SIGMOID:
@@ -54,7 +57,7 @@ def _activate(y, row, end_row, column, end_column, activation):
                 y[i, j] = softplus(y[i, j])
 
 
-multiply_and_activate = product(_activate)
+multiply_and_activate = product(_least, _activate)
 
 
 @device()

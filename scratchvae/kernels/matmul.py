@@ -91,13 +91,13 @@ def _share_start(m, vectors, panels, groups, share, shares):
     return group, 0 if past < slack else min(m, (past + strip // 2) // strip * ROWS)
 
 
-def _product_by_tiles(finish):
+def _product_by_tiles(least, finish):
     @device()
     def multiply(a_transposed, b_transposed, a, b, c, bias, biased, option, share, shares):
         """C = op(A) op(B), plus bias in every row if `biased`: one share of the work.
 
-        Finished rows i to i_end of columns j to j_end are handed, while they are warm, to
-        `finish(c, i, i_end, j, j_end, option)`.
+        Nothing is written that is less than `least(option)`. Finished rows i to i_end of columns j to j_end are
+        handed, while they are warm, to `finish(c, i, i_end, j, j_end, option)`.
         """
         m, n = c.shape
         k = a.shape[0] if a_transposed else a.shape[1]
@@ -128,6 +128,7 @@ def _product_by_tiles(finish):
         p = 0
         while True:
             inner = min(depth, k - p)
+            floor = c.dtype.type(least(option) if p + inner >= k else -np.inf)
             for group in range(group0, group1 + 1):
                 low = row0 if group == group0 else 0
                 high = row1 if group == group1 else m
@@ -178,7 +179,8 @@ def _product_by_tiles(finish):
                         elif i + ROWS < high:
                             after = shift(c0, (i + ROWS) * ldc + first_vector * width)
                         tile(a_transposed, packed, inner, rows, step, source, source_step, kept, kept_step,
-                             start, start_step, target, ldc, after, height, columns, min(width, n - (end - 1) * width))
+                             start, start_step, target, ldc, after, floor, height, columns,
+                             min(width, n - (end - 1) * width))
                     if p + inner >= k:
                         finish(c, i, i + height, first_vector * width, min(n, end_vector * width), option)
             p += inner
@@ -187,7 +189,7 @@ def _product_by_tiles(finish):
     return multiply
 
 
-def _product_by_loops(finish):
+def _product_by_loops(least, finish):
     """The same where no vector code can be built."""
     @device()
     def multiply(a_transposed, b_transposed, a, b, c, bias, biased, option, share, shares):
@@ -200,6 +202,9 @@ def _product_by_loops(finish):
                 factor = a[p, i] if a_transposed else a[i, p]
                 for j in range(n):
                     c[i, j] += factor * (b[j, p] if b_transposed else b[p, j])
+            floor = least(option)
+            for j in range(n):
+                c[i, j] = floor if c[i, j] < floor else c[i, j]          # a NaN stays
             finish(c, i, i + 1, 0, n, option)
     return multiply
 
@@ -208,11 +213,17 @@ product = _product_by_tiles if FAMILY.vector_bytes else _product_by_loops
 
 
 @device()
+def _unbounded(option):
+    """The least of a plain product: as it comes."""
+    return -np.inf
+
+
+@device()
 def _leave(c, row, end_row, column, end_column, option):
     """The finish of a plain product: nothing."""
 
 
-multiply = product(_leave)
+multiply = product(_unbounded, _leave)
 
 
 def multiply_nn_ref(a, b, c):

@@ -198,6 +198,7 @@ class _Operands(NamedTuple):
     c: object
     ldc: object
     after: object
+    least: object
 
 
 def _outer_products(vectors, rows, columns, a_transposed, full, o, valid, mask):
@@ -239,9 +240,12 @@ def _outer_products(vectors, rows, columns, a_transposed, full, o, valid, mask):
     with builder.if_then(builder.trunc(o.k, ir.IntType(1))):
         step(builder.sub(o.k, vectors.number(1)))
 
+    least = vectors.splat(o.least)
+
     def end(r):
         for v in range(columns):
             address, value = vectors.at(o.c, (o.ldc, r), v * vectors.width), builder.load(sums[r, v])
+            value = builder.select(builder.fcmp_ordered("<", value, least), least, value)          # a NaN stays
             if v == columns - 1:
                 vectors.store_masked(value, address, mask)
             else:
@@ -320,7 +324,7 @@ if BACKEND == "numba":
     row_buffer = _stack_buffer(FAMILY.vectors * FAMILY.vector_bytes)
 
     @intrinsic(prefer_literal=True)
-    def tile(typingctx, a_transposed, packed, k, a, lda, b, ldb, kept, ldk, start, lds, c, ldc, after,
+    def tile(typingctx, a_transposed, packed, k, a, lda, b, ldb, kept, ldk, start, lds, c, ldc, after, least,
              rows, columns, last):
         """One register tile, C[r, j] = start[r, j] + sum_p a[r, p] b[p, j], with a[p, r] if a_transposed (a literal).
 
@@ -329,6 +333,7 @@ if BACKEND == "numba":
         packed: promises that ldb is the tile's width.  If not, and rows is more than half of FAMILY.rows, what is
         read of b is also written to `kept`, whose rows lie ldk apart (0: all in one place, to be forgotten).
         after: where the next tile's part of C begins, for the cache; nothing is read or written there.
+        least: written in the place of what is less.
         Nothing else of a, start and c is touched; the rows of b must be readable for whole vectors.
         """
         _require_floats(a, b, kept, start, c, after)
@@ -359,7 +364,7 @@ if BACKEND == "numba":
             builder.position_at_end(done)
             return context.get_dummy_value()
         return types.void(a_transposed, types.boolean, count, a, count, b, count, kept, count, start, count, c, count,
-                          after, *[count] * 3), codegen
+                          after, c.dtype, *[count] * 3), codegen
 
     @intrinsic
     def pack_vectors(typingctx, k, columns, b, ldb, last, panel, ldp):
