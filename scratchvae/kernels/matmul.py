@@ -2,11 +2,11 @@
 
 C is cut into *panels* as wide as the register tile and *strips* as high as it. A *group* of panels is as much
 of B as a second-level cache keeps beside everything else, and is packed in the order in which the tile reads
-it: the first strip of A reads B where it lies and leaves it packed for the strips below. (A transposed B, and
-a panel whose last vector would reach beyond B, are packed beforehand.) The inner dimension is taken in
-stretches, unless A is so small that it stays in the cache while B goes by, panel after panel: then there is
-one, and C is written once. Nothing is allocated: packed data lie on the stack of the running thread
-(FAMILY.group_bytes and CHUNK_BYTES), so that Python threads that multiply at once share nothing.
+it: the first strip of A reads B where it lies and leaves it packed for the strips below. (A transposed B is
+packed beforehand, and so is a panel whose last vector would reach beyond B, unless the family has masks.) The
+inner dimension is taken in stretches, unless A is so small that it stays in the cache while B goes by, panel
+after panel: then there is one, and C is written once. Nothing is allocated: packed data lie on the stack of the
+running thread (FAMILY.group_bytes and CHUNK_BYTES), so that Python threads that multiply at once share nothing.
 
 The tiles stand in one line, group by group and strip by strip, and threads take equal parts of the line.
 Every element of C has one writer and is one chain of multiply-adds in the order of the inner dimension,
@@ -111,7 +111,8 @@ def _product_by_tiles(least, finish):
         panels = _parts(vectors, VECTORS)
         narrow, wider = vectors // panels, vectors % panels         # see _first_vector
 
-        pack_from = 0 if b_transposed else panels if n % width == 0 else panels - 1         # the last one is ragged
+        ragged = n % width > 0 and not FAMILY.has_masks
+        pack_from = 0 if b_transposed else panels - 1 if ragged else panels
         a_stays = not a_transposed and m * k * itemsize <= GROUP_BYTES         # in the cache, while B goes by
         depth = max(1, _parts(k, _parts(k, GROUP_BYTES // (VECTORS * VECTOR_BYTES) if a_stays else DEPTH)))
         groups = panels if a_stays else _parts(panels, GROUP_BYTES // (depth * VECTORS * VECTOR_BYTES))

@@ -6,7 +6,8 @@ A tile of C, `rows` high and `vectors` vectors wide, stays in registers while p 
 
 Each element is one chain of fused multiply-adds in the order of p, wherever the tile lies and whatever its
 shape: results do not depend on how the work is cut.  Columns beyond the array are masked off when C is read
-and written (B is packed where its last vector would reach beyond it); rows beyond it are left to lower tiles.
+and written, and when B is (where a family has no masks, B is packed if its last vector would reach beyond it);
+rows beyond it are left to lower tiles.
 Operands are pointers and strides, counted in elements.
 
 Three forms of it are emitted for each width: for a packed panel and all rows, which does nearly all the work;
@@ -28,15 +29,16 @@ class Family(NamedTuple):
     rows: int
     vectors: int            # of a tile's width
     has_fma: bool
+    has_masks: bool         # one instruction loads the lanes that a mask names, and no others
     group_bytes: int        # of B, packed on the stack: a part of a second-level cache
 
 
 # rows * vectors sums, `vectors` registers of B and one broadcast fit the register file (32, 16, 32, 16).
-AVX512 = Family("avx512", 64, 8, 3, True, 512 * 1024)
-AVX2 = Family("avx2", 32, 4, 3, True, 96 * 1024)
-NEON = Family("neon", 16, 8, 3, True, 96 * 1024)
-SSE2 = Family("sse2", 16, 4, 2, False, 96 * 1024)
-PLAIN = Family("plain", 0, 1, 1, False, 0)              # no vector code: plain loops
+AVX512 = Family("avx512", 64, 8, 3, True, True, 512 * 1024)
+AVX2 = Family("avx2", 32, 4, 3, True, True, 96 * 1024)
+NEON = Family("neon", 16, 8, 3, True, False, 96 * 1024)
+SSE2 = Family("sse2", 16, 4, 2, False, False, 96 * 1024)
+PLAIN = Family("plain", 0, 1, 1, False, False, 0)       # no vector code: plain loops
 
 DEPTH = 256                 # a stretch of the inner dimension, where not all of it can be packed at once
 CHUNK_BYTES = 16 * 1024     # of A, packed on the stack where its strips lie across the cache lines
@@ -222,7 +224,10 @@ def _outer_products(vectors, rows, columns, a_transposed, full, o, valid, mask):
     a_rows = [vectors.at(o.a, place[r] if a_transposed else (o.lda, place[r])) for r in range(rows)]
 
     def step(p):
-        b_row = [vectors.load(vectors.at(o.b, (p, o.ldb), v * vectors.width)) for v in range(columns)]
+        places = [vectors.at(o.b, (p, o.ldb), v * vectors.width) for v in range(columns)]
+        masked = not full and FAMILY.has_masks
+        b_row = [*map(vectors.load, places[:-1]),
+                 vectors.load_masked(places[-1], mask) if masked else vectors.load(places[-1])]
         if o.kept is not None:
             for v in range(columns):
                 vectors.store(b_row[v], vectors.at(o.kept, (p, o.ldk), v * vectors.width))
@@ -334,7 +339,8 @@ if BACKEND == "numba":
         read of b is also written to `kept`, whose rows lie ldk apart (0: all in one place, to be forgotten).
         after: where the next tile's part of C begins, for the cache; nothing is read or written there.
         least: written in the place of what is less.
-        Nothing else of a, start and c is touched; the rows of b must be readable for whole vectors.
+        Nothing else of a, start and c is touched; the rows of b must be readable for whole vectors if it is packed,
+        or if FAMILY.has_masks is false.
         """
         _require_floats(a, b, kept, start, c, after)
         count = types.intp
