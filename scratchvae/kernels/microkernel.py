@@ -41,6 +41,7 @@ SSE2 = Family("sse2", 16, 4, 2, False, False, 96 * 1024)
 PLAIN = Family("plain", 0, 1, 1, False, False, 0)       # no vector code: plain loops
 
 DEPTH = 256                 # a stretch of the inner dimension, where not all of it can be packed at once
+AHEAD = 16                  # rows of B: so far ahead a tile that reads B where it lies asks the cache for it
 CHUNK_BYTES = 16 * 1024     # of A, packed on the stack where its strips lie across the cache lines
 
 if BACKEND == "numba":
@@ -173,11 +174,11 @@ class _Vectors:
                    self.builder.bitcast(address, self.type.as_pointer()),
                    ir.Constant(ir.IntType(32), self.itemsize), mask)
 
-    def prefetch(self, address):
-        """Ask for a cache line, to write to it soon; any address is allowed."""
+    def prefetch(self, address, to_write):
+        """Ask for a cache line that will soon be read, or written to; any address is allowed."""
         i32 = ir.IntType(32)
         line = self.builder.bitcast(address, ir.IntType(8).as_pointer())
-        self._call("llvm.prefetch.p0", ir.VoidType(), line, *(ir.Constant(i32, n) for n in (1, 3, 1)))
+        self._call("llvm.prefetch.p0", ir.VoidType(), line, *(ir.Constant(i32, n) for n in (int(to_write), 3, 1)))
 
     def _call(self, name, result, *arguments):
         function = cgutils.get_or_insert_function(
@@ -220,7 +221,7 @@ def _outer_products(vectors, rows, columns, a_transposed, full, o, valid, mask):
 
     sums = {(r, v): cgutils.alloca_once_value(builder, begin(r, v)) for r, v in tile}
     for r, v in tile:
-        vectors.prefetch(vectors.at(o.after, (o.ldc, place[r]), v * vectors.width))
+        vectors.prefetch(vectors.at(o.after, (o.ldc, place[r]), v * vectors.width), to_write=True)
     a_rows = [vectors.at(o.a, place[r] if a_transposed else (o.lda, place[r])) for r in range(rows)]
 
     def step(p):
@@ -230,6 +231,7 @@ def _outer_products(vectors, rows, columns, a_transposed, full, o, valid, mask):
                  vectors.load_masked(places[-1], mask) if masked else vectors.load(places[-1])]
         if o.kept is not None:
             for v in range(columns):
+                vectors.prefetch(vectors.at(places[v], (AHEAD, o.ldb)), to_write=False)
                 vectors.store(b_row[v], vectors.at(o.kept, (p, o.ldk), v * vectors.width))
         for r in range(rows):
             broadcast = vectors.splat(builder.load(vectors.at(a_rows[r], (p, o.lda) if a_transposed else p)))
