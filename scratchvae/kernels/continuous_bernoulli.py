@@ -6,7 +6,7 @@ import numpy as np
 
 from .likelihoods import BLOCK, example_rows
 from .registry import inlined, prange, twin_of
-from .vectormath import exp, log
+from .vectormath import exp, log, widest_vectors
 
 NEAR = 2.0            # up to this |logit| a series, of which 8 terms leave out less than 2^-52
 
@@ -62,6 +62,7 @@ def continuous_bernoulli_nll_ref(logits, x, nll):
 def continuous_bernoulli_nll(logits, x, nll):
     n_samples = len(logits) // len(x)
     for r in prange(len(logits)):
+        widest_vectors()
         b = r // n_samples
         total = 0.0
         for start in range(0, logits.shape[1], BLOCK):
@@ -88,6 +89,7 @@ def continuous_bernoulli_nll_backward_ref(logits, x, d_nll, nll, d_logits):
 def continuous_bernoulli_nll_backward(logits, x, d_nll, nll, d_logits):
     n_samples = len(logits) // len(x)
     for r in prange(len(logits)):
+        widest_vectors()
         b = r // n_samples
         weight = logits.dtype.type(d_nll[r])
         total = 0.0

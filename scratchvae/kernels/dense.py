@@ -3,7 +3,7 @@ import numpy as np
 
 from .matmul import multiply, product, shares_for
 from .registry import device, prange, twin_of
-from .vectormath import expm1, sigmoid, softplus, tanh
+from .vectormath import expm1, sigmoid, softplus, tanh, widest_vectors
 
 IDENTITY, RELU, TANH, SIGMOID, SOFTPLUS = range(5)
 SERIAL_SIZE = 1 << 16           # cotangents on which two threads take longer: at every row they write to one cache line
@@ -44,6 +44,7 @@ def _least(activation):
 @device()
 def _activate(y, row, end_row, column, end_column, activation):
     """y = act(y) on a block that a matrix product has just written, for the others."""
+    widest_vectors()
     first, last = np.uint64(column), np.uint64(end_column)
     for i in range(np.uint64(row), np.uint64(end_row)):
         if activation == TANH:

@@ -6,7 +6,7 @@ With K samples an example, row r of eps and z belongs to example r // K.
 import numpy as np
 
 from .registry import prange, twin_of
-from .vectormath import exp, expm1
+from .vectormath import exp, expm1, widest_vectors
 
 
 def gaussian_forward_ref(head, eps, z, kl):
@@ -28,6 +28,7 @@ def gaussian_forward(head, eps, z, kl):
     n_latent, n_samples = head.shape[1] // 2, len(z) // len(head)
     half = head.dtype.type(0.5)
     for b in prange(len(head)):
+        widest_vectors()
         mu, logvar = head[b, :n_latent], head[b, n_latent:]
         first, last = b * n_samples, (b + 1) * n_samples - 1
         sigma = z[last]                                # waits in the last sample's row until its turn
@@ -64,6 +65,7 @@ def gaussian_backward(head, eps, d_z, d_kl, d_head):
     n_latent, n_samples = head.shape[1] // 2, len(d_z) // len(head)
     half, d_kl = head.dtype.type(0.5), head.dtype.type(d_kl)
     for b in prange(len(head)):
+        widest_vectors()
         mu, logvar = head[b, :n_latent], head[b, n_latent:]
         d_mu, d_logvar = d_head[b, :n_latent], d_head[b, n_latent:]
         first = b * n_samples

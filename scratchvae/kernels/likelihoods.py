@@ -8,7 +8,7 @@ import math
 import numpy as np
 
 from .registry import inlined, prange, twin_of
-from .vectormath import exp, log1p_unit
+from .vectormath import exp, log1p_unit, widest_vectors
 
 # So many Bernoulli terms of a row are added in the arrays' own dtype, then the sum goes on in float64:
 # float64 all along would halve the vectors.  With pixels in [0, 1] no term is negative, so that the
@@ -45,6 +45,7 @@ def bernoulli_nll_ref(logits, x, nll):
 def bernoulli_nll(logits, x, nll):
     n_samples = len(logits) // len(x)
     for r in prange(len(logits)):
+        widest_vectors()
         b = r // n_samples
         total = 0.0
         for start in range(0, logits.shape[1], BLOCK):
@@ -70,6 +71,7 @@ def bernoulli_nll_backward_ref(logits, x, d_nll, nll, d_logits):
 def bernoulli_nll_backward(logits, x, d_nll, nll, d_logits):
     n_samples = len(logits) // len(x)
     for r in prange(len(logits)):
+        widest_vectors()
         b = r // n_samples
         weight = logits.dtype.type(d_nll[r])
         total = 0.0

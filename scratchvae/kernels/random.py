@@ -12,7 +12,7 @@ import math
 import numpy as np
 
 from .registry import STRICT, inlined, prange, twin_of
-from .vectormath import cos_turn, log, sin_turn
+from .vectormath import cos_turn, log, sin_turn, widest_vectors
 
 EPS, PIXELS, SAMPLES = range(3)
 
@@ -124,6 +124,7 @@ def standard_normal_ref(seed, stream, step, out):
 def standard_normal(seed, stream, step, out):
     kind = out.dtype.type
     for chunk in prange((len(out) + CHUNK - 1) // CHUNK):
+        widest_vectors()
         last = min(len(out), (chunk + 1) * CHUNK)
         for block in range(chunk * (CHUNK // 4), last // 4):
             w0, w1, w2, w3 = block_words(seed, stream, step, block)
