@@ -239,13 +239,17 @@ def _outer_products(vectors, rows, columns, a_transposed, full, o, valid, mask):
                 total = sums[r, v]
                 builder.store(vectors.multiply_add(broadcast, b_row[v], builder.load(total)), total)
 
-    pairs = builder.lshr(o.k, vectors.number(1))                # two steps a turn: half the loop's own work
-    with cgutils.for_range(builder, pairs) as loop:
-        p = builder.shl(loop.index, vectors.number(1))
-        step(p)
-        step(builder.add(p, vectors.number(1)))
-    with builder.if_then(builder.trunc(o.k, ir.IntType(1))):
-        step(builder.sub(o.k, vectors.number(1)))
+    if full:
+        pairs = builder.lshr(o.k, vectors.number(1))            # two steps a turn: half the loop's own work
+        with cgutils.for_range(builder, pairs) as loop:
+            p = builder.shl(loop.index, vectors.number(1))
+            step(p)
+            step(builder.add(p, vectors.number(1)))
+        with builder.if_then(builder.trunc(o.k, ir.IntType(1))):
+            step(builder.sub(o.k, vectors.number(1)))
+    else:
+        with cgutils.for_range(builder, o.k) as loop:           # less code to fetch, where it runs but once
+            step(loop.index)
 
     least = vectors.splat(o.least)
 
