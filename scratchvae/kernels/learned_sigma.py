@@ -8,7 +8,7 @@ import numpy as np
 
 from .likelihoods import BLOCK, example_rows
 from .registry import inlined, prange, twin_of
-from .vectormath import exp, log1p_unit, sigmoid, softplus, widest_vectors
+from .vectormath import exp, log1p_unit, sigmoid, softplus
 
 MIN_LOGVAR = -12.0                 # sigma stays above exp(-6) = 0.0025: of 8-bit pixels in [0, 1], 0.6 of a grey level
 MAX_PRECISION = math.exp(-MIN_LOGVAR)
@@ -51,7 +51,6 @@ def diagonal_nll_ref(outputs, x, nll):
 def diagonal_nll(outputs, x, nll):
     n_samples, n_visible = len(outputs) // len(x), x.shape[1]
     for r in prange(len(outputs)):
-        widest_vectors()
         b = r // n_samples
         mean, raw = outputs[r, :n_visible], outputs[r, n_visible:]
         total = 0.0
@@ -84,7 +83,6 @@ def diagonal_nll_backward_ref(outputs, x, d_nll, nll, d_outputs):
 def diagonal_nll_backward(outputs, x, d_nll, nll, d_outputs):
     n_samples, n_visible = len(outputs) // len(x), x.shape[1]
     for r in prange(len(outputs)):
-        widest_vectors()
         b = r // n_samples
         mean, raw = outputs[r, :n_visible], outputs[r, n_visible:]
         d_mean, d_raw = d_outputs[r, :n_visible], d_outputs[r, n_visible:]
