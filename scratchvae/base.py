@@ -198,9 +198,9 @@ class Model:
         settings = self.get_params()
         if not isinstance(settings["likelihood"], str):
             raise ConfigurationError(f"likelihood {settings['likelihood']!r} is a custom object; a file holds only "
-                                     "settings and numbers. Save parameters.flat yourself, with np.save.")
+                                     "settings and numbers. Save dict(parameters.segments()) yourself, with np.savez.")
         save_arrays(path, self.kind, {"settings": settings, **(extra_meta or {})},
-                    {"parameters": self.parameters.flat, **(extra_arrays or {})})
+                    {"parameters": self.parameters.layout.in_order(self.parameters.flat), **(extra_arrays or {})})
 
     @classmethod
     def load(cls, path):
@@ -228,14 +228,12 @@ def load_run(path):
     """
     kind, meta, arrays = load_arrays(path)
     try:
-        settings, flat = meta.pop("settings"), arrays.pop("parameters")
+        settings, numbers = meta.pop("settings"), arrays.pop("parameters")
         sizes = [int(settings["n_visible"]), *map(int, settings["hidden"]), int(settings["n_latent"])]
-        if sum(n_in * n_out for n_in, n_out in zip(sizes, sizes[1:])) > flat.size:      # before memory is taken
-            raise ValueError(f"layers of {sizes} units have more than the {flat.size} numbers stored")
+        if sum(n_in * n_out for n_in, n_out in zip(sizes, sizes[1:])) > numbers.size:      # before memory is taken
+            raise ValueError(f"layers of {sizes} units have more than the {numbers.size} numbers stored")
         model = KINDS[kind](**settings)
-        if flat.shape != model.parameters.flat.shape:
-            raise ValueError(f"the parameters have shape {flat.shape}; expected {model.parameters.flat.shape}")
-        model.parameters.flat[:] = flat
+        model.parameters.layout.place(numbers, model.parameters.flat)
     except (KeyError, TypeError, ValueError) as error:
         raise RunError(f"{path} does not describe a model ({type(error).__name__}: {error}). "
                        "Take a file that scratchvae saved.") from error

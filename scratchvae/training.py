@@ -296,8 +296,9 @@ class Trainer:
         meta = {"epoch": self.epoch, "batch": self.batch, "step": self.optimizer.step, "seconds": self.seconds,
                 "skipped": self.skipped, "rows_skipped": self.rows_skipped,
                 "first_loss": self.history.first_loss, "average_loss": self.average_loss}
+        moments = {name: self.gradient.layout.in_order(moment) for name, moment in self.optimizer.moments.items()}
         return meta, {"totals": np.array(self.totals), "history": np.array(self.history).reshape(-1, len(Epoch._fields)),
-                      **self.optimizer.moments}
+                      **moments}
 
     def restore(self, meta, arrays):
         """Continue where `state` was taken."""
@@ -308,7 +309,7 @@ class Trainer:
         self.history.first_loss = meta["first_loss"]
         self.totals = arrays["totals"].tolist()
         for name, moment in self.optimizer.moments.items():
-            moment[:] = arrays[name]
+            self.gradient.layout.place(arrays[name], moment)
 
 
 def fit(model, x, *, epochs=10, **settings):
