@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 
 from scratchvae.kernels import registry, vectormath
-from scratchvae.kernels.microkernel import FAMILY
 
 if registry.BACKEND == "numpy":
     pytest.skip("under this backend the functions are NumPy's own", allow_module_level=True)
@@ -244,18 +243,3 @@ def test_a_loop_over_the_function_becomes_vector_instructions(name, dtype):
     suffix = "ps" if dtype is np.float32 else "pd"
     packed = re.findall(rf"\bv?f?n?m(?:ul|add\d+|sub\d+){suffix}\b", text)
     assert len(packed) > 2, f"{name} is computed one element at a time"
-
-
-@every_dtype
-def test_a_loop_that_asks_for_the_widest_vectors_gets_them(dtype):
-    numba = pytest.importorskip("numba")
-    if FAMILY.name != "avx512":
-        pytest.skip("only with AVX-512 does LLVM take less than there is")
-    tanh, widest_vectors = vectormath.tanh, vectormath.widest_vectors
-
-    def kernel(x, y):
-        widest_vectors()
-        for i in range(len(x)):
-            y[i] = tanh(x[i])
-    array = numba.from_dtype(np.dtype(dtype))[::1]
-    assert "zmm" in "\n".join(numba.njit((array, array), error_model="numpy")(kernel).inspect_asm().values())

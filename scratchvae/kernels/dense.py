@@ -1,9 +1,10 @@
 """One dense layer, y = act(x W + b): forward and backward, fused with the matrix products that they need."""
 import numpy as np
 
+from .hints import widest_vectors
 from .matmul import multiply, product, shares_for
 from .registry import device, prange, twin_of
-from .vectormath import expm1, sigmoid, softplus, tanh, widest_vectors
+from .vectormath import expm1, sigmoid, softplus, tanh
 
 IDENTITY, RELU, TANH, SIGMOID, SOFTPLUS = range(5)
 SERIAL_SIZE = 1 << 16           # cotangents on which two threads take longer: at every row they write to one cache line

@@ -51,6 +51,8 @@ if BACKEND == "numba":
     from numba.core.errors import TypingError
     from numba.extending import intrinsic
 
+    from .hints import prefetch
+
 _PROBE = """
 declare <16 x float> @llvm.fma.v16f32(<16 x float>, <16 x float>, <16 x float>)
 define void @probe(<16 x float>* %x) {
@@ -174,12 +176,6 @@ class _Vectors:
                    self.builder.bitcast(address, self.type.as_pointer()),
                    ir.Constant(ir.IntType(32), self.itemsize), mask)
 
-    def prefetch(self, address, to_write):
-        """Ask for a cache line that will soon be read, or written to; any address is allowed."""
-        i32 = ir.IntType(32)
-        line = self.builder.bitcast(address, ir.IntType(8).as_pointer())
-        self._call("llvm.prefetch.p0", ir.VoidType(), line, *(ir.Constant(i32, n) for n in (int(to_write), 3, 1)))
-
     def _call(self, name, result, *arguments):
         function = cgutils.get_or_insert_function(
             self.builder.module, ir.FunctionType(result, [x.type for x in arguments]), name)
@@ -221,7 +217,7 @@ def _outer_products(vectors, rows, columns, a_transposed, full, o, valid, mask):
 
     sums = {(r, v): cgutils.alloca_once_value(builder, begin(r, v)) for r, v in tile}
     for r, v in tile:
-        vectors.prefetch(vectors.at(o.after, (o.ldc, place[r]), v * vectors.width), to_write=True)
+        prefetch(builder, vectors.at(o.after, (o.ldc, place[r]), v * vectors.width), to_write=True)
     a_rows = [vectors.at(o.a, place[r] if a_transposed else (o.lda, place[r])) for r in range(rows)]
 
     def step(p):
@@ -231,7 +227,7 @@ def _outer_products(vectors, rows, columns, a_transposed, full, o, valid, mask):
                  vectors.load_masked(places[-1], mask) if masked else vectors.load(places[-1])]
         if o.kept is not None:
             for v in range(columns):
-                vectors.prefetch(vectors.at(places[v], (AHEAD, o.ldb)), to_write=False)
+                prefetch(builder, vectors.at(places[v], (AHEAD, o.ldb)), to_write=False)
                 vectors.store(b_row[v], vectors.at(o.kept, (p, o.ldk), v * vectors.width))
         for r in range(rows):
             broadcast = vectors.splat(builder.load(vectors.at(a_rows[r], (p, o.lda) if a_transposed else p)))

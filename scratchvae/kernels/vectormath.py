@@ -116,18 +116,6 @@ if BACKEND == "numba":
         return result(x, to), generate
 
     @intrinsic
-    def widest_vectors(context):
-        """Let the loops of the function that says so use the processor's widest vectors.
-
-        With 512 bits at hand LLVM takes 256 by itself, for the sake of code that seldom uses either.
-        """
-        def generate(context, builder, signature, arguments):
-            # llvmlite's own add() refuses every attribute that has a value.
-            set.add(builder.function.attributes, '"prefer-vector-width"="512"')
-            return context.get_dummy_value()
-        return types.void(), generate
-
-    @intrinsic
     def polynomial(context, terms, x):
         """Horner's rule, written out: an inner loop would keep the caller's loop from becoming vectors."""
         def generate(context, builder, signature, arguments):
@@ -138,10 +126,6 @@ if BACKEND == "numba":
                 y = builder.fadd(product, builder.extract_value(constants, i), flags=tuple(STRICT))
             return y
         return x(terms, x), generate
-
-else:
-    def widest_vectors():
-        """NumPy chooses its vectors itself."""
 
 
 def exp(x):

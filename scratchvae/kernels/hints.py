@@ -1,0 +1,49 @@
+"""What a kernel can tell the compiler and the cache: no hint changes a result, only how long it takes."""
+from .registry import BACKEND
+
+if BACKEND == "numba":
+    from llvmlite import ir
+    from numba import types
+    from numba.core import cgutils
+    from numba.extending import intrinsic
+
+    def prefetch(builder, address, to_write):
+        """Emit the request for the cache line at `address`, which may lie anywhere, to be read or written soon."""
+        byte, number = ir.IntType(8).as_pointer(), ir.IntType(32)
+        function = cgutils.get_or_insert_function(
+            builder.module, ir.FunctionType(ir.VoidType(), [byte, number, number, number]), "llvm.prefetch.p0")
+        to_write, close, data = (ir.Constant(number, n) for n in (int(to_write), 3, 1))
+        builder.call(function, [builder.bitcast(address, byte), to_write, close, data])
+
+    @intrinsic
+    def will_write(context, vector, i):
+        """Ask for the cache line of vector[i], to be written; the vector lies in one piece, and i may be beyond it.
+
+        A line that another thread has written last is in the cache of its core.  The processor fetches such lines
+        later than those of the common cache, and twice if it learns only then that they are to be written.
+        """
+        def generate(context, builder, signature, arguments):
+            vector_type, _ = signature.args
+            data = context.make_array(vector_type)(context, builder, arguments[0]).data
+            prefetch(builder, builder.gep(data, [arguments[1]]), to_write=True)
+            return context.get_dummy_value()
+        return types.void(vector, types.intp), generate
+
+    @intrinsic
+    def widest_vectors(context):
+        """Let the loops of the function that says so use the processor's widest vectors.
+
+        With 512 bits at hand LLVM takes 256 by itself, for the sake of code that seldom uses either.
+        """
+        def generate(context, builder, signature, arguments):
+            # llvmlite's own add() refuses every attribute that has a value.
+            set.add(builder.function.attributes, '"prefer-vector-width"="512"')
+            return context.get_dummy_value()
+        return types.void(), generate
+
+else:
+    def will_write(vector, i):
+        """NumPy leaves the cache to the processor ..."""
+
+    def widest_vectors():
+        """... and chooses its vectors itself."""
