@@ -72,7 +72,7 @@ def read_rows(data, index, mode, seed, step, out):
 
     Dynamic binarisation draws each pixel anew from (seed, step).
     """
-    scale = 1 / 255 if data.dtype == np.uint8 else 1.0
+    scale = 1 / 255 if data.itemsize == 1 else 1.0                  # uint8: a byte
     kernels.gather_rows(data, index, scale, mode, seed, step, out)
 
 

@@ -11,8 +11,12 @@ import math
 
 import numpy as np
 
-from .registry import STRICT, prange, twin_of
+from .hints import will_write
+from .registry import STRICT, inlined, prange, twin_of
 
+PIECE = 256         # numbers that a thread updates in one go
+AHEAD = 512         # so many numbers later they will be needed: farther, and the lines are gone again; nearer, too late
+LINE_BYTES = 64     # of a cache line
 
 # The size below which a running mean counts as zero: far above the subnormals, far below any effect.
 NEGLIGIBLE32, NEGLIGIBLE64 = 1e-30, 1e-290
@@ -21,6 +25,18 @@ NEGLIGIBLE32, NEGLIGIBLE64 = 1e-30, 1e-290
 def negligible(dtype):
     """The one of the two constants that belongs to a dtype."""
     return NEGLIGIBLE32 if np.dtype(dtype).itemsize == 4 else NEGLIGIBLE64
+
+
+@inlined
+def ask_ahead(theta, gradient, first):
+    """Ask for the lines of a later piece of two vectors that lie in the caches of all cores.
+
+    theta has been read by every thread in forward and backward, and the gradient will be written by some thread in
+    the next.  The moments are their own thread's alone.
+    """
+    for i in range(first + AHEAD, first + AHEAD + PIECE, LINE_BYTES // theta.itemsize):
+        will_write(theta, i)
+        will_write(gradient, i)
 
 
 def sgd_update_ref(theta, gradient, velocity, learning_rate, momentum):
@@ -39,10 +55,14 @@ def sgd_update(theta, gradient, velocity, learning_rate, momentum):
     kind = theta.dtype.type
     rate, keep = kind(learning_rate), kind(momentum)
     smallest = kind(NEGLIGIBLE32 if theta.itemsize == 4 else NEGLIGIBLE64)
-    for i in prange(len(theta)):
-        mean = keep * velocity[i] + gradient[i]
-        velocity[i] = kind(0) if abs(mean) < smallest else mean
-        theta[i] -= rate * velocity[i]
+    for piece in prange((len(theta) + PIECE - 1) // PIECE):
+        first = np.int64(piece * PIECE)
+        last = min(len(theta), first + PIECE)
+        ask_ahead(theta, gradient, first)
+        for i in range(np.uint64(first), np.uint64(last)):
+            mean = keep * velocity[i] + gradient[i]
+            velocity[i] = kind(0) if abs(mean) < smallest else mean
+            theta[i] -= rate * velocity[i]
 
 
 def adam_update_ref(theta, gradient, m, v, step, learning_rate, beta1, beta2, epsilon):
@@ -65,10 +85,14 @@ def adam_update(theta, gradient, m, v, step, learning_rate, beta1, beta2, epsilo
     rate, unbias = kind(learning_rate / (1 - beta1 ** step)), kind(1 / (1 - beta2 ** step))
     blend1, blend2, floor = kind(1 - beta1), kind(1 - beta2), kind(epsilon)
     zero, smallest = kind(0), kind(NEGLIGIBLE32 if theta.itemsize == 4 else NEGLIGIBLE64)
-    for i in prange(len(theta)):
-        g = gradient[i]
-        mean, square = m[i] + blend1 * (g - m[i]), v[i] + blend2 * (g * g - v[i])
-        mean = zero if abs(mean) < smallest else mean
-        square = zero if square < smallest else square
-        m[i], v[i] = mean, square
-        theta[i] -= rate * mean / (math.sqrt(square * unbias) + floor)
+    for piece in prange((len(theta) + PIECE - 1) // PIECE):
+        first = np.int64(piece * PIECE)
+        last = min(len(theta), first + PIECE)
+        ask_ahead(theta, gradient, first)
+        for i in range(np.uint64(first), np.uint64(last)):
+            g = gradient[i]
+            mean, square = m[i] + blend1 * (g - m[i]), v[i] + blend2 * (g * g - v[i])
+            mean = zero if abs(mean) < smallest else mean
+            square = zero if square < smallest else square
+            m[i], v[i] = mean, square
+            theta[i] -= rate * mean / (math.sqrt(square * unbias) + floor)
