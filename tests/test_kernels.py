@@ -345,6 +345,7 @@ def test_the_source_of_a_dense_kernel_gives_the_same_bits_in_any_number_of_share
 
     for product in ("multiply_and_activate", "multiply"):
         monkeypatch.setattr(dense, product, recorded(getattr(dense, product)))
+    monkeypatch.setattr(dense, "BLOCK_ROWS", 2)
     for shares, serial_size in ((1, 0), (2, 0), (3, 0), (3, dense.SERIAL_SIZE)):      # cotangents cut, and not cut
         monkeypatch.setattr(dense, "SERIAL_SIZE", serial_size)
         monkeypatch.setattr(dense, "shares_for", fixed(shares))
@@ -387,6 +388,19 @@ def test_behind_a_dead_relu_a_cotangent_of_zero_stays_zero_and_nan_stays_visible
         y, d_y = np.zeros((4, 1)), np.array([[0.0], [5.0], [np.nan], [0.0]])
         backward(np.ones((4, 1)), np.ones((1, 1)), y, d_y, dense.RELU, np.empty((1, 1)), np.empty(1), np.empty((0, 1)))
         np.testing.assert_array_equal(d_y, [[0], [0], [np.nan], [0]])
+
+
+@pytest.mark.parametrize("batch", [dense.BLOCK_ROWS, dense.BLOCK_ROWS + 1, 100, 500])
+@pytest.mark.parametrize("n_in", [1, 2, 7])
+def test_the_sums_of_blocks_of_rows_wait_inside_d_W_and_add_up(batch, n_in):
+    rng = np.random.default_rng(0)
+    x, W, d_y = rng.standard_normal((batch, n_in)), rng.standard_normal((n_in, 33)), rng.standard_normal((batch, 33))
+    for backward in ways_to_run("dense_backward"):
+        memory, d_b = np.full((n_in + 100, 33), np.nan), np.full(33, np.nan)
+        backward(x, W, x @ W, d_y.copy(), dense.IDENTITY, memory[:n_in], d_b, np.empty((0, n_in)))
+        np.testing.assert_allclose(memory[:n_in], x.T @ d_y, rtol=0, atol=1e-11)
+        np.testing.assert_allclose(d_b, d_y.sum(axis=0), rtol=0, atol=1e-11)
+        assert np.isnan(memory[n_in:]).all()
 
 
 @pytest.mark.parametrize("name", [name for name in sorted(CASES) if "nll" in name or name == "squared_errors"])

@@ -7,7 +7,8 @@ from .registry import device, prange, twin_of
 from .vectormath import expm1, sigmoid, softplus, tanh
 
 IDENTITY, RELU, TANH, SIGMOID, SOFTPLUS = range(5)
-SERIAL_SIZE = 1 << 16           # cotangents on which two threads take longer: at every row they write to one cache line
+BLOCK_ROWS = 16                 # of cotangents, added up in one go (more where the batch is far larger than W is high)
+SERIAL_SIZE = 1 << 14           # cotangents on which two threads take longer than one
 
 
 def activate_ref(a, activation):
@@ -63,28 +64,36 @@ multiply_and_activate = product(_least, _activate)
 
 
 @device()
-def _d_a(y, d_y, activation, d_b, share, shares):
-    """D2 and D4 for one share of the columns: d_y times the slope of slope_ref, and its column sums."""
-    n_out = len(d_b)
-    column, end = np.uint64(n_out * share // shares), np.uint64(n_out * (share + 1) // shares)
-    zero, one = d_y.dtype.type(0), d_y.dtype.type(1)
-    for j in range(column, end):
+def _d_a(y, d_y, activation, row, end_row, d_b):
+    """D2 and D4 for a block of rows: d_y times the slope of slope_ref, and its column sums."""
+    zero, one, columns = d_y.dtype.type(0), d_y.dtype.type(1), np.uint64(len(d_b))
+    for j in range(columns):
         d_b[j] = zero
-    for i in range(np.uint64(len(y))):
+    for i in range(np.uint64(row), np.uint64(end_row)):
         if activation == RELU:
-            for j in range(column, end):
+            for j in range(columns):
                 d_y[i, j] = d_y[i, j] if y[i, j] > zero else zero * d_y[i, j]      # a NaN stays
         elif activation == TANH:
-            for j in range(column, end):
+            for j in range(columns):
                 d_y[i, j] *= one - y[i, j] * y[i, j]
         elif activation == SIGMOID:
-            for j in range(column, end):
+            for j in range(columns):
                 d_y[i, j] *= y[i, j] * (one - y[i, j])
         elif activation == SOFTPLUS:
-            for j in range(column, end):
+            for j in range(columns):
                 d_y[i, j] *= -expm1(-y[i, j])
-        for j in range(column, end):
+        for j in range(columns):
             d_b[j] += d_y[i, j]
+
+
+@device()
+def _add_up(sums, blocks, d_b):
+    """D4 from the sums of each block, always in the same order; not as arrays: Numba would wake the threads again."""
+    for j in range(np.uint64(len(d_b))):
+        d_b[j] = 0
+    for block in range(np.uint64(blocks)):
+        for j in range(np.uint64(len(d_b))):
+            d_b[j] += sums[block, j]
 
 
 def dense_forward_ref(x, W, b, activation, y):
@@ -122,11 +131,18 @@ def dense_backward_ref(x, W, y, d_y, activation, d_W, d_b, d_x):
 @twin_of(dense_backward_ref, parallel=True)
 def dense_backward(x, W, y, d_y, activation, d_W, d_b, d_x):
     shares = shares_for(4 * W.size * len(x))
+    # Threads take blocks of rows (in a row that two of them write to they would take each other's cache lines away).
+    # Until all are done, the sums of each wait in a row of d_W.
+    batch, (n_in, n_out) = len(y), W.shape
+    rows = max(BLOCK_ROWS, (batch + n_in - 1) // n_in)
+    blocks = (batch + rows - 1) // rows
     if shares == 1 or d_y.size <= SERIAL_SIZE:
-        _d_a(y, d_y, activation, d_b, np.intp(0), np.intp(1))
+        for block in range(blocks):
+            _d_a(y, d_y, activation, np.intp(block * rows), np.intp(min(batch, block * rows + rows)), d_W[block])
     else:
-        for share in prange(shares):
-            _d_a(y, d_y, activation, d_b, np.intp(share), shares)
+        for block in prange(blocks):
+            _d_a(y, d_y, activation, np.intp(block * rows), np.intp(min(batch, block * rows + rows)), d_W[block])
+    _add_up(d_W, blocks, d_b)
     if shares == 1:
         multiply(True, False, x, d_y, d_W, d_b, False, 0, np.intp(0), shares)
         multiply(False, True, d_y, W, d_x, d_b, False, 0, np.intp(0), shares)
