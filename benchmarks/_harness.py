@@ -12,7 +12,7 @@ from numba import njit, prange, types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-from scratchvae.kernels.microkernel import FAMILY, _Vectors, lanes, pointer
+from scratchvae.kernels.microkernel import FAMILY, Vectors, lanes, pointer
 
 SETTLE = 0.15       # seconds that a contestant runs before it is timed: for 0.1 s OpenBLAS lets the idle threads of the
                     # one before spin, and for 0.03 s Linux may keep its own threads, just woken, on one core
@@ -88,7 +88,7 @@ def _multiply_adds(typingctx, turns, data):
     """`turns` times as many independent multiply-adds as a register tile has sums, from registers alone."""
     def codegen(context, builder, signature, arguments):
         turns, data = arguments
-        vectors = _Vectors(builder, signature.args[1])
+        vectors = Vectors(builder, signature.args[1])
         factor, term = vectors.load(data), vectors.load(vectors.at(data, vectors.width))
         sums = [cgutils.alloca_once_value(builder, vectors.load(vectors.at(data, i)))       # all different
                 for i in range(FAMILY.rows * FAMILY.vectors)]

@@ -36,6 +36,10 @@ def sizes(dtype):
     for m, n in itertools.product(rows, columns):
         if m and n:
             yield m, max(1, next(inner)), n
+    few = 1, 3, 4, 6, matmul.FEW_ROWS - 1, matmul.FEW_ROWS, matmul.FEW_ROWS + 1
+    for i, (m, n) in enumerate(itertools.product(few, few)):          # and long: scalar products, of two transposed
+        yield m, 8 * lanes - 1 + i % (lanes + 2), n
+    yield matmul.FEW_ROWS, 400, matmul.FEW_ROWS - 2                   # ... shared by threads
     yield 65, DEPTH + 1, 101                    # one step more than a stretch
     yield 19, 2 * DEPTH + 3, tile + 1           # few rows, deep: one stretch, or three of a transposed first factor
     yield 71, 2 * DEPTH + 3, 9 * tile + 5       # panel after panel; cut by columns

@@ -2,7 +2,7 @@
 import numpy as np
 
 from .hints import widest_vectors
-from .matmul import multiply, product, shares_for
+from .matmul import multiply, multiply_transposed, product, shares_for
 from .registry import device, prange, twin_of
 from .vectormath import expm1, sigmoid, softplus, tanh
 
@@ -133,7 +133,7 @@ def dense_backward(x, W, y, d_y, activation, d_W, d_b, d_x):
     shares = shares_for(4 * W.size * len(x))
     # Threads take blocks of rows (in a row that two of them write to they would take each other's cache lines away).
     # Until all are done, the sums of each wait in a row of d_W.
-    batch, (n_in, n_out) = len(y), W.shape
+    batch, n_in = len(y), len(W)
     rows = max(BLOCK_ROWS, (batch + n_in - 1) // n_in)
     blocks = (batch + rows - 1) // rows
     if shares == 1 or d_y.size <= SERIAL_SIZE:
@@ -145,8 +145,8 @@ def dense_backward(x, W, y, d_y, activation, d_W, d_b, d_x):
     _add_up(d_W, blocks, d_b)
     if shares == 1:
         multiply(True, False, x, d_y, d_W, d_b, False, 0, np.intp(0), shares)
-        multiply(False, True, d_y, W, d_x, d_b, False, 0, np.intp(0), shares)
+        multiply_transposed(d_y[:len(d_x)], W, d_x, np.intp(0), shares)
     else:
         for share in prange(shares):
             multiply(True, False, x, d_y, d_W, d_b, False, 0, np.intp(share), shares)
-            multiply(False, True, d_y, W, d_x, d_b, False, 0, np.intp(share), shares)
+            multiply_transposed(d_y[:len(d_x)], W, d_x, np.intp(share), shares)

@@ -11,7 +11,7 @@ running thread (FAMILY.group_bytes and CHUNK_BYTES), so that Python threads that
 The tiles stand in one line, group by group and strip by strip, and threads take equal parts of the line.
 Every element of C has one writer and is one chain of multiply-adds in the order of the inner dimension,
 however the work is cut: any number of threads gives the same bits, and so does any batch that a row is part
-of.
+of.  (Only where B is transposed, and both have few and long rows, it is as many chains as a vector has lanes: see `dots`.)
 
 Two threads that write to one cache line, where the columns of one end and those of the other begin, wait for
 each other at every row. That is why C is written as seldom as possible, and why a tile asks the cache for
@@ -19,15 +19,19 @@ nothing of C that its own thread will not write.
 """
 import numpy as np
 
+from .dots import DOT_COLUMNS, DOT_ROWS
 from .microkernel import DEPTH, FAMILY
 from .registry import BACKEND, device, prange, twin_of
 
 if BACKEND == "numba":
+    from .dots import dots
     from .microkernel import (chunk_buffer, group_buffer, pack_transposed, pack_vectors, pointer, row_buffer,
                               running_threads, shift, tile)
 
 ROWS, VECTORS = FAMILY.rows, FAMILY.vectors
 VECTOR_BYTES, GROUP_BYTES = FAMILY.vector_bytes, FAMILY.group_bytes
+FEW_ROWS = 40                   # of A, and of B, do not pay for transposing B: then scalar products are taken, ...
+LONG_ROWS = 8 * VECTOR_BYTES    # ... of rows beside which adding up the lanes costs little
 SERIAL_FLOPS = 1 << 19          # less than this takes about as long as waking the threads
 
 
@@ -227,6 +231,38 @@ def _leave(c, row, end_row, column, end_column, option):
 multiply = product(_unbounded, _leave)
 
 
+@device()
+def _multiply_by_dots(a, b, c, share, shares):
+    """C = A B^T by scalar products: threads take columns of C, and a thread goes through B once."""
+    m, n = c.shape
+    itemsize = c.itemsize
+    lda, ldb, ldc = a.strides[0] // itemsize, b.strides[0] // itemsize, c.strides[0] // itemsize
+    tiles = _parts(n, DOT_COLUMNS)
+    first, last = tiles * share // shares * DOT_COLUMNS, min(n, tiles * (share + 1) // shares * DOT_COLUMNS)
+    for j in range(first, last, DOT_COLUMNS):
+        for i in range(0, m, DOT_ROWS):
+            dots(a.shape[1], shift(pointer(a), i * lda), lda, shift(pointer(b), j * ldb), ldb,
+                 shift(pointer(c), i * ldc + j), ldc, min(DOT_ROWS, m - i), min(DOT_COLUMNS, n - j))
+
+
+@device()
+def _transposed_by_either(a, b, c, share, shares):
+    """C = A B^T: one share of the work."""
+    if max(c.shape) <= FEW_ROWS and a.shape[1] * c.itemsize >= LONG_ROWS:
+        _multiply_by_dots(a, b, c, share, shares)
+    else:
+        multiply(False, True, a, b, c, c[0], False, 0, share, shares)
+
+
+@device()
+def _transposed_by_loops(a, b, c, share, shares):
+    """The same where no vector code can be built."""
+    multiply(False, True, a, b, c, c[0], False, 0, share, shares)
+
+
+multiply_transposed = _transposed_by_either if VECTOR_BYTES else _transposed_by_loops
+
+
 def multiply_nn_ref(a, b, c):
     """c = a b, with a (m, k), b (k, n), c (m, n); rows may be further apart than they are long."""
     c[:] = a @ b
@@ -266,7 +302,7 @@ def multiply_nt_ref(a, b, c):
 def multiply_nt(a, b, c):
     shares = shares_for(2 * a.size * b.shape[0])
     if shares == 1:
-        multiply(False, True, a, b, c, c[0], False, 0, np.intp(0), shares)
+        multiply_transposed(a, b, c, np.intp(0), shares)
     else:
         for share in prange(shares):
-            multiply(False, True, a, b, c, c[0], False, 0, np.intp(share), shares)
+            multiply_transposed(a, b, c, np.intp(share), shares)

@@ -103,13 +103,14 @@ def lanes(itemsize):
     return max(1, FAMILY.vector_bytes // itemsize)
 
 
-def _require_floats(*pointers):
+def require_floats(*pointers):
+    """Refuse, while a kernel is compiled, pointers to anything but float32 and float64."""
     floats = types.CPointer(types.float32), types.CPointer(types.float64)
     if any(p not in floats for p in pointers):
         raise TypingError("a tile works on pointers to float32 or float64")
 
 
-class _Vectors:
+class Vectors:
     """LLVM instructions on vectors of one dtype, at addresses that are only aligned to an element."""
 
     def __init__(self, builder, pointer):
@@ -316,7 +317,7 @@ if BACKEND == "numba":
         @intrinsic
         def buffer(typingctx, like):
             """Memory on the stack of the running thread, aligned to a cache line: not shared."""
-            _require_floats(like)
+            require_floats(like)
 
             def codegen(context, builder, signature, arguments):
                 with builder.goto_entry_block():
@@ -344,13 +345,13 @@ if BACKEND == "numba":
         Nothing else of a, start and c is touched; the rows of b must be readable for whole vectors if it is packed,
         or if FAMILY.has_masks is false.
         """
-        _require_floats(a, b, kept, start, c, after)
+        require_floats(a, b, kept, start, c, after)
         count = types.intp
 
         def codegen(context, builder, signature, arguments):
             _, packed, *operands, rows, columns, last = arguments
             operands = _Operands(*operands)
-            vectors = _Vectors(builder, a)
+            vectors = Vectors(builder, a)
             number, most, half = vectors.number, FAMILY.rows, FAMILY.rows // 2
             full = builder.and_(builder.icmp_signed("==", rows, number(most)), builder.trunc(packed, ir.IntType(1)))
             low = builder.icmp_signed("<=", rows, number(half))
@@ -377,12 +378,12 @@ if BACKEND == "numba":
     @intrinsic
     def pack_vectors(typingctx, k, columns, b, ldb, last, panel, ldp):
         """panel[p, :] = b[p, :] for p < k, `columns` vectors wide, of which the last has `last` lanes."""
-        _require_floats(b, panel)
+        require_floats(b, panel)
         count = types.intp
 
         def codegen(context, builder, signature, arguments):
             k, columns, source, ldb, last, target, ldp = arguments
-            vectors = _Vectors(builder, b)
+            vectors = Vectors(builder, b)
             mask = vectors.first_lanes(last)
             whole = builder.sub(columns, vectors.number(1))
             with cgutils.for_range(builder, k) as row:
@@ -399,12 +400,12 @@ if BACKEND == "numba":
     @intrinsic
     def pack_transposed(typingctx, b, ldb, valid, panel, ldp):
         """panel[p, j] = b[j, p] for p, j below a vector's width; rows from `valid` on repeat the last."""
-        _require_floats(b, panel)
+        require_floats(b, panel)
         count = types.intp
 
         def codegen(context, builder, signature, arguments):
             source, ldb, valid, target, ldp = arguments
-            vectors = _Vectors(builder, b)
+            vectors = Vectors(builder, b)
             part = 16 // vectors.itemsize                       # lanes in 128 bits
             top = builder.sub(valid, vectors.number(1))
             rows = []
