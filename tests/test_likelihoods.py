@@ -83,6 +83,17 @@ def test_rows_may_weigh_differently(name):
 
 
 @every_likelihood
+@every_dtype
+def test_the_loss_is_the_same_to_the_bit_with_and_without_its_gradient(name, dtype):
+    likelihood, rng = make_likelihood(name), np.random.default_rng(0)
+    x = rng.random((40, 784)).astype(dtype)
+    outputs = rng.standard_normal((40, likelihood.n_outputs(784))).astype(dtype)
+    p = parameters_of(likelihood, 784, dtype)
+    nll, _, _ = backward_of(likelihood, p, outputs, x, np.ones(40))
+    np.testing.assert_array_equal(nll, nll_of(likelihood, p, outputs, x))
+
+
+@every_likelihood
 def test_gradients_are_overwritten_whatever_stood_there(name):
     likelihood, p, outputs, x, weights = problem(name)
     _, d_p, d_outputs = backward_of(likelihood, p, outputs, x, weights)         # into NaN

@@ -7,7 +7,7 @@ import math
 import numpy as np
 
 from .likelihoods import BLOCK, example_rows
-from .registry import inlined, prange, twin_of
+from .registry import device, prange, twin_of
 from .vectormath import exp, log1p_unit, sigmoid, softplus
 
 MIN_LOGVAR = -12.0                 # sigma stays above exp(-6) = 0.0025: of 8-bit pixels in [0, 1], 0.6 of a grey level
@@ -15,7 +15,9 @@ MAX_PRECISION = math.exp(-MIN_LOGVAR)
 HALF_LOG_2PI = 0.5 * math.log(2 * math.pi)
 
 
-@inlined
+# Without "contract": which products are fused with a sum depends on what else a kernel uses them for, and the kernel
+# of the loss alone would differ from that of loss and gradient in the last bits.
+@device(frozenset(), forceinline=True)
 def diagonal_terms(mean, raw, pixel):
     """The nll of a pixel without log(2 pi) / 2, and its derivatives by mean and by raw, from one exponential.
 
