@@ -47,6 +47,8 @@ def _least(activation):
 def _activate(y, row, end_row, column, end_column, activation):
     """y = act(y) on a block that a matrix product has just written, for the others."""
     widest_vectors()
+    if activation == IDENTITY or activation == RELU:
+        return
     first, last = np.uint64(column), np.uint64(end_column)
     for i in range(np.uint64(row), np.uint64(end_row)):
         if activation == TANH:

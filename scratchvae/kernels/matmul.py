@@ -200,6 +200,7 @@ def _product_by_loops(least, finish):
     def multiply(a_transposed, b_transposed, a, b, c, bias, biased, option, share, shares):
         """As the docstring of `product` says."""
         m, n = c.shape
+        floor = least(option)
         for i in range(m * share // shares, m * (share + 1) // shares):
             for j in range(n):
                 c[i, j] = bias[j] if biased else 0
@@ -207,7 +208,6 @@ def _product_by_loops(least, finish):
                 factor = a[p, i] if a_transposed else a[i, p]
                 for j in range(n):
                     c[i, j] += factor * (b[j, p] if b_transposed else b[p, j])
-            floor = least(option)
             for j in range(n):
                 c[i, j] = floor if c[i, j] < floor else c[i, j]          # a NaN stays
             finish(c, i, i + 1, 0, n, option)
@@ -251,13 +251,13 @@ def _transposed_by_either(a, b, c, share, shares):
     if max(c.shape) <= FEW_ROWS and a.shape[1] * c.itemsize >= LONG_ROWS:
         _multiply_by_dots(a, b, c, share, shares)
     else:
-        multiply(False, True, a, b, c, c[0], False, 0, share, shares)
+        multiply(False, True, a, b, c, b[0], False, 0, share, shares)
 
 
 @device()
 def _transposed_by_loops(a, b, c, share, shares):
     """The same where no vector code can be built."""
-    multiply(False, True, a, b, c, c[0], False, 0, share, shares)
+    multiply(False, True, a, b, c, b[0], False, 0, share, shares)
 
 
 multiply_transposed = _transposed_by_either if VECTOR_BYTES else _transposed_by_loops
