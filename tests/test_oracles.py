@@ -20,7 +20,7 @@ def linear_world(n_visible=5, n_latent=2, seed=0, beta=1.0):
     """A LinearGaussian with random, non-zero everything, and 6 examples that it does not find typical."""
     vae = VAE(n_visible, n_latent, hidden=(), likelihood="gaussian", sigma=0.7, beta=beta, dtype="float64")
     rng = np.random.default_rng(seed)
-    vae.parameters.flat[:] = 0.4 * rng.standard_normal(vae.parameters.flat.size)
+    vae.parameters.layout.place(0.4 * rng.standard_normal(vae.parameters.flat.size), vae.parameters.flat)
     return LinearGaussian.of(vae), 1.5 * rng.standard_normal((6, n_visible))
 
 
@@ -29,7 +29,7 @@ def smooth_vae(n_latent=1, likelihood="bernoulli", seed=0, **settings):
     vae = VAE(4, n_latent, hidden=(5,), activation="tanh", likelihood=likelihood, sigma=0.6, dtype="float64",
               **settings)
     rng = np.random.default_rng(seed)
-    vae.parameters.flat[:] = 0.4 * rng.standard_normal(vae.parameters.flat.size)
+    vae.parameters.layout.place(0.4 * rng.standard_normal(vae.parameters.flat.size), vae.parameters.flat)
     return vae, (rng.random((4, 4)) < 0.5).astype(float)
 
 

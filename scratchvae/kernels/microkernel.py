@@ -123,10 +123,12 @@ class Vectors:
 
     @staticmethod
     def of(element, width):
+        """The type of a vector."""
         return ir.VectorType(element, width)
 
     @staticmethod
     def number(value):
+        """A Python int as an LLVM constant; LLVM values pass."""
         return ir.Constant(ir.IntType(64), value) if isinstance(value, int) else value
 
     def at(self, base, *terms):
@@ -138,22 +140,26 @@ class Vectors:
         return base
 
     def load(self, address, width=None):
+        """The vector at an address, of the full width if none is given."""
         vector = self.of(self.scalar, width or self.width)
         load = self.builder.load(self.builder.bitcast(address, vector.as_pointer()))
         load.align = self.itemsize
         return load
 
     def store(self, value, address):
+        """Write a number or a vector to an address."""
         target = self.builder.bitcast(address, value.type.as_pointer())
         self.builder.store(value, target).align = self.itemsize
 
     def splat(self, number, width=None):
+        """A vector of one number, over and over."""
         width = width or self.width
         undefined = ir.Constant(self.of(number.type, width), ir.Undefined)
         first = self.builder.insert_element(undefined, number, ir.Constant(ir.IntType(32), 0))
         return self.shuffle(first, undefined, [0] * width)
 
     def shuffle(self, low, high, lanes):
+        """The named lanes of two vectors, counted through both."""
         return self.builder.shuffle_vector(low, high, ir.Constant(self.of(ir.IntType(32), len(lanes)), lanes))
 
     def multiply_add(self, a, b, c):
@@ -168,11 +174,13 @@ class Vectors:
         return self.builder.icmp_signed("<", numbers, self.splat(count))
 
     def load_masked(self, address, mask):
+        """The vector at an address, 0 in lanes that the mask does not name; those are not read."""
         return self._call(f"llvm.masked.load.v{self.width}{self.kind}.p0", self.type,
                           self.builder.bitcast(address, self.type.as_pointer()),
                           ir.Constant(ir.IntType(32), self.itemsize), mask, self.zero)
 
     def store_masked(self, value, address, mask):
+        """Write the lanes that the mask names."""
         self._call(f"llvm.masked.store.v{self.width}{self.kind}.p0", ir.VoidType(), value,
                    self.builder.bitcast(address, self.type.as_pointer()),
                    ir.Constant(ir.IntType(32), self.itemsize), mask)
