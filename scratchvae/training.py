@@ -297,8 +297,8 @@ class Trainer:
                 "skipped": self.skipped, "rows_skipped": self.rows_skipped,
                 "first_loss": self.history.first_loss, "average_loss": self.average_loss}
         moments = {name: self.gradient.layout.in_order(moment) for name, moment in self.optimizer.moments.items()}
-        return meta, {"totals": np.array(self.totals), "history": np.array(self.history).reshape(-1, len(Epoch._fields)),
-                      **moments}
+        history = np.array(self.history).reshape(-1, len(Epoch._fields))
+        return meta, {"totals": np.array(self.totals), "history": history, **moments}
 
     def restore(self, meta, arrays):
         """Continue where `state` was taken."""

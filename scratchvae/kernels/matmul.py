@@ -11,7 +11,8 @@ running thread (FAMILY.group_bytes and CHUNK_BYTES), so that Python threads that
 The tiles stand in one line, group by group and strip by strip, and threads take equal parts of the line.
 Every element of C has one writer and is one chain of multiply-adds in the order of the inner dimension,
 however the work is cut: any number of threads gives the same bits, and so does any batch that a row is part
-of.  (Only where B is transposed, and both have few and long rows, it is as many chains as a vector has lanes: see `dots`.)
+of.  (Only where B is transposed, and both have few and long rows, it is as many chains as a vector has lanes,
+see `dots`: a row has other bits there than in a larger batch.)
 
 Two threads that write to one cache line, where the columns of one end and those of the other begin, wait for
 each other at every row. That is why C is written as seldom as possible, and why a tile asks the cache for
