@@ -343,7 +343,7 @@ def test_the_source_of_a_dense_kernel_gives_the_same_bits_in_any_number_of_share
             return shares
         return shares_for
 
-    for product in ("multiply_and_activate", "multiply"):
+    for product in ("multiply_and_activate", "multiply", "multiply_transposed"):
         monkeypatch.setattr(dense, product, recorded(getattr(dense, product)))
     monkeypatch.setattr(dense, "BLOCK_ROWS", 2)
     for shares, serial_size in ((1, 0), (2, 0), (3, 0), (3, dense.SERIAL_SIZE)):      # cotangents cut, and not cut

@@ -15,7 +15,7 @@ from .hints import will_write
 from .registry import STRICT, inlined, prange, twin_of
 
 PIECE = 256         # numbers that a thread updates in one go
-AHEAD = 512         # so many numbers later they will be needed: farther, and the lines are gone again; nearer, too late
+AHEAD = 512         # so many numbers later they are needed; half and twice as many do as well, four times as many not
 LINE_BYTES = 64     # of a cache line
 
 # The size below which a running mean counts as zero: far above the subnormals, far below any effect.
