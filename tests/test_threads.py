@@ -3,13 +3,14 @@ import os
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from scratchvae import VAE, evaluate
-from scratchvae.kernels import registry
+from scratchvae.kernels import matmul, registry
 
 TESTS = Path(__file__).parent
 compiled_only = pytest.mark.skipif(registry.BACKEND == "numpy", reason="the twins have no threads of their own")
@@ -69,6 +70,30 @@ def test_two_models_trained_at_once_in_two_python_threads_give_the_bits_they_giv
         worker.join()
     for one, other in zip(alone, together, strict=True):
         np.testing.assert_array_equal(one, other)
+
+
+@compiled_only
+@pytest.mark.parametrize("threads", [1, 2])
+def test_other_python_threads_run_while_a_product_does(threads):
+    if registry.threads() < threads:
+        pytest.skip("this process uses only one thread")
+    a = np.ones((1536, 1536))
+    c, stamps, call = np.empty_like(a), [], []
+
+    def multiply():
+        registry.set_threads(threads)                           # of this Python thread alone
+        call.append(time.perf_counter())
+        matmul.multiply_nn(a, a, c)
+        call.append(time.perf_counter())
+
+    matmul.multiply_nn(a, a, c)                                 # compiled, and its threads started
+    worker = threading.Thread(target=multiply)
+    worker.start()
+    while worker.is_alive():
+        stamps.append(time.perf_counter())
+    began, ended = call
+    third = (ended - began) / 3
+    assert any(began + third < stamp < ended - third for stamp in stamps)
 
 
 @compiled_only

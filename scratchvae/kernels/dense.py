@@ -106,8 +106,8 @@ def dense_forward_ref(x, W, b, activation, y):
 @twin_of(dense_forward_ref, parallel=True)
 def dense_forward(x, W, b, activation, y):
     shares = shares_for(2 * W.size * len(x))
-    if shares == 1:
-        multiply_and_activate(False, False, x, W, y, b, True, activation, np.intp(0), shares)
+    if shares == 0:
+        multiply_and_activate(False, False, x, W, y, b, True, activation, np.intp(0), np.intp(1))
     else:
         for share in prange(shares):
             multiply_and_activate(False, False, x, W, y, b, True, activation, np.intp(share), shares)
@@ -138,16 +138,16 @@ def dense_backward(x, W, y, d_y, activation, d_W, d_b, d_x):
     batch, n_in = len(y), len(W)
     rows = max(BLOCK_ROWS, (batch + n_in - 1) // n_in)
     blocks = (batch + rows - 1) // rows
-    if shares == 1 or d_y.size <= SERIAL_SIZE:
+    if shares == 0 or d_y.size <= SERIAL_SIZE:
         for block in range(blocks):
             _d_a(y, d_y, activation, np.intp(block * rows), np.intp(min(batch, block * rows + rows)), d_W[block])
     else:
         for block in prange(blocks):
             _d_a(y, d_y, activation, np.intp(block * rows), np.intp(min(batch, block * rows + rows)), d_W[block])
     _add_up(d_W, blocks, d_b)
-    if shares == 1:
-        multiply(True, False, x, d_y, d_W, d_b, False, 0, np.intp(0), shares)
-        multiply_transposed(d_y[:len(d_x)], W, d_x, np.intp(0), shares)
+    if shares == 0:
+        multiply(True, False, x, d_y, d_W, d_b, False, 0, np.intp(0), np.intp(1))
+        multiply_transposed(d_y[:len(d_x)], W, d_x, np.intp(0), np.intp(1))
     else:
         for share in prange(shares):
             multiply(True, False, x, d_y, d_W, d_b, False, 0, np.intp(share), shares)

@@ -40,8 +40,8 @@ SERIAL_FLOPS = 1 << 19          # less than this takes about as long as waking t
 # other type of a share Numba would compile the whole product once more, a second each.
 @device()
 def shares_for(flops):
-    """Into how many shares work is cut: one for each thread, or a single one for tiny work."""
-    return running_threads() if flops > SERIAL_FLOPS else 1
+    """Into how many shares work is cut, one for each thread; 0 for tiny work, which the caller's thread does at once."""
+    return running_threads() if flops > SERIAL_FLOPS else 0
 
 
 @device()
@@ -272,8 +272,8 @@ def multiply_nn_ref(a, b, c):
 @twin_of(multiply_nn_ref, parallel=True)
 def multiply_nn(a, b, c):
     shares = shares_for(2 * a.size * b.shape[1])
-    if shares == 1:
-        multiply(False, False, a, b, c, c[0], False, 0, np.intp(0), shares)
+    if shares == 0:
+        multiply(False, False, a, b, c, c[0], False, 0, np.intp(0), np.intp(1))
     else:
         for share in prange(shares):
             multiply(False, False, a, b, c, c[0], False, 0, np.intp(share), shares)
@@ -287,8 +287,8 @@ def multiply_tn_ref(a, b, c):
 @twin_of(multiply_tn_ref, parallel=True)
 def multiply_tn(a, b, c):
     shares = shares_for(2 * a.size * b.shape[1])
-    if shares == 1:
-        multiply(True, False, a, b, c, c[0], False, 0, np.intp(0), shares)
+    if shares == 0:
+        multiply(True, False, a, b, c, c[0], False, 0, np.intp(0), np.intp(1))
     else:
         for share in prange(shares):
             multiply(True, False, a, b, c, c[0], False, 0, np.intp(share), shares)
@@ -302,8 +302,8 @@ def multiply_nt_ref(a, b, c):
 @twin_of(multiply_nt_ref, parallel=True)
 def multiply_nt(a, b, c):
     shares = shares_for(2 * a.size * b.shape[0])
-    if shares == 1:
-        multiply_transposed(a, b, c, np.intp(0), shares)
+    if shares == 0:
+        multiply_transposed(a, b, c, np.intp(0), np.intp(1))
     else:
         for share in prange(shares):
             multiply_transposed(a, b, c, np.intp(share), shares)

@@ -175,8 +175,12 @@ if BACKEND == "numba":
 
 
 def _compile(function, *, parallel, fastmath):
-    """Compile `function` on its first call, kept in CACHE_FOLDER where there is one."""
-    options = dict(parallel=parallel, fastmath=set(fastmath), error_model="numpy", nogil=True)
+    """Compile `function` on its first call, kept in CACHE_FOLDER where there is one.
+
+    Without nogil: a parallel loop gives up Python's lock by itself, and what stands outside of one is over in
+    microseconds.  To give it up around the loop as well would be to take it back and give it up twice more a call.
+    """
+    options = dict(parallel=parallel, fastmath=set(fastmath), error_model="numpy")
     if CACHE_FOLDER is None:
         return numba.njit(**options)(function)
     before = numba.config.CACHE_DIR
