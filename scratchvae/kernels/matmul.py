@@ -126,9 +126,7 @@ def _product_by_tiles(least, finish):
         chunk = max(width, ROWS)
         pack_a = a_transposed and panels > 1            # its columns lie on as many pages as it has rows
 
-        packed_b, packed_a, zeros, unused = group_buffer(c0), chunk_buffer(c0), row_buffer(c0), row_buffer(c0)
-        for j in range(VECTORS * width):
-            zeros[j] = 0
+        packed_b, packed_a, unused = group_buffer(c0), chunk_buffer(c0), row_buffer(c0)
         group0, row0 = _share_start(m, vectors, panels, groups, share, shares)
         group1, row1 = _share_start(m, vectors, panels, groups, share + 1, shares)
         p = 0
@@ -175,17 +173,15 @@ def _product_by_tiles(least, finish):
                             source, source_step = shift(b0, p * ldb + j), ldb
                         target = shift(c0, i * ldc + j)
                         start, start_step = target, ldc             # what earlier stretches have summed
-                        if p == 0:
-                            start, start_step = zeros, 0
-                            if biased:
-                                start = shift(pointer(bias), j)
+                        if p == 0 and biased:
+                            start, start_step = shift(pointer(bias), j), 0
                         after = target                              # the tile to the right or below comes next
                         if panel + 1 < end_panel:
                             after = shift(target, columns * width)
                         elif i + ROWS < high:
                             after = shift(c0, (i + ROWS) * ldc + first_vector * width)
                         tile(a_transposed, packed, inner, rows, step, source, source_step, kept, kept_step,
-                             start, start_step, target, ldc, after, floor, height, columns,
+                             p == 0 and not biased, start, start_step, target, ldc, after, floor, height, columns,
                              min(width, n - (end - 1) * width))
                     if p + inner >= k:
                         finish(c, i, i + height, first_vector * width, min(n, end_vector * width), option)

@@ -201,6 +201,7 @@ class _Operands(NamedTuple):
     ldb: object
     kept: object            # None: what is read of B is not kept
     ldk: object
+    fresh: object
     start: object
     lds: object
     c: object
@@ -224,7 +225,10 @@ def _outer_products(vectors, rows, columns, a_transposed, full, o, valid, mask):
         address = vectors.at(o.start, (o.lds, place[r]), v * vectors.width)
         return vectors.load_masked(address, mask) if v == columns - 1 else vectors.load(address)
 
-    sums = {(r, v): cgutils.alloca_once_value(builder, begin(r, v)) for r, v in tile}
+    sums = {(r, v): cgutils.alloca_once_value(builder, vectors.zero) for r, v in tile}
+    with builder.if_then(builder.not_(o.fresh)):
+        for r, v in tile:
+            builder.store(begin(r, v), sums[r, v])
     for r, v in tile:
         prefetch(builder, vectors.at(o.after, (o.ldc, place[r]), v * vectors.width), to_write=True)
     a_rows = [vectors.at(o.a, place[r] if a_transposed else (o.lda, place[r])) for r in range(rows)]
@@ -340,12 +344,13 @@ if BACKEND == "numba":
     row_buffer = _stack_buffer(FAMILY.vectors * FAMILY.vector_bytes)
 
     @intrinsic(prefer_literal=True)
-    def tile(typingctx, a_transposed, packed, k, a, lda, b, ldb, kept, ldk, start, lds, c, ldc, after, least,
+    def tile(typingctx, a_transposed, packed, k, a, lda, b, ldb, kept, ldk, fresh, start, lds, c, ldc, after, least,
              rows, columns, last):
         """One register tile, C[r, j] = start[r, j] + sum_p a[r, p] b[p, j], with a[p, r] if a_transposed (a literal).
 
         rows: 1 to FAMILY.rows; columns: vectors wide, 1 to FAMILY.vectors, the last with `last` lanes.
         The rows of a, b, start and c lie lda, ldb, lds (0 repeats one row) and ldc apart.
+        fresh: start counts as 0 and is not read.
         packed: promises that ldb is the tile's width.  If not, and rows is more than half of FAMILY.rows, what is
         read of b is also written to `kept`, whose rows lie ldk apart (0: all in one place, to be forgotten).
         after: where the next tile's part of C begins, for the cache; nothing is read or written there.
@@ -359,6 +364,7 @@ if BACKEND == "numba":
         def codegen(context, builder, signature, arguments):
             _, packed, *operands, rows, columns, last = arguments
             operands = _Operands(*operands)
+            operands = operands._replace(fresh=builder.trunc(operands.fresh, ir.IntType(1)))
             vectors = Vectors(builder, a)
             number, most, half = vectors.number, FAMILY.rows, FAMILY.rows // 2
             full = builder.and_(builder.icmp_signed("==", rows, number(most)), builder.trunc(packed, ir.IntType(1)))
@@ -380,8 +386,8 @@ if BACKEND == "numba":
             builder.unreachable()
             builder.position_at_end(done)
             return context.get_dummy_value()
-        return types.void(a_transposed, types.boolean, count, a, count, b, count, kept, count, start, count, c, count,
-                          after, c.dtype, *[count] * 3), codegen
+        return types.void(a_transposed, types.boolean, count, a, count, b, count, kept, count, types.boolean, start,
+                          count, c, count, after, c.dtype, *[count] * 3), codegen
 
     @intrinsic
     def pack_vectors(typingctx, k, columns, b, ldb, last, panel, ldp):
