@@ -45,6 +45,7 @@ def sizes(dtype):
     yield 71, 2 * DEPTH + 3, 9 * tile + 5       # panel after panel; cut by columns
     yield 1031, DEPTH + 45, 2 * tile + 1        # the first factor does not stay in the cache: stretches; cut by rows
     yield 517, 2 * DEPTH + 3, 16 * tile + 5     # ... and several groups
+    yield 517, 2 * DEPTH + 3, lanes + 5         # narrow: tall tiles of a transposed first factor, in stretches
 
 
 def guarded(values):

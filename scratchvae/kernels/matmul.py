@@ -1,12 +1,13 @@
 """Matrix products, either factor transposed where it lies: blocking, packing, edges, threads.
 
-C is cut into *panels* as wide as the register tile and *strips* as high as it. A *group* of panels is as much
-of B as a second-level cache keeps beside everything else, and is packed in the order in which the tile reads
-it: the first strip of A reads B where it lies and leaves it packed for the strips below. (A transposed B is
-packed beforehand, and so is a panel whose last vector would reach beyond B, unless the family has masks.) The
-inner dimension is taken in stretches, unless A is so small that it stays in the cache while B goes by, panel
-after panel: then there is one, and C is written once. Nothing is allocated: packed data lie on the stack of the
-running thread (FAMILY.group_bytes and CHUNK_BYTES), so that Python threads that multiply at once share nothing.
+C is cut into *panels* as wide as the register tile and *strips* as high as it, or higher where one narrow
+panel is all there is. A *group* of panels is as much of B as a second-level cache keeps beside everything
+else, and is packed in the order in which the tile reads it: the first strip of A reads B where it lies and
+leaves it packed for the strips below. (A transposed B is packed beforehand, and so is a panel whose last
+vector would reach beyond B, unless the family has masks.) The inner dimension is taken in stretches, unless A
+is so small that it stays in the cache while B goes by, panel after panel: then there is one, and C is written
+once. Nothing is allocated: packed data lie on the stack of the running thread (FAMILY.group_bytes and
+CHUNK_BYTES), so that Python threads that multiply at once share nothing.
 
 The tiles stand in one line, group by group and strip by strip, and threads take equal parts of the line.
 Every element of C has one writer and is one chain of multiply-adds in the order of the inner dimension,
@@ -21,7 +22,7 @@ nothing of C that its own thread will not write.
 import numpy as np
 
 from .dots import DOT_COLUMNS, DOT_ROWS
-from .microkernel import DEPTH, FAMILY
+from .microkernel import DEPTH, FAMILY, TALL_ROWS
 from .registry import BACKEND, device, prange, twin_of
 
 if BACKEND == "numba":
@@ -123,6 +124,7 @@ def _product_by_tiles(least, finish):
         groups = panels if a_stays else _parts(panels, GROUP_BYTES // (depth * VECTORS * VECTOR_BYTES))
         if n > m:                           # a wide C is cut by columns: each thread packs a part of B, not all
             groups = max(groups, min(shares, panels))
+        tall = TALL_ROWS if a_transposed and panels == 1 and vectors == 2 else ROWS         # once B is packed
         chunk = max(width, ROWS)
         pack_a = a_transposed and panels > 1            # its columns lie on as many pages as it has rows
 
@@ -149,8 +151,10 @@ def _product_by_tiles(least, finish):
                     _pack_columns(b_transposed, source, ldb, inner, width, end - vector,
                                   min(width, n - (end - 1) * width),
                                   shift(packed_b, (vector - first_vector) * width * inner))
-                for i in range(low, high, ROWS):
-                    height = min(ROWS, high - i)
+                i, height = low, 0
+                while i + height < high:
+                    i += height
+                    height = tall if i > low and high - i >= tall else min(ROWS, high - i)
                     if pack_a:
                         if (i - low) % chunk == 0:
                             inside = min(chunk, high - i)
@@ -168,7 +172,7 @@ def _product_by_tiles(least, finish):
                         source, source_step = shift(packed_b, (vector - first_vector) * width * inner), columns * width
                         kept, kept_step = unused, 0
                         if not packed:
-                            if i + ROWS < high:
+                            if i + height < high:
                                 kept, kept_step = source, source_step
                             source, source_step = shift(b0, p * ldb + j), ldb
                         target = shift(c0, i * ldc + j)
@@ -178,8 +182,8 @@ def _product_by_tiles(least, finish):
                         after = target                              # the tile to the right or below comes next
                         if panel + 1 < end_panel:
                             after = shift(target, columns * width)
-                        elif i + ROWS < high:
-                            after = shift(c0, (i + ROWS) * ldc + first_vector * width)
+                        elif i + height < high:
+                            after = shift(c0, (i + height) * ldc + first_vector * width)
                         tile(a_transposed, packed, inner, rows, step, source, source_step, kept, kept_step,
                              p == 0 and not biased, start, start_step, target, ldc, after, floor, height, columns,
                              min(width, n - (end - 1) * width))

@@ -11,7 +11,8 @@ rows beyond it are left to lower tiles.
 Operands are pointers and strides, counted in elements.
 
 Three forms of it are emitted for each width: for a packed panel and all rows, which does nearly all the work;
-for a panel that lies anywhere, which it packs in passing for the tiles below; and one of half the height.
+for a panel that lies anywhere, which it packs in passing for the tiles below; and one of half the height.  A^T B has
+a fourth, two vectors wide and as much taller as leaves the number of sums the same: for a narrow C.
 
 The shape follows the processor that Numba compiles for (see `target_family`).
 """
@@ -96,6 +97,8 @@ def target_family():
 
 
 FAMILY = target_family() if BACKEND == "numba" else PLAIN
+TALL_ROWS = FAMILY.rows * FAMILY.vectors // 2       # of the form for a narrow C
+FULL, LOOSE, LOW, TALL = range(4)                   # the forms of a tile
 
 
 def lanes(itemsize):
@@ -348,7 +351,8 @@ if BACKEND == "numba":
              rows, columns, last):
         """One register tile, C[r, j] = start[r, j] + sum_p a[r, p] b[p, j], with a[p, r] if a_transposed (a literal).
 
-        rows: 1 to FAMILY.rows; columns: vectors wide, 1 to FAMILY.vectors, the last with `last` lanes.
+        rows: 1 to FAMILY.rows, or TALL_ROWS if a_transposed, packed and columns is 2.
+        columns: vectors wide, 1 to FAMILY.vectors, the last with `last` lanes.
         The rows of a, b, start and c lie lda, ldb, lds (0 repeats one row) and ldc apart.
         fresh: start counts as 0 and is not read.
         packed: promises that ldb is the tile's width.  If not, and rows is more than half of FAMILY.rows, what is
@@ -367,20 +371,25 @@ if BACKEND == "numba":
             operands = operands._replace(fresh=builder.trunc(operands.fresh, ir.IntType(1)))
             vectors = Vectors(builder, a)
             number, most, half = vectors.number, FAMILY.rows, FAMILY.rows // 2
-            full = builder.and_(builder.icmp_signed("==", rows, number(most)), builder.trunc(packed, ir.IntType(1)))
-            low = builder.icmp_signed("<=", rows, number(half))
-            kind = builder.select(full, number(0), builder.select(low, number(2), number(1)))
+            packed = builder.trunc(packed, ir.IntType(1))
             mask = vectors.first_lanes(last)
             done = builder.append_basic_block("tile.done")
             nowhere = builder.append_basic_block("tile.none")
-            switch = builder.switch(builder.add(builder.mul(columns, number(3)), kind), nowhere)
+            kind = builder.select(builder.icmp_signed("<=", rows, number(half)), number(LOW), number(LOOSE))
+            for form, height in ((TALL, TALL_ROWS), (FULL, most)):
+                chosen = builder.and_(builder.icmp_signed("==", rows, number(height)), packed)
+                kind = builder.select(chosen, number(form), kind)
+            switch = builder.switch(builder.add(builder.mul(columns, number(TALL + 1)), kind), nowhere)
             for v in range(1, FAMILY.vectors + 1):
                 steady, low_tile = operands._replace(ldb=v * vectors.width, kept=None), operands._replace(kept=None)
-                for kind, (height, o) in enumerate(((most, steady), (most, operands), (half, low_tile))):
-                    block = builder.append_basic_block(f"tile.{kind}.{v}")
-                    switch.add_case(number(3 * v + kind), block)
+                forms = [(FULL, most, steady), (LOOSE, most, operands), (LOW, half, low_tile)]
+                if v == 2 and TALL_ROWS > most and a_transposed.literal_value:
+                    forms.append((TALL, TALL_ROWS, steady))
+                for form, height, o in forms:
+                    block = builder.append_basic_block(f"tile.{form}.{v}")
+                    switch.add_case(number((TALL + 1) * v + form), block)
                     builder.position_at_end(block)
-                    _outer_products(vectors, height, v, a_transposed.literal_value, kind == 0, o, rows, mask)
+                    _outer_products(vectors, height, v, a_transposed.literal_value, form in (FULL, TALL), o, rows, mask)
                     builder.branch(done)
             builder.position_at_end(nowhere)
             builder.unreachable()
