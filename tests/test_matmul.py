@@ -46,6 +46,7 @@ def sizes(dtype):
     yield 1031, DEPTH + 45, 2 * tile + 1        # the first factor does not stay in the cache: stretches; cut by rows
     yield 517, 2 * DEPTH + 3, 16 * tile + 5     # ... and several groups
     yield 517, 2 * DEPTH + 3, lanes + 5         # narrow: tall tiles of a transposed first factor, in stretches
+    yield 37, 20, 40 * lanes + 5                # wide and flat: such a factor is read where it lies, by each thread
 
 
 def guarded(values):

@@ -34,6 +34,7 @@ ROWS, VECTORS = FAMILY.rows, FAMILY.vectors
 VECTOR_BYTES, GROUP_BYTES = FAMILY.vector_bytes, FAMILY.group_bytes
 FEW_ROWS = 40                   # of A, and of B, do not pay for transposing B: then scalar products are taken, ...
 LONG_ROWS = 8 * VECTOR_BYTES    # ... of rows beside which adding up the lanes costs little
+SMALL_BYTES = 8 * 1024          # of an A whose columns are read where they lie, panel after panel
 SERIAL_FLOPS = 1 << 19          # less than this takes about as long as waking the threads
 
 
@@ -119,14 +120,15 @@ def _product_by_tiles(least, finish):
 
         ragged = n % width > 0 and not FAMILY.has_masks
         pack_from = 0 if b_transposed else panels - 1 if ragged else panels
-        a_stays = not a_transposed and m * k * itemsize <= GROUP_BYTES         # in the cache, while B goes by
+        # A stays in the cache while B goes by: in the second level, or where its columns are read, in the first.
+        a_stays = k * lda * itemsize <= SMALL_BYTES if a_transposed else m * k * itemsize <= GROUP_BYTES
         depth = max(1, _parts(k, _parts(k, GROUP_BYTES // (VECTORS * VECTOR_BYTES) if a_stays else DEPTH)))
         groups = panels if a_stays else _parts(panels, GROUP_BYTES // (depth * VECTORS * VECTOR_BYTES))
         if n > m:                           # a wide C is cut by columns: each thread packs a part of B, not all
             groups = max(groups, min(shares, panels))
         tall = TALL_ROWS if a_transposed and panels == 1 and vectors == 2 else ROWS         # once B is packed
         chunk = max(width, ROWS)
-        pack_a = a_transposed and panels > 1            # its columns lie on as many pages as it has rows
+        pack_a = a_transposed and panels > 1 and not a_stays        # its columns lie on as many pages as it has rows
 
         packed_b, packed_a, unused = group_buffer(c0), chunk_buffer(c0), row_buffer(c0)
         group0, row0 = _share_start(m, vectors, panels, groups, share, shares)
