@@ -112,12 +112,11 @@ def forward_to_outputs(vae, p, ws):
     vae.decoder.forward(p.decoder, ws.z, ws.decoder)                                            # (E3)
 
 
-def decoder_backward(vae, p, ws, d_nll, gradient, d_z):
-    """E5, from d_nll (a number, or one a row) to the decoder's part of `gradient` and d_z; None leaves d_z out.
+def decoder_backward(vae, p, ws, gradient, d_z):
+    """E5, from ws.d_nll, which is consumed, to the decoder's part of `gradient` and d_z; None leaves d_z out.
 
     The likelihood gives ws.nll in the same pass: value and gradient need the same exponential.
     """
-    ws.d_nll[:] = d_nll
     vae.likelihood.nll_backward(p.likelihood, ws.decoder[-1], ws.x, ws.d_nll, ws.nll,
                                 gradient.likelihood, ws.d_decoder[-1])                          # (E5)
     vae.decoder.backward(p.decoder, ws.z, ws.decoder, ws.d_decoder, gradient.decoder, d_z)
@@ -161,7 +160,8 @@ def forward_backward(vae, p, ws, beta, gradient):
     """
     forward_to_outputs(vae, p, ws)
     per_example = 1.0 / len(ws.x)                         # the batch mean of E4: the only place where 1/B stands
-    decoder_backward(vae, p, ws, per_example * len(ws.x) / len(ws.z), gradient, ws.d_z)         # (E5)
+    ws.d_nll.fill(per_example * len(ws.x) / len(ws.z))
+    decoder_backward(vae, p, ws, gradient, ws.d_z)                                              # (E5)
     gaussian_backward(ws.encoder[-1], ws.eps, ws.d_z, beta * per_example, ws.d_encoder[-1])     # (E6, E7)
     vae.encoder.backward(p.encoder, ws.x, ws.encoder, ws.d_encoder, gradient.encoder, None)
     return _collect(ws, beta)

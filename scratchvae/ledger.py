@@ -214,7 +214,8 @@ class _Refiner:
             mirror(ws.eps, len(x))
             gaussian_forward(head, ws.eps, ws.z, ws.kl)                                             # (E2)
             vae.decoder.forward(vae.parameters.decoder, ws.z, ws.decoder)                           # (E3)
-            decoder_backward(vae, vae.parameters, ws, 1 / REFINING_SAMPLES, self.gradient, ws.d_z)  # (E5)
+            ws.d_nll.fill(1 / REFINING_SAMPLES)
+            decoder_backward(vae, vae.parameters, ws, self.gradient, ws.d_z)                        # (E5)
             gaussian_backward(head, ws.eps, ws.d_z, 1.0, d_head)              # (E6, E7): no 1/B, one loss an example
             _require_squares(d_head, head, step)
             adam.learning_rate = LEARNING_RATE * (1 - step / steps)

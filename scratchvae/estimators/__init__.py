@@ -164,7 +164,8 @@ def forward_backward(name, vae, p, ws, beta, gradient, baseline="none", average_
         vae.likelihood.nll(p.likelihood, ws.decoder[-1], ws.x, ws.nll)
         weights = estimator.weigh(heads.log_weights(ws.nll, kl, beta))                              # (S6)
     d_z = None if estimator.write_head is heads.score_function else ws.d_z
-    elbo.decoder_backward(vae, p, ws, per_example * weights.ravel(), gradient, d_z)                 # (E5)
+    np.multiply(per_example, weights.ravel(), out=ws.d_nll)
+    elbo.decoder_backward(vae, p, ws, gradient, d_z)                                                # (E5)
     log_w = heads.log_weights(ws.nll, kl, beta)                                                     # (S2)
     b = BASELINES[baseline](-log_w, average_loss)
     draws = heads.Draws(head, ws.eps, ws.z, ws.d_z, log_w, weights, beta, per_example, b)

@@ -40,7 +40,8 @@ def forward(vae, p, ws, penalty):
 def forward_backward(vae, p, ws, penalty, gradient):
     """Compute the objective and overwrite `gradient` with dL/d(parameters).                                    (S10)"""
     elbo.forward_to_outputs(vae, p, ws)
-    elbo.decoder_backward(vae, p, ws, 1.0 / len(ws.z), gradient, ws.d_z)                                      # (E5)
+    ws.d_nll.fill(1.0 / len(ws.z))
+    elbo.decoder_backward(vae, p, ws, gradient, ws.d_z)                                                       # (E5)
     kl, head, d_head = _mean_kl(ws), ws.encoder[-1], ws.d_encoder[-1]
     n_latent = len(kl)
     slope = (penalty.slope(kl) / len(ws.x)).astype(head.dtype)

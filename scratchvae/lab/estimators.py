@@ -95,7 +95,8 @@ def _decode(vae, x, head, eps):
         ws.x[:] = x
         gaussian_forward(head, piece, ws.z, ws.kl)
         vae.decoder.forward(vae.parameters.decoder, ws.z, ws.decoder)
-        decoder_backward(vae, vae.parameters, ws, 1.0, gradient, ws.d_z)
+        ws.d_nll.fill(1.0)
+        decoder_backward(vae, vae.parameters, ws, gradient, ws.d_z)
         nll[start:start + ROWS], d_z[start:start + ROWS] = ws.nll, ws.d_z
     return _Draws(eps, nll, d_z)
 
