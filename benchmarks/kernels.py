@@ -121,7 +121,7 @@ def noise_share():
 
     times = interleaved({"step": step, "grey": lambda: gather(minibatch.GREY),
                          "dynamic": lambda: gather(minibatch.DYNAMIC),
-                         "eps": lambda: random.standard_normal(1, random.EPS, 1, ws.eps.reshape(-1))}, seconds=1.0)
+                         "eps": lambda: random.standard_normal(1, random.EPS, 1, ws.eps)}, seconds=1.0)
     step, grey, dynamic, eps = (times[name].median for name in ("step", "grey", "dynamic", "eps"))
     return (dynamic - grey + eps) / step
 

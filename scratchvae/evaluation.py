@@ -132,7 +132,7 @@ class Sampler:
             k = min(per_chunk, n_samples - start)
             eps, z, nll = self.eps[:n * k], self.z[:n * k], self.nll[:n * k]
             y = tuple(layer[:n * k] for layer in self.outputs)
-            standard_normal(seed, SAMPLES, (number << 32) + part, eps.reshape(-1))
+            standard_normal(seed, SAMPLES, (number << 32) + part, eps)
             gaussian_forward(head, eps, z, self.kl[:n])
             vae.decoder.forward(vae.parameters.decoder, z, y)
             vae.likelihood.nll(vae.parameters.likelihood, y[-1], x, nll)

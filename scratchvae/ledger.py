@@ -210,7 +210,7 @@ class _Refiner:
         head, d_head, ws.x[:] = head.copy(), ws.d_encoder[-1], x
         adam = Adam(head.size, head.dtype)
         for step in range(steps):
-            standard_normal(seed, EPS, (number << 32) + step, ws.eps.reshape(-1))
+            standard_normal(seed, EPS, (number << 32) + step, ws.eps)
             mirror(ws.eps, len(x))
             gaussian_forward(head, ws.eps, ws.z, ws.kl)                                             # (E2)
             vae.decoder.forward(vae.parameters.decoder, ws.z, ws.decoder)                           # (E3)

@@ -122,7 +122,7 @@ def held_out_objective(model, x, *, binarize="none", seed=0, batch_size=512):
         index = np.arange(start, min(start + batch_size, len(x)))
         ws = whole.first(len(index))
         read_rows(x, index, mode, seed + HELD_OUT_SEED, piece, ws.x)
-        standard_normal(seed + HELD_OUT_SEED, SAMPLES, piece, ws.eps.reshape(-1))
+        standard_normal(seed + HELD_OUT_SEED, SAMPLES, piece, ws.eps)
         totals += len(index) * np.array(model.forward(ws))
     return Objective(*(totals / len(x)).tolist())
 
@@ -218,7 +218,7 @@ class Trainer:
         ws = self.ws.first(len(index))
         number = self.optimizer.step                     # steps taken so far: the counter of all noise
         read_rows(self.x, index, self.mode, self.seed, number, ws.x)
-        standard_normal(self.seed, EPS, number, ws.eps.reshape(-1))
+        standard_normal(self.seed, EPS, number, ws.eps)
         self.batch += 1
         try:
             objective = train_step(self.model, ws, self.gradient, self.optimizer, self.beta(number),

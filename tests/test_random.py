@@ -217,3 +217,11 @@ def test_bytes_and_floats_give_the_same_minibatch(dtype):
         np.testing.assert_array_equal(got, want)
     minibatch.gather_rows(pixels, index, 1 / 255, minibatch.GREY, 3, 4, got)
     np.testing.assert_allclose(got, pixels[index] / 255, rtol=2 * np.finfo(dtype).eps)
+
+
+@both_dtypes
+def test_normal_numbers_do_not_feel_the_shape_of_their_array(dtype):
+    line, sheet = np.full(2100, np.nan, dtype), np.full((3, 7, 100), np.nan, dtype)
+    random.standard_normal(1, random.EPS, 2, line)
+    random.standard_normal(1, random.EPS, 2, sheet)
+    np.testing.assert_array_equal(sheet.reshape(-1), line)

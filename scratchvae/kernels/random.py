@@ -103,12 +103,12 @@ def normal_pair(w0, w1, kind):
 
 
 def standard_normal_ref(seed, stream, step, out):
-    """Standard normal numbers into out (n,), in pairs by the method of Box and Muller (1958).
+    """Standard normal numbers into out, an array of any shape, in pairs by the method of Box and Muller (1958).
 
     Of a pair's words the first gives the radius and the second the angle.
     """
     kind = out.dtype.type
-    words = words_ref(seed, stream, step, len(out) + len(out) % 2)
+    words = words_ref(seed, stream, step, out.size + out.size % 2)
     u = ((words[0::2] >> np.uint64(1)).astype(kind) + kind(0.5)) * kind(2.0 ** -31)
     radius = np.sqrt(-2 * np.log(u.astype(np.float64)))
     # Angle = quarter turns + x turns, with |x| <= 1/8, because 2 pi times a whole angle is not exact.
@@ -118,21 +118,21 @@ def standard_normal_ref(seed, stream, step, out):
     sine, cosine = sin_turn(x), cos_turn(x)
     first = np.choose(quarter % 4, [cosine, -sine, -cosine, sine])
     second = np.choose(quarter % 4, [sine, cosine, -sine, -cosine])
-    out[:] = np.stack([radius * first, radius * second], axis=1).reshape(-1)[:len(out)]
+    out.flat[:] = np.stack([radius * first, radius * second], axis=1).reshape(-1)[:out.size]
 
 
 @twin_of(standard_normal_ref, parallel=True, fastmath=STRICT)
 def standard_normal(seed, stream, step, out):
-    kind = out.dtype.type
-    for chunk in prange((len(out) + CHUNK - 1) // CHUNK):
+    kind, flat = out.dtype.type, out.reshape(-1)
+    for chunk in prange((len(flat) + CHUNK - 1) // CHUNK):
         widest_vectors()
-        last = min(len(out), (chunk + 1) * CHUNK)
+        last = min(len(flat), (chunk + 1) * CHUNK)
         for block in range(chunk * (CHUNK // 4), last // 4):
             w0, w1, w2, w3 = block_words(seed, stream, step, block)
             i = np.uint64(4 * block)
-            out[i], out[i + np.uint64(1)] = normal_pair(w0, w1, kind)
-            out[i + np.uint64(2)], out[i + np.uint64(3)] = normal_pair(w2, w3, kind)
+            flat[i], flat[i + np.uint64(1)] = normal_pair(w0, w1, kind)
+            flat[i + np.uint64(2)], flat[i + np.uint64(3)] = normal_pair(w2, w3, kind)
         for i in range(last // 4 * 4, last):
             words = block_words(seed, stream, step, i // 4)
             pair = i % 4 // 2
-            out[i] = normal_pair(words[2 * pair], words[2 * pair + 1], kind)[i % 2]
+            flat[i] = normal_pair(words[2 * pair], words[2 * pair + 1], kind)[i % 2]
