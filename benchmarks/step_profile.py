@@ -7,7 +7,6 @@ data (Adam's vectors do not fit).  A dense layer's limit is the measured peak of
 tables: what part of it a register tile reaches whose data all lie in the first-level cache.
 """
 import argparse
-import inspect
 import sys
 import time
 
@@ -54,12 +53,12 @@ class Probe:
     """Notes when each kernel of the package is entered and left, from wherever Python calls it."""
 
     def __init__(self):
-        self.calls = []                         # (name, arguments, start, end)
-        compiled = {twin.compiled: name for name, twin in TWINS.items()}
+        self.calls = []                         # (name, kernel, arguments, start, end)
+        compiled = {id(twin.compiled): name for name, twin in TWINS.items()}
         for module in [module for name, module in sys.modules.items() if name.startswith("scratchvae")]:
             for attribute, value in list(vars(module).items()):
-                if inspect.isfunction(getattr(value, "py_func", value)) and value in compiled:
-                    setattr(module, attribute, self.timed(compiled[value], value))
+                if id(value) in compiled:
+                    setattr(module, attribute, self.timed(compiled[id(value)], value))
 
     def timed(self, name, kernel):
         """The kernel, and a note of each call."""
@@ -115,7 +114,7 @@ def profile(title, config, probe, peak):
     step, parts = float(np.median(whole)), np.median(inside, axis=0)
     rows = [{"model": title, "kernel": label(name, arguments), "us": 1e6 * float(part),
              "us_alone": 1e6 * alone(name, kernel, arguments), "us_at_peak": flops(name, arguments) / peak / 1e3}
-            for (name, kernel, arguments, *_), part in zip(probe.calls.copy(), parts)]
+            for (name, kernel, arguments, *_), part in zip(probe.calls, parts)]
     between = float(np.median(np.array(whole) - np.sum(inside, axis=1)))
     rows.append({"model": title, "kernel": "Python between the kernels", "us": 1e6 * between})
     say(f"\n{title}: {1e6 * step:.0f} us a step, {step_flops(config) / peak / 1e3:.0f} at the peak")

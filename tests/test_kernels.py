@@ -354,7 +354,8 @@ def test_the_source_of_a_dense_kernel_gives_the_same_bits_in_any_number_of_share
             x, W, *_ = case.arguments
             calls.clear()
             results[-1].append(run(registry.TWINS[name].source, case))
-            assert sorted(set(calls)) == [(share, max(1, shares)) for share in range(max(1, shares))]
+            cut = max(1, shares)                         # 0: tiny work, in one piece
+            assert sorted(set(calls)) == [(share, cut) for share in range(cut)]
     for one, *others in zip(*results):
         for other in others:
             for a, b in zip(one, other):
