@@ -38,7 +38,7 @@ class ScratchVAE:
 
     def __init__(self, config):
         from scratchvae import VAE
-        from scratchvae.batches import shuffled
+        from scratchvae.data.minibatch import shuffled
         from scratchvae.kernels.registry import set_threads
         from scratchvae.training import Trainer
         set_threads(config["threads"])

@@ -13,7 +13,7 @@ import numpy as np
 from _harness import fma_peak, geometric_mean, interleaved, machine, memory_bandwidth, report, say, verify
 
 from scratchvae import VAE
-from scratchvae.batches import shuffled
+from scratchvae.data.minibatch import shuffled
 from scratchvae.kernels import dense, matmul, minibatch, random, registry
 from scratchvae.training import Trainer
 

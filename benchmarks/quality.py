@@ -13,8 +13,8 @@ import time
 import numpy as np
 from _harness import machine, report, say
 
-from scratchvae import VAE, evaluate, load_data
-from scratchvae.commands.train import TRAIN_DEFAULTS
+from scratchvae import evaluate, load_data, VAE
+from scratchvae.cli.train import TRAIN_DEFAULTS
 from scratchvae.kernels import registry
 
 

@@ -17,7 +17,7 @@ import numpy as np
 from _harness import fma_peak, interleaved, machine, memory_bandwidth, report, say
 
 from scratchvae import VAE
-from scratchvae.batches import shuffled
+from scratchvae.data.minibatch import shuffled
 from scratchvae.kernels.registry import set_threads
 from scratchvae.plots.sheet import new_figure, note, plain_axes, save
 from scratchvae.training import Trainer

@@ -11,7 +11,7 @@ import sys
 import time
 
 import numpy as np
-from _harness import SETTLE, fma_peak, interleaved, machine, report, say
+from _harness import fma_peak, interleaved, machine, report, say, SETTLE
 from contestants import ScratchVAE
 from numba import njit, prange
 from train_step import MODELS, step_flops

@@ -6,10 +6,10 @@ from importlib import import_module
 from pathlib import Path
 
 from scratchvae.errors import ScratchVAEError
-from scratchvae.files import write_atomically
 from scratchvae.kernels.registry import note_compilation
+from scratchvae.storage.atomic import write_atomically
 
-from .course import COLUMNS, arguments, failures, perform
+from .course import arguments, COLUMNS, failures, perform
 
 STYLE = """
 body { font: 16px/1.5 system-ui, sans-serif; max-width: 62rem; margin: 2rem auto; padding: 0 1rem; color: #222; }

@@ -9,13 +9,13 @@ Look at the first figure: a q that misses a hump pays log(p / q) there in KL(p |
 """
 import numpy as np
 
-from scratchvae.distributions import DiagonalGaussian, Discrete, Grid
-from scratchvae.divergences import cross_entropy, entropy, kl
-from scratchvae.monte_carlo import kl_from_samples
-from scratchvae.plots.divergence import divergence_curves, nearest_gaussians
-from scratchvae.projections import information_projection, moment_projection
+from demos.plots.divergence import divergence_curves, nearest_gaussians
+from scratchvae.probability.distributions import DiagonalGaussian, Discrete, Grid
+from scratchvae.probability.divergences import cross_entropy, entropy, kl
+from scratchvae.probability.monte_carlo import kl_from_samples
+from scratchvae.probability.projections import information_projection, moment_projection
 
-from .course import Claim, Result, main
+from .course import Claim, main, Result
 
 TITLE = "KL divergence"
 ROUNDING = 1e-12              # nats: sums of some thousand float64 numbers of order 1

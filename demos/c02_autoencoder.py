@@ -11,13 +11,13 @@ dimension.  Draws: the Frechet distance between the Gaussians with the pixels' m
 """
 import numpy as np
 
-from scratchvae import VAE, Autoencoder
-from scratchvae.distributions import FullGaussian
-from scratchvae.divergences import kl
-from scratchvae.plots.codes import codes_against_prior
-from scratchvae.plots.rows import image_rows
+from demos.plots.codes import codes_against_prior
+from scratchvae import Autoencoder, VAE
+from scratchvae.plots.images import image_rows
+from scratchvae.probability.distributions import FullGaussian
+from scratchvae.probability.divergences import kl
 
-from .course import Claim, Result, main
+from .course import Claim, main, Result
 from .images import frechet, principal_components, squared_distance
 
 TITLE = "The autoencoder, and why it cannot be sampled from"

@@ -13,12 +13,12 @@ from the moments 1, 3, 15 of eps^2, eps^4, eps^6.
 """
 import numpy as np
 
-from scratchvae import VAE, load_data
+from demos.plots.graph import computation_graph
+from demos.plots.spread import estimate_histograms, variance_against
+from scratchvae import load_data, VAE
 from scratchvae.estimators import head_gradient
-from scratchvae.plots.graph import computation_graph
-from scratchvae.plots.spread import estimate_histograms, variance_against
 
-from .course import Claim, Result, main
+from .course import Claim, main, Result
 
 TITLE = "The reparameterisation trick against the score function"
 PATH, SCORE, CENTRED = "pathwise", "score function", "score function with a baseline"

@@ -9,11 +9,11 @@ change two lines, E8 and E9.
 """
 import numpy as np
 
+from demos.plots.graph import computation_graph
 from scratchvae import VAE
-from scratchvae.plots.graph import computation_graph
 
-from .course import Claim, Result, main
-from .tiny import CHAIN, GAUSSIAN, LOCAL, PARAMETERS, STEPS, differences, forward
+from .course import Claim, main, Result
+from .tiny import CHAIN, differences, forward, GAUSSIAN, LOCAL, PARAMETERS, STEPS
 
 TITLE = "Backpropagation through a VAE, by hand"
 CLOSE = 1e-9                  # the central differences are off by about 1e-10

@@ -9,13 +9,13 @@ Look at the samples: blurred, and some are no digits.  Chapter 9 asks why.  In t
 """
 import numpy as np
 
-from scratchvae import VAE, plots
-from scratchvae.distributions import DiagonalGaussian
-from scratchvae.divergences import kl, kl_terms
+from scratchvae import plots, VAE
 from scratchvae.kernels.gaussian import gaussian_forward
-from scratchvae.monte_carlo import kl_from_samples
+from scratchvae.probability.distributions import DiagonalGaussian
+from scratchvae.probability.divergences import kl, kl_terms
+from scratchvae.probability.monte_carlo import kl_from_samples
 
-from .course import Claim, Result, main
+from .course import Claim, main, Result
 
 TITLE = "The VAE, trained on digits"
 

@@ -10,16 +10,16 @@ In the first figure beta = sigma_x^2 is lambda for half the squared error: lambd
 """
 import numpy as np
 
-from scratchvae import VAE, load_data
-from scratchvae.data import Dataset
-from scratchvae.divergences import kl_terms
-from scratchvae.faces import IMAGE_SHAPE, make_faces
-from scratchvae.lab import rate_distortion
-from scratchvae.ledger import effective_sigma
+from scratchvae import load_data, VAE
+from scratchvae.analysis import rate_distortion
+from scratchvae.analysis.elbo_decomposition import effective_sigma
+from scratchvae.data.faces import IMAGE_SHAPE, make_faces
+from scratchvae.data.loading import Dataset
+from scratchvae.plots.images import image_rows
 from scratchvae.plots.labs import rate_distortion as rate_distortion_figure
-from scratchvae.plots.rows import image_rows
+from scratchvae.probability.divergences import kl_terms
 
-from .course import Claim, Result, main
+from .course import Claim, main, Result
 
 TITLE = "lambda: what the weight of the KL trades, and which one a data set wants"
 ROUNDING = 1e-12              # relative: sums of some thousand float64 numbers

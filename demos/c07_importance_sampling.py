@@ -11,12 +11,12 @@ How fast it collapses is exact: of K draws, K (E w)^2 / E w^2 count in the long 
 """
 import numpy as np
 
-from scratchvae.distributions import DiagonalGaussian
-from scratchvae.monte_carlo import mean_estimate
+from demos.plots.evidence import collapse, draws_in_the_plane
 from scratchvae.oracles import LinearGaussian, ppca
-from scratchvae.plots.evidence import collapse, draws_in_the_plane
+from scratchvae.probability.distributions import DiagonalGaussian
+from scratchvae.probability.monte_carlo import mean_estimate
 
-from .course import Claim, Result, main
+from .course import Claim, main, Result
 from .worlds import log_weights, proposals, random_world
 
 TITLE = "Importance sampling: p(x) from the prior, and from the encoder"

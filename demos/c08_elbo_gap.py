@@ -11,13 +11,13 @@ humps apart, a Gaussian that sits on one of them is best (T2): a gap of log 2.  
 """
 import numpy as np
 
-from scratchvae.distributions import DiagonalGaussian
-from scratchvae.monte_carlo import mean_estimate
+from demos.plots.evidence import closing_gap, posterior_and_q, staircase
 from scratchvae.oracles import LinearGaussian, Quadrature
 from scratchvae.parameters import Affine
-from scratchvae.plots.evidence import closing_gap, posterior_and_q, staircase
+from scratchvae.probability.distributions import DiagonalGaussian
+from scratchvae.probability.monte_carlo import mean_estimate
 
-from .course import Claim, Result, main
+from .course import Claim, main, Result
 from .worlds import angled_world, folded_world, log_normal, train_encoder
 
 TITLE = "The ELBO, and the gap to log p(x)"

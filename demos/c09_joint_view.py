@@ -16,17 +16,17 @@ each other, and with those of reconstructions of other real images, the best tha
 """
 import numpy as np
 
-from scratchvae import VAE, load_data
-from scratchvae.distributions import DiagonalGaussian
-from scratchvae.joint import joint_view_on_grid
-from scratchvae.latent import AggregatePosterior
-from scratchvae.ledger import ledger
-from scratchvae.mixture import fit_mixture
-from scratchvae.monte_carlo import mean_estimate
-from scratchvae.plots.joint import accounts, joint_densities, unreality
-from scratchvae.plots.rows import image_rows
+from demos.plots.joint import accounts, joint_densities, unreality
+from scratchvae import load_data, VAE
+from scratchvae.analysis.elbo_decomposition import ledger
+from scratchvae.analysis.latent import AggregatePosterior
+from scratchvae.plots.images import image_rows
+from scratchvae.probability.distributions import DiagonalGaussian
+from scratchvae.probability.joint_distribution import joint_view_on_grid
+from scratchvae.probability.mixture import fit_mixture
+from scratchvae.probability.monte_carlo import mean_estimate
 
-from .course import Claim, Result, main
+from .course import Claim, main, Result
 from .images import nearest, one_without_the_other
 from .worlds import draw_three_humps, log_normal, log_three_humps
 

@@ -11,10 +11,10 @@ the pixels win.
 """
 import numpy as np
 
-from scratchvae import VAE, Autoencoder
-from scratchvae.plots.features import probe_accuracy
+from demos.plots.features import probe_accuracy
+from scratchvae import Autoencoder, VAE
 
-from .course import Claim, Result, main
+from .course import Claim, main, Result
 
 TITLE = "Features: what a linear probe makes of the codes"
 N_LATENT = 10

@@ -11,12 +11,12 @@ beyond the other factors; the logistic one is the normal of the plane that best 
 """
 import numpy as np
 
+from demos.plots import faces as plots
 from scratchvae import VAE
-from scratchvae.attributes import balanced_difference, logistic_direction, mean_difference
-from scratchvae.faces import FACTORS, IMAGE_SHAPE, is_large, make_faces, measure
-from scratchvae.plots import faces as plots
+from scratchvae.analysis.attribute_vectors import balanced_difference, logistic_direction, mean_difference
+from scratchvae.data.faces import FACTORS, IMAGE_SHAPE, is_large, make_faces, measure
 
-from .course import Claim, Result, main
+from .course import Claim, main, Result
 
 TITLE = "Attribute vectors: larger eyes, and what comes along"
 WANTED, COMPANION, CORRELATION = "eye_size", "mouth_curve", 0.8

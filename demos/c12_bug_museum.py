@@ -8,11 +8,11 @@ T8: is z really mu + sigma eps, with eps fresh and from N(0, I), and is the grad
 T10: does log sigma^2 become sigma, and not sigma^2?  "variance_for_sigma" has the right gradient of the wrong sampler.
 T15: is the reported bound the ELBO, and does it stay below log p(x)?  An exact oracle knows log p(x).
 """
+from demos.plots.museum import conviction_matrix, curves_with_bugs
 from scratchvae import load_data
-from scratchvae.bugs import BUGS, INSTRUMENTS, convictions, demonstrate, examine, random_case
-from scratchvae.plots.museum import conviction_matrix, curves_with_bugs
+from scratchvae.bugs import BUGS, convictions, demonstrate, examine, INSTRUMENTS, random_case
 
-from .course import Claim, Result, main
+from .course import Claim, main, Result
 
 TITLE = "The bug museum: what convicts which fault"
 HANDFUL = ("missing_half", "flipped_kl", "variance_for_sigma", "adam_without_bias_correction", "frozen_noise",

@@ -17,7 +17,7 @@ import time
 from pathlib import Path
 from typing import NamedTuple
 
-from scratchvae.data import load_data
+from scratchvae.data.loading import load_data
 from scratchvae.errors import RunError, ScratchVAEError
 from scratchvae.kernels.registry import note_compilation
 from scratchvae.plots import save

@@ -2,9 +2,9 @@
 import numpy as np
 
 from scratchvae import VAE
-from scratchvae.distributions import DiagonalGaussian
 from scratchvae.optimizers import Adam
 from scratchvae.oracles import LinearGaussian
+from scratchvae.probability.distributions import DiagonalGaussian
 
 HUMPS = ((0.4, -2.0, 0.5), (0.35, 0.5, 0.3), (0.25, 3.0, 0.4))         # weight, mean, standard deviation
 FOLDED_SIGMA = 0.4                                                      # of x given z, in the folded world

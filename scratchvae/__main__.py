@@ -1,6 +1,6 @@
 """`python -m scratchvae` is the command `scratchvae`."""
 import sys
 
-from .cli import main
+from .cli.main import main
 
 sys.exit(main())

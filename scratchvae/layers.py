@@ -4,10 +4,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .arguments import one_of, positive_integer
 from .arrays import aligned
 from .errors import ShapeError
 from .kernels import dense as kernels
+from .validation import one_of, positive_integer
 
 ACTIVATIONS = {"identity": kernels.IDENTITY, "relu": kernels.RELU, "tanh": kernels.TANH,
                "sigmoid": kernels.SIGMOID, "softplus": kernels.SOFTPLUS}

@@ -1,241 +1,240 @@
-"""VAE and Autoencoder: parameters, layers and likelihood behind one small class each."""
-from typing import NamedTuple
+"""What VAE and Autoencoder share: settings, networks, files, and the edge where users' arrays come in."""
+import copy
+import inspect
 
 import numpy as np
 
-from . import estimators
-from .arguments import check_seed, one_of, positive_integer, rows_at_once
-from .base import Model
 from .arrays import as_array
-from .elbo import Objective
-from .errors import ShapeError
-from .estimators import BASELINES, ESTIMATORS
-from .estimators.surrogates import surrogate
-from .parameters import Parameters
-from .schedules import check_beta
+from .data.minibatch import as_rows, check_rows
+from .elbo import Workspace
+from .errors import ConfigurationError, RunError, ShapeError
+from .layers import activation_code, MLP
+from .likelihoods import LIKELIHOODS, make_likelihood
+from .parameters import Layout, network_shapes, Parameters
+from .storage.checkpoint import load_arrays, save_arrays
+from .training import check_seed, fit, held_out_objective
+from .validation import one_of, positive_integer
+
+DTYPES = ("float32", "float64")
+CHUNK = 512                                   # rows that encode and decode take at a time
+MOST_PARAMETERS = 1 << 31                     # with Adam's moments and the gradient 34 GB of float32
+KINDS = {}                                    # kind in files and on the command line -> class
 
 
-class Posterior(NamedTuple):
-    """q(z | x) of n examples: means and log variances, each (n, Z)."""
+class Model:
+    """The base of VAE and Autoencoder."""
 
-    mu: np.ndarray
-    logvar: np.ndarray
+    kind = None
+    n_samples = 1
 
+    def __init_subclass__(cls):
+        if "kind" in vars(cls):                   # a subclass of VAE that names no kind of its own leaves files to VAE
+            KINDS[cls.kind] = cls
 
-class VAE(Model):
-    """A variational autoencoder with a Gaussian encoder, trained on the ELBO's hand-derived gradient.
+    def build(self, n_visible, n_latent, head, hidden, activation, likelihood, sigma, dtype, seed):
+        """Check the settings, lay out the networks (the encoder ends in `head` units) and draw the first weights."""
+        self.n_visible = positive_integer("n_visible", n_visible)
+        self.n_latent = positive_integer("n_latent", n_latent)
+        try:
+            self.hidden = tuple(positive_integer("hidden", size) for size in hidden)
+        except TypeError:
+            raise ConfigurationError(f"hidden is {hidden!r}; it must be a sequence of layer sizes. "
+                                     "Pass for example (400,).") from None
+        activation_code(activation)
+        self.activation = activation
+        self.dtype = one_of("dtype", str(dtype), DTYPES)
+        self.seed = check_seed(seed)
+        self.likelihood = make_likelihood(likelihood, sigma)
+        self.sigma = getattr(self.likelihood, "sigma", sigma)
+        sizes = {"encoder": (self.n_visible, *self.hidden, head),
+                 "decoder": (self.n_latent, *reversed(self.hidden), self.likelihood.n_outputs(self.n_visible))}
+        shapes = {}
+        for prefix, units in sizes.items():
+            shapes |= network_shapes(prefix, units)
+        shapes |= {f"likelihood.{name}": shape
+                   for name, shape in self.likelihood.parameter_shapes(self.n_visible).items()}
+        layout = Layout(shapes)
+        if layout.size > MOST_PARAMETERS:
+            raise ConfigurationError(f"n_visible {self.n_visible}, hidden {self.hidden} and n_latent {self.n_latent} make "
+                                     f"{layout.size:,} parameters; at most {MOST_PARAMETERS:,} are taken. Choose smaller layers.")
+        self.encoder, self.decoder = (MLP.build(units, activation) for units in sizes.values())
+        self.parameters = Parameters.zeros(layout, self.dtype)
+        rng = np.random.default_rng(self.seed)
+        self.encoder.initialise(self.parameters.encoder, rng)
+        self.decoder.initialise(self.parameters.decoder, rng)
+        self.likelihood.initialise(self.parameters.likelihood)
 
-    Parameters
-    ----------
-    n_visible : int
-        D, the numbers in an example.
-    n_latent : int
-        Z, the latent dimensions.
-    hidden : sequence of int
-        Units in the encoder's hidden layers; the decoder mirrors them.
-    activation : str
-        "relu", "tanh", "sigmoid", "softplus" or "identity", for hidden layers.
-    likelihood : str or object
-        "bernoulli", "continuous_bernoulli", "gaussian" (fixed `sigma`), "gaussian_scalar" (one learned sigma),
-        "gaussian_diagonal" (a learned sigma a pixel), "gaussian_optimal" (one sigma, solved for), or an object
-        like those in `scratchvae.likelihoods`.
-    beta : float
-        Weight of the KL term; 1 is the ELBO (T9's lambda).
-    estimator : str
-        "analytic", the KL in closed form; "monte_carlo", "stl", "score_function", "antithetic", "iwae", "dreg": the
-        table in `scratchvae.estimators`.
-    n_samples : int
-        K, samples of z an example.
-    dtype : str
-        "float32" to train, "float64" to check gradients.
-    seed : int
-        Of the initial weights.
-    sigma : float
-        Standard deviation of a pixel, for "gaussian"; where it starts for "gaussian_scalar", "gaussian_optimal".
-    baseline : str
-        "none", "moving_average" or "leave_one_out", for estimator "score_function".
+    def check_schedule(self, schedule):
+        """Raise ConfigurationError: only a VAE has a KL to weigh."""
+        raise ConfigurationError(f"beta is {schedule!r}; a model of kind {self.kind!r} has no KL to weigh. "
+                                 "Leave beta out, or train a VAE.")
 
-    Attributes
-    ----------
-    parameters : Parameters
-        One flat vector with named, writable views.
+    def workspace(self, batch):
+        """Return the arrays that a step on up to `batch` examples writes."""
+        return Workspace.allocate(self.encoder, self.decoder, batch, self.n_samples, self.dtype)
 
-    Raises
-    ------
-    ConfigurationError
-        For a setting that cannot work.
+    def frozen(self):
+        """Return the model to measure with: this one, or one with the same parameters and `likelihood.frozen()`."""
+        likelihood = self.likelihood.frozen()
+        if likelihood is self.likelihood:
+            return self
+        model = copy.copy(self)
+        model.likelihood = likelihood
+        return model
 
-    Examples
-    --------
-    >>> vae = VAE(n_visible=6, n_latent=2, hidden=(5,), dtype="float64")
-    >>> X, eps = np.full((3, 6), 0.25), np.zeros((3, 2))
-    >>> objective, gradient = vae.gradient(X, eps)
-    >>> vae.parameters.encoder.head.b[0] += 1e-6           # and now by a finite difference
-    >>> slope = (vae.objective(X, eps).loss - objective.loss) / 1e-6
-    >>> bool(abs(slope - gradient.encoder.head.b[0]) < 1e-5)
-    True
-    """
+    def _rows(self, X, name="X"):
+        """Return users' data as checked rows in the model's dtype, scaled if they are uint8 pixels."""
+        rows = as_rows(X, self.n_visible, name)
+        check_rows(rows, self.likelihood, name)
+        return rows
 
-    kind = "vae"
+    def _fill(self, ws, rows):
+        ws.x[:] = rows
+        if rows.dtype == np.uint8:
+            np.divide(ws.x, 255, out=ws.x)
 
-    def __init__(self, n_visible, n_latent=20, hidden=(400,), activation="relu", likelihood="bernoulli", beta=1.0,
-                 estimator="analytic", n_samples=1, dtype="float32", seed=0, sigma=1.0,
-                 baseline="none"):
-        self.beta = check_beta(beta)
-        self.estimator = one_of("estimator", estimator, ESTIMATORS)
-        self.n_samples = positive_integer("n_samples", n_samples)
-        self.baseline = one_of("baseline", baseline, BASELINES)
-        n_latent = positive_integer("n_latent", n_latent)
-        self.build(n_visible, n_latent, 2 * n_latent, hidden, activation, likelihood, sigma, dtype, seed)
-        estimators.check_settings(self.estimator, self.n_samples, self.baseline, self.likelihood)
-
-    def forward(self, ws, beta=None):
-        """Return the Objective of the batch in ws.x with the noise in ws.eps; beta is the model's if not given."""
-        return estimators.forward(self.estimator, self, self.parameters, ws, self.beta if beta is None else beta)
-
-    def forward_backward(self, ws, gradient, beta=None, average_loss=0.0):
-        """The same, and overwrite `gradient` with the estimator's; `average_loss` as in `estimators`."""
-        beta = self.beta if beta is None else beta
-        return estimators.forward_backward(self.estimator, self, self.parameters, ws, beta, gradient, self.baseline,
-                                           average_loss)
-
-    def _workspace_of(self, X, eps):
+    def _encode(self, X):
+        """Return the encoder's head for every row of X."""
         rows = self._rows(X)
-        eps = as_array(eps, "eps")
-        full = (len(rows), self.n_samples, self.n_latent)
-        wanted = full[::2] if self.n_samples == 1 else full
-        if eps.shape not in (full, wanted) or eps.dtype.kind not in "iuf":
-            raise ShapeError(f"eps of {eps.dtype} has shape {eps.shape}; expected {wanted}, "
-                             "one standard normal draw a latent (and sample) for each row of X. "
-                             "Draw it with np.random.default_rng(seed).standard_normal(shape).")
-        ws = self.workspace(len(rows))
-        self._fill(ws, rows)
-        ws.eps[:] = eps.reshape(ws.eps.shape)
-        return ws
+        head = np.empty((len(rows), self.encoder.layers[-1].n_out), self.dtype)
+        whole = self.workspace(min(CHUNK, len(rows)))
+        for start in range(0, len(rows), CHUNK):
+            piece = rows[start:start + CHUNK]
+            ws = whole.first(len(piece))
+            self._fill(ws, piece)
+            self.encoder.forward(self.parameters.encoder, ws.x, ws.encoder)
+            head[start:start + CHUNK] = ws.encoder[-1]
+        return head
 
-    def objective(self, X, eps):
-        """Return the Objective of X with given noise: a deterministic function of (parameters, X, eps).
+    def decode_outputs(self, z):
+        """Return the decoder's outputs (logits, or means), (n, n_outputs), for latents z (n, Z).
+
+        Raises
+        ------
+        ShapeError
+            If z has another width than n_latent.
+        """
+        z = as_array(z, "z")
+        if z.ndim != 2 or z.shape[1] != self.n_latent or z.dtype.kind not in "iuf":
+            raise ShapeError(f"z has shape {z.shape} and dtype {z.dtype}; this model decodes numbers of shape "
+                             f"(n, {self.n_latent}) (n_latent). Pass one latent vector a row.")
+        z = np.array(z, self.dtype, order="C")            # a copy: for a read-only array kernels are compiled anew
+        outputs = np.empty((len(z), self.decoder.layers[-1].n_out), self.dtype)
+        for start in range(0, len(z), CHUNK):
+            piece = z[start:start + CHUNK]
+            y = self.decoder.outputs(len(piece), self.dtype)
+            self.decoder.forward(self.parameters.decoder, piece, y)
+            outputs[start:start + CHUNK] = y[-1]
+        return outputs
+
+    def decode(self, z):
+        """Return E[x | z], (n, D), for latents z (n, Z): probabilities for a Bernoulli, means for a Gaussian."""
+        return self.likelihood.mean(self.parameters.likelihood, self.decode_outputs(z))
+
+    def inverse_transform(self, z):
+        """Decode z; scikit-learn's name for `decode`."""
+        return self.decode(z)
+
+    def reconstruct(self, X):
+        """Return what the decoder makes of the codes of X, (n, D)."""
+        return self.decode(self.transform(X))
+
+    def score(self, X):
+        """Return minus the loss at beta = 1, averaged over X (n, D), in nats per example: a VAE's ELBO.
+
+        The noise is a fixed function of the model's seed.
+        """
+        objective = held_out_objective(self, self._rows(X), seed=self.seed)
+        return -(objective.reconstruction + objective.kl)
+
+    def fit(self, X, epochs=10, batch_size=128, learning_rate=1e-3, validation=None, seed=0, optimizer="adam",
+            binarize="none", output_bias="data", on_nonfinite="stop", beta=None):
+        """Train on X, starting from the present parameters.
 
         Parameters
         ----------
         X : array_like (n, D)
-            Data.
-        eps : array_like (n, Z) or (n, K, Z)
-            Standard normal noise; of "antithetic", the first K / 2 samples, which the others mirror.
+            Floats, uint8 images (0..255 stands for 0..1), or a memory map.
+        epochs, batch_size, learning_rate, validation, seed, optimizer, binarize, output_bias, on_nonfinite, beta
+            As in `scratchvae.training.Trainer`.
 
         Returns
         -------
-        Objective
-            loss, reconstruction, kl in nats per example (E4, S2, S6).
+        History
+            One `Epoch` an epoch, losses in nats per example.
 
         Raises
         ------
-        ShapeError, DataError
-            If the arrays do not fit the model or the likelihood.
+        ConfigurationError, ShapeError, DataError, TrainingError
+            With what, got, expected and remedy.
         """
-        return self.forward(self._workspace_of(X, eps))
+        return fit(self, X, epochs=epochs, batch_size=batch_size, learning_rate=learning_rate,
+                   validation=validation, seed=seed, optimizer=optimizer, binarize=binarize, output_bias=output_bias,
+                   on_nonfinite=on_nonfinite, beta=beta)
 
-    def gradient(self, X, eps):
-        """Return (Objective, Parameters): the loss and the estimator's gradient (E5 to E7), in a fresh Parameters.
+    def get_params(self, deep=True):
+        """Return the constructor's arguments as a dict (`deep` is scikit-learn's and changes nothing)."""
+        params = {name: getattr(self, name) for name in inspect.signature(type(self)).parameters}
+        name = self.likelihood.name
+        if name in LIKELIHOODS and self.likelihood == make_likelihood(name, self.sigma):
+            params["likelihood"] = name
+        return params
 
-        Arguments and errors are those of `objective`; neither the model nor the arguments change.  "stl",
-        "score_function" and "dreg" are not the derivative of the loss with eps held, but of `surrogate`.
+    def set_params(self, **params):
+        """Rebuild the model with some arguments changed, parameters newly initialised; return it."""
+        self.__init__(**{**self.get_params(), **params})
+        return self
+
+    def save(self, path, extra_meta=None, extra_arrays=None):
+        """Write settings and parameters to `path` (.npz), atomically; extras come back from `load_run`.
+
+        Raises
+        ------
+        RunError
+            If the file cannot be written.
+        ConfigurationError
+            If the likelihood is a custom object, which a file cannot hold.
         """
-        gradient = Parameters.zeros(self.parameters.layout, self.dtype)
-        return self.forward_backward(self._workspace_of(X, eps), gradient), gradient
+        settings = self.get_params()
+        if not isinstance(settings["likelihood"], str):
+            raise ConfigurationError(f"likelihood {settings['likelihood']!r} is a custom object; a file holds only "
+                                     "settings and numbers. Save dict(parameters.segments()) yourself, with np.savez.")
+        save_arrays(path, self.kind, {"settings": settings, **(extra_meta or {})},
+                    {"parameters": self.parameters.layout.in_order(self.parameters.flat), **(extra_arrays or {})})
 
-    def surrogate(self, X, eps):
-        """Return a function () -> float whose derivative, here and now, `gradient` is: the loss itself, or S11."""
-        return surrogate(self.estimator, self, self._workspace_of(X, eps), self.beta, self.baseline)
+    @classmethod
+    def load(cls, path):
+        """Return the model saved at `path`.
 
-    def check_schedule(self, schedule):
-        """Raise ConfigurationError if the estimator cannot follow a schedule of beta (`scratchvae.schedules`)."""
-        estimators.check_schedule(self.estimator, schedule)
-
-    def encode(self, X):
-        """Return the Posterior of every row of X (n, D): mu and logvar, each (n, Z)."""
-        head = self._encode(X)
-        return Posterior(head[:, :self.n_latent], head[:, self.n_latent:])
-
-    def transform(self, X):
-        """Return the posterior means of X (n, D), (n, Z)."""
-        return self.encode(X).mu
-
-    def sample(self, n, seed=0):
-        """Return E[x | z] for n draws of z from the prior N(0, I), (n, D).
-
-        For pixels drawn from p(x | z) as well: `vae.likelihood.sample(vae.parameters.likelihood,
-        vae.decode_outputs(z), rng)`.
+        Raises
+        ------
+        RunError
+            If the file is missing, damaged, or holds another kind of model.
         """
-        n = rows_at_once("n", n, self.n_visible)
-        return self.decode(np.random.default_rng(check_seed(seed)).standard_normal((n, self.n_latent)))
+        model, _, _ = load_run(path)
+        if not isinstance(model, cls):
+            raise RunError(f"{path} holds a model of kind {model.kind!r}; expected {cls.kind!r}. "
+                           f"Load it with {type(model).__name__}.load.")
+        return model
 
 
-class Autoencoder(Model):
-    """A plain autoencoder (T4): the VAE's networks without noise and without a prior.
+def load_run(path):
+    """Return (model, meta, arrays) of a file that `save` wrote; meta and arrays are the extras.
 
-    Parameters
-    ----------
-    n_visible, n_latent, hidden, activation, likelihood, dtype, seed, sigma
-        As in `VAE`.  With likelihood "gaussian" the loss is the squared error, halved, over sigma^2, and a
-        constant; with "bernoulli" the cross entropy.
-
-    Examples
-    --------
-    >>> Autoencoder(n_visible=6, n_latent=2, hidden=()).transform(np.ones((3, 6))).shape
-    (3, 2)
+    Raises
+    ------
+    RunError
+        If the file is missing, damaged, or does not describe a model.
     """
-
-    kind = "ae"
-
-    def __init__(self, n_visible, n_latent=20, hidden=(400,), activation="relu", likelihood="bernoulli",
-                 dtype="float32", seed=0, sigma=1.0):
-        self.build(n_visible, n_latent, n_latent, hidden, activation, likelihood, sigma, dtype, seed)
-
-    def _decode_codes(self, ws):
-        p = self.parameters
-        self.encoder.forward(p.encoder, ws.x, ws.encoder)
-        self.decoder.forward(p.decoder, ws.encoder[-1], ws.decoder)
-
-    def forward(self, ws, beta=None):
-        """Return the Objective of the batch in ws.x; its kl is 0, and beta weighs nothing."""
-        self._decode_codes(ws)
-        self.likelihood.nll(self.parameters.likelihood, ws.decoder[-1], ws.x, ws.nll)
-        loss = float(ws.nll.mean())
-        return Objective(loss, loss, 0.0)
-
-    def forward_backward(self, ws, gradient, beta=None, average_loss=0.0):
-        """The same, and overwrite `gradient` with dL/d(parameters)."""
-        p = self.parameters
-        self._decode_codes(ws)
-        ws.d_nll.fill(1.0 / len(ws.x))
-        self.likelihood.nll_backward(p.likelihood, ws.decoder[-1], ws.x, ws.d_nll, ws.nll, gradient.likelihood,
-                                     ws.d_decoder[-1])
-        self.decoder.backward(p.decoder, ws.encoder[-1], ws.decoder, ws.d_decoder, gradient.decoder,
-                              ws.d_encoder[-1])
-        self.encoder.backward(p.encoder, ws.x, ws.encoder, ws.d_encoder, gradient.encoder, None)
-        loss = float(ws.nll.mean())
-        return Objective(loss, loss, 0.0)
-
-    def _workspace_of(self, X):
-        rows = self._rows(X)
-        ws = self.workspace(len(rows))
-        self._fill(ws, rows)
-        return ws
-
-    def objective(self, X, eps=None):
-        """Return the Objective of X (n, D), in nats per example; there is no noise, eps is ignored."""
-        return self.forward(self._workspace_of(X))
-
-    def gradient(self, X, eps=None):
-        """Return (Objective, Parameters): the loss and dL/d(parameters), in a fresh Parameters."""
-        gradient = Parameters.zeros(self.parameters.layout, self.dtype)
-        return self.forward_backward(self._workspace_of(X), gradient), gradient
-
-    def encode(self, X):
-        """Return the codes of X (n, D), (n, Z)."""
-        return self._encode(X)
-
-    def transform(self, X):
-        """Return the codes of X (n, D), (n, Z)."""
-        return self.encode(X)
+    kind, meta, arrays = load_arrays(path)
+    try:
+        settings, numbers = meta.pop("settings"), arrays.pop("parameters")
+        sizes = [int(settings["n_visible"]), *map(int, settings["hidden"]), int(settings["n_latent"])]
+        if sum(n_in * n_out for n_in, n_out in zip(sizes, sizes[1:])) > numbers.size:      # before memory is taken
+            raise ValueError(f"layers of {sizes} units have more than the {numbers.size} numbers stored")
+        model = KINDS[kind](**settings)
+        model.parameters.layout.place(numbers, model.parameters.flat)
+    except (KeyError, TypeError, ValueError) as error:
+        raise RunError(f"{path} does not describe a model ({type(error).__name__}: {error}). "
+                       "Take a file that scratchvae saved.") from error
+    return model, meta, arrays

@@ -1,8 +1,8 @@
 """Optimisers: what moves the flat parameter vector, and what they remember from step to step."""
 import numpy as np
 
-from .arguments import at_least, one_of
 from .kernels.optimizers import adam_update, sgd_update
+from .validation import at_least, one_of
 
 
 class Adam:

@@ -4,9 +4,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .arguments import instance_of
 from .arrays import aligned
 from .errors import ShapeError
+from .validation import instance_of
 
 
 class Affine(NamedTuple):

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .arguments import at_least, one_of, positive_integer
 from .errors import ConfigurationError
+from .validation import at_least, one_of, positive_integer
 
 
 def check_beta(beta):

@@ -29,17 +29,19 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .arguments import at_least, positive_integer
-from .gradcheck.contract import map_arrays, named_arrays
+from .autoencoder import Autoencoder
 from .gradcheck import assert_ok, check_layer, check_model
-from .layers import ACTIVATIONS, MLP, Dense
+from .gradcheck.contract import map_arrays, named_arrays
+from .layers import ACTIVATIONS, Dense, MLP
 from .likelihoods import LIKELIHOODS
-from .model import VAE, Autoencoder
 from .parameters import Affine
+from .vae import VAE
+from .validation import at_least, positive_integer
 
 try:
-    from hypothesis import currently_in_test_context, target
+    from hypothesis import currently_in_test_context
     from hypothesis import strategies as st
+    from hypothesis import target
     from hypothesis.errors import InvalidArgument
 except ImportError as error:
     raise ImportError("scratchvae.testing needs hypothesis, which is not installed; the rest of scratchvae works "

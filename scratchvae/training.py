@@ -10,16 +10,16 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .arguments import SEEDS, check_seed, one_of, positive_integer
-from .batches import (as_rows, binarize_mode, check_rows, read_rows, require_unit_range, shuffled,
-                      training_moments)
+from .data.minibatch import (as_rows, binarize_mode, check_rows, read_rows, require_unit_range, shuffled,
+                             training_moments)
 from .elbo import Objective
 from .errors import ConfigurationError, TrainingError
 from .kernels.random import EPS, SAMPLES, standard_normal
-from .nonfinite import POLICIES, explain, not_finite, step_is_finite
+from .nonfinite import explain, not_finite, POLICIES, step_is_finite
 from .optimizers import make_optimizer
 from .parameters import Parameters
 from .schedules import as_schedule, check_beta
+from .validation import check_seed, one_of, positive_integer, SEEDS
 
 OUTPUT_BIASES = ("data", "zero")
 LAST_TIMED = 4096                   # steps whose seconds are kept: an epoch may be long

@@ -1,9 +1,11 @@
 """Attribute vectors on codes whose factors are known (T22)."""
 import numpy as np
 import pytest
-from hypothesis import given, strategies as st
+from hypothesis import given
+from hypothesis import strategies as st
 
-from scratchvae.attributes import balanced_difference, logistic_direction, logistic_regression, mean_difference
+from scratchvae.analysis.attribute_vectors import (balanced_difference, logistic_direction, logistic_regression,
+                                                   mean_difference)
 from scratchvae.errors import ConfigurationError, DataError, ShapeError
 
 SEEDS = st.integers(0, 2**32 - 1)

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from test_cli import command, result
 
-from scratchvae import VAE, bugs, elbo
-from scratchvae.bugs import BUGS, INSTRUMENTS, convictions, demonstrate, examine, hidden, plant, random_case
-from scratchvae.data import Dataset
+from scratchvae import bugs, elbo, VAE
+from scratchvae.bugs import BUGS, convictions, demonstrate, examine, hidden, INSTRUMENTS, plant, random_case
+from scratchvae.data.loading import Dataset
 from scratchvae.errors import ConfigurationError
 from scratchvae.gradcheck import check_model
 

@@ -2,12 +2,12 @@
 import numpy as np
 import pytest
 
-from scratchvae import VAE, estimators
-from scratchvae.gradcheck import check_layer, check_model, complex_step, continued, from_vjp
+from scratchvae import estimators, VAE
 from scratchvae.estimators import heads
+from scratchvae.gradcheck import check_layer, check_model, complex_step, continued, from_vjp
 from scratchvae.kernels import dense, gaussian, likelihoods
 from scratchvae.kernels.registry import TWINS
-from scratchvae.layers import ACTIVATIONS, MLP, Dense
+from scratchvae.layers import ACTIVATIONS, Dense, MLP
 from scratchvae.likelihoods import LIKELIHOODS
 from scratchvae.parameters import Affine
 

@@ -5,8 +5,8 @@ import os
 import numpy as np
 import pytest
 
-from scratchvae.checkpoint import _checksum, load_arrays, save_arrays
 from scratchvae.errors import RunError
+from scratchvae.storage.checkpoint import _checksum, load_arrays, save_arrays
 
 ARRAYS = {"a": np.arange(6.0).reshape(2, 3), "b": np.array([1, 2], np.int64), "c": np.float32([0.5, np.nan])}
 

@@ -10,8 +10,8 @@ import sys
 import numpy as np
 import pytest
 
-from scratchvae.cli import main
-from scratchvae.model import VAE
+from scratchvae.cli.main import main
+from scratchvae.vae import VAE
 
 QUICK = ["--data", "digits", "--hidden", "16", "--latent", "3", "--epochs", "2"]
 

@@ -1,5 +1,6 @@
 """What the house rules say, read off the syntax trees."""
 import ast
+import graphlib
 import re
 import sys
 from pathlib import Path
@@ -12,32 +13,32 @@ from scratchvae.kernels.registry import TWINS
 PACKAGE = Path(scratchvae.__file__).parent
 TESTS = Path(__file__).parent
 
-# Imports point only to rooms further up this list.
-ROOMS = [
-    "errors", "arguments", "arrays", "files", "kernels.registry", "kernels.hints", "kernels.vectormath",
-    "kernels.microkernel", "kernels.dots", "kernels.matmul",
-    "kernels.dense",
-    "kernels.gaussian", "kernels.likelihoods", "kernels.continuous_bernoulli", "kernels.learned_sigma",
-    "kernels.optimizers", "kernels.random", "kernels.minibatch", "kernels.totals",
-    "kernels.__main__", "parameters", "layers",
-    "distributions", "divergences", "monte_carlo", "projections", "joint", "attributes", "mixture", "latent",
-    "likelihoods.base", "likelihoods.bernoulli", "likelihoods.gaussian", "likelihoods.__init__", "schedules", "elbo",
-    "estimators.heads", "estimators.penalised", "estimators.__init__", "estimators.surrogates", "optimizers",
-    "readers", "download", "portrait", "faces", "data", "batches",
-    "checkpoint", "nonfinite", "training", "base", "model", "evaluation",
-    "oracles.linear", "oracles.principal", "oracles.rules", "oracles.quadrature", "oracles.__init__", "ledger", "gradcheck.differences",
-    "gradcheck.contract", "gradcheck.complexstep", "gradcheck.diagnosis", "gradcheck.comparison", "gradcheck.affine",
-    "gradcheck.layercheck", "gradcheck.headcheck", "gradcheck.weightcheck", "gradcheck.causes", "gradcheck.vjp", "gradcheck.__init__", "testing",
-    "museum.__init__", "museum.planting", "museum.cases", "museum.heads", "museum.networks", "museum.pixels",
-    "museum.bounds", "museum.loops", "museum.reports", "museum.instruments", "museum.meters", "bugs",
-    "lab.estimators", "lab.weights", "lab.__init__",
-    "plots.sheet", "plots.curves", "plots.pictures", "plots.plane", "plots.labs",
-    "plots.divergence", "plots.graph", "plots.rows", "plots.codes", "plots.spread", "plots.evidence", "plots.joint",
-    "plots.faces", "plots.features", "plots.museum", "plots.__init__", "__init__", "runs", "progress",
-    "commands.__init__", "commands.parser", "commands.train", "commands.evaluate", "commands.pictures", "commands.attribute",
-    "commands.gradcheck", "commands.bugs", "commands.estimators", "commands.lambda_", "commands.data",
-    "cli", "__main__",
-]
+# An import names the same line or one further up: a package, or a file of the flat folder.
+ORDER = """
+    errors validation arrays
+    storage
+    kernels
+    parameters layers
+    probability
+    likelihoods
+    schedules elbo
+    estimators
+    optimizers
+    data
+    nonfinite
+    training
+    model vae autoencoder
+    oracles
+    analysis
+    gradcheck
+    testing
+    bugs
+    plots
+    __init__
+    cli
+    __main__
+"""
+PLACE = {name: line for line, names in enumerate(ORDER.splitlines()) for name in names.split()}
 ALLOWED = {"numpy", "numba", "llvmlite", "matplotlib"}
 OPTIONAL = {"testing": {"hypothesis"}}                  # what one room needs and says so if it is missing
 FILES = sorted(PACKAGE.rglob("*.py"))
@@ -47,12 +48,15 @@ def room(path):
     return ".".join(path.relative_to(PACKAGE).with_suffix("").parts)
 
 
+ROOMS = {room(path) for path in FILES}
+
+
 def tree(path):
     return ast.parse(path.read_text(), str(path))
 
 
 def imports(path):
-    """Yield every imported module: ("", name) for ours as a room, (top-level name, "") for others'."""
+    """Yield every imported module: ("", room) for ours, (top-level name, "") for others'."""
     here = room(path).split(".")
     for node in ast.walk(tree(path)):
         if isinstance(node, ast.Import):
@@ -61,24 +65,24 @@ def imports(path):
         elif isinstance(node, ast.ImportFrom) and node.level == 0:
             yield node.module.split(".")[0], ""
         elif isinstance(node, ast.ImportFrom):
-            base = here[:len(here) - node.level]
-            if node.module:
-                yield "", ".".join(base + node.module.split("."))
-            for alias in node.names:                      # "from . import elbo", "from .kernels import dense"
-                name = ".".join(base + (node.module.split(".") if node.module else []) + [alias.name])
-                for known in (name, name + ".__init__"):
-                    if known in ROOMS:
-                        yield "", known
+            base = [*here[:len(here) - node.level], *(node.module or "").split(".")] if node.module else here[:-node.level]
+            for alias in node.names:                      # a room, a package, or a name from one
+                known = [name for name in (".".join([*base, alias.name]), ".".join([*base, alias.name, "__init__"]),
+                                           ".".join(base), ".".join([*base, "__init__"])) if name in ROOMS]
+                yield "", known[0]
 
 
 @pytest.mark.parametrize("path", FILES, ids=room)
-def test_imports_point_only_to_rooms_further_up(path):
-    if room(path) == "kernels.__init__":
-        return
-    assert room(path) in ROOMS, "a new room: give it its place in ROOMS"
+def test_imports_point_up_the_list_of_packages(path):
+    here = room(path).split(".")[0]
+    assert here in PLACE, "a new package: give it its place in ORDER"
     for other, ours in imports(path):
-        if not other and ours in ROOMS:
-            assert ROOMS.index(ours) < ROOMS.index(room(path)), f"{room(path)} imports {ours}"
+        assert other or PLACE[ours.split(".")[0]] <= PLACE[here], f"{room(path)} imports {ours}"
+
+
+def test_no_files_import_each_other_in_a_circle():
+    graph = {room(path): {ours for other, ours in imports(path) if not other} for path in FILES}
+    tuple(graphlib.TopologicalSorter(graph).static_order())        # raises CycleError
 
 
 @pytest.mark.parametrize("path", FILES, ids=room)
@@ -116,7 +120,7 @@ def test_every_equation_that_is_cited_is_derived_and_every_derived_one_is_cited(
     tag = re.compile(r"\b[EDLOGS]\d+\b")
     derivations = {**{name: ast.get_docstring(tree(PACKAGE / f"{name}.py"))
                       for name in ("elbo", "likelihoods/__init__", "estimators/heads", "estimators/penalised",
-                                   "estimators/surrogates", "oracles/linear", "oracles/principal", "oracles/quadrature")},
+                                   "estimators/surrogates", "oracles/linear", "oracles/ppca", "oracles/quadrature")},
                    **{name: twin.reference.__doc__ for name, twin in TWINS.items()
                       if name.startswith(("dense", "adam", "sgd"))}}
     derived = {name for text in derivations.values() for name in tag.findall(text)}
@@ -174,8 +178,7 @@ def test_everything_public_has_a_docstring(path):
 
 @pytest.mark.parametrize("path", FILES, ids=room)
 def test_the_library_neither_asserts_nor_prints_nor_swallows_everything(path):
-    speaks = (room(path) in ("cli", "progress", "kernels.__main__", "kernels.registry")
-              or room(path).startswith("commands."))
+    speaks = room(path).startswith("cli.") or room(path) in ("kernels.__main__", "kernels.registry")
     for node in ast.walk(tree(path)):
         assert not isinstance(node, ast.Assert), f"{room(path)}:{node.lineno} asserts"
         if isinstance(node, ast.ExceptHandler):
@@ -216,6 +219,6 @@ def test_the_top_level_is_the_one_that_was_chosen():
 
 
 def test_the_reading_path_is_short():
-    """elbo, layers, two kernel files and model: the whole VAE for a reader, about 700 lines together."""
-    path = ["elbo.py", "layers.py", "kernels/gaussian.py", "kernels/likelihoods.py", "model.py"]
-    assert sum(len((PACKAGE / name).read_text().splitlines()) for name in path) <= 770
+    """The whole VAE for a reader: at most 900 lines together."""
+    path = ["elbo.py", "layers.py", "kernels/dense.py", "kernels/gaussian.py", "kernels/likelihoods.py", "vae.py"]
+    assert sum(len((PACKAGE / name).read_text().splitlines()) for name in path) <= 900

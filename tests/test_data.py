@@ -13,9 +13,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from scratchvae import readers
-from scratchvae.data import BUNDLED, load_data
+from scratchvae.data.loading import BUNDLED, load_data
 from scratchvae.errors import ConfigurationError, DataError
+from scratchvae.storage import readers
 
 DATASETS = Path(readers.__file__).parent / "datasets"
 SIDES = {"train": (20, 5, 4), "t10k": (6, 5, 4)}

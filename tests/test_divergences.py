@@ -3,14 +3,15 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given, strategies as st
+from hypothesis import given
+from hypothesis import strategies as st
 
-from scratchvae.distributions import DiagonalGaussian, Discrete, FullGaussian, Grid
-from scratchvae.divergences import cross_entropy, entropy, excess, expectation, jensen_shannon, kl, kl_terms
 from scratchvae.errors import ConfigurationError, DataError, ShapeError
 from scratchvae.kernels.gaussian import gaussian_forward, gaussian_forward_ref
-from scratchvae.monte_carlo import jensen_shannon_from_samples, kl_from_samples, mean_estimate
-from scratchvae.projections import information_projection, moment_projection
+from scratchvae.probability.distributions import DiagonalGaussian, Discrete, FullGaussian, Grid
+from scratchvae.probability.divergences import cross_entropy, entropy, excess, expectation, jensen_shannon, kl, kl_terms
+from scratchvae.probability.monte_carlo import jensen_shannon_from_samples, kl_from_samples, mean_estimate
+from scratchvae.probability.projections import information_projection, moment_projection
 
 ROUNDING = 1e-12                  # float64 sums of up to a few hundred terms of order 1 to 10
 QUADRATURE = 1e-10                # trapezoid rule on +-12 standard deviations: its own error is below rounding

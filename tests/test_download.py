@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 from test_cli import command
 
-from scratchvae import download
-from scratchvae.data import load_data
-from scratchvae.download import RemoteFile, RemoteSet, fetch, missing_files
+from scratchvae.data import download
+from scratchvae.data.download import fetch, missing_files, RemoteFile, RemoteSet
+from scratchvae.data.loading import load_data
 from scratchvae.errors import ConfigurationError, DataError, DownloadError, RunError
 
 TIMEOUT = 0.3                       # seconds that a mirror may be silent; the loopback answers within a few ms

@@ -2,7 +2,7 @@
 import numpy as np
 import pytest
 
-from scratchvae import VAE, evaluate
+from scratchvae import evaluate, VAE
 
 IMAGE = 3, 7
 D = 21

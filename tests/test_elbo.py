@@ -4,11 +4,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scratchvae import VAE, Autoencoder
+from scratchvae import Autoencoder, VAE
 from scratchvae.gradcheck import check_model, format_checks
 from scratchvae.kernels.gaussian import gaussian_forward
 from scratchvae.layers import ACTIVATIONS
-from scratchvae.likelihoods import LIKELIHOODS, Gaussian
+from scratchvae.likelihoods import Gaussian, LIKELIHOODS
 from scratchvae.training import Trainer
 
 # The identities below are exact in real numbers; float64 sums of at most 1e3 terms of size 1e2 leave 1e-12 of them.

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from scratchvae import VAE
 from scratchvae.errors import ConfigurationError, ScratchVAEError
-from scratchvae.estimators import BASELINES, ESTIMATORS, EVERY, SPECIMENS, head_gradient, heads, mirror
+from scratchvae.estimators import BASELINES, ESTIMATORS, EVERY, head_gradient, heads, mirror, SPECIMENS
 from scratchvae.gradcheck import check_model, format_checks
 from scratchvae.layers import ACTIVATIONS
 from scratchvae.likelihoods import LIKELIHOODS

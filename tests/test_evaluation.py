@@ -4,7 +4,7 @@ import math
 import numpy as np
 import pytest
 
-from scratchvae import VAE, evaluate
+from scratchvae import evaluate, VAE
 from scratchvae.errors import ConfigurationError, DataError
 
 
@@ -67,7 +67,7 @@ def test_result_does_not_depend_on_how_the_work_is_cut(monkeypatch):
     vae, _ = linear_gaussian(rng)
     x = rng.standard_normal((130, 5))
     first = evaluate(vae, x, 3000)
-    monkeypatch.setattr("scratchvae.evaluation.ROWS", 256)
+    monkeypatch.setattr("scratchvae.analysis.evaluation.ROWS", 256)
     second = evaluate(vae, x, 3000)
     np.testing.assert_allclose(first.log_likelihood, second.log_likelihood, atol=0.02)
     assert first.n == second.n == 130

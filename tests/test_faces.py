@@ -5,11 +5,13 @@ import numpy as np
 import pytest
 from test_cli import command, result
 
-from scratchvae import faces, load_data, portrait
-from scratchvae.cli import main
+from scratchvae import load_data
+from scratchvae.cli.main import main
+from scratchvae.cli.run_folder import Run
+from scratchvae.data import face_painter as portrait
+from scratchvae.data import faces
+from scratchvae.data.faces import FACTORS, HIGH, IMAGE_SHAPE, is_large, LOW, make_faces, measure, OUTSIDE, render
 from scratchvae.errors import ConfigurationError, DataError, ShapeError
-from scratchvae.faces import FACTORS, HIGH, IMAGE_SHAPE, LOW, OUTSIDE, is_large, make_faces, measure, render
-from scratchvae.runs import Run
 
 SPAN = HIGH - LOW
 

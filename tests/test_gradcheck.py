@@ -6,13 +6,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scratchvae import VAE, Autoencoder, ScratchVAEError
-from scratchvae.gradcheck.comparison import compare
-from scratchvae.gradcheck.differences import Numerical, _estimate, rounding_noise
+from scratchvae import Autoencoder, ScratchVAEError, VAE
 from scratchvae.errors import ConfigurationError, ShapeError
-from scratchvae.gradcheck import (GradientMismatch, as_vjp, assert_ok, check_layer, check_model, complex_step,
-                                  continued, format_checks, from_vjp, numerical_gradient)
-from scratchvae.layers import ACTIVATIONS, MLP, Dense
+from scratchvae.gradcheck import (as_vjp, assert_ok, check_layer, check_model, complex_step, continued, format_checks,
+                                  from_vjp, GradientMismatch, numerical_gradient)
+from scratchvae.gradcheck.comparison import compare
+from scratchvae.gradcheck.numerical import _estimate, Numerical, rounding_noise
+from scratchvae.layers import ACTIVATIONS, Dense, MLP
 from scratchvae.parameters import Affine
 
 ALMOST_EXACT = 1e-13                   # the complex step's relative error: a few roundings

@@ -3,12 +3,13 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given, strategies as st
+from hypothesis import given
+from hypothesis import strategies as st
 
-from scratchvae.distributions import DiagonalGaussian, Discrete, FullGaussian
-from scratchvae.divergences import entropy, kl
 from scratchvae.errors import DataError, ShapeError
-from scratchvae.joint import joint_view, joint_view_on_grid
+from scratchvae.probability.distributions import DiagonalGaussian, Discrete, FullGaussian
+from scratchvae.probability.divergences import entropy, kl
+from scratchvae.probability.joint_distribution import joint_view, joint_view_on_grid
 
 EXACT = 1e-10                        # what the issue asks for; sums of nats of order 10 leave 1e-14
 SIDES, SEEDS = st.integers(1, 6), st.integers(0, 2**32 - 1)

@@ -6,19 +6,19 @@ import numpy as np
 import pytest
 from test_cli import command, result
 
-from scratchvae import VAE, plots
-from scratchvae.data import Dataset
+from scratchvae import plots, VAE
+from scratchvae.analysis import Curve, measure_estimators, Point, rate_distortion
+from scratchvae.analysis.estimator_comparison import bound_gradient, oracle_scene, SETTINGS, step_times
+from scratchvae.data.loading import Dataset
 from scratchvae.errors import ConfigurationError, DataError
 from scratchvae.estimators import EVERY
-from scratchvae.lab import Curve, Point, measure_estimators, rate_distortion
-from scratchvae.lab.estimators import SETTINGS, bound_gradient, oracle_scene, step_times
 from scratchvae.oracles import LinearGaussian, Quadrature
 
 
 @pytest.fixture(scope="module")
 def rows():
     with pytest.MonkeyPatch.context() as patch:                 # the one thing that takes long, and has its own test
-        patch.setattr("scratchvae.lab.estimators.step_times", lambda *_, **__: [1.0] * len(SETTINGS))
+        patch.setattr("scratchvae.analysis.estimator_comparison.step_times", lambda *_, **__: [1.0] * len(SETTINGS))
         return measure_estimators(draws=8192, epochs=2)
 
 
@@ -141,7 +141,7 @@ def test_what_is_no_data_set_and_no_function_is_refused_before_training(wrong, m
 
 def test_the_command_prints_a_table_and_draws_it(capsys, monkeypatch, tmp_path, rows):
     asked = []
-    monkeypatch.setattr("scratchvae.commands.estimators.measure_estimators", lambda *words: asked.append(words) or rows)
+    monkeypatch.setattr("scratchvae.cli.estimators.measure_estimators", lambda *words: asked.append(words) or rows)
     path, words = tmp_path / "new" / "lab.png", ("--draws", 256, "--epochs", 3, "--seed", 4)
     status, out, _ = command(capsys, "estimators", *words, "--figure", path, "--json")
     found = json.loads(out.splitlines()[-1])

@@ -3,13 +3,14 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given, strategies as st
+from hypothesis import given
+from hypothesis import strategies as st
 
 from scratchvae import VAE
-from scratchvae.distributions import DiagonalGaussian, Grid
-from scratchvae.divergences import kl, kl_terms
+from scratchvae.analysis.latent import AggregatePosterior, interpolate, traverse
 from scratchvae.errors import ConfigurationError, DataError, ShapeError
-from scratchvae.latent import AggregatePosterior, interpolate, traverse
+from scratchvae.probability.distributions import DiagonalGaussian, Grid
+from scratchvae.probability.divergences import kl, kl_terms
 
 SIDES, SEEDS = st.integers(2, 20), st.integers(0, 2**32 - 1)
 PATHS = st.sampled_from(["straight", "spherical"])
@@ -115,7 +116,7 @@ def test_work_in_pieces_is_the_same_work(monkeypatch):
     aggregate, _, _ = random_aggregate(rng)
     z = rng.standard_normal((50, 2))
     whole = aggregate.log_density(z)
-    monkeypatch.setattr("scratchvae.latent.CHUNK", 130)
+    monkeypatch.setattr("scratchvae.analysis.latent.CHUNK", 130)
     np.testing.assert_array_equal(aggregate.log_density(z), whole)
 
 

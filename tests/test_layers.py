@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 
 from scratchvae.errors import ConfigurationError, ShapeError
-from scratchvae.layers import MLP, Dense
+from scratchvae.layers import Dense, MLP
 from scratchvae.parameters import Affine
 
 

@@ -5,15 +5,15 @@ import math
 import numpy as np
 import pytest
 
-from scratchvae import VAE, Autoencoder, evaluate
+from scratchvae import Autoencoder, evaluate, VAE
 from scratchvae.elbo import Objective
 from scratchvae.errors import ConfigurationError, DataError
 from scratchvae.gradcheck import check_model, format_checks, numerical_gradient
 from scratchvae.kernels.learned_sigma import MIN_LOGVAR
-from scratchvae.likelihoods import (LIKELIHOODS, Bernoulli, ContinuousBernoulli, Gaussian, GaussianDiagonal,
-                                    GaussianOptimal, GaussianScalar, Likelihood, make_likelihood)
+from scratchvae.likelihoods import (Bernoulli, ContinuousBernoulli, Gaussian, GaussianDiagonal, GaussianOptimal,
+                                    GaussianScalar, Likelihood, LIKELIHOODS, make_likelihood)
 from scratchvae.parameters import Parameters
-from scratchvae.training import Trainer, held_out_objective
+from scratchvae.training import held_out_objective, Trainer
 
 WORST_RELATIVE_ERROR = 1e-7            # of a float64 gradient against extrapolated differences
 SMOOTH = ("tanh", "softplus")          # no kinks: differences say what the derivative is

@@ -3,11 +3,12 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given, strategies as st
+from hypothesis import given
+from hypothesis import strategies as st
 
-from scratchvae.distributions import FullGaussian
 from scratchvae.errors import ConfigurationError, DataError, ShapeError
-from scratchvae.mixture import GaussianMixture, fit_mixture
+from scratchvae.probability.distributions import FullGaussian
+from scratchvae.probability.mixture import fit_mixture, GaussianMixture
 
 SEEDS = st.integers(0, 2**32 - 1)
 

@@ -2,7 +2,7 @@
 import numpy as np
 import pytest
 
-from scratchvae import VAE, Autoencoder, ScratchVAEError
+from scratchvae import Autoencoder, ScratchVAEError, VAE
 from scratchvae.errors import ConfigurationError, DataError, RunError, ShapeError
 from scratchvae.likelihoods import Bernoulli, Gaussian
 

@@ -4,7 +4,7 @@ import pytest
 
 from scratchvae import VAE
 from scratchvae.errors import ConfigurationError, ShapeError
-from scratchvae.parameters import Layout, Parameters, network_shapes
+from scratchvae.parameters import Layout, network_shapes, Parameters
 from scratchvae.training import Trainer
 
 LAYOUT = Layout(network_shapes("encoder", (3, 5, 4)) | network_shapes("decoder", (2, 5, 3)))

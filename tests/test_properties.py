@@ -10,7 +10,7 @@ from scratchvae.gradcheck import as_vjp, complex_step
 from scratchvae.kernels.gaussian import gaussian_backward, gaussian_forward
 from scratchvae.kernels.likelihoods import bernoulli_nll_backward
 from scratchvae.layers import MLP
-from scratchvae.optimizers import SGD, Adam
+from scratchvae.optimizers import Adam, SGD
 from scratchvae.parameters import Affine
 from scratchvae.testing import (dense_problems, extreme_logits, extreme_logvars, generators, mlp_problems, scales,
                                 vae_problems)

@@ -1,17 +1,16 @@
 """Schedules of beta: pure functions of the step, penalties with their gradients, and runs that can be cut anywhere."""
 import numpy as np
 import pytest
-
-from scratchvae import VAE, Autoencoder
-from scratchvae.gradcheck.differences import numerical_gradient
-from scratchvae.divergences import kl_terms
-from scratchvae.errors import ConfigurationError
-from scratchvae.parameters import Parameters
-from scratchvae.schedules import (SCHEDULES, Capacity, Constant, Cyclical, FreeBits, Linear, Target, as_schedule,
-                                  make_schedule)
-from scratchvae.training import Trainer
-
 from test_cli import command, result
+
+from scratchvae import Autoencoder, VAE
+from scratchvae.errors import ConfigurationError
+from scratchvae.gradcheck.numerical import numerical_gradient
+from scratchvae.parameters import Parameters
+from scratchvae.probability.divergences import kl_terms
+from scratchvae.schedules import (as_schedule, Capacity, Constant, Cyclical, FreeBits, Linear, make_schedule, SCHEDULES,
+                                  Target)
+from scratchvae.training import Trainer
 
 ALL = [Constant(0.5), Linear(2.0, steps=5, start=0.5), Cyclical(1.0, steps=4), FreeBits(0.1),
        Capacity(3.0, steps=6, beta=2.0)]

@@ -6,13 +6,13 @@ from typing import NamedTuple
 
 import numpy as np
 import pytest
-from hypothesis import Phase, find, given, settings
+from hypothesis import find, given, Phase, settings
 from hypothesis import strategies as st
 
-from scratchvae import VAE, Autoencoder, testing
+from scratchvae import Autoencoder, testing, VAE
 from scratchvae.errors import ConfigurationError, ScratchVAEError, ShapeError
-from scratchvae.gradcheck import GradientMismatch, check_layer
-from scratchvae.layers import ACTIVATIONS, MLP, Dense
+from scratchvae.gradcheck import check_layer, GradientMismatch
+from scratchvae.layers import ACTIVATIONS, Dense, MLP
 from scratchvae.likelihoods import LIKELIHOODS
 from scratchvae.parameters import Affine
 from scratchvae.testing import (assert_layer_gradients, assert_model_gradients, autoencoder_problems, batches,

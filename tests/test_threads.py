@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from scratchvae import VAE, evaluate
+from scratchvae import evaluate, VAE
 from scratchvae.kernels import matmul, registry
 
 TESTS = Path(__file__).parent

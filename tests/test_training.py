@@ -7,12 +7,12 @@ import tracemalloc
 import numpy as np
 import pytest
 
-from scratchvae import VAE, Autoencoder
-from scratchvae.batches import as_rows, shuffled
+from scratchvae import Autoencoder, VAE
+from scratchvae.data.minibatch import as_rows, shuffled
 from scratchvae.errors import ConfigurationError, DataError, TrainingError
 from scratchvae.kernels.registry import BACKEND
-from scratchvae.optimizers import SGD, Adam
-from scratchvae.training import Trainer, held_out_objective
+from scratchvae.optimizers import Adam, SGD
+from scratchvae.training import held_out_objective, Trainer
 
 
 def data(n=50, d=6, seed=0):

@@ -15,22 +15,23 @@ import numpy as np
 import pytest
 from test_cli import command, result
 
-from scratchvae import VAE, Autoencoder, evaluate, load_data
-from scratchvae.arguments import file_path, one_of, positive_integer
-from scratchvae.base import load_run
-from scratchvae.checkpoint import load_arrays, save_arrays
-from scratchvae.commands.train import TRAIN_DEFAULTS
+from scratchvae import Autoencoder, evaluate, load_data, VAE
+from scratchvae.cli.run_folder import MODEL, Run
+from scratchvae.cli.train import TRAIN_DEFAULTS
 from scratchvae.errors import ConfigurationError, RunError, TrainingError
-from scratchvae.files import FolderLock, write_atomically
 from scratchvae.layers import ACTIVATIONS, MLP
 from scratchvae.likelihoods import Bernoulli
 from scratchvae.nonfinite import explain, step_is_finite
 from scratchvae.parameters import Layout, Parameters
-from scratchvae.runs import MODEL, Run
+from scratchvae.storage.atomic import write_atomically
+from scratchvae.storage.checkpoint import load_arrays, save_arrays
+from scratchvae.storage.lock import FolderLock
 from scratchvae.training import Trainer
+from scratchvae.vae import load_run
+from scratchvae.validation import file_path, one_of, positive_integer
 
 QUICK = ["--data", "digits", "--hidden", "4", "--latent", "2", "--batch-size", "500"]
-NO_FIGURES = "import sys; from scratchvae.runs import Run; Run.draw = lambda *_: []; " \
+NO_FIGURES = "import sys; from scratchvae.cli.run_folder import Run; Run.draw = lambda *_: []; " \
     "from scratchvae.cli import main; sys.exit(main(sys.argv[1:]))"
 
 

@@ -9,19 +9,19 @@ import warnings
 from unittest import mock
 
 import numpy as np
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, HealthCheck, settings
 from hypothesis import strategies as st
 
-from scratchvae import VAE, Autoencoder
-from scratchvae.cli import build_parser, main
-from scratchvae.distributions import DiagonalGaussian, Discrete
+from scratchvae import Autoencoder, VAE
+from scratchvae.cli.main import build_parser, main
 from scratchvae.errors import DownloadError, ScratchVAEError, TrainingError
 from scratchvae.gradcheck import GradientMismatch
-from scratchvae.model import Posterior
+from scratchvae.probability.distributions import DiagonalGaussian, Discrete
 from scratchvae.schedules import Constant
+from scratchvae.vae import Posterior
 
 from .targets import targets
-from .verdict import Verdict, status_kb
+from .verdict import status_kb, Verdict
 
 QUIETLY = dict(database=None, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
 HUGE = (2 * 10**9, 2**31, 2**63, 10**12, 10**30)
@@ -162,7 +162,7 @@ def quietly(words):
     """Run a command in this process, without figures; return (status, standard error)."""
     said = io.StringIO()
     with contextlib.redirect_stderr(said), contextlib.redirect_stdout(io.StringIO()), \
-            mock.patch("scratchvae.plots.save", lambda *_: None), mock.patch("scratchvae.runs.Run.draw", lambda *_: []):
+            mock.patch("scratchvae.plots.save", lambda *_: None), mock.patch("scratchvae.cli.run_folder.Run.draw", lambda *_: []):
         try:
             status = main(words)
         except SystemExit as leaving:

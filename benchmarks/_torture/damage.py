@@ -11,16 +11,16 @@ from pathlib import Path
 import numpy as np
 
 from scratchvae import VAE
-from scratchvae.base import load_run
-from scratchvae.data import load_data
+from scratchvae.cli.run_folder import Run
+from scratchvae.data.loading import load_data
 from scratchvae.errors import ScratchVAEError
-from scratchvae.runs import Run
 from scratchvae.training import Trainer
+from scratchvae.vae import load_run
 
-from .verdict import Verdict, peak_mb
+from .verdict import peak_mb, Verdict
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "tests"))
-from test_data import CHECKED, VALID, damaged  # noqa: E402  (the tests' own files and damage)
+from test_data import CHECKED, damaged, VALID  # noqa: E402  (the tests' own files and damage)
 
 HANG = 2.0                          # seconds
 MOST_MB = 300

@@ -10,11 +10,11 @@ from pathlib import Path
 import numpy as np
 
 from scratchvae import VAE
+from scratchvae.cli.run_folder import HISTORY, MODEL, Run
 from scratchvae.errors import RunError
-from scratchvae.runs import HISTORY, MODEL, Run
 from scratchvae.training import Trainer
 
-from .verdict import Verdict, train_command
+from .verdict import train_command, Verdict
 
 
 def contents(folder):

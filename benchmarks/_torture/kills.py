@@ -7,12 +7,12 @@ from unittest import mock
 
 import numpy as np
 
-from scratchvae.checkpoint import load_arrays
-from scratchvae.cli import main
+from scratchvae.cli.main import main
+from scratchvae.cli.run_folder import MODEL, Run
 from scratchvae.errors import ScratchVAEError
-from scratchvae.runs import MODEL, Run
+from scratchvae.storage.checkpoint import load_arrays
 
-from .verdict import Verdict, start, train_command
+from .verdict import start, train_command, Verdict
 
 EPOCHS = 60
 SETTINGS = ["--data", "digits", "--hidden", 16, "--latent", 3, "--binarize", "dynamic", "--epochs", EPOCHS]

@@ -7,12 +7,12 @@ from pathlib import Path
 
 import numpy as np
 
-from scratchvae import VAE, load_data
-from scratchvae.batches import shuffled
-from scratchvae.runs import Run
+from scratchvae import load_data, VAE
+from scratchvae.cli.run_folder import Run
+from scratchvae.data.minibatch import shuffled
 from scratchvae.training import Trainer
 
-from .verdict import Verdict, status_kb
+from .verdict import status_kb, Verdict
 
 D = 784
 BLOCK = 1 << 16                     # rows written at a time

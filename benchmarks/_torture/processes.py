@@ -2,7 +2,7 @@
 import time
 
 from .kills import arrays_of, same
-from .verdict import Verdict, start, train_command
+from .verdict import start, train_command, Verdict
 
 SETTINGS = ["--data", "digits", "--hidden", 16, "--latent", 3, "--epochs", 3]
 

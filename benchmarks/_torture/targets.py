@@ -3,23 +3,26 @@ from functools import partial
 
 import numpy as np
 
-from scratchvae import VAE, Autoencoder, Dataset, evaluate, load_data
-from scratchvae import attributes, divergences, faces, latent, ledger, mixture, monte_carlo, schedules, testing
-from scratchvae.distributions import DiagonalGaussian, Discrete, FullGaussian, Grid, require_same_kind
-from scratchvae.download import fetch
+from scratchvae import Autoencoder, Dataset, evaluate, load_data, schedules, testing, VAE
+from scratchvae.analysis import attribute_vectors as attributes
+from scratchvae.analysis import elbo_decomposition as ledger
+from scratchvae.analysis import latent, measure_estimators, rate_distortion
+from scratchvae.analysis.evaluation import staircase
+from scratchvae.analysis.rate_distortion import check_betas
+from scratchvae.data import faces
+from scratchvae.data.download import fetch
 from scratchvae.estimators import head_gradient
-from scratchvae.evaluation import staircase
 from scratchvae.gradcheck import (as_vjp, assert_ok, check_layer, check_model, complex_step, continued, format_checks,
                                   from_vjp, numerical_gradient)
-from scratchvae.joint import joint_view, joint_view_on_grid
 from scratchvae.kernels.likelihoods import bernoulli_nll_ref
-from scratchvae.lab import measure_estimators, rate_distortion
-from scratchvae.lab.weights import check_betas
 from scratchvae.layers import Dense
 from scratchvae.likelihoods import make_likelihood
-from scratchvae.oracles import LinearGaussian, Quadrature, ppca, sigma_points
+from scratchvae.oracles import LinearGaussian, ppca, Quadrature, sigma_points
 from scratchvae.parameters import Affine, Parameters
-from scratchvae.projections import information_projection, moment_projection
+from scratchvae.probability import divergences, mixture, monte_carlo
+from scratchvae.probability.distributions import DiagonalGaussian, Discrete, FullGaussian, Grid, require_same_kind
+from scratchvae.probability.joint_distribution import joint_view, joint_view_on_grid
+from scratchvae.probability.projections import information_projection, moment_projection
 
 SMALL = dict(n_visible=6, n_latent=2, hidden=(4,), activation="relu", likelihood="bernoulli", dtype="float64", seed=0,
              sigma=1.0)

@@ -9,13 +9,13 @@ from typing import Callable, NamedTuple
 import numpy as np
 
 from .. import elbo
-from ..arguments import instance_of, one_of
 from ..arrays import as_finite, as_numbers
 from ..elbo import Objective
 from ..errors import ConfigurationError, ShapeError
+from ..estimators import heads, penalised
 from ..kernels.gaussian import gaussian_forward
-from ..schedules import PENALTIES, check_beta
-from . import heads, penalised
+from ..schedules import check_beta, PENALTIES
+from ..validation import instance_of, one_of
 
 
 class Estimator(NamedTuple):

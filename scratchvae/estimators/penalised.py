@@ -15,9 +15,9 @@ gradient of a batch is not the mean of its examples' gradients.  (Kingma et al. 
 import numpy as np
 
 from .. import elbo
-from ..divergences import kl_terms
 from ..elbo import Objective
 from ..kernels.gaussian import gaussian_backward
+from ..probability.divergences import kl_terms
 
 
 def _mean_kl(ws):

@@ -15,7 +15,7 @@ What runs below are forwards only; none of the derivatives S3 to S9 stands in it
 """
 import numpy as np
 
-from . import BASELINES, EVERY, forward, heads
+from ..estimators import BASELINES, EVERY, forward, heads
 
 
 def _log_q(head, z, samples):

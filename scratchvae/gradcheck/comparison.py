@@ -3,9 +3,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .diagnosis import diagnose, only_bias_wrong
-from .differences import numerical_gradient, rounding_noise
-from ..errors import ConfigurationError
+from ..errors import ConfigurationError, ScratchVAEError
+from .hints.patterns import diagnose, only_bias_wrong
+from .numerical import numerical_gradient, rounding_noise
 
 ONLY_BIAS = "only the bias is wrong: d_b is the sum of d_a over the batch"
 
@@ -101,3 +101,16 @@ def format_checks(checks):
         if check.hint:
             lines.insert(k + 1, "    " + check.hint)
     return "\n".join(lines)
+
+
+class GradientMismatch(ScratchVAEError, AssertionError):
+    """A backward is not the derivative of its forward, or breaks its contract."""
+
+
+def assert_ok(checks):
+    """Raise GradientMismatch, with the table of `format_checks`, unless every check is ok."""
+    require_checks(checks)
+    wrong = [check.name for check in checks if not check.ok]
+    if wrong:
+        raise GradientMismatch(f"{', '.join(wrong)}: got a backward that is wrong or breaks its contract; expected the "
+                               f"derivative of forward. Look at the hints.\n{format_checks(checks)}")

@@ -3,9 +3,9 @@ import types
 
 import numpy as np
 
-from .differences import require_float64
-from ..arguments import function_of, instance_of
 from ..errors import ShapeError
+from ..validation import function_of, instance_of
+from .numerical import require_float64
 
 
 def complex_step(f, x):

@@ -4,8 +4,8 @@ import itertools
 
 import numpy as np
 
-from .differences import require_float64
 from ..errors import ConfigurationError, ShapeError
+from .numerical import require_float64
 
 FORWARD, BACKWARD = "forward(p, x, y)", "backward(p, x, y, d_y, d_p, d_x)"
 

@@ -1,13 +1,13 @@
 """The check of one layer: any object with forward(p, x, y) and backward(p, x, y, d_y, d_p, d_x)."""
 import numpy as np
 
-from .affine import affine_hints
-from ..arguments import check_seed, positive_integer
-from .comparison import broken, compare_all
-from .contract import (BACKWARD, FORWARD, Trial, arrays_of, gradient_fault, map_arrays, named_arrays, output_fault,
-                       require_method, require_shapes, shaken)
-from .differences import require_float64
 from ..errors import ShapeError
+from ..validation import check_seed, positive_integer
+from .comparison import broken, compare_all
+from .contract import (arrays_of, BACKWARD, FORWARD, gradient_fault, map_arrays, named_arrays, output_fault,
+                       require_method, require_shapes, shaken, Trial)
+from .hints.dense import affine_hints
+from .numerical import require_float64
 
 
 def check_layer(layer, p, x, d_y, *, max_entries=64, seed=0):

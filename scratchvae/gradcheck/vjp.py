@@ -1,11 +1,11 @@
 """Between the two ways to write a layer: forward and backward over buffers, and a function that returns its VJP."""
 import numpy as np
 
-from .contract import BACKWARD, FORWARD, arrays_of, map_arrays, named_arrays, require_method
-from .differences import require_float64
-from ..arguments import function_of
 from ..arrays import as_numbers
 from ..errors import ConfigurationError, ShapeError
+from ..validation import function_of
+from .contract import arrays_of, BACKWARD, FORWARD, map_arrays, named_arrays, require_method
+from .numerical import require_float64
 
 
 def as_vjp(layer, p):

@@ -1,7 +1,7 @@
 """`python -m scratchvae.kernels`: say what the kernels of this machine are made for."""
 import sys
 
-from . import registry
+from ..kernels import registry
 from .microkernel import FAMILY, lanes
 
 

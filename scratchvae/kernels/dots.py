@@ -19,7 +19,7 @@ if BACKEND == "numba":
     from numba.core import cgutils
     from numba.extending import intrinsic
 
-    from .microkernel import Vectors, require_floats
+    from .microkernel import require_floats, Vectors
 
 
 def _add_lanes(vectors, sums):

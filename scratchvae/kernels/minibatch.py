@@ -1,5 +1,5 @@
 """Rows of a data set into the workspace: gather, convert, scale and binarise in one pass."""
-from .random import PIXELS, fill_uniform, uniform_ref
+from .random import fill_uniform, PIXELS, uniform_ref
 from .registry import prange, twin_of
 
 GREY, DYNAMIC, THRESHOLD = range(3)

@@ -4,12 +4,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..arguments import at_least
 from ..errors import ConfigurationError
 from ..kernels import learned_sigma
 from ..kernels import likelihoods as kernels
 from ..kernels.learned_sigma import MIN_LOGVAR
 from ..kernels.vectormath import softplus
+from ..validation import at_least
 from .base import Likelihood, require_finite
 
 LOG_2PI = math.log(2 * math.pi)

@@ -1,6 +1,6 @@
 """Exact answers to hold the package against: a world in closed form, and quadrature for one or two latents."""
 from .linear import GaussianPosterior, LinearGaussian
-from .principal import PPCA, ppca
+from .ppca import PPCA, ppca
 from .quadrature import Quadrature
 from .rules import PosteriorGrid, sigma_points
 

@@ -45,16 +45,16 @@ from typing import NamedTuple, Optional
 
 import numpy as np
 
-from ..arguments import instance_of, rows_at_once
 from ..arrays import as_finite
-from ..batches import as_rows
+from ..data.minibatch import as_rows
 from ..elbo import Objective
 from ..errors import ConfigurationError, ShapeError
 from ..likelihoods import Gaussian
-from ..model import VAE, Posterior
 from ..parameters import Affine, Parameters
 from ..schedules import check_beta
 from ..training import check_seed
+from ..vae import Posterior, VAE
+from ..validation import instance_of, rows_at_once
 
 
 class GaussianPosterior(NamedTuple):

@@ -32,15 +32,15 @@ from typing import Optional
 
 import numpy as np
 
-from ..arguments import positive_integer
 from ..arrays import as_array
-from ..batches import as_rows, check_rows
-from ..divergences import kl_terms
+from ..data.minibatch import as_rows, check_rows
 from ..elbo import Objective
 from ..errors import ConfigurationError, DataError
-from ..model import VAE
 from ..parameters import Parameters
-from .rules import GRID, even_normal, expected_log_sum, gauss_hermite, tabulate
+from ..probability.divergences import kl_terms
+from ..vae import VAE
+from ..validation import positive_integer
+from .rules import even_normal, expected_log_sum, gauss_hermite, GRID, tabulate
 
 MOST_NODES = 300                           # of a Gauss-Hermite rule: numpy's overflows not far above
 NODES = {1: 200, 2: 100, 3: 24}            # noise variables -> nodes for each, if not given

@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ..arguments import positive_integer, rows_at_once
+from ..validation import positive_integer, rows_at_once
 
 NOTHING = 1e-22                            # a weight that adds nothing to a float64 sum
 GRID = {1: 1001, 2: 161}                   # n_latent -> nodes an axis, odd: every second one makes a grid too

@@ -5,8 +5,8 @@ works without a display and in threads.  What colour tells is also told by shape
 have one fixed scale, 0 black to 1 white, and an image pixel covers a whole number of pixels of the file.
 """
 from .curves import kl_per_dimension, learning_curves
+from .images import decoded_grid, image_grid, reconstructions, traversal
 from .labs import estimator_lab, rate_distortion
-from .pictures import decoded_grid, image_grid, reconstructions, traversal
 from .plane import latent_plane, principal_directions
 from .sheet import save
 

@@ -2,7 +2,7 @@
 import numpy as np
 
 from ..errors import DataError, ShapeError
-from .sheet import FAINT, INK, TEST, TRAIN, laid_out, new_figure, note, plain_axes
+from .sheet import FAINT, INK, laid_out, new_figure, note, plain_axes, TEST, TRAIN
 
 ACTIVE_NATS = 0.01      # a latent dimension that carries less, averaged over the data, counts as unused
 

@@ -2,7 +2,7 @@
 import numpy as np
 
 from ..errors import DataError
-from .sheet import FAINT, GREY, INK, TEST, TRAIN, laid_out, new_figure, note, plain_axes
+from .sheet import FAINT, GREY, INK, laid_out, new_figure, note, plain_axes, TEST, TRAIN
 
 CONVICTED = 5.0                                                 # standard errors
 APART = 0.15                                                    # of an axis, between points that carry their names

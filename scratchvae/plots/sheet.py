@@ -2,7 +2,7 @@
 import numpy as np
 
 from ..errors import ShapeError
-from ..files import write_atomically
+from ..storage.atomic import write_atomically
 
 DPI = 150
 INK, GREY, FAINT = "#222222", "#777777", "#cccccc"

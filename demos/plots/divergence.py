@@ -1,0 +1,66 @@
+"""Figures of divergences: a density and the Gaussians nearest to it, and what KL, entropy and cross entropy are."""
+import numpy as np
+
+from scratchvae.plots.sheet import FAINT, GREY, INK, laid_out, new_figure, plain_axes, TEST, TRAIN
+
+STYLES = ((TEST, "-", 2.0), (TRAIN, "--", 2.0), (GREY, ":", 2.0))
+
+
+def nearest_gaussians(x, p, fits, title):
+    """A density as a grey hill, and fitted densities as lines over it.
+
+    Parameters
+    ----------
+    x : (n,) coordinates.
+    p : (n,) density at x.
+    fits : dict of str to (n,), at most three: a legend's text and a density at x.
+    title : str
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+
+    Examples
+    --------
+    >>> nearest_gaussians([0, 1, 2], [0, 1, 0], {"q": [0.2, 0.5, 0.3]}, "Fit").axes[0].get_ylabel()
+    'density'
+    """
+    figure = new_figure(7.2, 3.8, layout="constrained")
+    axes = figure.subplots()
+    axes.fill_between(x, 0, p, color=FAINT, linewidth=0, label="p")
+    for (name, density), (colour, style, width) in zip(fits.items(), STYLES):
+        axes.plot(x, density, color=colour, linestyle=style, linewidth=width, label=name)
+    axes.set(xlim=(np.min(x), np.max(x)), ylim=(0, None))
+    plain_axes(axes, title, "x", "density")
+    axes.legend(frameon=False, loc="upper left", fontsize=9)
+    return laid_out(figure)
+
+
+def divergence_curves(parameter, panels, label):
+    """Curves of nats against a parameter of q, a panel each.
+
+    Parameters
+    ----------
+    parameter : (n,) what varies, the same in all panels.
+    panels : dict of str to dict of str to (n,)
+        A panel's title, and its curves by name, at most three.
+    label : str, of the parameter.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+
+    Examples
+    --------
+    >>> divergence_curves([1, 2], {"Both ways": {"KL": [0, 1]}}, "sd of q").axes[0].get_ylabel()
+    'nats'
+    """
+    figure = new_figure(4.8 * len(panels), 3.6, layout="constrained")
+    for axes, (title, curves) in zip(np.ravel(figure.subplots(1, len(panels))), panels.items()):
+        for (name, values), (colour, style, width) in zip(curves.items(), STYLES):
+            axes.plot(parameter, values, color=colour, linestyle=style, linewidth=width, label=name)
+        axes.axhline(0, color=FAINT, linewidth=0.8, zorder=0)
+        plain_axes(axes, title, label, "nats")
+        axes.legend(frameon=False, fontsize=9)
+        axes.tick_params(color=INK)
+    return laid_out(figure)

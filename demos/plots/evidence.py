@@ -1,0 +1,187 @@
+"""Figures of log p(x): estimating it by draws, bounding it from below, and what the bound leaves."""
+import numpy as np
+
+from scratchvae.plots.sheet import FAINT, GREY, INK, laid_out, new_figure, note, plain_axes, TEST, TRAIN
+
+PROPOSALS = {"prior": (TEST, "s"), "encoder": (INK, "o")}           # colour, marker
+EARLY = 5                 # of training, the first fifth is drawn where the ELBO still moves
+
+
+def collapse(dimensions, share, exact, error, n_draws):
+    """How many draws count, and how far off log p(x) is, against the number of latents.
+
+    Parameters
+    ----------
+    dimensions : (m,) latents Z, rising.
+    share : dict of str to (m, n)
+        Of "prior" and "encoder": effective draws as a share of all, for n examples.
+    exact : (m, n) what the prior's share tends to with more and more draws.
+    error : dict of str to (m, n), nats: estimated less exact log p(x).
+    n_draws : int
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+
+    Examples
+    --------
+    >>> ones = {"prior": np.ones((2, 3)), "encoder": np.ones((2, 3))}
+    >>> collapse([1, 2], ones, np.ones((2, 3)), ones, 100).axes[0].get_xlabel()
+    'latent dimensions Z'
+    """
+    figure = new_figure(10.4, 4.2, layout="constrained")
+    left, right = figure.subplots(1, 2)
+    for name, (colour, marker) in PROPOSALS.items():
+        left.plot(dimensions, share[name].mean(axis=1), color=colour, marker=marker, linewidth=1.6,
+                  label=f"{name}, measured")
+        middle, low, high = (np.quantile(error[name], q, axis=1) for q in (0.5, 0.05, 0.95))
+        right.errorbar(dimensions, middle, (middle - low, high - middle), color=colour, marker=marker, capsize=3,
+                       label=name)
+    left.plot(dimensions, np.exp(np.log(exact).mean(axis=1)), color=TEST, linestyle="--", linewidth=1.2,
+              label="prior, exact: with ever more draws")
+    left.axhline(1 / n_draws, color=GREY, linewidth=1.0, linestyle=":", label=f"a single draw of {n_draws}")
+    left.set_yscale("log")
+    plain_axes(left, "Draws that count collapse", "latent dimensions Z", "effective draws / draws")
+    plain_axes(right, "and log p(x) is missed", "latent dimensions Z", "estimated − exact log p(x) (nats)")
+    right.axhline(0, color=FAINT, linewidth=0.8, zorder=0)
+    note(right, "bars: 5 to 95 % of examples")
+    for axes in (left, right):
+        axes.set_xscale("log", base=2)
+        axes.set_xticks(dimensions, [f"{z:g}" for z in dimensions])
+        axes.legend(frameon=False, fontsize=8, loc="lower left")
+    return laid_out(figure)
+
+
+def draws_in_the_plane(side, posterior, draws):
+    """Draws of several proposals over the contours of the posterior of one example, two latents.
+
+    Parameters
+    ----------
+    side : (m,) coordinates of both axes.
+    posterior : (m, m) density p(z | x) at (z2, z1).
+    draws : dict of str to (n, 2), of the names "prior" and "encoder".
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+
+    Examples
+    --------
+    >>> side = np.linspace(-1, 1, 5)
+    >>> draws_in_the_plane(side, np.outer(1 - side**2, 1 - side**2), {"prior": np.zeros((1, 2))}).axes[0].get_ylabel()
+    'z2 (prior standard deviations)'
+    """
+    figure = new_figure(4.9 * len(draws), 4.8, layout="constrained")
+    for axes, (name, z) in zip(figure.subplots(1, len(draws), squeeze=False)[0], draws.items()):
+        colour, marker = PROPOSALS[name]
+        levels = posterior.max() * np.exp(-0.5 * np.array([9, 4, 1]))              # at 3, 2 and 1 standard deviations
+        axes.contour(side, side, posterior, levels, colors=INK, linewidths=1.0)
+        axes.plot(*z.T, linestyle="", marker=marker, markersize=3.5, color=colour, markerfacecolor="none")
+        axes.set(aspect="equal", xlim=side[[0, -1]], ylim=side[[0, -1]])
+        plain_axes(axes, f"{len(z)} draws of the {name}", *(f"z{j} (prior standard deviations)" for j in (1, 2)))
+        note(axes, "contours: p(z | x)")
+    return laid_out(figure)
+
+
+def closing_gap(steps, runs):
+    """The ELBO below log p(x) as an encoder trains, and KL(q || posterior) on a log scale, one line a world.
+
+    Parameters
+    ----------
+    steps : (n,) of training.
+    runs : dict of str to (elbo (n,), log_p float, gap (n,), least float)
+        By world, at most two: nats a row; `least` is the KL of the best q of the encoder's kind, 0 if it is exact.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+
+    Examples
+    --------
+    >>> closing_gap([0, 1], {"a world": ([-2, -1.1], -1.0, [1, 0.1], 0.0)}).axes[1].get_ylabel()
+    'KL(q || posterior) (nats)'
+    """
+    figure = new_figure(10.4, 4.0, layout="constrained")
+    left, right = figure.subplots(1, 2)
+    styles = ((INK, "-", "o"), (TEST, "--", "s"))
+    some = np.unique(np.linspace(0, len(steps) - 1, 12).astype(int))
+    (elbo, log_p, _, _), first = next(iter(runs.values())), next(iter(runs))
+    early = slice(max(2, len(steps) // EARLY))
+    left.fill_between(steps[early], elbo[early], log_p, color=FAINT, linewidth=0, label="gap")
+    left.plot(steps[early], elbo[early], color=INK, linewidth=1.6, label="ELBO")
+    left.axhline(log_p, color=TEST, linestyle="--", linewidth=1.4, label="log p(x), exact")
+    plain_axes(left, f"{first}: the ELBO rises to log p(x)", "training steps of the encoder", "nats per example")
+    left.legend(frameon=False, fontsize=9, loc="lower right")
+    for (name, (_, _, gap, least)), (colour, style, marker) in zip(runs.items(), styles):
+        right.plot(steps, gap, color=colour, linestyle=style, marker=marker, markevery=some, markersize=4, label=name)
+        if least > 0:
+            right.axhline(least, color=GREY, linestyle=":", linewidth=1.4,
+                          label="best Gaussian with independent latents")
+    right.set_yscale("log")
+    plain_axes(right, "to 0 only if q can be the posterior", "training steps of the encoder",
+               "KL(q || posterior) (nats)")
+    right.legend(frameon=False, fontsize=8)
+    return laid_out(figure)
+
+
+def staircase(samples, stairs):
+    """The bounds L_K of several examples, climbing from the ELBO towards log p(x).
+
+    Parameters
+    ----------
+    samples : (m,) K, rising from 1.
+    stairs : dict of str to (m,)
+        By example, at most three: L_K - log p(x), nats.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+
+    Examples
+    --------
+    >>> staircase([1, 2], {"x": [-1.0, -0.5]}).axes[0].get_xlabel()
+    'K, draws inside the logarithm'
+    """
+    figure = new_figure(7.0, 4.2, layout="constrained")
+    axes = figure.subplots()
+    axes.axhline(0, color=GREY, linewidth=1.2, label="log p(x)")
+    looks = ((INK, "-", "o"), (TRAIN, "--", "^"), (TEST, "-.", "s"))
+    for (name, heights), (colour, style, marker) in zip(stairs.items(), looks):
+        axes.step(samples, heights, where="post", color=colour, linestyle=style, linewidth=1.2)
+        axes.plot(samples, heights, color=colour, linestyle="", marker=marker, label=name)
+    axes.set_xscale("log", base=2)
+    axes.set_xticks(samples, [f"{k:g}" for k in samples])
+    plain_axes(axes, "More draws close the gap, where q has some mass", "K, draws inside the logarithm",
+               "L$_K$ − log p(x) (nats)")
+    note(axes, "K = 1: the ELBO")
+    axes.legend(frameon=False, fontsize=9, loc="center right")
+    return laid_out(figure)
+
+
+def posterior_and_q(panels):
+    """The true posterior of single examples as grey hills, and the encoder's q as lines.
+
+    Parameters
+    ----------
+    panels : dict of str to (z (n,), p (n,), q (n,))
+        A title, and both densities along z.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+
+    Examples
+    --------
+    >>> posterior_and_q({"KL = 0": ([0, 1], [1, 1], [1, 1])}).axes[0].get_xlabel()
+    'z (prior standard deviations)'
+    """
+    figure = new_figure(3.6 * len(panels), 3.4, layout="constrained")
+    for axes, (title, (z, p, q)) in zip(figure.subplots(1, len(panels), squeeze=False)[0], panels.items()):
+        axes.fill_between(z, p, color=FAINT, linewidth=0, label="posterior p(z | x), exact")
+        axes.plot(z, p, color=GREY, linewidth=1.0)
+        axes.plot(z, q, color=TEST, linewidth=1.8, label="encoder q(z | x)")
+        axes.set_ylim(bottom=0)
+        plain_axes(axes, title, "z (prior standard deviations)", "density")
+        axes.set_ylim(top=1.45 * max(np.max(p), np.max(q)))
+    figure.axes[0].legend(frameon=False, fontsize=8, loc="upper left")
+    return laid_out(figure)

@@ -1,0 +1,80 @@
+"""Figures of attribute vectors: faces along a direction, what comes out in numbers, what leaks (T22)."""
+import numpy as np
+
+from scratchvae.plots.sheet import FAINT, GREY, INK, laid_out, new_figure, plain_axes, TEST
+
+MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
+DIRECTION_COLOURS = (TEST, INK, GREY, "#74acd5")
+
+
+def measured_sweep(values, measured, factor, unit, reach):
+    """A factor measured in decoded images against how much of its vector was added, one line a face.
+
+    Parameters
+    ----------
+    values : (columns,) the multiples of the vector.
+    measured : (faces, columns) the factor.
+    factor, unit : str
+    reach : (low, high) the range of the factor in the data.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+
+    Examples
+    --------
+    >>> figure = measured_sweep([-1, 0, 1], [[1.0, 1.5, 2.0]], "eye size", "pixels", (1.1, 2.5))
+    >>> figure.axes[0].get_ylabel()
+    'eye size (pixels)'
+    """
+    figure = new_figure(5.6, 3.8, layout="constrained")
+    axes = figure.subplots()
+    axes.axhspan(*reach, color="#f0f0f0", zorder=0)
+    for k, row in enumerate(np.asarray(measured)):
+        axes.plot(values, row, color=INK, alpha=0.8, linewidth=1.0, marker=MARKERS[k % len(MARKERS)], markersize=5,
+                  markerfacecolor="white", label=f"face {k + 1}")
+    plain_axes(axes, f"{factor.capitalize()} of D(E(x) + a v), read off the pixels", "a, how many times v is added",
+               f"{factor} ({unit})")
+    axes.annotate("range in the data", (0.99, reach[1]), xycoords=("axes fraction", "data"), fontsize=8, color=GREY,
+                  ha="right", va="bottom")
+    axes.legend(frameon=False, fontsize=8, ncols=2)
+    return laid_out(figure)
+
+
+def leaks(effects, factors, wanted):
+    """What one unit of each direction does to every factor, a panel a set of labels.
+
+    Parameters
+    ----------
+    effects : dict of dict of (m,)
+        Labels' name -> direction's name -> change of the m factors, in their standard deviations.
+    factors : sequence of str, m of them.
+    wanted : str, the factor that was to change.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+
+    Examples
+    --------
+    >>> figure = leaks({"independent": {"plain": [1.0, 0.1]}}, ["eye size", "hair"], "eye size")
+    >>> figure.axes[0].get_title(loc="left")
+    'Labels: independent'
+    """
+    figure = new_figure(4.6 * len(effects) + 0.8, 3.9, layout="constrained")
+    panels = np.ravel(figure.subplots(1, len(effects), sharey=True, sharex=True))
+    place = np.arange(len(factors))
+    for axes, (labels, directions) in zip(panels, effects.items()):
+        for k, (direction, change) in enumerate(directions.items()):
+            rows = place + 0.24 * (k - (len(directions) - 1) / 2)
+            axes.hlines(rows, 0, change, color=DIRECTION_COLOURS[k], linewidth=1.0)
+            axes.plot(change, rows, linestyle="", marker=MARKERS[k], color=DIRECTION_COLOURS[k], markersize=6,
+                      label=direction)
+        axes.axvline(0, color=FAINT, linewidth=0.8, zorder=0)
+        axes.axhspan(factors.index(wanted) - 0.45, factors.index(wanted) + 0.45, color="#f0f0f0", zorder=0)
+        plain_axes(axes, f"Labels: {labels}", "change for a = 1 (standard deviations of the factor)", "")
+        axes.set_yticks(place, factors)
+    panels[0].invert_yaxis()
+    panels[0].set_ylabel("measured in the decoded face")
+    panels[-1].legend(frameon=False, fontsize=9, loc="lower right")
+    return laid_out(figure)

@@ -1,0 +1,77 @@
+"""Figures of the bug museum: which instrument convicts which bug, and learning curves that give nothing away."""
+import numpy as np
+
+from scratchvae.plots.sheet import FAINT, INK, laid_out, new_figure, plain_axes, TEST, TRAIN
+
+
+def conviction_matrix(convictions, instruments):
+    """A dot where an instrument convicts a bug; the bugs that a gradient check does not see are drawn hollow.
+
+    Parameters
+    ----------
+    convictions : dict
+        Bug's name -> names of the instruments that convict it.
+    instruments : sequence of str
+        All that were asked, the gradient check first.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+
+    Examples
+    --------
+    >>> figure = conviction_matrix({"flipped_kl": ["gradient check"]}, ["gradient check", "replay"])
+    >>> [text.get_text() for text in figure.axes[0].get_xticklabels()]
+    ['gradient check (1)', 'replay (0)']
+    """
+    instruments = list(instruments)
+    first = instruments[0]
+    figure = new_figure(3.4 + 0.34 * len(instruments), 2.8 + 0.17 * len(convictions), layout="constrained")
+    axes = figure.subplots()
+    for row, found in enumerate(convictions.values()):
+        seen = first in found
+        axes.axhline(row, color=FAINT, linewidth=0.5, zorder=0)
+        places = [instruments.index(name) for name in found]
+        axes.plot(places, [row] * len(places), linestyle="", marker="o", markersize=6, color=INK if seen else TEST,
+                  markerfacecolor=INK if seen else "white", markeredgewidth=1.4)
+    counts = [sum(name in found for found in convictions.values()) for name in instruments]
+    plain_axes(axes, f"{len(convictions)} planted bugs, and what convicts them (hollow: no gradient check)", "", "")
+    axes.set(xlim=(-0.6, len(instruments) - 0.4), ylim=(len(convictions) - 0.4, -0.6))
+    axes.set_xlabel("instrument (how many of these bugs it convicts)")
+    axes.set_ylabel("bug")
+    axes.set_xticks(range(len(instruments)), [f"{name} ({n})" for name, n in zip(instruments, counts)], rotation=60,
+                    ha="right", rotation_mode="anchor", fontsize=8)
+    axes.set_yticks(range(len(convictions)), list(convictions), fontsize=8)
+    return laid_out(figure)
+
+
+def curves_with_bugs(right, wrong):
+    """Held-out loss without a bug and with each of some, a panel a bug.
+
+    Parameters
+    ----------
+    right : dict of sequence of float
+        Bug's name -> held-out loss an epoch without it, nats per example.
+    wrong : dict of sequence of float
+        The same with it.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+
+    Examples
+    --------
+    >>> figure = curves_with_bugs({"half_noise": [9.0, 5.0]}, {"half_noise": [9.0, 4.8]})
+    >>> figure.axes[0].get_title(loc="left")
+    'half_noise'
+    """
+    figure = new_figure(4.4 * len(right) + 0.4, 3.3, layout="constrained")
+    for axes, name in zip(np.ravel(figure.subplots(1, len(right))), right):
+        for losses, label, colour, width, marker in ((right[name], "right", TRAIN, 2.6, "o"),
+                                                     (wrong[name], "with the bug", TEST, 1.2, "s")):
+            axes.plot(np.arange(1, len(losses) + 1), losses, color=colour, linewidth=width, marker=marker,
+                      markersize=4, label=label)
+        plain_axes(axes, name, "epoch", "held-out loss (nats per example)")
+        axes.xaxis.get_major_locator().set_params(integer=True)
+        axes.legend(frameon=False)
+    return laid_out(figure)

@@ -1,0 +1,72 @@
+"""How far estimates scatter: variance against a size, and histograms of single estimates."""
+import numpy as np
+
+from scratchvae.plots.sheet import GREY, INK, laid_out, new_figure, plain_axes, TEST, TRAIN
+
+MARKS = ((TRAIN, "o", "-"), (GREY, "s", "--"), (TEST, "^", "-."))
+
+
+def variance_against(sizes, measured, exact, title, labels):
+    """Measured variances as marks over exact ones as lines, both axes logarithmic.
+
+    Parameters
+    ----------
+    sizes : (n,) what varies.
+    measured : dict of str to (n,), at most three.
+    exact : dict of str to (n,), the same names.
+    title : str
+    labels : (str, str), of the axes.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+
+    Examples
+    --------
+    >>> variance_against([1, 2], {"a": [1, 2]}, {"a": [1, 2]}, "Growth", ("Z", "variance")).axes[0].get_xlabel()
+    'Z'
+    """
+    figure = new_figure(6.6, 4.2, layout="constrained")
+    axes = figure.subplots()
+    axes.set(xscale="log", yscale="log")
+    for (name, values), (colour, marker, style) in zip(measured.items(), MARKS):
+        axes.plot(sizes, exact[name], color=colour, linestyle=style, linewidth=1.5)
+        axes.plot(sizes, values, color=colour, linestyle="", marker=marker, markersize=7, markeredgecolor=INK,
+                  markeredgewidth=0.5, label=name)
+    axes.set_xticks(sizes, [f"{size:g}" for size in sizes], minor=False)
+    axes.xaxis.set_minor_locator(axes.xaxis.get_major_locator())
+    plain_axes(axes, title, *labels)
+    axes.legend(frameon=False, fontsize=9, loc="upper left", title="marks: measured, lines: exact", title_fontsize=8)
+    return laid_out(figure)
+
+
+def estimate_histograms(estimates, exact, title, label):
+    """One histogram a kind of estimate, one above the other on the same axis, and the exact value as a line.
+
+    Parameters
+    ----------
+    estimates : dict of str to (n,)
+        Single estimates by kind; what lies outside the middle 99 % of the widest kind is left out.
+    exact : float
+    title, label : str
+        Of the figure, and of the axis.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+
+    Examples
+    --------
+    >>> estimate_histograms({"a": [0, 1, 2]}, 1.0, "Scatter", "estimate").axes[-1].get_xlabel()
+    'estimate'
+    """
+    widest = max(estimates.values(), key=np.std)
+    bins = np.linspace(*np.quantile(widest, (0.005, 0.995)), 81)
+    figure = new_figure(6.6, 1.2 + 1.5 * len(estimates), layout="constrained")
+    panels = np.ravel(figure.subplots(len(estimates), 1, sharex=True))
+    for axes, (name, values) in zip(panels, estimates.items()):
+        axes.hist(values, bins, density=True, color=TRAIN, edgecolor=INK, linewidth=0.3)
+        axes.axvline(exact, color=TEST, linestyle="--", linewidth=1.4)
+        plain_axes(axes, f"{name}: standard deviation {np.std(values):.3g}", "", "density")
+    panels[-1].set_xlabel(label)
+    return laid_out(figure)

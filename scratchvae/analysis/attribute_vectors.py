@@ -1,0 +1,202 @@
+"""Attribute vectors: directions in the latent space that change one feature of what is decoded (T22)."""
+import numpy as np
+
+from ..arrays import as_finite
+from ..errors import DataError, ShapeError, TrainingError
+from ..validation import at_least
+
+NEWTON_STEPS = 100
+CONVERGED = 1e-13             # of the loss, left to gain twice over: a Newton step from there ends within rounding
+EXPLAINED = 1e-9              # of a label's variance, unexplained by the other attributes: as good as nothing
+
+
+def _codes_and_labels(codes, labels, name="codes"):
+    codes = as_finite(codes, name, ndim=(2,))
+    labels = as_finite(labels, "labels")
+    if labels.shape != (len(codes),):
+        raise ShapeError(f"labels has shape {labels.shape}; expected ({len(codes)},), one for each row of {name}. "
+                         "Pass the labels of the same examples.")
+    classes = np.unique(labels)
+    if classes.tolist() != [0.0, 1.0]:
+        raise DataError(f"labels has the values {classes[:5].tolist()}; expected 0 and 1, both of them. Pass a boolean "
+                        "array, such as factor > np.median(factor), in which both happen.")
+    return codes, labels
+
+
+def mean_difference(codes, labels):
+    """Return the plain attribute vector: mean code with the attribute, minus mean code without it (T22).
+
+    Parameters
+    ----------
+    codes : array_like (n, Z)
+        Posterior means, `vae.encode(X).mu`.
+    labels : array_like (n,)
+        1 or True where an example has the attribute, otherwise 0.
+
+    Returns
+    -------
+    ndarray (Z,)
+
+    Raises
+    ------
+    ShapeError, DataError
+        For labels of another length, other values than 0 and 1, or a single class.
+
+    Examples
+    --------
+    >>> mean_difference([[0.0], [2.0], [4.0]], [0, 1, 1])
+    array([3.])
+    """
+    codes, labels = _codes_and_labels(codes, labels)
+    return codes[labels == 1].mean(axis=0) - codes[labels == 0].mean(axis=0)
+
+
+def balanced_difference(codes, labels, others):
+    """Return the attribute vector corrected for other attributes: what the label explains that they do not (T22).
+
+    In the least-squares fit  codes = c + label v + others B  this is v.  Where large eyes and a wide mouth go
+    together the plain difference moves both; v moves along the eyes at a given mouth.  With `others` the 0/1
+    indicators of groups it is the average of the mean differences within the groups, each weighted by its number
+    of examples times the variance of the label in it.
+
+    Parameters
+    ----------
+    codes : array_like (n, Z)
+        Posterior means.
+    labels : array_like (n,)
+        1 or True where an example has the attribute, otherwise 0.
+    others : array_like (n,) or (n, m)
+        The other attributes: measured factors, or 0/1 labels.
+
+    Returns
+    -------
+    ndarray (Z,)
+
+    Raises
+    ------
+    ShapeError, DataError
+        As `mean_difference`; also where the others determine the label, so that nothing is left to tell apart.
+
+    Examples
+    --------
+    >>> eyes, mouth = np.array([0, 0, 0, 1, 1, 1]), np.array([0, 0, 1, 0, 1, 1])
+    >>> codes = np.stack([2.0 * eyes, 5.0 * mouth], axis=1)
+    >>> mean_difference(codes, eyes).round(3), balanced_difference(codes, eyes, mouth).round(3) + 0.0
+    (array([2.   , 1.667]), array([2., 0.]))
+    """
+    codes, labels = _codes_and_labels(codes, labels)
+    others = as_finite(others, "others", ndim=(1, 2)).reshape(len(others), -1)
+    if len(others) != len(codes):
+        raise ShapeError(f"others has {len(others)} rows; expected {len(codes)}, one for each row of codes. "
+                         "Pass the attributes of the same examples.")
+    # Frisch and Waugh (1933): v regresses codes on that part of the label which the others leave unexplained
+    spread = others.std(axis=0)
+    standard = (others - others.mean(axis=0)) / np.where(spread > 0, spread, 1.0)
+    centred = labels - labels.mean()
+    rest = centred - standard @ np.linalg.lstsq(standard, centred, rcond=None)[0]
+    if rest @ rest < EXPLAINED * (centred @ centred):
+        raise DataError("others determine the labels; expected some examples where they leave them open. "
+                        "Drop the attribute that says the same, or add examples.")
+    return (rest @ codes) / (rest @ rest)
+
+
+def logistic_direction(codes, labels, ridge=1.0):
+    """Return the attribute vector along a logistic regression's weights, the direction that tells classes apart.
+
+    Its length is that of the mean difference seen along it, so that a step of 1 leads from one class's mean score
+    to the other's, as it does with `mean_difference`.
+
+    Parameters
+    ----------
+    codes : array_like (n, Z)
+        Posterior means.
+    labels : array_like (n,)
+        1 or True where an example has the attribute, otherwise 0.
+    ridge : float
+        As in `logistic_regression`.
+
+    Returns
+    -------
+    ndarray (Z,)
+
+    Raises
+    ------
+    ShapeError, DataError, ConfigurationError, TrainingError
+        As `logistic_regression`; DataError also where the classes have the same mean code.
+
+    Examples
+    --------
+    >>> logistic_direction([[0.0, 1.0], [0.0, -1.0], [2.0, 1.0], [2.0, -1.0]], [0, 0, 1, 1]).round(6) + 0.0
+    array([2., 0.])
+    """
+    difference = mean_difference(codes, labels)
+    weights, _ = logistic_regression(codes, labels, ridge)
+    if not weights.any():
+        raise DataError("The codes of both classes have the same mean; there is no direction between them. "
+                        "Look for a collapsed encoder, or an attribute that it does not see.")
+    unit = weights / np.linalg.norm(weights)
+    return (difference @ unit) * unit
+
+
+def logistic_regression(x, labels, ridge=1.0):
+    """Fit p(label = 1 | x) = sigmoid(x w + b) by Newton's method (iteratively reweighted least squares).
+
+    The loss is sum_i [softplus(s_i) - label_i s_i] + ridge |w|^2 / 2 with s = x w + b: strictly convex.  With
+    p = sigmoid(s) its gradient is X^T (p - labels) + ridge w, and its Hessian X^T diag(p (1 - p)) X + ridge I.
+    A step is halved until the loss falls enough.
+
+    Parameters
+    ----------
+    x : array_like (n, d)
+        Features.
+    labels : array_like (n,)
+        0 or 1.
+    ridge : float
+        Weight of the squared weights (not of b), positive: separable classes would send w to infinity.
+
+    Returns
+    -------
+    weights : ndarray (d,)
+    bias : float
+
+    Raises
+    ------
+    ShapeError, DataError, ConfigurationError
+        For arrays that do not fit, labels other than 0 and 1 or of one class, or a ridge that is not positive.
+    TrainingError
+        If 100 steps do not lead to the minimum.
+
+    Examples
+    --------
+    >>> weights, bias = logistic_regression([[-1.0], [1.0]], [0, 1])
+    >>> bool(weights[0] > 0), round(bias, 6) + 0.0
+    (True, 0.0)
+    """
+    x, labels = _codes_and_labels(x, labels, "x")
+    ridge = at_least("ridge", ridge, 0, "Use 1 for latents.", open_interval=True)
+    n, d = x.shape
+    centre = x.mean(axis=0)                                        # w stays the same, and the Hessian is better off
+    features = np.column_stack([x - centre, np.ones(n)])
+    penalty = np.append(np.full(d, ridge), 0.0)
+    rate = labels.mean()
+    w = np.append(np.zeros(d), np.log(rate) - np.log1p(-rate))
+
+    def loss(w):
+        score = features @ w
+        return np.sum(np.logaddexp(0.0, score) - labels * score) + 0.5 * np.sum(penalty * w * w)
+
+    value = loss(w)
+    for _ in range(NEWTON_STEPS):
+        p = 0.5 * (1 + np.tanh(0.5 * (features @ w)))
+        gradient = features.T @ (p - labels) + penalty * w
+        hessian = (features.T * (p * (1 - p))) @ features + np.diag(penalty)
+        step = np.linalg.solve(hessian, gradient)
+        if gradient @ step < CONVERGED * (1 + value):
+            w = w - step
+            return w[:-1], float(w[-1] - w[:-1] @ centre)
+        while loss(w - step) > value - 0.1 * (gradient @ step):
+            step *= 0.5
+        w = w - step
+        value = loss(w)
+    raise TrainingError(f"The logistic regression still improves after {NEWTON_STEPS} steps; expected a minimum by "
+                        "then. Scale the features, or raise ridge.")

@@ -1,0 +1,307 @@
+"""The ELBO ledger: where the nats go, in two accounts that add up.
+
+What the code costs.  With q(z) the aggregate posterior of the n examples, each as likely as another (T20),
+
+    loss = reconstruction + KL,    mean KL(q(z | x) || p(z)) = I + KL(q(z) || p(z)),    I = E log q(z | x) / q(z)
+
+I is the information that a draw of z has about which of the n examples it came from.  It never exceeds log n, the
+nats of an example's number: q(z) >= q(z | x) / n.  An I near log n says that n is too small, not how large I is.
+
+What is missing to log p(x).  T17 says log p(x) - ELBO = KL(q || p(z | x)).  Let q* be the best Gaussian for this x:
+
+    log p(x) = ELBO + amortisation gap + approximation gap
+
+The first gap, ELBO(q*) - ELBO(q), is what one network for all x costs; `refine` finds q* by gradient descent on mu
+and logvar of each example, the decoder fixed, with the gradient that trains the encoder (E5 to E7).  The second,
+KL(q* || p(z | x)), is what a Gaussian with independent latents costs.  (Cremer, Li & Duvenaud 2018, "Inference
+suboptimality in variational autoencoders".)
+"""
+import math
+from typing import NamedTuple
+
+import numpy as np
+
+from ..elbo import decoder_backward, Workspace
+from ..errors import TrainingError
+from ..estimators import mirror
+from ..kernels.gaussian import gaussian_backward, gaussian_forward
+from ..kernels.random import EPS, standard_normal
+from ..optimizers import Adam
+from ..oracles import LinearGaussian, Quadrature
+from ..parameters import Parameters
+from ..probability.divergences import kl_terms
+from ..probability.monte_carlo import Estimate
+from ..vae import Posterior
+from ..validation import at_least, check_seed, one_of, positive_integer
+from .evaluation import HeldOut, Sampler, standard_error
+from .latent import AggregatePosterior
+
+REFINING_SAMPLES = 4                  # draws an example and step: two pairs of eps and -eps
+LEARNING_RATE = 0.05                  # of mu and logvar; falls to 0, so that the noise of the draws dies out
+LEAST_DRAWS = 2000                    # for the mutual information, from all examples together
+REDUCTIONS = {"sum": lambda weight, D: weight / 2, "half": lambda weight, D: weight,
+              "mean": lambda weight, D: weight * D / 2}                # lambda -> sigma^2                       (T16)
+
+
+class Ledger(NamedTuple):
+    """What `ledger` finds, nats per example.
+
+    loss = reconstruction + kl; kl = mutual_information + marginal_kl, mutual_information <= log_n;
+    log_likelihood = elbo + amortisation_gap + approximation_gap.
+
+    `log_likelihood_by` says how log p(x) was found: "linear-Gaussian oracle", "quadrature", or "importance sampling"
+    with q* as the proposal, which bounds it, and so the approximation gap, from below.  For grey pixels under a
+    Bernoulli every likelihood is NaN; the rest are losses.  `effective_sigma` is T16's, NaN without a Gaussian sigma.
+    """
+
+    loss: float
+    reconstruction: float
+    kl: float
+    mutual_information: float
+    mutual_information_stderr: float
+    log_n: float
+    marginal_kl: float
+    elbo: float
+    elbo_stderr: float
+    amortisation_gap: float
+    amortisation_gap_stderr: float
+    approximation_gap: float
+    log_likelihood: float
+    stderr: float
+    log_likelihood_by: str
+    importance_samples: int
+    effective_sigma: float
+    binarization: str
+    n: int
+
+
+def effective_sigma(weight, reduction="sum", n_visible=1):
+    """Return the standard deviation of a pixel that makes squared error + weight KL an ELBO, up to a factor (T16).
+
+    Times 2 sigma^2, the ELBO of a Gaussian decoder is: squared error summed over pixels + 2 sigma^2 KL + constant.
+
+    Parameters
+    ----------
+    weight : float
+        lambda, of the KL (summed over latents).
+    reduction : str
+        Of the squared error over pixels: "sum" (lambda = 2 sigma^2), "half", half the sum (sigma^2), or "mean"
+        (2 sigma^2 / D).
+    n_visible : int
+        D; only "mean" needs it.
+
+    Returns
+    -------
+    float
+
+    Raises
+    ------
+    ConfigurationError
+        If weight is no positive number, or the reduction is unknown.
+
+    Examples
+    --------
+    >>> effective_sigma(2.0), effective_sigma(1.0, "half"), effective_sigma(2.0 / 4, "mean", 4)
+    (1.0, 1.0, 1.0)
+    """
+    weight = at_least("weight", weight, 0, "It is the KL's: pass for example 1.0.", open_interval=True)
+    reduction = one_of("reduction", reduction, REDUCTIONS)
+    return math.sqrt(REDUCTIONS[reduction](weight, positive_integer("n_visible", n_visible)))
+
+
+def mutual_information(mu, logvar, seed=0):
+    """Estimate I = E log q(z | x) / q(z): what a latent tells about which of the n examples it was drawn for (T20).
+
+    Parameters
+    ----------
+    mu, logvar : array_like (n, Z)
+        The encoder's Gaussians, `vae.encode(X)`.
+    seed : int
+        Of the draws, equally many an example.
+
+    Returns
+    -------
+    Estimate
+        Nats, at most log n; the standard error is over examples.
+
+    Raises
+    ------
+    ShapeError, DataError, ConfigurationError
+        If the arrays do not fit or are not finite.
+
+    Examples
+    --------
+    Ten codes far apart tell which is which: log 10 nats.
+
+    >>> mu = 100.0 * np.arange(10)[:, None]
+    >>> abs(mutual_information(mu, np.zeros((10, 1))).value - math.log(10)) < 1e-12
+    True
+    """
+    aggregate = AggregatePosterior(mu, logvar)
+    members, rng = aggregate.members, np.random.default_rng(check_seed(seed))
+    z = members.sample(max(1, LEAST_DRAWS // len(members.mu)), rng)                     # (draws, n, Z)
+    log_ratio = members.log_density(z) - aggregate.log_density(z.reshape(-1, z.shape[2])).reshape(z.shape[:2])
+    values = log_ratio.mean(axis=0)
+    return Estimate(float(values.mean()), float(standard_error(values)), len(values))
+
+
+def refine(vae, X, steps=100, seed=0, binarize="none"):
+    """Return the best Gaussians for each example: the encoder's, moved to larger ELBO, the decoder fixed.
+
+    Parameters
+    ----------
+    vae : VAE
+        Unchanged; the ELBO is at beta = 1, whatever the model trains on.
+    X : array_like (n, D)
+        Rows.
+    steps : int
+        Of Adam, on all mu and logvar.
+    seed : int
+        Of the draws and the binarisation.
+    binarize : str
+        As in `evaluate`.
+
+    Returns
+    -------
+    Posterior
+        mu and logvar, (n, Z).
+
+    Raises
+    ------
+    ConfigurationError, ShapeError, DataError
+        For settings or data that cannot work.
+    TrainingError
+        If the gradient of an example is not finite.
+
+    Examples
+    --------
+    >>> from scratchvae import VAE
+    >>> vae = VAE(n_visible=4, n_latent=2, hidden=(), dtype="float64")
+    >>> refine(vae, np.eye(4), steps=10).mu.shape
+    (4, 2)
+    """
+    positive_integer("steps", steps)
+    held = HeldOut(vae, X, seed, binarize)
+    refiner = _Refiner(held.vae, held.most)
+    head = np.concatenate([refiner.refined(head, x, steps, held.seed, number) for number, _, x, head in held.chunks()])
+    return Posterior(head[:, :vae.n_latent], head[:, vae.n_latent:])
+
+
+def _require_squares(d_head, head, step):
+    """Raise TrainingError unless the gradient and its squares, which Adam takes, are finite."""
+    if not float(np.abs(d_head).max()) < math.sqrt(np.finfo(d_head.dtype).max):
+        logvar = head[:, head.shape[1] // 2:]
+        raise TrainingError(f"step {step + 1} of refining mu and logvar has a gradient beyond the range of {head.dtype}; "
+                            f"expected finite numbers. The encoder's logvar reaches {logvar.max():g}, its mu "
+                            f"{np.abs(head).max():g}: train it further first, or take dtype='float64'.")
+
+
+class _Refiner:
+    """Gradient descent on the heads of up to `most` examples at a time; holds the buffers."""
+
+    def __init__(self, vae, most):
+        self.vae = vae
+        self.workspace = Workspace.allocate(vae.encoder, vae.decoder, most, REFINING_SAMPLES, vae.dtype)
+        self.gradient = Parameters.zeros(vae.parameters.layout, vae.dtype)              # the decoder's, not used
+
+    def refined(self, head, x, steps, seed, number):
+        """Return a head (n, 2Z) of larger ELBO than `head`, for the rows of x (n, D)."""
+        vae, ws = self.vae, self.workspace.first(len(x))
+        head, d_head, ws.x[:] = head.copy(), ws.d_encoder[-1], x
+        adam = Adam(head.size, head.dtype)
+        for step in range(steps):
+            standard_normal(seed, EPS, (number << 32) + step, ws.eps)
+            mirror(ws.eps, len(x))
+            gaussian_forward(head, ws.eps, ws.z, ws.kl)                                             # (E2)
+            vae.decoder.forward(vae.parameters.decoder, ws.z, ws.decoder)                           # (E3)
+            ws.d_nll.fill(1 / REFINING_SAMPLES)
+            decoder_backward(vae, vae.parameters, ws, self.gradient, ws.d_z)                        # (E5)
+            gaussian_backward(head, ws.eps, ws.d_z, 1.0, d_head)              # (E6, E7): no 1/B, one loss an example
+            _require_squares(d_head, head, step)
+            adam.learning_rate = LEARNING_RATE * (1 - step / steps)
+            adam.update(head.reshape(-1), d_head.reshape(-1))
+        return head
+
+
+def _oracle(vae):
+    """Return (name, log_p) if something knows log p(x) exactly at a bearable price, else None."""
+    if not vae.hidden and vae.likelihood.name == "gaussian":
+        return "linear-Gaussian oracle", LinearGaussian.of(vae).log_p
+    if vae.n_latent == 1:
+        return "quadrature", Quadrature(vae).log_p
+    return None
+
+
+def _sigma(vae):
+    """Return T16's sigma: that of the likelihood, and beta's share."""
+    if not hasattr(vae.likelihood, "sigma_of") or vae.beta == 0:
+        return math.nan
+    return vae.likelihood.sigma_of(vae.parameters.likelihood) * effective_sigma(vae.beta, "half")
+
+
+def ledger(vae, X, importance_samples=1000, steps=100, seed=0, binarize="none"):
+    """Account for the loss and for what is missing to log p(x).
+
+    Parameters
+    ----------
+    vae : VAE
+        Unchanged.  All figures are at beta = 1; where it was trained at another, that is part of the amortisation gap.
+    X : array_like (n, D)
+        Held-out rows: floats, or uint8 images.
+    importance_samples : int
+        K: samples of z an example, for reconstruction and log p(x).
+    steps : int
+        Of `refine`.
+    seed : int
+        Of all draws.
+    binarize : str
+        As in `evaluate`.
+
+    Returns
+    -------
+    Ledger
+        Nats per example.
+
+    Raises
+    ------
+    ConfigurationError, ShapeError, DataError
+        For settings or data that cannot work.
+    TrainingError
+        If the posterior cannot be refined: the gradient of an example is not finite.
+
+    Examples
+    --------
+    >>> from scratchvae import VAE
+    >>> vae = VAE(n_visible=4, n_latent=1, hidden=(), dtype="float64")
+    >>> found = ledger(vae, np.eye(4), importance_samples=100, steps=20)
+    >>> bool(np.isclose(found.log_likelihood, found.elbo + found.amortisation_gap + found.approximation_gap))
+    True
+    """
+    importance_samples = positive_integer("importance_samples", importance_samples)
+    positive_integer("steps", steps)
+    held = HeldOut(vae, X, seed, binarize)
+    vae, n_latent, oracle = held.vae, held.vae.n_latent, _oracle(held.vae)
+    sampler, refiner = Sampler(vae, held.most), _Refiner(vae, held.most)
+    heads = np.empty((held.n, 2 * n_latent))
+    nll, kl, best, log_p = (np.empty(held.n) for _ in range(4))
+    for number, here, x, head in held.chunks():
+        better = refiner.refined(head, x, steps, held.seed, number)
+        heads[here] = head
+        kl[here] = kl_terms(head[:, :n_latent], head[:, n_latent:]).sum(axis=1)                     # (E4)
+        _, nll[here], _ = sampler.summary(head, x, importance_samples, held.seed, number)
+        log_p[here], best_nll, _ = sampler.summary(better, x, importance_samples, held.seed, number)
+        best[here] = -best_nll - kl_terms(better[:, :n_latent], better[:, n_latent:]).sum(axis=1)
+        if oracle:
+            log_p[here] = oracle[1](x)
+    information = mutual_information(heads[:, :n_latent], heads[:, n_latent:], seed)
+    elbo, known = -nll - kl, math.nan if held.grey else 1.0
+    return Ledger(
+        loss=float(-elbo.mean()), reconstruction=float(nll.mean()), kl=float(kl.mean()),
+        mutual_information=information.value, mutual_information_stderr=information.stderr, log_n=math.log(held.n),
+        marginal_kl=float(kl.mean()) - information.value,
+        elbo=float(elbo.mean()) * known, elbo_stderr=float(standard_error(elbo)) * known,
+        amortisation_gap=float((best - elbo).mean()), amortisation_gap_stderr=float(standard_error(best - elbo)),
+        approximation_gap=float((log_p - best).mean()) * known,
+        log_likelihood=float(log_p.mean()) * known, stderr=float(standard_error(log_p)) * known,
+        log_likelihood_by=oracle[0] if oracle else "importance sampling", importance_samples=importance_samples,
+        effective_sigma=_sigma(vae), binarization=held.binarization, n=held.n)

@@ -1,0 +1,309 @@
+"""The estimator lab: bias, variance, signal-to-noise and cost of every estimator (T8, T14).
+
+All that tells the estimators apart is what they write into the encoder's head, so that is what is measured, example
+by example, over many draws of eps: the decoder runs once for all of them.  Three scenes:
+
+    oracle      a linear-Gaussian VAE with one latent, q a little off the posterior, as training leaves it.  The
+                expected gradient is known exactly: in closed form for the ELBO (G7, G8), and for the K-sample bound as
+                the derivative of L_K, which a quadrature gives for any K (G17).
+    posterior   the same with q = p(z | x): here log w is the same for every z, and some variances vanish.
+    digits      a VAE trained on the bundled digits.  Nothing is exact: an estimator is compared with another one
+                of the same expectation, each with draws of its own.
+"""
+import math
+import time
+from typing import Callable, NamedTuple, Optional
+
+import numpy as np
+
+from ..data.loading import load_data
+from ..elbo import decoder_backward, Workspace
+from ..errors import ConfigurationError
+from ..estimators import EVERY, forward_backward, head_gradient, heads, mirror
+from ..kernels.gaussian import gaussian_forward
+from ..oracles import LinearGaussian
+from ..oracles.rules import even_normal, expected_log_sum, GRID
+from ..parameters import Affine, Parameters
+from ..vae import VAE
+from ..validation import check_seed, positive_integer
+
+SETTINGS = (("analytic", 1, "none"), ("monte_carlo", 1, "none"), ("stl", 1, "none"), ("antithetic", 2, "none"),
+            ("score_function", 1, "none"), ("score_function", 1, "moving_average"),
+            ("score_function", 8, "leave_one_out"), ("iwae", 1, "none"), ("iwae", 8, "none"), ("iwae", 64, "none"),
+            ("dreg", 1, "none"), ("dreg", 8, "none"), ("dreg", 64, "none"), ("iwae_stl", 8, "none"))
+MOST_SAMPLES = max(samples for _, samples, _ in SETTINGS)
+MOST_DRAWS = 1 << 22             # of an example: their gradients take half a gigabyte
+BIASED = 5.0                     # |z| above this convicts: in 50 numbers, chance gets there once in 30,000 seeds
+ROUNDING = 1e-20                 # a variance below this is rounding alone
+OFF = 0.2                        # how far q's mean and log variance are off the posterior in the scene "oracle"
+STEP = 1e-3                      # of the fourth-order differences of L_K ...
+ACCURACY = 1e-9                  # ... which leave this much, and rounding less: no z-score counts in finer units
+ROWS = 4096                      # decoder rows in one go
+DIGITS = 3                       # held-out digits that are looked at
+BATCH, ROUNDS, STEPS = 32, 7, 8  # of the timed steps; STEPS / K in a row are timed together
+
+
+class Measurement(NamedTuple):
+    """One row of the lab.
+
+    `samples` is K.  `bias_z` is the largest |mean - expectation| in standard errors over all examples and all numbers
+    of the head, `against` what the expectation was taken from: "exact", or another estimator.  `biased`: bias_z above
+    5.  `variance` is the sum over the head's numbers, in nats^2, `signal_to_noise` the mean of |expectation| / standard
+    deviation over those that have any noise, NaN if none has; both averaged over examples.  `step_time` is the time of
+    a training step on the digits' VAE as a multiple of one with estimator "analytic" and K = 1.
+    """
+
+    scene: str
+    estimator: str
+    samples: int
+    baseline: str
+    against: str
+    bias_z: float
+    biased: bool
+    variance: float
+    signal_to_noise: float
+    step_time: float
+
+
+class Scene(NamedTuple):
+    """Where estimators are measured: a float64 VAE, rows of data, and exact(i, name, K) -> (2Z,) if it is known."""
+
+    name: str
+    vae: VAE
+    X: np.ndarray
+    exact: Optional[Callable] = None
+
+
+class _Draws(NamedTuple):
+    """Noise eps (R, Z) for one example, and what the decoder makes of it: nll (R,), d_nll_dz (R, Z)."""
+
+    eps: np.ndarray
+    nll: np.ndarray
+    d_nll_dz: np.ndarray
+
+
+def _decode(vae, x, head, eps):
+    """Return the _Draws of one example x (1, D) with head (1, 2Z); d(nll)/dz is E5's d_z for a cotangent of 1."""
+    nll, d_z = np.empty(len(eps)), np.empty_like(eps)
+    whole = Workspace.allocate(vae.encoder, vae.decoder, 1, min(ROWS, len(eps)), vae.dtype)
+    gradient = Parameters.zeros(vae.parameters.layout, vae.dtype)
+    for start in range(0, len(eps), ROWS):
+        piece = eps[start:start + ROWS]
+        ws = whole
+        if len(piece) < len(ws.z):
+            ws = Workspace.allocate(vae.encoder, vae.decoder, 1, len(piece), vae.dtype)
+        ws.x[:] = x
+        gaussian_forward(head, piece, ws.z, ws.kl)
+        vae.decoder.forward(vae.parameters.decoder, ws.z, ws.decoder)
+        ws.d_nll.fill(1.0)
+        decoder_backward(vae, vae.parameters, ws, gradient, ws.d_z)
+        nll[start:start + ROWS], d_z[start:start + ROWS] = ws.nll, ws.d_z
+    return _Draws(eps, nll, d_z)
+
+
+def _gradients(name, samples, baseline, head, draws, average_loss):
+    """Return the head's gradient of every group of K draws, (R / K, 2Z)."""
+    n = len(draws.eps) // samples
+    return head_gradient(name, np.repeat(head, n, axis=0), *draws, baseline=baseline, average_loss=average_loss)
+
+
+def _partner(name):
+    """Return another estimator with the same expectation."""
+    if EVERY[name].weigh is heads.normalised:
+        return "dreg" if name == "iwae" else "iwae"
+    return "monte_carlo" if name == "analytic" else "analytic"
+
+
+def _sample_kl(head, eps):
+    """Return r = log q - log p(z) of one example's draws, (1, R).                                        (S1)"""
+    z = np.empty_like(eps)
+    gaussian_forward(head, eps, z, np.empty(1))
+    return heads.sample_kl(head, eps, z)
+
+
+def _measure(scene, setting, examples):
+    """Return (against, bias_z, variance, signal_to_noise) of a setting; examples: (head, draws, mirrored, others)."""
+    name, samples, baseline = setting
+    against, worst, variances, ratios = "exact" if scene.exact else _partner(name), 0.0, [], []
+    for i, (head, draws, mirrored, others) in enumerate(examples):
+        average_loss = float((others.nll + _sample_kl(head, others.eps)[0]).mean())
+        found = _gradients(name, samples, baseline, head, mirrored if EVERY[name].pairs else draws, average_loss)
+        mean, variance = found.mean(axis=0), found.var(axis=0)
+        own = variance / len(found)
+        if scene.exact:
+            expected, its = scene.exact(i, name, samples), ACCURACY**2
+            signal = np.where(np.abs(expected) > ACCURACY, expected, 0.0)
+        else:
+            other = _gradients(against, samples, "none", head, others, 0.0)
+            expected, its = other.mean(axis=0), other.var(axis=0) / len(other) + ACCURACY**2
+            signal = (its * mean + own * expected) / (own + its)              # the less noisy of the two weighs more
+        worst = max(worst, float((np.abs(mean - expected) / np.sqrt(own + its)).max()))
+        variances.append(variance.sum())
+        noisy = variance > ROUNDING                                # antithetic pairs may leave d_mu without any
+        ratios.append(np.mean(np.abs(signal[noisy]) / np.sqrt(variance[noisy])) if noisy.any() else math.nan)
+    return against, worst, float(np.mean(variances)), float(np.mean(ratios))
+
+
+def _examples(scene, draws, seed):
+    """Return (head (1, 2Z), draws, the same mirrored in pairs, other draws) of every example of a scene."""
+    for i, head in enumerate(np.hstack(scene.vae.encode(scene.X))):
+        rng, shape = np.random.default_rng([seed, i]), (draws, len(head) // 2)
+        eps, other = rng.standard_normal(shape), rng.standard_normal(shape)
+        pairs = eps.copy()
+        mirror(pairs, draws // 2)
+        yield head[None], *(_decode(scene.vae, scene.X[i:i + 1], head[None], noise) for noise in (eps, pairs, other))
+
+
+def bound_gradient(vae, x, head, n_samples):
+    """Return the exact expected gradient of -L_K with respect to one example's head, (2Z,), for one or two latents.
+
+    By differences of fourth order of the exact L_K (G17): no estimator is asked.
+
+    Parameters
+    ----------
+    vae : VAE
+        float64, with one or two latents.
+    x : ndarray (1, D)
+        The example.
+    head : ndarray (2Z,)
+        mu and logvar.
+    n_samples : int
+        K.
+
+    Examples
+    --------
+    Where q is the posterior, L_K is log p(x) for every K, and no q does better:
+
+    >>> world = LinearGaussian(np.array([[1.0, 2.0]]), np.zeros(2), 0.5).with_best_encoder()
+    >>> x = world.sample(1)
+    >>> bool(np.abs(bound_gradient(world.to_vae(), x, np.hstack(world.q(x))[0], 8)).max() < 1e-8)
+    True
+    """
+    eps, weights = even_normal(GRID[vae.n_latent], vae.n_latent)
+
+    def loss(at):
+        kl, nll = _sample_kl(at[None], eps), _nll(vae, x, at, eps)
+        return math.log(n_samples) - expected_log_sum(heads.log_weights(nll, kl, 1.0)[0], weights, n_samples)
+
+    slopes = []
+    for direction in STEP * np.eye(len(head)):
+        f = [loss(head + k * direction) for k in (1, -1, 2, -2)]
+        slopes.append((8 * (f[0] - f[1]) - (f[2] - f[3])) / (12 * STEP))
+    return np.array(slopes)
+
+
+def _nll(vae, x, head, eps):
+    mu, logvar = np.split(head, 2)
+    nll = np.empty(len(eps))
+    vae.likelihood.nll(vae.parameters.likelihood, vae.decode_outputs(mu + np.exp(0.5 * logvar) * eps), x, nll)
+    return nll
+
+
+def oracle_scene(name, off, seed=0):
+    """Return a linear-Gaussian Scene with one latent and one example, its q `off` the posterior in mu and logvar."""
+    rng = np.random.default_rng(check_seed(seed))
+    world = LinearGaussian(rng.standard_normal((1, 5)), rng.standard_normal(5), sigma=0.8).with_best_encoder()
+    world = LinearGaussian(world.W, world.b, world.sigma, Affine(world.encoder.W, world.encoder.b + off))
+    X, vae = world.sample(1, seed), world.to_vae()
+    known = {}
+
+    def exact(i, estimator, n_samples):
+        if EVERY[estimator].weigh is not heads.normalised:
+            return np.hstack(world.expected_head_gradient(X))[i]
+        if n_samples not in known:
+            known[n_samples] = bound_gradient(vae, X, np.hstack(world.q(X))[0], n_samples)
+        return known[n_samples]
+
+    return Scene(name, vae, X, exact)
+
+
+def digits_scene(epochs=20, seed=0):
+    """Return the Scene of a float64 VAE trained on the bundled digits, their pixels drawn as 0 or 1."""
+    data = load_data("digits")
+    vae = VAE(64, 8, (64,), dtype="float64", seed=check_seed(seed))
+    vae.fit(data.train, epochs=epochs, batch_size=BATCH, binarize="dynamic", seed=seed, learning_rate=3e-3)
+    return Scene("digits", vae, (data.test[:BATCH] > 127).astype(np.float64))
+
+
+def step_times(vae, X, settings=SETTINGS, rounds=ROUNDS, seed=0):
+    """Return the time of a training step with each setting, as a multiple of the first one's.
+
+    The settings take turns within a round, so that whatever else the machine does hits them alike; the median over
+    rounds counts.
+
+    Parameters
+    ----------
+    vae : VAE
+        Unchanged.
+    X : ndarray (B, D)
+        One batch.
+    settings : sequence of (estimator, K, baseline)
+    rounds : int
+    seed : int
+        Of the noise.
+
+    Returns
+    -------
+    list of float
+    """
+    gradient, rng = Parameters.zeros(vae.parameters.layout, vae.dtype), np.random.default_rng(check_seed(seed))
+    workspaces = {}
+    for _, samples, _ in settings:
+        if samples not in workspaces:
+            workspaces[samples] = ws = Workspace.allocate(vae.encoder, vae.decoder, len(X), samples, vae.dtype)
+            ws.x[:], ws.eps[:] = X, rng.standard_normal(ws.eps.shape)
+    times = np.empty((rounds + 1, len(settings)))                   # the first round compiles or loads the kernels
+    for row in times:
+        for k, (name, samples, baseline) in enumerate(settings):
+            steps = max(1, STEPS // samples)
+            start = time.perf_counter()
+            for _ in range(steps):
+                forward_backward(name, vae, vae.parameters, workspaces[samples], 1.0, gradient, baseline)
+            row[k] = (time.perf_counter() - start) / steps
+    return np.median(times[1:] / times[1:, :1], axis=0).tolist()
+
+
+def measure_estimators(draws=65536, epochs=20, seed=0):
+    """Measure every estimator in every scene; takes seconds.
+
+    Parameters
+    ----------
+    draws : int
+        Of eps an example, a multiple of 64: an estimator with K samples gets draws / K gradients out of them.
+    epochs : int
+        That the digits' VAE is trained for.
+    seed : int
+        Of everything random.
+
+    Returns
+    -------
+    list of Measurement
+
+    Raises
+    ------
+    ConfigurationError
+        For settings that cannot work.
+
+    Examples
+    --------
+    >>> rows = measure_estimators(draws=640, epochs=1)
+    >>> sorted({row.scene for row in rows})
+    ['digits', 'oracle', 'posterior']
+    """
+    if positive_integer("draws", draws) % MOST_SAMPLES or draws == MOST_SAMPLES:
+        raise ConfigurationError(f"draws is {draws}; it must be a multiple of {MOST_SAMPLES}, from {2 * MOST_SAMPLES}: "
+                                 f"the largest K is {MOST_SAMPLES}, and one gradient has no variance. Take 65536.")
+    if draws > MOST_DRAWS:
+        raise ConfigurationError(f"draws is {draws}; at most {MOST_DRAWS} are held in memory. Take 65536.")
+    digits = digits_scene(positive_integer("epochs", epochs), check_seed(seed))
+    times = dict(zip(SETTINGS, step_times(digits.vae, digits.X, seed=seed)))
+    scenes = (oracle_scene("oracle", OFF, seed), oracle_scene("posterior", 0.0, seed),
+              digits._replace(X=digits.X[:DIGITS]))
+    rows = []
+    for scene in scenes:
+        examples = list(_examples(scene, draws, seed))
+        for setting in SETTINGS:
+            against, bias_z, variance, ratio = _measure(scene, setting, examples)
+            rows.append(Measurement(scene.name, *setting, against, bias_z, bias_z > BIASED, variance, ratio,
+                                    times[setting]))
+    return rows

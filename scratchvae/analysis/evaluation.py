@@ -1,0 +1,283 @@
+"""Held-out quality: the ELBO, the importance-sampled log-likelihood, the staircase between them, and latents in use.
+
+Whatever is measured on grey pixels under a Bernoulli is a loss: p(x | z) is a distribution of zeros and ones.
+"""
+import math
+from typing import NamedTuple
+
+import numpy as np
+
+from ..data.minibatch import as_rows, binarize_mode, check_rows, read_rows, require_unit_range
+from ..errors import ConfigurationError
+from ..kernels.gaussian import gaussian_forward
+from ..kernels.random import SAMPLES, standard_normal
+from ..probability.divergences import kl_terms
+from ..training import check_seed, HELD_OUT_SEED
+from ..vae import VAE
+from ..validation import one_of, positive_integer, rows_at_once
+
+EXAMPLES, ROWS = 128, 1024            # examples a chunk, and decoder rows (examples times samples) a chunk
+ACTIVE = 0.01                         # variance of a posterior mean over the data that counts as in use
+PROPOSALS = ("encoder", "prior")
+
+
+class Evaluation(NamedTuple):
+    """What `evaluate` measures; all figures are nats per example.
+
+    For grey pixels under a Bernoulli nothing is a likelihood: `elbo`, `log_likelihood` and `stderr` are then NaN
+    and only `loss` (reconstruction + kl) is given.
+    """
+
+    elbo: float
+    log_likelihood: float
+    stderr: float
+    importance_samples: int
+    effective_samples: float
+    active_units: int
+    binarization: str
+    n: int
+    loss: float
+    reconstruction: float
+    kl: float
+    kl_per_dimension: np.ndarray
+    proposal: str
+
+
+class Staircase(NamedTuple):
+    """The bounds L_K that `staircase` measures: `samples` K, `bounds` L_K and their standard errors, (m,) each, nats.
+
+    For grey pixels under a Bernoulli `bounds` and `stderrs` are NaN, and only `losses`, -L_K, are given.
+    """
+
+    samples: np.ndarray
+    bounds: np.ndarray
+    stderrs: np.ndarray
+    losses: np.ndarray
+    binarization: str
+    n: int
+
+
+def log_mean_exp(total, top, count):
+    """Return log(1/count sum exp(log_w)) from top = max log_w and total = sum exp(log_w - top)."""
+    return top + np.log(total) - math.log(count)
+
+
+class HeldOut:
+    """Held-out rows, checked, and read in chunks as q(z | x) sees them; `grey` once a chunk had grey pixels that
+    the likelihood has no probability for.
+
+    Parameters
+    ----------
+    vae : VAE
+        Unchanged; `vae` is then the one to measure with (`frozen`).
+    X, seed, binarize
+        As in `evaluate`.
+    """
+
+    def __init__(self, vae, X, seed, binarize):
+        if not isinstance(vae, VAE):
+            raise ConfigurationError(f"vae is {type(vae).__name__}; expected a VAE, which has an ELBO. Pass one.")
+        self.binarize, self.mode, self.seed = binarize, binarize_mode(binarize), check_seed(seed) + HELD_OUT_SEED
+        self.vae = vae = vae.frozen()
+        self.rows = as_rows(X, vae.n_visible, "X")
+        check_rows(self.rows, vae.likelihood, "X")
+        require_unit_range(self.rows, binarize)
+        self.n, self.most, self.grey = len(self.rows), min(EXAMPLES, len(self.rows)), False
+
+    @property
+    def binarization(self):
+        """"grey", or the `binarize` of the settings."""
+        return "grey" if self.grey else self.binarize
+
+    def chunks(self):
+        """Yield (number, slice of the rows, x (k, D), head (k, 2Z)) of every chunk, in buffers that the next reuses."""
+        vae = self.vae
+        x_buffer = np.empty((self.most, vae.n_visible), vae.dtype)
+        outputs = vae.encoder.outputs(self.most, vae.dtype)
+        for number, start in enumerate(range(0, self.n, EXAMPLES)):
+            here = slice(start, min(start + EXAMPLES, self.n))
+            x, y = x_buffer[:here.stop - start], tuple(layer[:here.stop - start] for layer in outputs)
+            read_rows(self.rows, np.arange(here.start, here.stop), self.mode, self.seed, number, x)
+            self.grey |= vae.likelihood.name == "bernoulli" and bool(((x != 0) & (x != 1)).any())
+            vae.encoder.forward(vae.parameters.encoder, x, y)
+            yield number, here, x, y[-1]
+
+
+class Sampler:
+    """Draws z ~ q for up to `most` examples at a time, and weighs them; holds the buffers.
+
+    Parameters
+    ----------
+    vae : VAE
+        To measure with.
+    most : int
+        Examples at a time.
+    """
+
+    def __init__(self, vae, most):
+        self.vae, rows = vae, most * max(1, ROWS // most)
+        self.eps, self.z = (np.empty((rows, vae.n_latent), vae.dtype) for _ in range(2))
+        self.nll, self.kl, self.outputs = np.empty(rows), np.empty(most), vae.decoder.outputs(rows, vae.dtype)
+
+    def draws(self, head, x, n_samples, seed, number):
+        """Yield (log w, nll), (n, k) float64 in nats, until every row of x (n, D) has had n_samples draws.
+
+        log w = log p(x | z) + log p(z) - log q(z | x)                                                       (T13)
+              = -nll - z^2 / 2 + eps^2 / 2 + logvar / 2, summed over latents: both Gaussians' constants cancel.
+        """
+        vae, n = self.vae, len(x)
+        half_logvar = 0.5 * head[:, vae.n_latent:].sum(axis=1, dtype=np.float64)
+        per_chunk = max(1, ROWS // n)
+        for part, start in enumerate(range(0, n_samples, per_chunk)):
+            k = min(per_chunk, n_samples - start)
+            eps, z, nll = self.eps[:n * k], self.z[:n * k], self.nll[:n * k]
+            y = tuple(layer[:n * k] for layer in self.outputs)
+            standard_normal(seed, SAMPLES, (number << 32) + part, eps)
+            gaussian_forward(head, eps, z, self.kl[:n])
+            vae.decoder.forward(vae.parameters.decoder, z, y)
+            vae.likelihood.nll(vae.parameters.likelihood, y[-1], x, nll)
+            squares = np.einsum("ij,ij->i", eps, eps) - np.einsum("ij,ij->i", z, z)
+            yield (0.5 * squares - nll).reshape(n, k) + half_logvar[:, None], nll.reshape(n, k)
+
+    def summary(self, head, x, n_samples, seed, number):
+        """Return, for each row of x: log p(x) = log 1/K sum w, the mean nll, and the effective number of samples.
+
+        The sum runs in chunks of samples against a running maximum, so memory does not grow with K.
+        """
+        n = len(x)
+        top, total = np.full(n, -np.inf), np.zeros(n)
+        total_squares, nll_sum = np.zeros(n), np.zeros(n)
+        for log_w, nll in self.draws(head, x, n_samples, seed, number):
+            new_top = np.maximum(top, log_w.max(axis=1))
+            weights = np.exp(log_w - new_top[:, None])
+            shrink = np.exp(top - new_top)
+            total = total * shrink + weights.sum(axis=1)
+            total_squares = total_squares * shrink**2 + np.square(weights).sum(axis=1)
+            top = new_top
+            nll_sum += nll.sum(axis=1)
+        return log_mean_exp(total, top, n_samples), nll_sum / n_samples, total**2 / total_squares
+
+
+def standard_error(values):
+    """Return the standard error of the mean of values (n,), or of each column of (n, m); NaN if n is 1."""
+    if len(values) < 2:
+        return np.full(values.shape[1:], np.nan)[()]
+    return values.std(axis=0, ddof=1) / math.sqrt(len(values))
+
+
+def evaluate(vae, X, importance_samples=5000, seed=0, binarize="none", proposal="encoder"):
+    """Measure a VAE on held-out data, in bounded memory.
+
+    Parameters
+    ----------
+    vae : VAE
+        Unchanged.
+    X : array_like (n, D)
+        Held-out rows: floats, or uint8 images.
+    importance_samples : int
+        K: samples of z an example.  The estimate of log p(x) is a lower bound in expectation that rises with K
+        (T13, T14), so a figure without its K means little.
+    seed : int
+        Of the samples and the binarisation.
+    binarize : str
+        "none", "dynamic" (each pixel drawn once) or "threshold".
+    proposal : str
+        What z is drawn from, q in T13: "encoder", or "prior", which needs no encoder and is hopeless in many
+        dimensions (T12; `effective_samples` shows it).  Every figure is then that of q = p(z): its KL is 0.
+
+    Returns
+    -------
+    Evaluation
+        Nats per example; `stderr` is the standard error of the mean over the n examples.
+
+    Raises
+    ------
+    ConfigurationError, ShapeError, DataError
+        For settings or data that cannot work.
+
+    Examples
+    --------
+    >>> from scratchvae import VAE
+    >>> vae = VAE(n_visible=4, n_latent=1, hidden=())
+    >>> result = evaluate(vae, np.eye(4), importance_samples=100)
+    >>> result.n, bool(result.log_likelihood >= result.elbo)
+    (4, True)
+    """
+    importance_samples = positive_integer("importance_samples", importance_samples)
+    one_of("proposal", proposal, PROPOSALS)
+    held = HeldOut(vae, X, seed, binarize)
+    sampler, n, n_latent = Sampler(held.vae, held.most), held.n, held.vae.n_latent
+    log_p, nll, kl, effective = (np.empty(n) for _ in range(4))
+    mu, kl_per_dimension = np.empty((n, n_latent)), np.zeros(n_latent)
+    for number, here, x, head in held.chunks():
+        if proposal == "prior":
+            head[:] = 0
+        mu[here] = head[:, :n_latent]
+        terms = kl_terms(mu[here], head[:, n_latent:])                                               # (E4)
+        kl_per_dimension += terms.sum(axis=0)
+        kl[here] = terms.sum(axis=1)
+        log_p[here], nll[here], effective[here] = sampler.summary(head, x, importance_samples, held.seed, number)
+    loss, known = float(nll.mean() + kl.mean()), math.nan if held.grey else 1.0
+    return Evaluation(
+        elbo=-loss * known, log_likelihood=float(log_p.mean()) * known, stderr=float(standard_error(log_p)) * known,
+        importance_samples=importance_samples, effective_samples=float(effective.mean()),
+        active_units=int((mu.var(axis=0) > ACTIVE).sum()), binarization=held.binarization, n=n, loss=loss,
+        reconstruction=float(nll.mean()), kl=float(kl.mean()), kl_per_dimension=kl_per_dimension / n,
+        proposal=proposal)
+
+
+def staircase(vae, X, samples=(1, 5, 50, 500), seed=0, binarize="none"):
+    """Measure the bounds L_K on log p(x) for several K from one pass of the largest, the rest from its parts.
+
+    The draws of the longest are cut into disjoint groups of K, and L_K is the mean of log 1/K sum w over groups.
+    Where every K divides the next, a group is made of shorter ones, and Jensen's inequality holds between the very
+    numbers: the stairs never fall, not even by chance (T14).  L_1 is the ELBO with its KL sampled.
+
+    Parameters
+    ----------
+    vae, X
+        As in `evaluate`.
+    samples : sequence of int
+        Every K, rising, each a multiple of the one before.
+    seed, binarize
+        As in `evaluate`.
+
+    Returns
+    -------
+    Staircase
+        One step for each K.
+
+    Raises
+    ------
+    ConfigurationError, ShapeError, DataError
+        For settings or data that cannot work.
+
+    Examples
+    --------
+    >>> from scratchvae import VAE
+    >>> stairs = staircase(VAE(n_visible=4, n_latent=1, hidden=()), np.eye(4), samples=(1, 10, 100))
+    >>> bool((np.diff(stairs.bounds) >= 0).all())
+    True
+    """
+    try:
+        ladder = [positive_integer("samples", k) for k in samples]
+    except TypeError:
+        ladder = []
+    if not ladder or any(b % a or b == a for a, b in zip(ladder, ladder[1:])):
+        raise ConfigurationError(f"samples is {samples!r}; expected rising integers, each a multiple of the one "
+                                 "before. Take for example (1, 5, 50, 500).")
+    held = HeldOut(vae, X, seed, binarize)
+    rows_at_once("samples", ladder[-1], held.most)
+    sampler, bounds = Sampler(held.vae, held.most), np.empty((held.n, len(ladder)))
+    for number, here, x, head in held.chunks():
+        draws = sampler.draws(head, x, ladder[-1], held.seed, number)
+        log_w = np.concatenate([log_w for log_w, _ in draws], axis=1)
+        length = 1
+        for step, k in enumerate(ladder):
+            groups = log_w.reshape(len(x), -1, k // length)                # log of the shorter groups' mean weights
+            top = groups.max(axis=2)
+            log_w = log_mean_exp(np.exp(groups - top[:, :, None]).sum(axis=2), top, k // length)
+            bounds[here, step], length = log_w.mean(axis=1), k
+    known = math.nan if held.grey else 1.0
+    return Staircase(np.array(ladder), bounds.mean(axis=0) * known, standard_error(bounds) * known,
+                     -bounds.mean(axis=0), held.binarization, held.n)

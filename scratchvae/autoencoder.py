@@ -1,0 +1,74 @@
+"""Autoencoder: the VAE's networks without noise and without a prior."""
+from .elbo import Objective
+from .model import Model
+from .parameters import Parameters
+
+
+class Autoencoder(Model):
+    """A plain autoencoder (T4): the VAE's networks without noise and without a prior.
+
+    Parameters
+    ----------
+    n_visible, n_latent, hidden, activation, likelihood, dtype, seed, sigma
+        As in `VAE`.  With likelihood "gaussian" the loss is the squared error, halved, over sigma^2, and a
+        constant; with "bernoulli" the cross entropy.
+
+    Examples
+    --------
+    >>> Autoencoder(n_visible=6, n_latent=2, hidden=()).transform(np.ones((3, 6))).shape
+    (3, 2)
+    """
+
+    kind = "ae"
+
+    def __init__(self, n_visible, n_latent=20, hidden=(400,), activation="relu", likelihood="bernoulli",
+                 dtype="float32", seed=0, sigma=1.0):
+        self.build(n_visible, n_latent, n_latent, hidden, activation, likelihood, sigma, dtype, seed)
+
+    def _decode_codes(self, ws):
+        p = self.parameters
+        self.encoder.forward(p.encoder, ws.x, ws.encoder)
+        self.decoder.forward(p.decoder, ws.encoder[-1], ws.decoder)
+
+    def forward(self, ws, beta=None):
+        """Return the Objective of the batch in ws.x; its kl is 0, and beta weighs nothing."""
+        self._decode_codes(ws)
+        self.likelihood.nll(self.parameters.likelihood, ws.decoder[-1], ws.x, ws.nll)
+        loss = float(ws.nll.mean())
+        return Objective(loss, loss, 0.0)
+
+    def forward_backward(self, ws, gradient, beta=None, average_loss=0.0):
+        """The same, and overwrite `gradient` with dL/d(parameters)."""
+        p = self.parameters
+        self._decode_codes(ws)
+        ws.d_nll.fill(1.0 / len(ws.x))
+        self.likelihood.nll_backward(p.likelihood, ws.decoder[-1], ws.x, ws.d_nll, ws.nll, gradient.likelihood,
+                                     ws.d_decoder[-1])
+        self.decoder.backward(p.decoder, ws.encoder[-1], ws.decoder, ws.d_decoder, gradient.decoder,
+                              ws.d_encoder[-1])
+        self.encoder.backward(p.encoder, ws.x, ws.encoder, ws.d_encoder, gradient.encoder, None)
+        loss = float(ws.nll.mean())
+        return Objective(loss, loss, 0.0)
+
+    def _workspace_of(self, X):
+        rows = self._rows(X)
+        ws = self.workspace(len(rows))
+        self._fill(ws, rows)
+        return ws
+
+    def objective(self, X, eps=None):
+        """Return the Objective of X (n, D), in nats per example; there is no noise, eps is ignored."""
+        return self.forward(self._workspace_of(X))
+
+    def gradient(self, X, eps=None):
+        """Return (Objective, Parameters): the loss and dL/d(parameters), in a fresh Parameters."""
+        gradient = Parameters.zeros(self.parameters.layout, self.dtype)
+        return self.forward_backward(self._workspace_of(X), gradient), gradient
+
+    def encode(self, X):
+        """Return the codes of X (n, D), (n, Z)."""
+        return self._encode(X)
+
+    def transform(self, X):
+        """Return the codes of X (n, D), (n, Z)."""
+        return self.encode(X)

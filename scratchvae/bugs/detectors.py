@@ -1,0 +1,224 @@
+"""Instruments that look at the objective, its gradient and its parts; each returns what it found wrong, or ""."""
+import itertools
+import math
+
+import numpy as np
+
+from ..analysis.evaluation import evaluate
+from ..gradcheck import check_model
+from ..gradcheck.hints.model import check_parts
+from ..oracles import LinearGaussian, sigma_points
+
+EXACT = 1e-9                            # relative: sums of a few hundred float64 numbers
+SIGMAS = 7.0                            # a z-score that chance exceeds in 3e-12 of all cases
+NODES, WEIGHTS = np.polynomial.hermite_e.hermegauss(40)
+WEIGHTS = WEIGHTS / WEIGHTS.sum()       # averages over a standard normal
+K = 3                                   # samples an example, for the bound of several
+FEW = 4                                 # entries of a segment: wrong weights of samples are wrong in all of them
+BY_HAND = {"identity": lambda a: a, "relu": lambda a: np.maximum(a, 0), "tanh": np.tanh,
+           "sigmoid": lambda a: 1 / (1 + np.exp(-a)), "softplus": lambda a: np.logaddexp(0, a)}
+FEW_NODES, FEW_WEIGHTS = np.polynomial.hermite_e.hermegauss(8)
+FEW_WEIGHTS = FEW_WEIGHTS / FEW_WEIGHTS.sum()
+
+
+def differs(found, wanted):
+    """Return True unless found equals wanted to EXACT."""
+    return not np.allclose(found, wanted, rtol=EXACT, atol=EXACT)
+
+
+def verdict(checks):
+    """Return the names of the checks that failed with their hints, or ""."""
+    wrong = [check for check in checks if not check.ok]
+    hints = dict.fromkeys(check.hint for check in wrong if check.hint)
+    return "; ".join(filter(None, [f"wrong: {', '.join(check.name for check in wrong)}" if wrong else "", *hints]))
+
+
+def gradient_check(case):
+    """Differences of the loss against the gradient, segment by segment."""
+    return verdict(check_model(case.model, case.X, case.eps, seed=case.seed))
+
+
+def layer_check(case):
+    """Differences of every layer and of the likelihood, each on its own, and their contract."""
+    return verdict(check_parts(case.model, case.X, case.rng()))
+
+
+def beta_linearity(case):
+    """loss = reconstruction + beta KL, for any beta, and the KL is not negative."""
+    model, beta = case.model, case.model.beta
+    try:
+        at = []
+        for model.beta in (beta, beta + 1.5):
+            found = model.objective(case.X, case.eps)
+            at.append(found)
+            if found.kl < 0:
+                return f"the KL is {found.kl:.4g}; no divergence is negative"
+            if differs(found.loss, found.reconstruction + model.beta * found.kl):
+                return f"at beta = {model.beta:g} the loss is not reconstruction + beta KL"
+        if differs(at[1].loss - at[0].loss, 1.5 * at[0].kl):
+            return "the loss does not grow by 1.5 KL when beta does by 1.5: is beta used?"
+    finally:
+        model.beta = beta
+    return ""
+
+
+def kl_by_quadrature(case):
+    """The KL that is reported, against E[log q - log p] at the sampler's own z, by Gauss-Hermite quadrature."""
+    model, x = case.model, case.X[:1]
+    q, ws = model.encode(x), model.workspace(1)
+    ws.x[:] = x
+    total = 0.0
+    for node, weight in zip(NODES, WEIGHTS):
+        ws.eps[:] = node                                     # latents are independent: the same node serves them all
+        reported = model.forward(ws).kl
+        z = ws.z[0]
+        log_q = -0.5 * ((z - q.mu[0]) ** 2 * np.exp(-q.logvar[0]) + q.logvar[0])
+        total += weight * float(np.sum(log_q + 0.5 * z * z))
+    return f"the KL is {reported:.6g}; log q - log p averages {total:.6g}" if differs(reported, total) else ""
+
+
+def networks_by_hand(case):
+    """What encoder and decoder put out, against x W + b and the activation, layer by layer, in plain NumPy."""
+    model, p = case.model, case.model.parameters
+    z = case.rng().standard_normal((len(case.X), model.n_latent))
+
+    def by_hand(stack, y):
+        for affine in stack[:-1]:
+            y = BY_HAND[model.activation](y @ affine.W + affine.b)
+        return y @ stack[-1].W + stack[-1].b
+
+    q, head = model.encode(case.X), by_hand(p.encoder, case.X)
+    found = {"mu": (q.mu, head[:, :model.n_latent]), "logvar": (q.logvar, head[:, model.n_latent:]),
+             "the decoder's outputs": (model.decode_outputs(z), by_hand(p.decoder, z))}
+    wrong = [name for name, (array, wanted) in found.items() if differs(array, wanted)]
+    return f"not what its layers give, written out: {', '.join(wrong)}; what does its head read?" if wrong else ""
+
+
+def k_sample_bound(case):
+    """The loss of K weighted samples, against the densities written out (T13, T14), and differences of it."""
+    model, X = case.new_model(estimator="iwae", n_samples=K), case.X
+    model.parameters.flat[:] = case.model.parameters.flat
+    eps, ws, q = case.rng().standard_normal((len(X), K, model.n_latent)), model.workspace(len(X)), model.encode(X)
+    ws.x[:], ws.eps[:] = X, eps.reshape(ws.eps.shape)
+    loss, z = model.forward(ws).loss, ws.z.reshape(eps.shape)
+    mu, logvar = q.mu[:, None], q.logvar[:, None]
+    log_q = -0.5 * ((z - mu) ** 2 * np.exp(-logvar) + logvar).sum(axis=2)
+    cost = ws.nll.reshape(len(X), K) + model.beta * (log_q + 0.5 * (z * z).sum(axis=2))          # -log w
+    least = cost.min(axis=1)
+    wanted = float(np.mean(least - np.log(np.exp(least[:, None] - cost).mean(axis=1))))
+    if loss > cost.mean() + EXACT * abs(cost.mean()):
+        return (f"the loss of {K} samples is {loss:.6g}, and those of the samples average {cost.mean():.6g}: a bound "
+                "of more samples must be tighter. Does the worst sample weigh most?")
+    if differs(loss, wanted):
+        return f"the loss of {K} samples is {loss:.6g}; -log 1/K sum of w = p(x, z) / q(z | x) is {wanted:.6g}"
+    return verdict(check_model(model, X, eps, max_entries=FEW, seed=case.seed))
+
+
+def batch_independence(case):
+    """The loss and gradient of a batch are the means over its examples, each taken alone."""
+    model, X, eps = case.model, case.X, case.eps
+    whole, gradient = model.gradient(X, eps)
+    parts = [model.gradient(X[i:i + 1], eps[i:i + 1]) for i in range(len(X))]
+    if differs(whole.loss, np.mean([objective.loss for objective, _ in parts])):
+        return "the loss of a batch is not the mean over its examples"
+    if differs(gradient.flat, np.mean([alone.flat for _, alone in parts], axis=0)):
+        return "the gradient of a batch is not the mean over its examples"
+    return ""
+
+
+def _constant_decoder(case, n_visible, outputs):
+    """Return a model whose decoder puts out `outputs` whatever z is; its likelihood is one of the two simple ones."""
+    likelihood = "bernoulli" if case.model.likelihood.name == "bernoulli" else "gaussian"
+    model = case.new_model(n_visible=n_visible, likelihood=likelihood)
+    model.parameters.decoder.head.W[:] = 0
+    model.parameters.decoder.head.b[:] = outputs
+    return model
+
+
+def _nll(model, x):
+    """Return -log p(x | z) of one row."""
+    return model.objective(np.asarray(x, float)[None], np.zeros((1, model.n_latent))).reconstruction
+
+
+def probabilities_sum_to_one(case):
+    """exp(-nll) summed over all x is 1, and x exp(-nll) the mean: of three black-and-white pixels, or two grey ones.
+
+    Grey pixels are summed by Gauss-Hermite quadrature around their means: exact for the right density.
+    """
+    rng = case.rng()
+    if case.model.likelihood.name == "bernoulli":
+        model = _constant_decoder(case, 3, rng.normal(size=3))
+        pixels = [np.array(x) for x in itertools.product((0.0, 1.0), repeat=3)]
+        weights = np.array([math.exp(-_nll(model, x)) for x in pixels])
+    else:
+        means, sigma = rng.normal(size=2), case.model.sigma
+        model = _constant_decoder(case, 2, means)
+        nodes = [np.array(t) for t in itertools.product(FEW_NODES, repeat=2)]
+        pixels = [means + sigma * t for t in nodes]
+        share = [a * b for a, b in itertools.product(FEW_WEIGHTS, repeat=2)]
+        weights = np.array([w * 2 * math.pi * sigma**2 * math.exp(0.5 * float(t @ t) - _nll(model, x))
+                            for w, t, x in zip(share, nodes, pixels)])
+    if differs(weights.sum(), 1.0):
+        return f"exp(-nll) adds up to {weights.sum():.6g} over all x"
+    mean, shown = weights @ np.array(pixels), model.decode(np.zeros((1, model.n_latent)))[0]
+    if differs(mean, shown):
+        return f"x averages {mean[0]:.6g} under exp(-nll); the mean that is shown is {shown[0]:.6g}"
+    return ""
+
+
+def extreme_inputs(case):
+    """Outputs of +-30 to +-10000 and log variances of +-40: the loss is what it must be, and the gradient finite."""
+    for size in (30.0, 1e3, 1e4):
+        for outputs, x in itertools.product((-size, size), (0.0, 1.0)):
+            model = _constant_decoder(case, 2, outputs)
+            found, gradient = model.gradient(np.full((1, 2), x), np.zeros((1, model.n_latent)))
+            if not np.isfinite(gradient.flat).all() or not math.isfinite(found.loss):
+                return f"the loss is {found.loss:g} where the decoder puts out {outputs:g}"
+            wanted = 2 * (max(outputs, 0) - x * outputs)            # of a Bernoulli: softplus(l) - x l for large |l|
+            if model.likelihood.name == "bernoulli" and abs(found.reconstruction - wanted) > 1e-6 * max(1, wanted):
+                return (f"a logit of {outputs:g} costs {found.reconstruction:.6g} nats at x = {x:g}; it should be "
+                        f"{wanted:g}")
+    for logvar in (-40.0, 40.0):
+        model = case.new_model()
+        head = model.parameters.encoder.head
+        head.W[:], head.b[:] = 0, logvar
+        head.b[:model.n_latent] = 0
+        found = model.objective(case.X, case.eps)
+        wanted = 0.5 * model.n_latent * (math.expm1(logvar) - logvar)
+        if not math.isclose(found.kl, wanted, rel_tol=1e-9):
+            return f"the KL is {found.kl:g} at logvar = {logvar:g}; it should be {wanted:g}"
+    return ""
+
+
+def _world(case):
+    """Return a LinearGaussian with one latent, whose posterior is its encoder's, and data of its own."""
+    rng, n_visible = case.rng(), case.model.n_visible
+    W = rng.standard_normal((1, n_visible))
+    W *= 1.5 / np.linalg.norm(W)
+    world = LinearGaussian(W, rng.standard_normal(n_visible), float(rng.uniform(0.5, 0.9))).with_best_encoder()
+    return world, world.sample(8, seed=case.seed)
+
+
+def linear_gaussian_oracle(case):
+    """A VAE whose posterior is exact: then ELBO = log p(x), and a single importance sample gives it exactly.
+
+    Loss and gradient are averaged over eps without error, and the average gradient is known in closed form.
+    """
+    world, X = _world(case)
+    vae, log_p = world.to_vae(), float(world.log_p(X).mean())
+    objectives, gradients = zip(*(vae.gradient(X, np.tile(eps, (len(X), 1))) for eps in sigma_points(1)))
+    loss = np.mean([objective.loss for objective in objectives])
+    if differs(loss, -log_p):
+        return f"the loss averages {loss:.6g} over eps; -log p(x) is {-log_p:.6g}, and the encoder is exact"
+    exact = world.expected_gradient(X)[1]
+    wrong = [name for name, view in exact.segments()
+             if differs(np.mean([gradient[name] for gradient in gradients], axis=0), view)]
+    if wrong:
+        return f"the gradient averaged over eps is not the exact one in {', '.join(wrong)}"
+    measured = evaluate(vae, X, importance_samples=400, seed=0)
+    if differs(measured.log_likelihood, log_p):
+        return f"log p(x) is estimated as {measured.log_likelihood:.6g}; it is {log_p:.6g}"
+    spread = math.sqrt(2 * X.shape[1] / (400 * len(X)))                   # of nll's mean: its variance is about D / 2
+    if abs(measured.elbo - log_p) > SIGMAS * spread:
+        return f"the ELBO is measured as {measured.elbo:.6g}, log p(x) is {log_p:.6g}, and the encoder is exact"
+    return ""

@@ -1,0 +1,252 @@
+"""Instruments that watch the training loop, its noise, and what is generated; each returns what it found, or ""."""
+import math
+
+import numpy as np
+
+from ..data.minibatch import shuffled
+from ..gradcheck.comparison import compare
+from ..gradcheck.numerical import numerical_gradient
+from ..optimizers import make_optimizer
+from ..training import held_out_objective, Trainer
+from .cases import N_ROWS
+from .detectors import differs, EXACT, SIGMAS, verdict
+
+BATCH = 5                               # of N_ROWS: two full batches and a short one
+
+
+def _recorder(model, seen):
+    """Let the model put (x, eps, theta) of every step into `seen`, before it takes the step."""
+    original = model.forward_backward
+
+    def forward_backward(ws, *arguments):
+        seen.append((ws.x.copy(), ws.eps.copy(), model.parameters.flat.copy()))
+        return original(ws, *arguments)
+    model.forward_backward = forward_backward
+
+
+def trainers_gradient(case):
+    """The gradient that the trainer uses at its second step, against differences at the parameters of that step."""
+    model, seen = case.model, []
+    _recorder(model, seen)
+    trainer = Trainer(model, case.rows(), batch_size=BATCH, learning_rate=1e-3, optimizer="sgd")
+    order = shuffled(N_ROWS, 0, 0)
+    trainer.step(order)
+    trainer.step(order)
+    x, eps, theta = seen[-1]
+    model.parameters.flat[:] = theta
+
+    def loss():
+        return model.objective(x, eps).loss
+
+    slopes = {name: numerical_gradient(loss, array, max_entries=3, seed=case.seed)
+              for name, array in model.parameters.segments()}
+    return verdict(compare(name, trainer.gradient[name], slope, "", {"B": BATCH}) for name, slope in slopes.items())
+
+
+def optimiser_reference(case):
+    """Adam and SGD on a few numbers, against the same written out for one number in plain Python."""
+    rng = case.rng()
+    scale = 10.0 ** rng.uniform(-7, 1, 6)
+    gradients = rng.standard_normal((5, 6)) * scale
+    for name in ("adam", "sgd"):
+        optimizer, theta = make_optimizer(name, 6, "float64", 1e-2), rng.standard_normal(6)
+        wanted = [_by_hand(name, value, column) for value, column in zip(theta.tolist(), gradients.T.tolist())]
+        for gradient in gradients:
+            optimizer.update(theta, gradient.copy())
+        if differs(theta, wanted):
+            return f"{name} moves a parameter to {theta[0]:.9g} in 5 steps; by hand it comes to {wanted[0]:.9g}"
+    return ""
+
+
+def _by_hand(name, theta, gradients):
+    """Return where one parameter arrives: Kingma & Ba 2015, Algorithm 1, or momentum 0.9; rate 0.01."""
+    m = v = 0.0
+    for t, g in enumerate(gradients, start=1):
+        if name == "sgd":
+            m = 0.9 * m + g
+            theta -= 1e-2 * m
+            continue
+        m, v = 0.9 * m + 0.1 * g, 0.999 * v + 0.001 * g * g
+        theta -= 1e-2 * (m / (1 - 0.9**t)) / (math.sqrt(v / (1 - 0.999**t)) + 1e-8)
+    return theta
+
+
+def replay(case):
+    """The same seed gives the same bits, another one others, and an interrupted run goes on as if nothing had been."""
+    rows = case.rows()
+
+    def run(seed=0, interrupted=False):
+        model = case.new_model()
+        trainer = Trainer(model, rows, batch_size=BATCH, seed=seed)
+        if interrupted:
+            trainer.run(1)
+            meta, arrays = trainer.state()
+            arrays = {name: array.copy() for name, array in arrays.items()}
+            again = case.new_model()
+            again.parameters.flat[:] = model.parameters.flat
+            model, trainer = again, Trainer(again, rows, batch_size=BATCH, seed=seed)
+            trainer.restore(meta, arrays)
+        trainer.run(2)
+        return model.parameters.flat
+
+    first = run()
+    if not np.array_equal(first, run()):
+        return "two runs of one seed end in different parameters"
+    if np.array_equal(first, run(seed=1)):
+        return "runs of different seeds end in the same parameters"
+    if not np.array_equal(first, run(interrupted=True)):
+        return "a run that was interrupted and resumed ends in other parameters"
+    return ""
+
+
+def _rows_seen(case, X, epochs=2, **settings):
+    """Return the rows of each epoch, (n, D) each, in the order in which steps saw them."""
+    model, seen = case.new_model(), []
+    _recorder(model, seen)
+    trainer = Trainer(model, X, batch_size=BATCH, **settings)
+    trainer.run(epochs)
+    rows = np.concatenate([x for x, _, _ in seen])
+    return np.split(rows, epochs) if len(rows) % epochs == 0 else [rows] * epochs
+
+
+def rows_of_a_step(case):
+    """Steps see every training row once an epoch, in another order each time, scaled to 0..1, and nothing else."""
+    rng, model = case.rng(), case.model
+    X = rng.integers(0, 256, (N_ROWS, model.n_visible), dtype=np.uint8)
+    X[:, 0] = np.arange(N_ROWS)                              # no two rows are equal
+    first, second = _rows_seen(case, X, validation=rng.integers(0, 256, (4, model.n_visible), dtype=np.uint8))
+
+    def tidy(rows):
+        return rows[np.argsort(rows[:, 0], kind="stable")]
+
+    for rows in (first, second):
+        if rows.shape != X.shape or differs(tidy(rows), X / 255):
+            return "an epoch's rows are not the training rows, each once, scaled to 0..1"
+    if np.array_equal(first, second):
+        return "two epochs visit the rows in the same order"
+    if np.array_equal(first, X / 255):
+        return "the first epoch visits the rows in the order of the file"
+    grey = np.full((3 * BATCH, 20), 0.5)
+    case = case._replace(settings={**case.settings, "n_visible": 20})
+    first, second = _rows_seen(case, grey, binarize="dynamic")
+    again = np.array_equal(first, second) or np.array_equal(first[:BATCH], first[BATCH:2 * BATCH])
+    if again or not np.isin(first, (0, 1)).all():
+        return "dynamic binarisation draws the same pixels again"
+    off = abs(float(first.mean()) - 0.5) / (0.5 / math.sqrt(first.size))
+    return f"of pixels of grey 1/2, {first.mean():.2f} are on after binarisation" if off > SIGMAS else ""
+
+
+def reported_is_differentiated(case):
+    """An epoch's loss in the history, against the objective at the parameters and noise of each step."""
+    model, seen = case.new_model(), []
+    _recorder(model, seen)
+    rows = case.rows()
+    rows[N_ROWS // 2:] *= 0.1                                # batches differ in their losses
+    trainer = Trainer(model, rows, batch_size=BATCH)
+    epoch = trainer.run(1)[0]
+    totals = np.zeros(3)
+    for x, eps, theta in seen:
+        model.parameters.flat[:] = theta
+        totals += len(x) * np.array(model.objective(x, eps))
+    wanted = totals / N_ROWS
+    reported = np.array([epoch.train_loss, epoch.train_reconstruction, epoch.train_kl])
+    if differs(reported, wanted):
+        return f"the history says a loss of {reported[0]:.6g}; the steps' objectives average {wanted[0]:.6g}"
+    return ""
+
+
+def held_out(case):
+    """The held-out objective is sampled, has the model's own beta, and averages what `objective` averages."""
+    model = case.model
+    rows = np.tile(case.rows(), (20, 1))
+    found, other = (held_out_objective(model, rows, seed=seed) for seed in (0, 1))
+    if found.reconstruction == other.reconstruction:
+        return "the held-out objective does not depend on the noise: it is not sampled"
+    if differs(found.loss, found.reconstruction + model.beta * found.kl):
+        return f"the held-out loss is not reconstruction + {model.beta:g} KL, the training loss"
+    rng = case.rng()
+    draws = [model.objective(rows, rng.standard_normal((len(rows), model.n_latent))).loss for _ in range(20)]
+    spread = 3 * np.std(draws) + EXACT                       # 20 draws may show a third of their spread, rarely
+    if abs(found.loss - np.mean(draws)) > SIGMAS * spread:
+        return f"the held-out loss is {found.loss:.5g}; the objective averages {np.mean(draws):.5g} on the same rows"
+    return ""
+
+
+def sampler_moments(case):
+    """What steps take for z, against the posterior that `encode` gives: mean, spread, shape, independence."""
+    n, model = 2000, case.new_model()
+    model.parameters.flat[:] = case.model.parameters.flat
+    head = model.parameters.encoder.head
+    signs = (-1.0) ** np.arange(model.n_latent)
+    head.W[:] *= 0.1                                         # log variances near 1.2 and -1.2: sigma is not sigma^2;
+    head.b[:] = np.concatenate([-0.8 * signs, 1.2 * signs])  # and mu, of the other sign, is neither
+    trainer = Trainer(model, np.repeat(case.X[:1], n, axis=0), batch_size=n, learning_rate=1e-12)
+    order, draws = np.arange(n), []
+    for _ in range(2):
+        trainer.batch = 0
+        trainer.step(order)
+        draws.append(trainer.ws.z.copy())
+    q = model.encode(case.X[:1])
+    u = [(z - q.mu) * np.exp(-0.5 * q.logvar) for z in draws]          # standard normal, if all is right
+    if not np.isfinite(u[0]).all():
+        return "z is not finite"
+    root = math.sqrt(n)
+    for j in range(model.n_latent):
+        mean, spread = float(u[0][:, j].mean()), float(np.mean(u[0][:, j] ** 2))
+        if abs(mean) * root > SIGMAS:
+            return f"z is {mean:.2f} sigma off its mean mu, on average"
+        if abs(spread - 1) * root / math.sqrt(2) > SIGMAS + 3:          # its tail is longer than a normal's
+            return f"the variance of z is {spread:.3g} x exp(logvar)"
+        inside = float(np.mean(np.abs(u[0][:, j]) < 0.67448975))
+        if abs(inside - 0.5) * 2 * root > SIGMAS:
+            return f"{inside:.0%} of z lie within the quartiles of a normal: another distribution"
+    pairs = {"two examples of a batch": (u[0][1:], u[0][:-1]), "one example at two steps": (u[0], u[1])}
+    if model.n_latent > 1:
+        pairs["two latents"] = (u[0][:, 1:], u[0][:, :-1])
+    for what, (a, b) in pairs.items():
+        if np.max(np.abs(np.mean(a * b, axis=0))) * root > SIGMAS + 3:
+            return f"the noise of {what} is the same, or correlated"
+    return ""
+
+
+def generative_moments(case):
+    """Pixels drawn from p(x | z) against its mean, the mean against nll, and the prior that `sample` draws from."""
+    rng, model, n = case.rng(), case.model, 4000
+    likelihood, p = model.likelihood, model.parameters.likelihood
+    outputs = rng.standard_normal((1, likelihood.n_outputs(model.n_visible)))
+    outputs[0, 0] = -2                                       # no probability, and softplus of it none of sigmoid's
+    mean = likelihood.mean(p, outputs)[0]
+    drawn = likelihood.sample(p, np.repeat(outputs, n, axis=0), rng)
+    deviation = np.maximum(drawn.std(axis=0), 0.01)
+    if np.max(np.abs(drawn.mean(axis=0) - mean) / deviation) * math.sqrt(n) > SIGMAS:
+        return "pixels drawn from p(x | z) do not have its mean"
+    if likelihood.name == "bernoulli" and (mean.min() < 0 or mean.max() > 1):
+        return f"the mean of p(x | z) has values from {mean.min():.2f} to {mean.max():.2f}; pixels lie in [0, 1]"
+    linear = case.new_model(hidden=(), likelihood="gaussian", n_visible=model.n_latent)
+    linear.parameters.decoder.head.W[:] = np.eye(model.n_latent)
+    linear.parameters.decoder.head.b[:] = 0
+    z = linear.sample(n, seed=case.seed)                     # the decoder is the identity: these are the prior's draws
+    if np.array_equal(z, linear.sample(n, seed=case.seed + 1)):
+        return "sample gives the same for every seed"
+    if np.max(np.abs(z.mean(axis=0))) * math.sqrt(n) > SIGMAS:
+        return f"sample decodes z of mean {z.mean():.2f}; the prior's is 0"
+    if np.max(np.abs(np.mean(z * z, axis=0) - 1)) * math.sqrt(n / 2) > SIGMAS + 3:
+        return f"sample decodes z of variance {z.var():.2f}; the prior's is 1"
+    return ""
+
+
+def initial_weights(case):
+    """First weights have He's or Glorot's variance, no two units are alike, and biases are zero."""
+    model = case.new_model(n_visible=40, hidden=(50,), seed=case.seed)
+    for network, stack in ((model.encoder, model.parameters.encoder), (model.decoder, model.parameters.decoder)):
+        layer, p = network.layers[0], stack[0]
+        fan = layer.n_in if layer.activation in ("relu", "softplus") else layer.n_in + layer.n_out
+        if p.b.any():
+            return "biases do not start at zero"
+        if np.allclose(p.W, p.W[:, :1]):
+            return "all units of a layer start alike: they stay alike"
+        off = abs(p.W.var() * fan / 2 - 1) * math.sqrt(p.W.size)         # of uniform draws: a standard deviation of 0.9
+        if off > SIGMAS:
+            return (f"a layer of {layer.n_in} inputs starts with weights of variance {p.W.var():.3g}; expected "
+                    f"{2 / fan:.3g}")
+    return ""

@@ -1,0 +1,49 @@
+"""`scratchvae attribute`: test images along the attribute vector of a class of digits, or of a face's factor (T22)."""
+import numpy as np
+
+from ..analysis.attribute_vectors import mean_difference
+from ..data.faces import is_large, load_faces
+from ..data.loading import DRAWN
+from ..errors import ConfigurationError
+from ..plots.images import attribute_sweep
+from .parser import add_run_command
+from .pictures import open_for_pictures, report_figure
+
+VALUES = np.linspace(-1.0, 1.0, 9)
+
+
+def add(commands):
+    """Add the command's parser."""
+    parser = add_run_command(commands, "attribute", run, "move test images along an attribute vector")
+    parser.add_argument("--attribute", metavar="NAME", required=True,
+                        help="a label of the data, such as 3; of faces a factor, such as eye_size")
+    parser.add_argument("--n", type=int, default=5, help="how many images; default: 5")
+
+
+def run(args):
+    """Draw D(E(x) + a v) for the first test images x."""
+    record, model, data = open_for_pictures(args, only_vae=True)
+    labels = _labels(args.attribute, record.config["data"], data)
+    v = mean_difference(model.transform(data.train), labels)
+    codes = model.transform(data.test[:args.n])
+    z = codes[:, None] + VALUES[:, None] * v
+    images = model.decode(z.reshape(-1, model.n_latent)).reshape(*z.shape[:2], -1)
+    figure = attribute_sweep(images, data.image_shape, VALUES, [f"test image {k}" for k in range(len(codes))],
+                             f"D(E(x) + a v), v = mean code of {args.attribute} less that of the others")
+    return report_figure(record, figure, f"attribute-{args.attribute}.png")
+
+
+def _labels(name, source, data):
+    """Return for every training row whether it has the attribute; raises ConfigurationError for an unknown one."""
+    if source in DRAWN:
+        known = load_faces()[0].factors
+        if name in known:
+            return is_large(known[name])
+    elif data.train_labels is None:
+        raise ConfigurationError(f"{data.name} has no labels; an attribute vector needs them. Train on data that "
+                                 "have some.")
+    else:
+        known = {str(label): label for label in np.unique(data.train_labels)}
+        if name in known:
+            return data.train_labels == known[name]
+    raise ConfigurationError(f"--attribute is {name!r}; {data.name} has {', '.join(known)}. Choose one of them.")

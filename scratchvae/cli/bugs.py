@@ -1,0 +1,113 @@
+"""`scratchvae bugs`: the museum of planted faults."""
+import textwrap
+
+from .. import bugs
+from ..data.loading import load_data
+from ..errors import ConfigurationError
+from ..kernels.registry import note_compilation
+from .parser import add_command
+
+WIDTH = 110
+
+
+def add(commands):
+    """Add the command's parser."""
+    parser = add_command(commands, "bugs", run, "list the bugs that real VAEs had, plant one, see what convicts it")
+    parser.add_argument("name", metavar="NAME", nargs="?", help="train a small VAE with and without this bug")
+    parser.add_argument("--all", action="store_true", help="plant every bug in turn and ask all instruments")
+    parser.add_argument("--hide", type=int, metavar="SEED", help="plant one without naming it: an exercise")
+    parser.add_argument("--reveal", action="store_true", help="with --hide: name it after all")
+    parser.add_argument("--data", metavar="NAME or PATH", default="digits", help="what to train on; default: digits")
+    parser.add_argument("--epochs", type=int, default=15, metavar="N", help="of each of the two runs; default: 15")
+    parser.add_argument("--seed", type=int, default=0, help="of weights, noise and the case; default: 0")
+
+
+def run(args):
+    """List, demonstrate, examine or hide."""
+    if sum((args.name is not None, args.all, args.hide is not None)) > 1:
+        raise ConfigurationError("got more than one of NAME, --all and --hide; they exclude each other. Leave one.")
+    for flag, value, least in (("--seed", args.seed, 0), ("--hide", args.hide, 0), ("--epochs", args.epochs, 2)):
+        if value is not None and value < least:
+            raise ConfigurationError(f"{flag} is {value}; it must be at least {least}. Choose another number.")
+    if args.name is None and args.hide is None and not args.all:
+        return _list()
+    note_compilation()
+    if args.all:
+        return _examine_all(args.seed)
+    hidden = args.hide is not None and not args.reveal
+    name = args.name if args.hide is None else bugs.hidden(args.hide)
+    return _demonstrate(name, args, hidden)
+
+
+def _row(bug, convicted_by, diagnosis):
+    return {"name": bug.name, "what": bug.what, "seen_in": bug.seen_in, "symptom": bug.symptom,
+            "convicted_by": list(convicted_by), "diagnosis": diagnosis}
+
+
+def _say(label, text):
+    print(textwrap.fill(text, WIDTH, initial_indent=f"  {label:10s} ", subsequent_indent=" " * 13))
+
+
+def _list():
+    for bug in bugs.BUGS.values():
+        print(bug.name)
+        _say("what", bug.what)
+        _say("seen in", bug.seen_in)
+        _say("symptom", bug.symptom)
+        _say("convicted", "by " + ", ".join(bug.convicted_by))
+    print(f"\n{len(bugs.BUGS)} bugs. `scratchvae bugs NAME` plants one; `scratchvae bugs --hide 1` does not say which.")
+    return {"bugs": [_row(bug, bug.convicted_by, bug.diagnosis) for bug in bugs.BUGS.values()]}, 0
+
+
+def _examine_all(seed):
+    """Plant every bug and ask all instruments; the rows hold what they say, not what the museum's labels promise."""
+    rows = []
+    for bug in bugs.BUGS.values():
+        found = {name: text for name, text in bugs.convictions(bug.name, seed).items() if text}
+        missed = set(bug.convicted_by) - set(found)
+        rows.append(_row(bug, found, next(iter(found.values()), "")))
+        print(f"{bug.name:30s} {'MISSED by ' + ', '.join(missed) if missed else 'convicted by ' + ', '.join(found)}")
+    innocent = {name: text for name, text in bugs.examine(bugs.random_case(seed)).items() if text}
+    print(f"{'no bug at all':30s} {'convicted by ' + ', '.join(innocent) if innocent else 'convicted by none'}")
+    right = not innocent and all(set(bugs.BUGS[row["name"]].convicted_by) <= set(row["convicted_by"]) for row in rows)
+    return {"bugs": rows, "innocent": innocent, "ok": right}, 0 if right else 1
+
+
+def _verdict_on_curve(right, wrong, stopped):
+    if stopped:
+        return f"Training stops: {stopped}"
+    first, last, other = wrong[0].test_loss, wrong[-1].test_loss, right[-1].test_loss
+    if last > first:
+        return "The held-out loss climbs: here the curve gives it away."
+    share = 100 * (last - other) / abs(other)
+    fine = "it falls as it should, and gives nothing away." if abs(share) < 5 else "it falls; who knows what is right?"
+    return f"The held-out loss ends {share:+.1f} % from the right one's: {fine}"
+
+
+def _demonstrate(name, args, hidden):
+    data = load_data(args.data)
+    shown = bugs.demonstrate(name, data, args.epochs, args.seed)
+    bug = bugs.find_bug(name)
+    if not hidden:
+        print(bug.name)
+        _say("what", bug.what)
+        _say("seen in", bug.seen_in)
+        _say("symptom", bug.symptom)
+    print(f"\n{data.name}, held-out loss in nats per example\nepoch       right    with bug")
+    for k, epoch in enumerate(shown.right):
+        wrong = f"{shown.wrong[k].test_loss:12.2f}" if k < len(shown.wrong) else f"{'-':>12s}"
+        print(f"{epoch.epoch:5d}{epoch.test_loss:12.2f}{wrong}")
+    verdict = _verdict_on_curve(shown.right, shown.wrong, shown.stopped)
+    print(verdict + "\n")
+    for instrument, text in shown.findings.items():
+        said = ("finds nothing" if not text else "convicts it" if hidden else f"convicts it: {text}")
+        print(textwrap.fill(f"{instrument}: {said}", WIDTH, initial_indent="  ", subsequent_indent="      "))
+    found = {instrument: text for instrument, text in shown.findings.items() if text}
+    curves = {"right": [epoch.test_loss for epoch in shown.right], "wrong": [epoch.test_loss for epoch in shown.wrong],
+              "curve": verdict}
+    if hidden:
+        print(f"\nWhich is it? In Python, `with plant(hidden({args.hide})): ...` of scratchvae.bugs has it planted for "
+              f"experiments;\n`scratchvae bugs --hide {args.hide} --reveal` names it.")
+        unnamed = dict.fromkeys(("name", "what", "seen_in", "symptom", "diagnosis"))
+        return {"bugs": [{**unnamed, "convicted_by": list(found), **curves}]}, 0
+    return {"bugs": [{**_row(bug, found, next(iter(found.values()), "")), **curves}]}, 0

@@ -1,0 +1,52 @@
+"""`scratchvae data list` and `data fetch`: the data sets that are known by name."""
+import os
+from pathlib import Path
+
+from ..data import loading as data
+from ..data.download import cache_folder, fetch, missing_files, SETS
+from .parser import add_command, OneLineParser
+from .progress import FetchProgress
+
+BUNDLED_TITLES = {"mnist5k": "5,000 digits of MNIST, 28 x 28 grey", "digits": "1,797 handwritten digits, 8 x 8 grey"}
+DRAWN_TITLES = {"faces": "5,000 faces with known factors, 32 x 32 grey"}
+
+
+def add(commands):
+    """Add the parsers of `data list` and `data fetch`."""
+    does = "list data sets, and fetch them"
+    group = commands.add_parser("data", help=does, description=does)
+    actions = group.add_subparsers(dest="action", required=True, metavar="ACTION", parser_class=OneLineParser)
+    add_command(actions, "list", run_list, "list the data sets that are known by name")
+    parser = add_command(actions, "fetch", run_fetch, "fetch data sets into the cache folder, once")
+    parser.add_argument("names", metavar="NAME", nargs="+", choices=tuple(SETS), help=f"{', '.join(SETS)}")
+
+
+def run_list(args):
+    """List what is bundled, what is drawn when asked for, what has been fetched, and what can be."""
+    rows = _rows()
+    for row in rows:
+        absent = row["state"] == "absent"
+        state = f"scratchvae data fetch {row['name']} ({row['bytes'] / 1e6:.0f} MB)" if absent else row["state"]
+        print(f"{row['name']:10s} {row['title']:54s} {state}")
+    print(f"cache folder: {cache_folder()} (set SCRATCHVAE_DATA to choose another)")
+    return {"datasets": rows, "cache": str(cache_folder())}, 0
+
+
+def _rows():
+    bundled = Path(data.__file__).parent / "datasets"
+    rows = [{"name": name, "state": "bundled", "title": BUNDLED_TITLES[name], "path": str(bundled / f"{name}.npz"),
+             "bytes": os.path.getsize(bundled / f"{name}.npz")} for name in data.BUNDLED]
+    rows += [{"name": name, "state": "drawn", "title": DRAWN_TITLES[name], "path": None, "bytes": 0}
+             for name in data.DRAWN]
+    return rows + [{"name": name, "state": "absent" if missing_files(name) else "fetched", "title": known.title,
+                    "path": str(cache_folder() / name), "bytes": known.size} for name, known in SETS.items()]
+
+
+def run_fetch(args):
+    """Fetch sets that are not there yet; check those that are."""
+    rows = []
+    for name in args.names:
+        folder = fetch(name, report=FetchProgress())
+        print(f"{name:10s} {folder}")
+        rows.append({"name": name, "path": str(folder)})
+    return {"datasets": rows}, 0

@@ -1,0 +1,46 @@
+"""`scratchvae estimators`: the estimator lab."""
+import math
+
+from .. import plots
+from ..analysis import measure_estimators
+from ..kernels.registry import note_compilation
+from .parser import add_command, figure_path
+
+SCENES = {"oracle": "linear-Gaussian VAE, q a little off the posterior; z against the exact expectation",
+          "posterior": "the same with q = p(z | x)",
+          "digits": "a VAE trained on digits; z against another estimator of the same expectation"}
+
+
+def add(commands):
+    """Add the command's parser."""
+    parser = add_command(commands, "estimators", run, "measure bias, variance, signal-to-noise and cost of each "
+                         "gradient estimator")
+    parser.add_argument("--draws", type=int, default=65536, metavar="N",
+                        help="of noise for each example, a multiple of 64; default: 65536")
+    parser.add_argument("--epochs", type=int, default=20, metavar="N", help="of the digits' VAE; default: 20")
+    parser.add_argument("--seed", type=int, default=0, help="of weights and noise; default: 0")
+    parser.add_argument("--figure", metavar="FILE", default="runs/estimators.png",
+                        help="where the figure goes; default: runs/estimators.png")
+
+
+def run(args):
+    """Measure, print a table, draw a figure."""
+    path = figure_path(args.figure)
+    note_compilation()
+    rows = measure_estimators(args.draws, args.epochs, args.seed)
+    for scene, what in SCENES.items():
+        print(f"{scene}: {what}\n{'estimator':16s}{'K':>4s}  {'baseline':16s}{'bias z':>9s}{'variance':>11s}"
+              f"{'signal/noise':>14s}{'step time':>11s}")
+        for row in rows:
+            if row.scene == scene:
+                ratio = "-" if math.isnan(row.signal_to_noise) else f"{row.signal_to_noise:.3g}"
+                print(f"{row.estimator:16s}{row.samples:4d}  {row.baseline:16s}{row.bias_z:9.2f}{row.variance:11.3g}"
+                      f"{ratio:>14s}{row.step_time:10.2f}x{'  biased' if row.biased else ''}")
+        print()
+    found = {(row.scene, row.estimator, row.baseline): row.variance for row in rows}
+    ratio = found["digits", "score_function", "none"] / found["digits", "analytic", "none"]
+    print(f"T8: on digits, the score function's variance is {ratio:,.0f} times that of the path.")
+    plots.save(plots.estimator_lab(rows), path)
+    print(path)
+    return {"estimators": [row._asdict() for row in rows], "score_function_variance_ratio": ratio,
+            "figure": str(path)}, 0

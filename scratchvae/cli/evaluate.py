@@ -1,0 +1,86 @@
+"""`scratchvae evaluate`: measure a run on its held-out data."""
+import math
+import sys
+
+import numpy as np
+
+from ..analysis.elbo_decomposition import ledger
+from ..analysis.evaluation import evaluate
+from ..data.loading import load_data
+from ..data.minibatch import BINARIZE
+from ..errors import ConfigurationError
+from ..kernels.registry import note_compilation
+from ..likelihoods import Bernoulli
+from ..vae import VAE
+from .parser import add_run_command
+from .run_folder import Run
+
+
+def add(commands):
+    """Add the command's parser."""
+    parser = add_run_command(commands, "evaluate", run, "measure a run on its held-out data")
+    parser.add_argument("--data", metavar="NAME or PATH", help="measure on this data set's test part instead")
+    parser.add_argument("--importance-samples", type=int, default=1000, metavar="K",
+                        help="samples of z an image; default: 1000")
+    parser.add_argument("--binarize", choices=BINARIZE, help="as the run was trained if absent; a run on grey pixels "
+                        "with a Bernoulli likelihood is then measured on dynamic binarisation, for grey pixels have "
+                        "no likelihood")
+    parser.add_argument("--ledger", action="store_true", help="also say where the nats go: what z tells about x, and "
+                        "what is missing to log p(x)")
+    parser.add_argument("--seed", type=int, default=0, help="of the samples; default: 0")
+
+
+def run(args):
+    """Measure a run's ELBO and importance-sampled log-likelihood."""
+    record = Run.open(args.folder)
+    model, _, _ = record.load_model()
+    if not isinstance(model, VAE):
+        raise ConfigurationError(f"{args.folder} holds an autoencoder, which has no ELBO and no likelihood of its "
+                                 "data. Evaluate a run of --model vae.")
+    data = load_data(args.data) if args.data else record.load_data()
+    binarize = args.binarize or record.config.get("binarize", "none")
+    if args.binarize is None and binarize == "none" and isinstance(model.likelihood, Bernoulli) and _is_grey(data.test):
+        binarize = "dynamic"
+        print("trained on grey pixels, which have no likelihood under a Bernoulli: measured on dynamically binarised "
+              "pixels", file=sys.stderr)
+    note_compilation()
+    result = evaluate(model, data.test, args.importance_samples, args.seed, binarize)
+    print(f"n {result.n}, pixels {result.binarization}, K {result.importance_samples}")
+    if math.isnan(result.elbo):
+        print(f"loss            {result.loss:10.3f} nats per example: grey pixels have no likelihood")
+    else:
+        print(f"ELBO            {result.elbo:10.3f} nats per example = - reconstruction {result.reconstruction:.3f} "
+              f"- KL {result.kl:.3f}")
+        print(f"log-likelihood  {result.log_likelihood:10.3f} +- {result.stderr:.3f} nats per example, effective "
+              f"samples {result.effective_samples:.1f}")
+    print(f"active units    {result.active_units:6d} of {model.n_latent}")
+    if not args.ledger:
+        return result._asdict(), 0
+    account = ledger(model, data.test, args.importance_samples, seed=args.seed, binarize=binarize)
+    _print_ledger(account)
+    return {**result._asdict(), "ledger": account._asdict()}, 0
+
+
+def _print_ledger(found):
+    print(f"""
+loss            {found.loss:10.3f} nats per example =
+  reconstruction{found.reconstruction:10.3f}
+  information   {found.mutual_information:10.3f} +- {found.mutual_information_stderr:.3f}, between x and z; at most \
+log n = {found.log_n:.3f}
+  KL(q(z)||p(z)){found.marginal_kl:10.3f} +- {found.mutual_information_stderr:.3f}""")
+    if math.isnan(found.elbo):
+        return
+    exact = found.log_likelihood_by != "importance sampling"
+    print(f"""log-likelihood  {found.log_likelihood:10.3f} +- {found.stderr:.3f} by {found.log_likelihood_by} \
+{"" if exact else f"(K {found.importance_samples}, q refined) "}=
+  ELBO          {found.elbo:10.3f} +- {found.elbo_stderr:.3f}
+  amortisation  {found.amortisation_gap:10.3f} +- {found.amortisation_gap_stderr:.3f}, what one encoder for all costs
+  approximation {found.approximation_gap:10.3f}{"" if exact else " at least"}, what a diagonal Gaussian costs""")
+    if math.isfinite(found.effective_sigma):
+        print(f"effective sigma {found.effective_sigma:10.4f} a pixel")
+
+
+def _is_grey(x):
+    """Whether any pixel lies strictly between black and white."""
+    top = 255 if x.dtype == np.uint8 else 1
+    return any(bool(((row != 0) & (row != top)).any()) for row in x)

@@ -1,0 +1,60 @@
+"""`scratchvae gradcheck`: check every gradient segment against finite differences."""
+import numpy as np
+
+from .. import gradcheck
+from ..estimators import ESTIMATORS
+from ..layers import ACTIVATIONS
+from ..likelihoods import LIKELIHOODS
+from ..model import KINDS
+from ..vae import VAE
+from ..validation import check_seed
+from .parser import add_command
+from .run_folder import Run
+
+
+def add(commands):
+    """Add the command's parser."""
+    parser = add_command(commands, "gradcheck", run, "check every gradient segment against finite differences")
+    parser.add_argument("folder", metavar="RUN", nargs="?", help="a run to check at its own parameters; "
+                        "a small model of each kind if absent")
+    parser.add_argument("--seed", type=int, default=0, help="of weights, data and noise; default: 0")
+
+
+def run(args):
+    """Check a run, or a small model of each kind, and print a table."""
+    rng = np.random.default_rng(check_seed(args.seed))
+    rows = []
+    for title, model in _models_to_check(args, rng):
+        n = 3
+        x = rng.random((n, model.n_visible))
+        eps = rng.standard_normal((n, model.n_samples, model.n_latent))
+        checks = gradcheck.check_model(model, x, eps[:, 0] if model.n_samples == 1 else eps)
+        print(f"{title}\n{gradcheck.format_checks(checks)}\n")
+        rows += [{"model": title, **check._asdict()} for check in checks]
+    worst = max(row["worst"] for row in rows)
+    ok = all(row["ok"] for row in rows)
+    print(f"{len(rows)} segments, worst relative error {worst:.1e}: {'all right' if ok else 'WRONG GRADIENTS'}")
+    return {"checks": rows, "worst": worst, "ok": ok}, 0 if ok else 1
+
+
+def _models_to_check(args, rng):
+    """Yield (title, float64 model): the run's own, or small ones: activation x likelihood x depth, then estimators."""
+    if args.folder:
+        model, _, _ = Run.open(args.folder).load_model()
+        flat = model.parameters.flat
+        model.set_params(dtype="float64").parameters.flat[:] = flat
+        yield f"{args.folder}, at its own parameters", model
+        return
+    for activation in ACTIVATIONS:
+        for likelihood in LIKELIHOODS:
+            for hidden in ((), (4,), (5, 4)):
+                for kind, cls in KINDS.items():
+                    model = cls(n_visible=6, n_latent=2, hidden=hidden, activation=activation, likelihood=likelihood,
+                                dtype="float64", sigma=0.7)
+                    model.parameters.flat += 0.3 * rng.standard_normal(model.parameters.flat.size)
+                    yield f"{kind} {activation} {likelihood} hidden {list(hidden)}", model
+    for estimator in ESTIMATORS:                                      # against the surrogate where it derives one (S11)
+        model = VAE(n_visible=6, n_latent=2, hidden=(4,), activation="tanh", estimator=estimator, n_samples=4,
+                    dtype="float64")
+        model.parameters.flat += 0.3 * rng.standard_normal(model.parameters.flat.size)
+        yield f"vae tanh bernoulli hidden [4], estimator {estimator}, 4 samples", model

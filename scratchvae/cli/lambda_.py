@@ -1,0 +1,70 @@
+"""`scratchvae lambda`: the lambda lab."""
+import sys
+
+from .. import plots
+from ..analysis import rate_distortion
+from ..analysis.rate_distortion import BETAS, check_betas
+from ..data.loading import load_data
+from ..errors import ConfigurationError
+from ..kernels.registry import note_compilation
+from .parser import add_command, figure_path
+
+
+def add(commands):
+    """Add the command's parser."""
+    parser = add_command(commands, "lambda", run, "train at several weights of the KL, find each data set's best")
+    parser.add_argument("--data", metavar="NAME or PATH", action="append",
+                        help="a data set; give it again for another; default: digits and mnist5k")
+    parser.add_argument("--betas", metavar="B,B,...", default=",".join(map(str, BETAS)),
+                        help=f"weights against half the squared error; default: {','.join(map(str, BETAS))}")
+    parser.add_argument("--epochs", type=int, default=20, metavar="N", help="of each model; default: 20")
+    parser.add_argument("--hidden", type=int, default=128, metavar="H", help="units in the hidden layer; default: 128")
+    parser.add_argument("--latent", type=int, default=10, metavar="Z", help="latents; default: 10")
+    parser.add_argument("--importance-samples", type=int, default=100, metavar="K",
+                        help="of z a held-out image; default: 100")
+    parser.add_argument("--seed", type=int, default=0, help="of weights, noise and samples; default: 0")
+    parser.add_argument("--figure", metavar="FILE", default="runs/lambda.png",
+                        help="where the figure goes; default: runs/lambda.png")
+
+
+def _betas(text):
+    try:
+        return check_betas([float(word) for word in text.split(",")])
+    except ValueError:
+        raise ConfigurationError(f"--betas is {text!r}; expected numbers with commas between them. "
+                                 "Pass for example 0.01,0.02,0.04.") from None
+
+
+def run(args):
+    """Train, print a table a data set, draw a figure."""
+    betas, path = _betas(args.betas), figure_path(args.figure)
+    sets = [load_data(source) for source in args.data or ("digits", "mnist5k")]
+    note_compilation()
+    curves = []
+    for data in sets:
+        def after_model(point, name=data.name):
+            print(f"{name}: beta {point.beta:.4g}", file=sys.stderr)
+
+        curve = rate_distortion(data, betas, args.epochs, (args.hidden,), args.latent, args.importance_samples,
+                                args.seed, after_model=after_model)
+        _print(curve)
+        curves.append(curve)
+    plots.save(plots.rate_distortion(curves), path)
+    print(path)
+    rows = [{**curve._asdict(), "learned": curve.learned._asdict(), "points": [p._asdict() for p in curve.points]}
+            for curve in curves]
+    return {"datasets": rows, "figure": str(path)}, 0
+
+
+def _print(curve):
+    K = curve.learned.importance_samples
+    print(f"{curve.dataset}: {curve.learned.n} held-out images, binarisation {curve.learned.binarization}, each model "
+          f"at its own sigma, K {K}\n{'beta':>9s}{'sigma':>8s}{'rate':>9s}{'distortion':>12s}{'ELBO':>11s}"
+          f"{'log-likelihood':>24s}")
+    for point in [*curve.points, curve.learned]:
+        word = ("  learned sigma" if point is curve.learned else "  best" if point.beta == curve.best_beta else "")
+        print(f"{point.beta:9.4g}{point.sigma:8.3f}{point.rate:9.2f}{point.distortion:12.5f}{point.elbo:11.2f}"
+              f"{point.log_likelihood:14.2f} +- {point.stderr:6.2f}{word}")
+    edge = " (at the edge of those tried: a better one may lie beyond)" if curve.at_edge else ""
+    print(f"best beta {curve.best_beta:g}{edge}; the learned sigma implies {curve.implied_beta:.4g}, "
+          f"{curve.implied_beta / curve.best_beta:.2f} times that\n")

@@ -1,0 +1,66 @@
+"""`scratchvae sample`, `reconstruct`, `traverse`: a picture of a run, as a PNG."""
+import numpy as np
+
+from ..errors import ConfigurationError
+from ..vae import VAE
+from .figures import kl_per_dimension, reconstruction_figure, sample_figure, traversal_figure
+from .parser import add_run_command
+from .run_folder import Run
+
+
+def add(commands):
+    """Add the parsers of the three commands."""
+    sample = _add_picture(commands, "sample", run_sample, "draw images from the prior", n=64)
+    sample.add_argument("--seed", type=int, default=0, help="of the draws; default: 0")
+    _add_picture(commands, "reconstruct", run_reconstruct, "draw held-out images over their reconstructions", n=10)
+    traverse = _add_picture(commands, "traverse", run_traverse, "sweep the most used latents, one a row", n=10)
+    traverse.add_argument("--index", type=int, metavar="I", help="start from test image I; the origin if absent")
+
+
+def _add_picture(commands, name, run, help_text, n):
+    parser = add_run_command(commands, name, run, help_text)
+    parser.add_argument("--n", type=int, default=n, help=f"how many images; default: {n}")
+    return parser
+
+
+def run_sample(args):
+    """Draw from the prior."""
+    run, model, data = open_for_pictures(args, only_vae=True)
+    return report_figure(run, sample_figure(model, data, args.n, args.seed), "samples.png")
+
+
+def run_reconstruct(args):
+    """Draw held-out images over their reconstructions."""
+    run, model, data = open_for_pictures(args, only_vae=False)
+    return report_figure(run, reconstruction_figure(model, data, args.n), "reconstructions.png")
+
+
+def run_traverse(args):
+    """Sweep the most used latents."""
+    run, model, data = open_for_pictures(args, only_vae=True)
+    if args.index is not None and not 0 <= args.index < len(data.test):
+        raise ConfigurationError(f"--index is {args.index}; the test part has images 0 to {len(data.test) - 1}. "
+                                 "Choose one of them.")
+    used = np.argsort(-kl_per_dimension(model, data.test[:2000]))[:args.n]
+    figure = traversal_figure(model, data, used, args.index, np.linspace(-3, 3, 9))
+    return report_figure(run, figure, "traversal.png")
+
+
+def open_for_pictures(args, only_vae):
+    """Return (run, model, data) for a picture command."""
+    run = Run.open(args.folder)
+    model, _, _ = run.load_model()
+    if only_vae and not isinstance(model, VAE):
+        raise ConfigurationError(f"{args.folder} holds an autoencoder: the distribution of its codes is unknown, so it "
+                                 "cannot be sampled. Use a run of --model vae.")
+    data = run.load_data()
+    if args.n < 1:
+        raise ConfigurationError(f"--n is {args.n}; it must be at least 1. Leave it out for the default.")
+    return run, model, data
+
+
+def report_figure(run, figure, name):
+    """Save a figure in the run's folder, print its path, and return what a command returns."""
+    path = run.save_figure(figure, name)
+    print(path)
+    return {"file": str(path)}, 0

@@ -1,1 +1,0 @@
-"""The commands of `scratchvae`, a file each (the picture commands share one); cli.COMMANDS lists them."""

@@ -1,0 +1,208 @@
+"""Where the encoder's head [mu | logvar] goes wrong: its gradient taken apart into reconstruction and KL.
+
+The model is asked for one example at a time.  The slope of the loss along the head's bias is then the cotangent of the
+head itself, and differences of the two parts of the objective say what each part of it should be, the
+reconstruction's J eps sigma / 2 (J = d(nll)/dz) and the KL's beta (sigma^2 - 1) / 2 among them.  The gradient that the
+model gives is fitted by one term of each kind, right or wrong; the terms that fit name the mistake.
+"""
+from typing import NamedTuple
+
+import numpy as np
+
+from ..numerical import numerical_gradient
+
+FIT = 1e-6                              # a residual this small, relative to the largest entry, is a fit
+POINTS = 36                             # numbers to fit, at least: two coefficients are found among 50 pairs of terms
+BIAS = "encoder.head.b"
+
+
+class Head(NamedTuple):
+    """The head's cotangent at m points, by name "d_mu" or "d_logvar", (m,) each, and what it is made of.
+
+    `found` is the model's; `reconstruction` and `kl` are numeric, and add up to what it should be.
+    """
+
+    found: dict
+    reconstruction: dict
+    kl: dict
+    eps: np.ndarray
+    mu: np.ndarray
+    logvar: np.ndarray
+
+    def right(self, name):
+        """Return what the cotangent should be."""
+        return self.reconstruction[name] + self.kl[name]
+
+
+class Part(NamedTuple):
+    """A wrong half of the head's cotangent: its name, the worst entry's values, and what fits."""
+
+    name: str
+    analytic: float
+    numeric: float
+    hint: str
+
+
+def _gather(model, X, eps, seed):
+    """Return the Head at examples and noise drawn from X and at random."""
+    rng, n_latent = np.random.default_rng(seed), eps.shape[1]
+    halves = {"d_mu": slice(0, n_latent), "d_logvar": slice(n_latent, None)}
+    bias, rows = model.parameters[BIAS], []
+    for n in range(max(len(X), -(-POINTS // n_latent))):
+        x = np.repeat(X[n % len(X)][None], len(X), axis=0)        # B copies, so that 1/B means what it means in X
+        noise = np.repeat(rng.standard_normal((1, n_latent)), len(X), axis=0)
+        slopes = [numerical_gradient(f, bias, max_entries=bias.size).values for f in (
+            lambda: model.objective(x, noise).reconstruction, lambda: model.objective(x, noise).loss)]
+        posterior = model.encode(x[:1])
+        rows.append((np.array(model.gradient(x, noise)[1][BIAS]), *slopes, noise[0], posterior[0][0], posterior[1][0]))
+    found, reconstruction, loss, noise, mu, logvar = (np.array(column) for column in zip(*rows))
+
+    def split(table):
+        return {name: table[:, half].ravel() for name, half in halves.items()}
+
+    return Head(split(found), split(reconstruction), split(loss - reconstruction), noise.ravel(), mu.ravel(),
+                logvar.ravel())
+
+
+def _like(found, wanted, scale):
+    return bool(np.all(np.abs(found - wanted) <= FIT * scale))
+
+
+def _terms(head, name):
+    """Return ({name: term of the reconstruction}, {name: term of the KL}), the right one first."""
+    J, eps, sigma = head.reconstruction["d_mu"], head.eps, np.exp(head.logvar / 2)
+    z, one = head.mu + sigma * eps, np.ones(len(J))
+    if name == "d_mu":
+        reconstruction = {"": J, "J sigma": J * sigma, "J eps": J * eps, "J eps sigma": J * eps * sigma,
+                          "J eps sigma / 2 (d_logvar's)": head.reconstruction["d_logvar"]}
+        kl = {"": head.kl["d_mu"], "z": z, "z - eps / sigma": z - eps / sigma, "mu sigma": head.mu * sigma,
+              "mu / sigma^2": head.mu / sigma**2, "(sigma^2 - 1)": sigma**2 - 1, "eps": eps, "1": one}
+    else:
+        reconstruction = {"": head.reconstruction["d_logvar"], "J": J, "J eps": J * eps, "J sigma": J * sigma,
+                          "J eps sigma^2": J * eps * sigma**2, "J sigma^2": J * sigma**2,
+                          "J eps / sigma": J * eps / sigma, "J eps^2 sigma": J * eps**2 * sigma}
+        kl = {"": head.kl["d_logvar"], "sigma^2": sigma**2, "1": one, "(sigma - 1)": sigma - 1,
+              "(sigma^2 - 1) sigma": (sigma**2 - 1) * sigma, "(sigma^2 - sigma)": sigma**2 - sigma,
+              "(sigma - 1 / sigma)": sigma - 1 / sigma, "(sigma^4 - 1)": sigma**4 - 1,
+              "(1 - 1 / sigma^2)": 1 - sigma**-2,
+              "(z eps sigma - 1)": z * eps * sigma - 1, "(z eps sigma - eps^2)": z * eps * sigma - eps**2,
+              "(eps^2 - 1)": eps**2 - 1, "logvar": head.logvar, "mu": head.mu, "mu^2": head.mu**2}
+    return reconstruction, kl
+
+
+RIGHT = {"d_mu": ("J", "beta mu"), "d_logvar": ("1/2 J eps sigma", "1/2 beta (sigma^2 - 1)")}
+WHY = {("d_logvar", "J eps"): "the sigma of dz/dlogvar = eps sigma / 2 is missing",
+       ("d_logvar", "J sigma"): "the eps of dz/dlogvar = eps sigma / 2 is missing",
+       ("d_logvar", "J"): "dz/dlogvar = eps sigma / 2 is missing",
+       ("d_logvar", "J eps sigma^2"): "sigma^2 stands for sigma: a sigma too many",
+       ("d_logvar", "sigma^2"): "the -1 of sigma^2 - 1 is missing: the slope of -logvar",
+       ("d_logvar", "1"): "sigma^2 is missing: the slope of sigma^2",
+       ("d_logvar", "(sigma - 1)"): "sigma stands for sigma^2",
+       ("d_logvar", "(sigma^2 - 1) sigma"): "a sigma too many",
+       ("d_logvar", "(z eps sigma - 1)"): "the total derivative of the Monte Carlo KL",
+       ("d_logvar", "(z eps sigma - eps^2)"): "the path derivative of the Monte Carlo KL",
+       ("d_mu", "z"): "z stands for mu: the derivative of the Monte Carlo KL",
+       ("d_mu", "z - eps / sigma"): "the path derivative of the Monte Carlo KL"}
+
+
+def _explain(part, name, coefficient, sizes):
+    """Return what a right term's coefficient says, or "" if it is 1."""
+    c = 0.0 if abs(coefficient) < 1e-4 else float(coefficient)
+    if abs(c - 1) < 1e-4:
+        return ""
+    known = [(0.0, "it never arrives" if part == "reconstruction" else "is the KL differentiated at all?"),
+             (2.0, "is the 1/2 of E7 missing?" if name == "d_logvar" else "is a term added twice?"),
+             (0.5, "a 1/2 too many"), (-1.0, "a sign is flipped")]
+    for letter, size in sizes.items():
+        if abs(size - 1) > 1e-4 and size > 0:
+            known += [(float(size), f"a factor {letter} too many"), (1 / size, f"a factor {letter} is missing")]
+    why = "; or ".join(text for value, text in known if abs(c - value) < 1e-4)
+    size = f"{c:.3g}" if 0 < abs(c) < 0.005 else f"{c:.2f}"
+    return f"the {part} part of {name} is {size} x what it should be" + (f": {why}" if why else "")
+
+
+def _fit(found, first, second):
+    """Return the coefficients of two terms and their largest residual; a term of zeros gets the coefficient 1."""
+    columns = [term for term in (first, second) if np.any(np.abs(term) > 1e-12)]
+    if not columns:
+        return (1.0, 1.0), float(np.max(np.abs(found)))
+    basis = np.stack(columns, axis=1)
+    solved = np.linalg.lstsq(basis, found, rcond=None)[0]
+    each = iter(solved)
+    coefficients = tuple(float(next(each)) if np.any(np.abs(term) > 1e-12) else 1.0 for term in (first, second))
+    return coefficients, float(np.max(np.abs(basis @ solved - found)))
+
+
+def _fit_part(head, name, sizes):
+    """Return a hint why head.found[name] is not what it should be."""
+    found, scale = head.found[name], np.max(np.abs(head.found[name]))
+    reconstruction, kl = _terms(head, name)
+    pairs = sorted(((r, k) for r in reconstruction for k in kl), key=lambda pair: sum(map(bool, pair)))
+    for r, k in pairs:
+        (c, b), residual = _fit(found, reconstruction[r], kl[k])
+        if residual > FIT * scale:
+            continue
+        hints = []
+        for part, term, coefficient, right in (("reconstruction", r, c, RIGHT[name][0]), ("KL", k, b, RIGHT[name][1])):
+            if not term:
+                hints.append(_explain(part, name, coefficient, sizes))
+            elif abs(coefficient) > 1e-9:
+                why = WHY.get((name, term), "")
+                hints.append(f"the {part} part of {name} is {coefficient:.3g} {term}, and should be {right}"
+                             + (f": {why}" if why else ""))
+        return "; ".join(filter(None, hints))
+    return _fit_basis(head, name, scale)
+
+
+def _fit_basis(head, name, scale):
+    """Return the sum of several terms that fits, written out, or a last resort."""
+    J, eps, sigma = head.reconstruction["d_mu"], head.eps, np.exp(head.logvar / 2)
+    z = head.mu + sigma * eps
+    basis = {"J eps sigma": J * eps * sigma, "J": J, "(sigma^2 - 1)": sigma**2 - 1, "mu": head.mu,
+             "z eps sigma": z * eps * sigma, "eps / sigma": eps / sigma, "eps^2": eps**2, "1": np.ones(len(J))}
+    solved = np.linalg.lstsq(np.stack(list(basis.values()), axis=1), head.found[name], rcond=None)[0]
+    fitted = sum(c * term for c, term in zip(solved, basis.values()))
+    if _like(fitted, head.found[name], scale):
+        written = " + ".join(f"{c:.3g} {term}" for c, term in zip(solved, basis) if abs(c) > 1e-5)
+        return f"{name} is {written}, and should be {' + '.join(RIGHT[name])}"
+    return f"{name} is no sum of the usual terms: was z made with other noise, or other weights used on the way back?"
+
+
+def check_head(model, X, eps, seed=0):
+    """Return the Parts of the encoder's head that are wrong: "d_mu", "d_logvar", or one of both.
+
+    Parameters
+    ----------
+    model : VAE
+        With `encode` and the segment "encoder.head.b"; its objective is reconstruction + beta KL, one sample each.
+    X : ndarray (B, D)
+        Data.
+    eps : ndarray (B, Z)
+        Only its shape counts.
+    seed : int
+        Of the noise that is tried.
+
+    Returns
+    -------
+    list of Part
+    """
+    head = _gather(model, X, eps, seed)
+    sizes = {"B": len(X), "beta": getattr(model, "beta", 1.0)}
+    scale = max(np.max(np.abs(head.right(name))) for name in head.found)
+    wrong = [name for name in head.found if not _like(head.found[name], head.right(name), scale)]
+    swapped = len(wrong) == 2 and all(_like(head.found[a], head.right(b), scale) for a, b in (wrong, wrong[::-1]))
+    flat = {name: np.abs(head.right(name)) <= FIT * scale for name in wrong}
+    parts = []
+    for name in wrong:
+        at = int(np.argmax(np.abs(head.found[name] - head.right(name))))
+        if swapped:
+            hint = "d_mu and d_logvar stand in each other's place"
+        elif flat[name].all():
+            hint = f"{name} should be 0: the forward clamps there, and the backward does not know"
+        elif flat[name].any() and _like(head.found[name][~flat[name]], head.right(name)[~flat[name]], scale):
+            hint = (f"{name} is right except where it should be 0: the forward clamps there, and the backward does "
+                    "not know")
+        else:
+            hint = _fit_part(head, name, sizes)
+        parts.append(Part(name, float(head.found[name][at]), float(head.right(name)[at]), hint))
+    return parts

@@ -1,0 +1,161 @@
+"""Which part of a model makes its gradient wrong: a layer, the likelihood, or the encoder's head."""
+import numpy as np
+
+from ..comparison import Check, compare
+from ..layercheck import check_layer
+from ..numerical import numerical_gradient
+from .head import BIAS, check_head
+from .sample_weights import check_weights
+
+SURROGATES = ("stl", "score_function", "dreg")     # their gradient is not that of the loss with eps held
+ROWS = 7                                # a batch for the parts: no other size is likely to be 7
+
+
+def _check_layers(model, rng):
+    """Yield the failed Checks of every layer of the model's networks, at the model's own parameters."""
+    for side in ("encoder", "decoder"):
+        layers, stack = getattr(getattr(model, side, None), "layers", ()), getattr(model.parameters, side, ())
+        for i, (layer, p) in enumerate(zip(layers, stack)):
+            x, d_y = (rng.standard_normal((ROWS, n)) for n in p.W.shape)
+            name = f"{side}.{'head' if i == len(layers) - 1 else i}"
+            for check in check_layer(layer, p, x, d_y):
+                if not check.ok:
+                    yield check._replace(name=f"{name}: d_{check.name}", hint=f"in {type(layer).__name__}.backward: "
+                                         f"{check.hint or 'this layer alone is wrong already'}")
+
+
+def _check_likelihood(model, X, rng):
+    """Yield the failed Check of d_outputs and of each parameter of the likelihood, at random outputs."""
+    likelihood = getattr(model, "likelihood", None)
+    if not callable(getattr(likelihood, "nll_backward", None)):
+        return
+    x = X[np.arange(ROWS) % len(X)].astype(np.float64)
+    outputs = rng.standard_normal((ROWS, likelihood.n_outputs(X.shape[1])))
+    p = {name: array.copy() for name, array in model.parameters.likelihood.items()}
+    weights, nll = rng.uniform(0.5, 1.5, ROWS), np.empty(ROWS)
+
+    def value():
+        likelihood.nll(p, outputs, x, nll)
+        return float(weights @ nll)
+
+    def slope(at):
+        d_p, d_at = {name: np.empty_like(array) for name, array in p.items()}, np.empty_like(at)
+        likelihood.nll_backward(p, at, x, weights.copy(), nll, d_p, d_at)
+        return {"outputs": d_at, **d_p}
+
+    sizes = {"D": X.shape[1], "sigma": getattr(likelihood, "sigma", 1.0)}
+    found = slope(outputs)
+    for name, array in {"outputs": outputs, **p}.items():
+        check = compare(f"likelihood: d_{name}", found[name], numerical_gradient(value, array), "", sizes)
+        if not check.ok:
+            hint = check.hint or (_link_hint(likelihood, p, outputs, x, weights, found["outputs"], value)
+                                  if name == "outputs" else "")
+            yield check._replace(hint=f"in {type(likelihood).__name__}.nll_backward: {hint or 'this alone is wrong'}")
+
+
+def _link_hint(likelihood, p, outputs, x, weights, found, value):
+    """Return a hint if mean(outputs), the sigmoid say, is differentiated or applied once too often."""
+    mean, step = likelihood.mean(p, outputs), 1e-5
+    right = numerical_gradient(value, outputs, max_entries=outputs.size).values.reshape(outputs.shape)
+    scale = 1e-5 * np.max(np.abs(found))
+    if mean.shape != outputs.shape:
+        s = 1 / (1 + np.exp(-outputs))
+        off = np.abs(found - right) > scale
+        if off.any() and np.all(np.abs(found - right * s * (1 - s))[off] <= scale):
+            return "right at some entries, and times a sigmoid's slope at the others: these outputs pass none"
+        return ""
+    link = (likelihood.mean(p, outputs + step) - likelihood.mean(p, outputs - step)) / (2 * step)
+    if np.all(np.abs(found - right * link) <= scale):
+        return "the slope of mean (the sigmoid's) is multiplied in once more: nll of logits has it already"
+    if np.all(np.abs(found - weights[:, None] * (likelihood.mean(p, mean) - x)) <= scale):
+        return "mean (the sigmoid) is applied twice: the outputs are logits, mean(outputs) - x is the slope"
+    return ""
+
+
+def _check_head(model, X, eps):
+    """Yield the failed Checks of d_mu and d_logvar, if the model has a Gaussian head and one sample an example."""
+    bias = dict(model.parameters.segments()).get(BIAS, ())
+    if np.ndim(eps) != 2 or len(bias) != 2 * eps.shape[1] or getattr(model, "estimator", None) in SURROGATES:
+        return
+    for part in check_head(model, np.asarray(X, np.float64), np.asarray(eps)):
+        error = abs(part.analytic - part.numeric)
+        worst = error / max(abs(part.analytic), abs(part.numeric))
+        yield Check(part.name, float(worst), (), part.analytic, part.numeric, 0.0, False, part.hint, 0)
+
+
+def _check_weights(model, X, eps):
+    """Yield the failed Check of the weights that the samples of an example have, if there are several."""
+    if np.ndim(eps) != 3 or np.shape(eps)[1] < 2:
+        return
+    weights = check_weights(model, np.asarray(X, np.float64), np.asarray(eps))
+    if weights is not None:
+        error = np.abs(weights.found - weights.right)
+        at = int(np.argmax(error))
+        found, right = float(weights.found[at]), float(weights.right[at])
+        yield Check("sample weights", float(error[at]) / max(abs(found), abs(right)), (at,), found, right, 0.0, False,
+                    f"the weights of an example's samples: {weights.hint}", 0)
+
+
+def _first_on_the_way_back(checks):
+    """Return (layer, the one above it or None), where the backward pass meets the first wrong segment; or Nones."""
+    names = [check.name for check in checks]
+    networks = [side for side in ("decoder.", "encoder.") if any(name.startswith(side) for name in names)]
+    way = [layer for side in networks for layer in reversed(list(dict.fromkeys(
+        name.rpartition(".")[0] for name in names if name.startswith(side))))]
+    wrong = {check.name.rpartition(".")[0] for check in checks if not check.ok}
+    return next(((layer, above) for layer, above in zip(way, [None, *way]) if layer in wrong), (None, None))
+
+
+def _own_fault(layer, checks, gradient):
+    """Return a hint that a layer itself is at fault, if one of its two arrays is right, or "".
+
+    d_W = x^T d_a and d_b = sum of d_a have the cotangent in common: where one is right, so is that, but for the order
+    of its rows.  A gradient of zeros tells nothing.
+    """
+    ok = {check.name: check.ok for check in checks}
+    for wrong, right, rule in (("W", "b", "d_W = x^T d_a, and the order of its rows"),
+                               ("b", "W", "d_b, the sum of d_a over the rows")):
+        if not ok.get(f"{layer}.{wrong}", True) and ok.get(f"{layer}.{right}") and gradient[f"{layer}.{right}"].any():
+            return (f"{layer}.{wrong} is wrong where {layer}.{right} is right, and both are made of the cotangent that "
+                    f"arrives there: look at {layer} itself, at what is done with its {rule}")
+    return ""
+
+
+def check_parts(model, X, rng):
+    """Return the failed Checks of every layer and of the likelihood, each on its own, at random inputs from rng."""
+    return [*_check_layers(model, rng), *_check_likelihood(model, X, rng)]
+
+
+def find_causes(model, X, eps, checks, seed=0):
+    """Return more Checks, each of one part that is wrong by itself, for a model whose segments are wrong.
+
+    Parameters
+    ----------
+    model, X, eps
+        As in `check_model`.
+    checks : list of Check
+        The verdicts on its segments.
+    seed : int
+        Of the data that the parts are tried on.
+
+    Returns
+    -------
+    list of Check
+        "encoder.0: d_W", "likelihood: d_outputs", "d_mu", "d_logvar", "sample weights", or one "cause" where no part is
+        wrong alone.
+    """
+    found = check_parts(model, X, np.random.default_rng(seed))
+    first, above = _first_on_the_way_back(checks)
+    if found or first is None:
+        return found
+    hint = _own_fault(first, checks, model.gradient(X, eps)[1])
+    if not hint and first.startswith("decoder."):
+        found = list(_check_weights(model, X, eps))
+    elif not hint and first == "encoder.head":
+        found = list(_check_head(model, X, eps))
+    if not hint and above:
+        hint = (f"on the way back {first} is the first that is wrong: look at what {above}'s backward returns for its "
+                f"input and how that reaches {first}")
+    if not found and hint and not any("never arrives" in check.hint for check in checks):
+        found = [Check("cause", 1.0, (), 0.0, 0.0, 0.0, False, hint, 0)]
+    return found

@@ -1,0 +1,79 @@
+"""Which weights a gradient gives the K samples of an example: the decoder's part of it taken apart.
+
+Along the decoder's parameters the loss moves by way of the samples' nll alone, dL = sum_k v_k d(nll_k), v_k = 1/K for
+a mean and w_k / sum w for the bound of K samples.  With the noise of sample k in all K places the reconstruction is
+nll_k and the loss is -log w_k, so that differences give every d(nll_k), and least squares v, both the gradient's own
+and that which the loss asks for.
+"""
+from typing import NamedTuple
+
+import numpy as np
+
+from ..numerical import numerical_gradient
+
+FIT = 1e-5                              # of v, which lies between 0 and 1
+APART = 1e-4                            # singular values: differences, good to 1e-10 or so, then give v to 1e-6
+
+
+class Weights(NamedTuple):
+    """The weights (K,) that a gradient gives and those that its loss asks for, where they differ, and why."""
+
+    found: np.ndarray
+    right: np.ndarray
+    hint: str
+
+
+def _softmax(a):
+    w = np.exp(a - a.max())
+    return w / w.sum()
+
+
+def _hint(found, right, cost, nll):
+    """Return what the weights look like; cost is -log w and nll -log p(x | z), (K,) each."""
+    candidates = {
+        "they are softmax(-log w): the worst sample weighs most, where the best should": _softmax(cost),
+        "every sample weighs 1/K: that is the slope of the mean, not of the bound": np.full(len(cost), 1 / len(cost)),
+        "they lack log p(z) - log q(z | x), or have in its place the KL's closed form, which drops out of them":
+            _softmax(-nll),
+        "the weights of the bound are differentiated too: they are to be held": right * (1 - cost + right @ cost),
+        "w is not divided by the sum of w": np.exp(-cost)}
+    ratio = float(found @ right / (right @ right))
+    candidates[f"they are {ratio:.3g} x what they should be"] = ratio * right
+    for hint, candidate in candidates.items():
+        if np.all(np.abs(found - candidate) <= FIT * max(1.0, np.max(np.abs(candidate)))):
+            return hint
+    return "they are none of the usual ones: are the samples in another order?"
+
+
+def check_weights(model, X, eps):
+    """Return the Weights of a model's first example, or None if they are right or cannot be told.
+
+    Parameters
+    ----------
+    model : VAE
+        With `n_samples` K > 1.
+    X : ndarray (B, D)
+        Data.
+    eps : ndarray (B, K, Z)
+        Noise.
+    """
+    x, noise = X[:1], eps[:1]
+    arrays = {name: array for name, array in model.parameters.segments() if name.startswith("decoder.head")}
+
+    def slopes(f):
+        return np.concatenate([numerical_gradient(f, array, max_entries=array.size).values
+                               for array in arrays.values()])
+
+    def alone(k):
+        return model.objective(x, np.repeat(noise[:, k:k + 1], noise.shape[1], axis=1))
+
+    samples = range(noise.shape[1])
+    each = np.stack([slopes(lambda k=k: alone(k).reconstruction) for k in samples], axis=1)
+    gradient = model.gradient(x, noise)[1]
+    found, right = (np.linalg.lstsq(each, slope, rcond=None)[0] for slope in (
+        np.concatenate([gradient[name].ravel() for name in arrays]), slopes(lambda: model.objective(x, noise).loss)))
+    if np.linalg.matrix_rank(each, rtol=APART) < len(samples) or np.all(np.abs(found - right) <= FIT):
+        return None
+    costs = [alone(k) for k in samples]
+    return Weights(found, right, _hint(found, right, np.array([cost.loss for cost in costs]),
+                                       np.array([cost.reconstruction for cost in costs])))

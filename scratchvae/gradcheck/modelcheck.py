@@ -1,0 +1,113 @@
+"""check_model: every segment of a model's parameters against differences of its objective."""
+import numpy as np
+
+from ..arrays import as_array
+from ..errors import ShapeError
+from ..validation import check_seed, positive_integer
+from .comparison import broken, compare, compare_all
+from .contract import gradient_fault, require_method, same_bits
+from .hints.model import find_causes
+from .numerical import numerical_gradient
+
+
+def check_model(model, X, eps, *, max_entries=64, seed=0):
+    """Compare model.gradient with differences of model.objective(X, eps).loss, segment by segment.
+
+    Some estimators of a VAE are not the derivative of their loss with eps held.  A model that has a method
+    `surrogate(X, eps)`, giving a function () -> float whose derivative the gradient is, is compared with that.
+
+    Convicted as well: a gradient or an objective that changes what it is given, that depends on what ran before,
+    or whose loss is not the loss that is differentiated.
+
+    Parameters
+    ----------
+    model : VAE, Autoencoder or the like
+        `parameters` with `flat` (float64) and `segments()`, `objective(X, eps)` with a loss in nats per example,
+        `gradient(X, eps)` -> (objective, gradient with the same segments).  Its parameters are varied and restored.
+    X : ndarray (B, D)
+        Data.
+    eps : ndarray or None
+        Noise, passed on; None for an autoencoder.
+    max_entries, seed
+        As in `numerical_gradient`, for each segment.
+
+    Returns
+    -------
+    list of Check
+        One a segment; only if something is wrong there "arguments", "loss", "elsewhere" (at other parameters), and
+        the parts that make it wrong: "encoder.0: d_W", "likelihood: d_outputs", "d_mu", "d_logvar", "sample weights",
+        or else a "cause".
+
+    Raises
+    ------
+    ShapeError
+        If the parameters are not float64.
+    ConfigurationError
+        If objective or gradient is missing or has another signature.
+
+    Examples
+    --------
+    >>> from scratchvae import VAE
+    >>> vae = VAE(n_visible=4, n_latent=1, hidden=(3,), dtype="float64")
+    >>> checks = check_model(vae, np.full((2, 4), 0.3), np.ones((2, 1)))
+    >>> all(check.ok for check in checks), checks[0].name
+    (True, 'encoder.0.W')
+    """
+    require_method("model", model, "objective(X, eps)")
+    require_method("model", model, "gradient(X, eps)")
+    max_entries, seed = positive_integer("max_entries", max_entries), check_seed(seed)
+    flat = model.parameters.flat
+    if flat.dtype != np.float64:
+        raise ShapeError(f"the model's parameters have dtype {flat.dtype}; gradients are checked in float64. "
+                         'Build the model with dtype="float64".')
+    given = [flat, *(as_array(array, name) for name, array in (("X", X), ("eps", eps)) if array is not None)]
+    before = [array.copy() for array in given]
+
+    def loss():
+        return float(model.objective(X, eps).loss)
+
+    def differentiated():
+        return model.surrogate(X, eps) if hasattr(model, "surrogate") else loss
+
+    def gradient():
+        return {name: np.array(array) for name, array in model.gradient(X, eps)[1].segments()}
+
+    reported = float(model.gradient(X, eps)[0].loss)
+    first = gradient()
+    modified = not all(map(same_bits, given, before))
+    flat[:] = before[0]
+    try:
+        elsewhere = _compare_elsewhere(model, differentiated, gradient, seed)
+    finally:
+        flat[:] = before[0]
+    second = gradient()
+    arrays = dict(model.parameters.segments())
+    faults = {name: gradient_fault(first[name], second[name], second[name]) for name in arrays}
+    sizes = {"B": len(X), "D": np.shape(X)[-1]}
+    checks = compare_all(differentiated(), arrays, first, faults, sizes, max_entries, seed)
+    if modified:
+        checks.append(broken("arguments", "gradient modifies the model's parameters, X or eps"))
+    if abs(loss() - reported) > 1e-9 * abs(reported):
+        checks.append(broken("loss", f"gradient reports a loss of {reported:.9g}, objective one of {loss():.9g}"))
+    if all(check.ok for check in checks):
+        return checks if elsewhere.ok else [*checks, elsewhere]
+    return checks + find_causes(model, X, eps, checks, seed)
+
+
+def _compare_elsewhere(model, differentiated, gradient, seed):
+    """Return the Check of the slope along one direction at other parameters, to where `flat` is moved."""
+    flat, rng = model.parameters.flat, np.random.default_rng(seed)
+    flat *= rng.uniform(0.9, 1.1, flat.shape)
+    start, t = flat.copy(), np.zeros(1)
+    direction = {name: array * rng.uniform(-1, 1, array.shape) for name, array in model.parameters.segments()}
+    found, loss = gradient(), differentiated()
+    slope = sum(float(np.sum(found[name] * step)) for name, step in direction.items())
+
+    def along():
+        flat[:] = start
+        for name, array in model.parameters.segments():
+            array += t[0] * direction[name]
+        return loss()
+
+    check = compare("elsewhere", np.array([slope]), numerical_gradient(along, t, seed=seed), "", {})
+    return check._replace(hint="right at these parameters, wrong at others: are old ones remembered?")

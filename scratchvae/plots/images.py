@@ -1,0 +1,247 @@
+"""Figures of images: reconstructions, samples, traversals, the decoded latent plane."""
+import numpy as np
+
+from ..errors import ConfigurationError, DataError, ShapeError
+from .sheet import as_images, named_rows, number_text, Sheet
+
+MAX_PAIRS = 20          # reconstructions in one figure
+
+
+def reconstructions(originals, reconstructions, image_shape):
+    """Originals in the upper row, their reconstructions below; ten columns, then a second pair of rows.
+
+    Parameters
+    ----------
+    originals, reconstructions : (n, D), values of 0 (black) to 1 (white); the first 20 are drawn.
+    image_shape : (rows, columns) with rows * columns = D; one row is drawn as a curve.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+
+    Raises
+    ------
+    ShapeError
+        The two differ in shape, are empty, or do not fit image_shape.
+
+    Examples
+    --------
+    >>> x = np.eye(4)
+    >>> [text.get_text() for text in reconstructions(x, x / 2, (2, 2)).axes[0].get_yticklabels()]
+    ['original', 'reconstruction']
+    """
+    if np.shape(originals) != np.shape(reconstructions):
+        raise ShapeError(f"originals is {np.shape(originals)}, reconstructions {np.shape(reconstructions)}; "
+                         "expected one reconstruction for each original. Pass both as (n, D).")
+    pairs = np.stack([as_images(rows[:MAX_PAIRS], image_shape) for rows in (originals, reconstructions)])
+    count = pairs.shape[1]
+    blocks = -(-count // 10)
+    columns = -(-count // blocks)
+    sheet = Sheet(2 * blocks, columns, image_shape, "Originals and their reconstructions", pairs, left=1.2,
+                   blocks=blocks)
+    tops = [block * (2 + sheet.space) for block in range(blocks)]
+    for block, top in enumerate(tops):
+        sheet.draw(pairs[:, block * columns:(block + 1) * columns], top)
+    rows = [top + row + 0.5 for top in tops for row in (0, 1)]
+    sheet.axes.set_yticks(rows, ["original", "reconstruction"] * blocks, fontsize=10)
+    return sheet.figure
+
+
+def image_grid(images, image_shape, title, columns=None):
+    """Images side by side, in reading order, under a title.
+
+    Parameters
+    ----------
+    images : (n, D), values of 0 (black) to 1 (white).
+    image_shape : (rows, columns) with rows * columns = D; one row is drawn as a curve.
+    title : str
+    columns : int, optional; as near to a square as n allows when left out.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+
+    Raises
+    ------
+    ShapeError
+        There are no images, or they do not fit image_shape.
+    ConfigurationError
+        columns is less than 1.
+
+    Examples
+    --------
+    >>> image_grid(np.zeros((6, 4)), (2, 2), "Samples", columns=3).axes[0].get_title(loc="left")
+    'Samples'
+    """
+    images = as_images(images, image_shape)
+    if columns is None:
+        columns = int(np.ceil(np.sqrt(len(images))))
+    if columns < 1:
+        raise ConfigurationError(f"columns is {columns}; expected at least 1. Leave it out for a square.")
+    columns = min(len(images), columns)
+    rows = -(-len(images) // columns)
+    sheet = Sheet(rows, columns, image_shape, title, images)
+    for row in range(rows):
+        sheet.draw(images[None, row * columns:(row + 1) * columns], top=row)
+    return sheet.figure
+
+
+def traversal(images, image_shape, values, dimension_names):
+    """One latent dimension a row, swept over values from left to right while the others stand still.
+
+    Parameters
+    ----------
+    images : (rows, columns, D) decoded means, values of 0 (black) to 1 (white).
+    image_shape : (rows, columns) of one image; one row is drawn as a curve.
+    values : (columns,) of the swept dimension, in standard deviations of the prior.
+    dimension_names : sequence of str, one a row.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+
+    Raises
+    ------
+    ShapeError
+        The sizes of images, values and names disagree.
+
+    Examples
+    --------
+    >>> figure = traversal(np.zeros((2, 3, 4)), (2, 2), [-2, 0, 2], ["z1", "z2"])
+    >>> [text.get_text() for text in figure.axes[0].get_yticklabels()]
+    ['z1', 'z2']
+    """
+    images, rows, columns = np.asarray(images), len(dimension_names), len(values)
+    if images.shape[:2] != (rows, columns):
+        raise ShapeError(f"images is {images.shape}; expected ({rows}, {columns}, D) for {rows} names and "
+                         f"{columns} values. Pass one row of images a dimension, one column a value.")
+    sheet = named_rows(images, image_shape, dimension_names, "Latent traversal: one dimension a row",
+                       label="value of the dimension (prior standard deviations)", left=0.65)
+    step = -(-columns // 12)
+    shown = range((columns - 1) // 2 % step, columns, step)
+    sheet.axes.set_xticks([column + 0.5 for column in shown], [number_text(values[column]) for column in shown])
+    return sheet.figure
+
+
+def decoded_grid(images, image_shape, z1, z2):
+    """The decoder's means over a grid of the latent plane, as one mosaic with axes in latent units.
+
+    Parameters
+    ----------
+    images : (len(z2) * len(z1), D) or (len(z2), len(z1), D); image (i, j) is decoded at (z1[j], z2[i]).
+    image_shape : (rows, columns) of one image; one row is drawn as a curve.
+    z1, z2 : (columns,) and (rows,), strictly monotone, in standard deviations of the prior; drawn with z1
+        growing to the right and z2 upwards.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+
+    Raises
+    ------
+    ShapeError
+        The sizes disagree.
+    DataError
+        A coordinate is not strictly monotone.
+
+    Examples
+    --------
+    >>> decoded_grid(np.zeros((9, 4)), (2, 2), [-2, 0, 2], [-2, 0, 2]).axes[0].get_xlabel()
+    'z1 (prior standard deviations)'
+    """
+    z1, z2 = np.asarray(z1, dtype=float), np.asarray(z2, dtype=float)
+    for name, z in (("z1", z1), ("z2", z2)):
+        steps = np.diff(z)
+        if not (np.all(steps > 0) or np.all(steps < 0)):
+            raise DataError(f"{name} is {z}; expected strictly monotone values. Use np.linspace(-3, 3, 20).")
+    images, expected = np.asarray(images), (len(z2), len(z1), int(np.prod(image_shape)))
+    if images.size != np.prod(expected) or not images.size:
+        raise ShapeError(f"images is {images.shape}; expected {expected} for {len(z2)} z2 and {len(z1)} z1. "
+                         "Pass one image for each pair (z2, z1).")
+    cells = as_images(images.reshape(-1, expected[2]), image_shape)
+    cells = cells.reshape(len(z2), len(z1), *image_shape)[np.ix_(np.argsort(-z2), np.argsort(z1))]
+    sheet = Sheet(len(z2), len(z1), image_shape, "Decoded means over the latent plane", cells,
+                   label="z1 (prior standard deviations)", left=0.75, gap=0)
+    sheet.draw(cells)
+    for axis, z, places in ((sheet.axes.xaxis, np.sort(z1), np.arange(len(z1)) + 0.5),
+                            (sheet.axes.yaxis, np.sort(z2), np.arange(len(z2))[::-1] + 0.5)):
+        ticks = _whole_ticks(z)
+        axis.set_ticks(np.interp(ticks, z, places), [number_text(tick) for tick in ticks])
+        axis.set_tick_params(length=3)
+    sheet.axes.set_ylabel("z2 (prior standard deviations)")
+    return sheet.figure
+
+
+def _whole_ticks(z):
+    """Round numbers inside the range of z, at most eight; z itself if none lies there."""
+    from matplotlib.ticker import MaxNLocator
+    ticks = MaxNLocator(nbins=7, steps=[1, 2, 5, 10]).tick_values(z[0], z[-1])
+    inside = ticks[(ticks >= z[0]) & (ticks <= z[-1])]
+    return inside if len(inside) else z
+
+
+def image_rows(images, image_shape, names, title):
+    """Images in named rows, in the order given.
+
+    Parameters
+    ----------
+    images : (rows, columns, D), values of 0 (black) to 1 (white).
+    image_shape : (rows, columns) of one image.
+    names : sequence of str, one a row.
+    title : str
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+
+    Raises
+    ------
+    ShapeError
+        The sizes disagree.
+
+    Examples
+    --------
+    >>> figure = image_rows(np.zeros((2, 3, 4)), (2, 2), ["real", "made"], "Two rows")
+    >>> [text.get_text() for text in figure.axes[0].get_yticklabels()]
+    ['real', 'made']
+    """
+    images = np.asarray(images)
+    if images.ndim != 3 or len(images) != len(names):
+        raise ShapeError(f"images is {images.shape} for {len(names)} names; expected ({len(names)}, columns, D). "
+                         "Pass one row of images a name.")
+    return named_rows(images, image_shape, names, title).figure
+
+
+def attribute_sweep(images, image_shape, values, names, title):
+    """Decoded images along attribute vectors: one face, or one vector, a row.
+
+    Parameters
+    ----------
+    images : (rows, columns, D) decoded means, values of 0 (black) to 1 (white).
+    image_shape : (rows, columns) of one image; one row is drawn as a curve.
+    values : (columns,) the multiples of the vector that were added.
+    names : sequence of str, one a row.
+    title : str
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+
+    Raises
+    ------
+    ShapeError
+        The sizes of images, values and names disagree.
+
+    Examples
+    --------
+    >>> figure = attribute_sweep(np.zeros((2, 3, 4)), (2, 2), [-1, 0, 1], ["Ada", "Bob"], "Larger eyes")
+    >>> [text.get_text() for text in figure.axes[0].get_xticklabels()]
+    ['−1', '0', '1']
+    """
+    images, rows, columns = np.asarray(images), len(names), len(values)
+    if images.shape[:2] != (rows, columns):
+        raise ShapeError(f"images is {images.shape}; expected ({rows}, {columns}, D) for {rows} names and "
+                         f"{columns} values. Pass one row of images a name, one column a value.")
+    sheet = named_rows(images, image_shape, names, title, label="a, how many times the vector is added")
+    sheet.axes.set_xticks(np.arange(columns) + 0.5, [number_text(value) for value in values])
+    return sheet.figure

@@ -1,0 +1,1 @@
+"""Distributions, their divergences, and estimates of them from samples."""

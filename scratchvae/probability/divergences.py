@@ -1,0 +1,276 @@
+"""Kullback-Leibler divergence, cross entropy, entropy and Jensen-Shannon divergence, in nats (T1 to T3, T6).
+
+    KL(p || q) = E_p log(p / q) = cross entropy - entropy,   -E_p log q  and  -E_p log p                      (T1, T3)
+
+With d = log(q / p), E_p[exp(d) - 1] = sum(q) - sum(p) = 0 may be added, and
+
+    KL(p || q) = E_p excess(d),   excess(d) = exp(d) - 1 - d >= 0, and 0 only at d = 0                          (T2)
+
+proves Gibbs' inequality term by term.  The same function stands in all that follows: in the sum over outcomes (no
+cancellation, so no negative result by rounding), in the Monte Carlo estimate that is never negative
+(`scratchvae.probability.monte_carlo`) and, with d = log sigma^2, in the divergence of a Gaussian from the standard normal (T6).
+"""
+import math
+from functools import singledispatch
+
+import numpy as np
+
+from ..arrays import as_numbers
+from ..errors import ConfigurationError, ShapeError
+from .distributions import DiagonalGaussian, Discrete, FullGaussian, Grid, LARGEST_LOGVAR, LOG_2PI, require_same_kind
+
+
+def excess(d):
+    """Return exp(d) - 1 - d, an array of d's shape: at least 0, and 0 only at 0; inf for d = -inf."""
+    return np.expm1(d) - d
+
+
+def kl_terms(mu, logvar):
+    """Return KL(q(z_j | x) || p(z_j)), (n, Z) float64 in nats, of means and log variances (n, Z).     (E4)"""
+    mu, logvar = mu.astype(np.float64), logvar.astype(np.float64)
+    return 0.5 * (np.square(mu) + excess(logvar))
+
+
+@singledispatch
+def entropy(p):
+    """Return the entropy -E_p log p in nats; of a density, the differential entropy.
+
+    Parameters
+    ----------
+    p : Discrete, Grid, DiagonalGaussian or FullGaussian
+
+    Returns
+    -------
+    float, or ndarray (n,) for a batch of Gaussians
+
+    Raises
+    ------
+    ConfigurationError
+        If p is none of these.
+
+    Examples
+    --------
+    >>> round(entropy(Discrete([0.5, 0.5])), 6)
+    0.693147
+    """
+    raise _unknown(p)
+
+
+@singledispatch
+def cross_entropy(p, q):
+    """Return the cross entropy -E_p log q in nats, never less than the entropy of p (T3).
+
+    Parameters
+    ----------
+    p, q : two of Discrete, Grid (the same one), DiagonalGaussian or FullGaussian
+
+    Returns
+    -------
+    float, or ndarray (n,) for a batch of Gaussians; inf where q = 0 < p
+
+    Raises
+    ------
+    ConfigurationError, ShapeError
+        If p and q are of different kinds or over different outcomes.
+
+    Examples
+    --------
+    >>> round(cross_entropy(Discrete([0.5, 0.5]), Discrete([0.25, 0.75])), 6)
+    0.836988
+    """
+    raise _unknown(p)
+
+
+@singledispatch
+def kl(p, q):
+    """Return KL(p || q) = E_p log(p / q) in nats: 0 where p = q, otherwise positive, and not symmetric (T1, T2).
+
+    Parameters
+    ----------
+    p, q : two of Discrete, Grid (the same one), DiagonalGaussian or FullGaussian
+
+    Returns
+    -------
+    float, or ndarray (n,) for a batch of Gaussians; inf where q = 0 < p
+
+    Raises
+    ------
+    ConfigurationError, ShapeError
+        If p and q are of different kinds or over different outcomes.
+
+    Examples
+    --------
+    >>> kl(Discrete([1.0, 0.0]), Discrete([0.5, 0.5])), kl(Discrete([0.5, 0.5]), Discrete([1.0, 0.0]))
+    (0.6931471805599453, inf)
+    >>> kl(DiagonalGaussian([0.0, 1.0], [0.0, 0.0]), DiagonalGaussian([0.0, 0.0], [0.0, 0.0]))
+    0.5
+    """
+    raise _unknown(p)
+
+
+def _unknown(p):
+    return ConfigurationError(f"p is a {type(p).__name__}; expected a Discrete, Grid, DiagonalGaussian or "
+                              "FullGaussian of scratchvae.probability.distributions. Wrap the arrays in one of them.")
+
+
+# ---- finitely many outcomes ---------------------------------------------------------------------------------
+
+@entropy.register
+def _(p: Discrete):
+    return cross_entropy(p, p)
+
+
+@cross_entropy.register
+def _(p: Discrete, q):
+    require_same_kind(p, q)
+    return expectation(p, -q.log_p)
+
+
+def expectation(p, values):
+    """Return E_p values, with 0 times infinity = 0: what never happens does not count.
+
+    Parameters
+    ----------
+    p : Discrete
+    values : array_like, of p's shape
+        A number an outcome.
+
+    Returns
+    -------
+    float
+
+    Raises
+    ------
+    ConfigurationError, ShapeError
+        If p is no Discrete, or the values are not one for each of its outcomes.
+
+    Examples
+    --------
+    >>> expectation(Discrete([0.5, 0.5, 0.0]), [1.0, 2.0, np.inf])
+    1.5
+    """
+    if not isinstance(p, Discrete):
+        raise _unknown(p)
+    probability, values = np.exp(p.log_p), as_numbers(values, "values")
+    if values.shape != p.log_p.shape:
+        raise ShapeError(f"values has shape {values.shape}; expected {p.log_p.shape}, a number for each outcome of p. "
+                         "Pass one array of that shape.")
+    return float(np.sum(probability * np.where(probability > 0, values, 0.0)))
+
+
+@kl.register
+def _(p: Discrete, q):
+    require_same_kind(p, q)
+    probability = np.exp(p.log_p)
+    possible = probability > 0
+    d = np.where(possible, q.log_p, 0.0) - np.where(possible, p.log_p, -np.inf)
+    # p excess(d) = q - p - p d, which is q where p is 0 or vanishes beside it
+    terms = np.where(d < LARGEST_LOGVAR, probability * excess(np.minimum(d, LARGEST_LOGVAR)), np.exp(q.log_p))
+    return float(terms.sum())
+
+
+# ---- densities on a grid: the weights of the cells cancel in a ratio, and only there ----------------------------
+
+@entropy.register
+def _(p: Grid):
+    return cross_entropy(p, p)
+
+
+@cross_entropy.register
+def _(p: Grid, q):
+    require_same_kind(p, q)
+    return expectation(p.masses, -q.log_density)
+
+
+@kl.register
+def _(p: Grid, q):
+    require_same_kind(p, q)
+    return kl(p.masses, q.masses)
+
+
+def jensen_shannon(p, q):
+    """Return 1/2 KL(p || m) + 1/2 KL(q || m) with m = (p + q) / 2, in nats: symmetric, from 0 to log 2.
+
+    Parameters
+    ----------
+    p, q : two Discrete, or two Grid with the same axes
+
+    Returns
+    -------
+    float
+
+    Raises
+    ------
+    ConfigurationError
+        For Gaussians: their average is no Gaussian, and there is no closed form.
+    ShapeError
+        If p and q are over different outcomes.
+
+    Examples
+    --------
+    >>> round(jensen_shannon(Discrete([1.0, 0.0]), Discrete([0.0, 1.0])), 6)
+    0.693147
+    """
+    require_same_kind(p, q)
+    if isinstance(p, Grid):
+        p, q = p.masses, q.masses
+    if not isinstance(p, Discrete):
+        raise ConfigurationError(f"p and q are of kind {type(p).__name__}; their average is not, and has no closed "
+                                 "form. Use jensen_shannon_from_samples, or put both on a Grid.")
+    m = Discrete.from_log(np.logaddexp(p.log_p, q.log_p) - math.log(2))
+    return 0.5 * (kl(p, m) + kl(q, m))
+
+
+# ---- Gaussians: in coordinates where q is standard normal, T6 is the whole formula --------------------------------
+
+@entropy.register
+def _(p: DiagonalGaussian):
+    return _number(0.5 * (p.logvar + LOG_2PI + 1).sum(axis=-1))
+
+
+@cross_entropy.register
+def _(p: DiagonalGaussian, q):
+    with np.errstate(over="ignore"):                               # beyond the largest float64 it is inf
+        mu, logvar = _standardise(p, q)
+        return _number(0.5 * (np.square(mu) + np.exp(logvar) + q.logvar + LOG_2PI).sum(axis=-1))
+
+
+@kl.register
+def _(p: DiagonalGaussian, q):
+    with np.errstate(over="ignore"):
+        return _number(kl_terms(*_standardise(p, q)).sum(axis=-1))
+
+
+def _standardise(p, q):
+    """Mean and log variance of p after the map that makes q standard normal."""
+    require_same_kind(p, q)
+    return (p.mu - q.mu) * np.exp(-0.5 * q.logvar), p.logvar - q.logvar
+
+
+def _number(values):
+    return float(values) if values.ndim == 0 else values
+
+
+@entropy.register
+def _(p: FullGaussian):
+    return float(np.log(np.diag(p.cholesky)).sum() + 0.5 * len(p.mean) * (LOG_2PI + 1))
+
+
+@cross_entropy.register
+def _(p: FullGaussian, q):
+    mean, factor = _whiten(p, q)
+    return float(0.5 * (mean @ mean + np.square(factor).sum() + len(mean) * LOG_2PI)
+                 + np.log(np.diag(q.cholesky)).sum())
+
+
+@kl.register
+def _(p: FullGaussian, q):
+    # 1/2 [m^T m + tr A A^T - Z - log det A A^T], A lower triangular: its diagonal as in T6, the rest squared
+    mean, factor = _whiten(p, q)
+    return float(kl_terms(mean, 2 * np.log(np.diag(factor))).sum() + 0.5 * np.square(np.tril(factor, -1)).sum())
+
+
+def _whiten(p, q):
+    """Mean and Cholesky factor of p after the map that makes q standard normal."""
+    require_same_kind(p, q)
+    return np.linalg.solve(q.cholesky, p.mean - q.mean), np.tril(np.linalg.solve(q.cholesky, p.cholesky))

@@ -1,0 +1,182 @@
+"""A mixture of Gaussians fitted by expectation-maximisation, to sample latents from (T20)."""
+from typing import NamedTuple
+
+import numpy as np
+
+from ..arrays import as_finite, as_numbers, log_sum_exp
+from ..errors import ConfigurationError, DataError, ShapeError
+from ..validation import check_seed, positive_integer, rows_at_once
+from .distributions import Discrete, FullGaussian
+
+LEAST_FLOOR = 1e-13            # below, rounding makes eigenvalues negative
+
+
+class GaussianMixture:
+    """sum_k weights_k N(mean_k, covariance_k).
+
+    Parameters
+    ----------
+    weights : array_like (K,)
+        Probabilities of the components.
+    components : sequence of FullGaussian
+        K of them, of the same dimension.
+
+    Raises
+    ------
+    ShapeError, DataError
+        If the weights are no distribution over the components, or these differ in dimension.
+
+    Examples
+    --------
+    >>> mixture = GaussianMixture([0.5, 0.5], [FullGaussian([m], [[1.0]]) for m in (-3.0, 3.0)])
+    >>> mixture.sample(5, seed=0).shape
+    (5, 1)
+    """
+
+    def __init__(self, weights, components):
+        if not isinstance(components, (list, tuple)) or not all(isinstance(c, FullGaussian) for c in components):
+            raise ConfigurationError(f"components is {components!r}; expected a list of FullGaussian. Wrap each mean "
+                                     "and covariance in one.")
+        try:
+            self.log_weights, self.components = Discrete(weights).log_p, tuple(components)
+        except (ShapeError, DataError) as error:
+            raise type(error)(f"weights: {error}") from error
+        sizes = {len(component.mean) for component in self.components}
+        if self.log_weights.shape != (len(self.components),) or len(sizes) != 1:
+            raise ShapeError(f"weights has shape {self.log_weights.shape}, and there are {len(self.components)} "
+                             f"components of dimensions {sorted(sizes)}; expected one weight a component, and one "
+                             "dimension. Pass equally long sequences.")
+
+    @property
+    def weights(self):
+        """Probabilities of the components, (K,)."""
+        return np.exp(self.log_weights)
+
+    def log_joint(self, z):
+        """Return log [weight_k N(z; mean_k, covariance_k)], (n, K), for z (n, Z), in nats."""
+        z, n_latent = as_numbers(z, "z", ndim=(2,)), len(self.components[0].mean)
+        if z.shape[1] != n_latent:
+            raise ShapeError(f"z has {z.shape[1]} columns; expected {n_latent}, the components' dimension. "
+                             "Pass latents of the same model.")
+        return np.stack([log_weight + component.log_density(z)
+                         for log_weight, component in zip(self.log_weights, self.components)], axis=1)
+
+    def log_density(self, z):
+        """Return the log density at z (n, Z), (n,) in nats."""
+        return log_sum_exp(self.log_joint(z), axis=1)
+
+    def sample(self, n, seed=0):
+        """Return n draws, (n, Z)."""
+        rng = np.random.default_rng(check_seed(seed))
+        counts = rng.multinomial(rows_at_once("n", n, len(self.components[0].mean)), self.weights)
+        drawn = [component.sample(count, rng) for count, component in zip(counts, self.components)]
+        return rng.permutation(np.concatenate(drawn))
+
+
+class MixtureFit(NamedTuple):
+    """A fitted mixture; the log-likelihood after each step, in nats a row (it never falls); whether it settled."""
+
+    mixture: GaussianMixture
+    log_likelihoods: np.ndarray
+    converged: bool
+
+
+def fit_mixture(z, n_components=10, seed=0, floor=1e-6, tolerance=1e-4, max_steps=500):
+    """Fit a mixture of full-covariance Gaussians by expectation-maximisation.
+
+    Parameters
+    ----------
+    z : array_like (n, Z)
+        Latents: draws from the aggregate posterior, or an autoencoder's codes.
+    n_components : int
+        K, at most the number of different rows.
+    seed : int
+        Of the start, which is drawn as k-means++ draws its centres: each row with a probability proportional to
+        its squared distance from the nearest centre so far.
+    floor : float
+        Smallest eigenvalue of a covariance, as a fraction of the mean variance of z.  Without one the likelihood
+        is unbounded: a component that shrinks onto one row has infinite density there.
+    tolerance : float
+        Stop when a step gains less, in nats a row.
+    max_steps : int
+        Stop then in any case.
+
+    Returns
+    -------
+    MixtureFit
+
+    Raises
+    ------
+    ConfigurationError, ShapeError, DataError
+        For settings out of range, or rows that are not finite or all the same.
+
+    Examples
+    --------
+    >>> rng = np.random.default_rng(0)
+    >>> z = np.concatenate([rng.normal(-4, 1, (500, 1)), rng.normal(4, 1, (500, 1))])
+    >>> fit = fit_mixture(z, n_components=2)
+    >>> sorted(round(float(component.mean[0])) for component in fit.mixture.components), fit.converged
+    ([-4, 4], True)
+    """
+    z = as_finite(z, "z", ndim=(2,))
+    n_components, max_steps = positive_integer("n_components", n_components), positive_integer("max_steps", max_steps)
+    for name, value, least in (("floor", floor, LEAST_FLOOR), ("tolerance", tolerance, 0)):
+        if not isinstance(value, (float, np.floating)) or not least < value < 1:
+            raise ConfigurationError(f"{name} is {value!r}; it must be a float between {least} and 1. Leave it out.")
+    with np.errstate(over="ignore"):
+        floor = floor * z.var(axis=0).mean()
+    if not np.isfinite(floor):
+        raise DataError(f"z has values up to {np.abs(z).max():g}, whose squares are beyond float64; expected smaller ones. "
+                        "Scale the latents.")
+    if not floor > 0:
+        raise DataError(f"All {len(z)} rows of z are the same; expected some variance. Look for a collapsed encoder.")
+    if n_components > len(z):
+        raise ConfigurationError(f"n_components is {n_components}, and z has at most {len(z)} different rows; expected "
+                                 "at least one for each component. Choose fewer components.")
+    mixture = _start(z, n_components, np.random.default_rng(check_seed(seed)), floor)
+    log_likelihoods = []
+    while True:
+        log_joint = mixture.log_joint(z)
+        log_density = log_sum_exp(log_joint, axis=1)
+        log_likelihoods.append(float(log_density.mean()))
+        converged = len(log_likelihoods) > 1 and log_likelihoods[-1] - log_likelihoods[-2] < tolerance
+        if converged or len(log_likelihoods) > max_steps:
+            return MixtureFit(mixture, np.array(log_likelihoods), converged)
+        mixture = _maximise(z, np.exp(log_joint - log_density[:, None]), mixture.components, floor)
+
+
+def _start(z, n_components, rng, floor):
+    """Centres drawn as k-means++ draws them, and the maximum-likelihood components of the rows nearest to each."""
+    distances = np.full((len(z), n_components), np.inf)
+    probability = np.full(len(z), 1 / len(z))
+    for k in range(n_components):
+        distances[:, k] = np.square(z - z[rng.choice(len(z), p=probability)]).sum(axis=1)
+        nearest = distances.min(axis=1)
+        if k + 1 < n_components:
+            if not nearest.any():
+                raise ConfigurationError(f"n_components is {n_components}, and z has {k + 1} different rows; expected "
+                                         "at least one for each component. Choose fewer components.")
+            probability = nearest / nearest.sum()
+    responsibility = np.eye(n_components)[distances.argmin(axis=1)]
+    return _maximise(z, responsibility, None, floor)
+
+
+def _maximise(z, responsibility, previous, floor):
+    """The most likely mixture, given how much of each row (n, K) every component is responsible for.
+
+    Subject to eigenvalues of at least `floor`, the best covariance is the weighted one with smaller eigenvalues
+    raised to it: of log v + s / v over v >= floor the minimum is v = max(s, floor).  To add the floor instead
+    would be no maximum, and the likelihood could fall.
+    """
+    counts = responsibility.sum(axis=0)
+    components = []
+    for k, count in enumerate(counts):
+        if not count > 0:                                         # nothing to learn from, and no weight
+            components.append(previous[k])
+            continue
+        mean = responsibility[:, k] @ z / count
+        centred = z - mean
+        values, vectors = np.linalg.eigh((responsibility[:, k, None] * centred).T @ centred / count)
+        covariance = vectors * np.maximum(values, floor) @ vectors.T
+        components.append(FullGaussian(mean, 0.5 * (covariance + covariance.T)))
+    return GaussianMixture(counts / counts.sum(), components)

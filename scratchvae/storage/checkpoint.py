@@ -1,0 +1,109 @@
+"""One file format for models and runs: an .npz without pickles, saved atomically, loaded with suspicion.
+
+A file holds arrays and one JSON text, `meta`: {"format": 1, "kind": ..., "sha256": ..., ...}.  The checksum
+covers the rest of `meta` and every array's name, dtype, shape and bytes.
+"""
+import hashlib
+import io
+import json
+import os
+import re
+import zipfile
+import zlib
+
+import numpy as np
+
+from ..errors import DataError, RunError
+from ..validation import file_path
+from .atomic import write_atomically
+from .readers import npy_fields
+
+FORMAT = 1
+DTYPES = ("float32", "float64", "int64")
+PLAIN = re.compile(r"[<>|=]?[biufU]\d{1,9}")            # numbers or text, as .npy headers call them; no objects
+
+
+def _checksum(meta, arrays):
+    digest = hashlib.sha256(json.dumps(meta, sort_keys=True).encode())
+    for name in sorted(arrays):
+        a = np.ascontiguousarray(arrays[name])
+        digest.update(f"{name} {a.dtype.str} {a.shape}".encode())
+        digest.update(a.data)
+    return digest.hexdigest()
+
+
+def save_arrays(path, kind, meta, arrays):
+    """Write arrays and a JSON-able dict to `path`, atomically.
+
+    Parameters
+    ----------
+    path : str or Path
+        The file, by custom model.npz.
+    kind : str
+        What the file is, for example "vae".
+    meta : dict
+        Anything that JSON holds.
+    arrays : dict of str to ndarray
+        float32, float64 or int64.
+
+    Raises
+    ------
+    RunError
+        If the file cannot be written.
+    """
+    path = file_path("path", path)
+    meta = {"format": FORMAT, "kind": kind, **meta}
+    text = json.dumps({**meta, "sha256": _checksum(meta, arrays)})
+    write_atomically(path, lambda file: np.savez(file, meta=np.array(text), **arrays))
+
+
+def load_arrays(path):
+    """Return (kind, meta, arrays) of a file that `save_arrays` wrote; the arrays are read-only.
+
+    Raises
+    ------
+    RunError
+        If the file is missing, damaged, of another format, or not such a file at all; the message says which.
+    """
+    path = file_path("path", path)
+    try:
+        arrays = _read_members(path)
+        meta = json.loads(str(arrays.pop("meta")))
+        kind, version, checksum = meta["kind"], meta["format"], meta.pop("sha256", None)
+    except FileNotFoundError as error:
+        raise RunError(f"{path} does not exist; expected a model file saved by scratchvae. Check the path.") from error
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, EOFError, NotImplementedError, RuntimeError,
+            zipfile.BadZipFile, zlib.error) as error:
+        raise RunError(f"{path} is no intact model file ({type(error).__name__}: {error}). "
+                       "Take a copy that scratchvae saved.") from error
+    if version != FORMAT:
+        raise RunError(f"{path} has format {version!r:.20}; this version of scratchvae reads format {FORMAT}. "
+                       "Load it with the version that wrote it.")
+    if checksum != _checksum(meta, arrays) or any(a.dtype.name not in DTYPES for a in arrays.values()):
+        raise RunError(f"{path} does not match its own checksum: it was damaged or edited. Take an intact copy.")
+    for name in ("kind", "format"):
+        del meta[name]
+    return kind, meta, arrays
+
+
+def _read_members(path):
+    """Return {name: array} of every member; raises DataError or what zipfile does where the file is damaged.
+
+    Members are stored, not deflated, so that together they cannot be larger than the file. Each is read whole,
+    which checks its CRC, before anything in it is believed.
+    """
+    arrays = {}
+    with open(path, "rb") as file, zipfile.ZipFile(file) as archive:
+        size = os.fstat(file.fileno()).st_size
+        if sum(member.file_size for member in archive.infolist()) > size:
+            raise DataError(f"it promises more bytes than it holds ({size:,}): damaged, or compressed elsewhere")
+        for member in archive.infolist():
+            name = member.filename.removesuffix(".npy")
+            content = archive.read(member)
+            stream = io.BytesIO(content)
+            descr, order, sides = npy_fields(f"array {name[:40]!r}", stream)
+            if descr is None or not PLAIN.fullmatch(descr):
+                raise DataError(f"array {name[:40]!r} holds {str(descr)[:20]!r}; expected {', '.join(DTYPES)}")
+            shape = tuple(int(side) for side in sides if side)
+            arrays[name] = np.ndarray(shape, descr, content, stream.tell(), order=order)
+    return arrays

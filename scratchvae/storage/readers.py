@@ -1,0 +1,257 @@
+"""Readers of IDX, .npy and .npz files: a valid array, or a DataError that names the file and the fault.
+
+What a header promises is held against what the file can hold before memory is taken. Nothing is unpickled.
+Plain IDX and .npy files are memory-mapped; compressed ones are unpacked piece by piece.
+"""
+import functools
+import gzip
+import math
+import os
+import re
+import struct
+import zipfile
+import zlib
+
+import numpy as np
+
+from ..errors import DataError
+
+MAGIC = {"images": 2051, "labels": 2049}    # IDX: 0x0803 and 0x0801, unsigned bytes on 3 axes and on 1
+
+# Real images deflate by 2 to 120 times, a bomb by up to 1032 (the most that deflate can do). So: 64 MiB are
+# always allowed, more only up to 250 times the packed size, and never more than 2 GiB, which is better
+# mapped than unpacked. What is stored, not deflated, takes no more than its file and is allowed.
+ALWAYS_UNPACKED = 1 << 26
+MOST_RATIO = 250
+MOST_UNPACKED = 1 << 31
+CHUNK = 1 << 20
+
+MOST_HEADER = 10_000                        # bytes; NumPy writes 118, and refuses more than this too
+NPY_DTYPE = re.compile(r"[<>|=]?(b1|[iu][1248]|f[48])")
+NPY_FIELDS = (re.compile(r"'descr': *'([^']*)'"),
+              re.compile(r"'fortran_order': *(True|False)"),
+              re.compile(r"'shape': *\(([\d, ]*)\)"))
+
+AGAIN = "Fetch or write the file again."
+
+
+def _names_faults(reader):
+    """Turn what the standard library raises over a damaged file into a DataError that names the file."""
+    @functools.wraps(reader)
+    def read(path, *arguments):
+        try:
+            return reader(path, *arguments)
+        except DataError:
+            raise
+        except (EOFError, zlib.error, struct.error, ValueError, NotImplementedError, zipfile.BadZipFile,
+                gzip.BadGzipFile) as error:
+            raise DataError(f"{path}: damaged or not what its name says ({error}). {AGAIN}") from error
+        except OSError as error:
+            raise DataError(f"{path}: cannot be read ({error.strerror or error}). "
+                            "Check the file's permissions and its disk.") from error
+    return read
+
+
+@_names_faults
+def read_idx(path, kind):
+    """Read one IDX file of unsigned bytes, gzipped or not (the content decides, not the name).
+
+    Parameters
+    ----------
+    path : str or Path
+    kind : {"images", "labels"}
+        What the file should hold.
+
+    Returns
+    -------
+    ndarray of uint8
+        (n, rows, columns) for images, (n,) for labels; a read-only memory map if the file is not gzipped.
+
+    Raises
+    ------
+    DataError
+        If the file holds anything else, or less or more than its header promises.
+    """
+    n_axes = MAGIC[kind] & 0xFF
+    with open(path, "rb") as file:
+        packed = os.fstat(file.fileno()).st_size
+        is_gzip = file.read(2) == b"\x1f\x8b"
+        file.seek(0)
+        stream = gzip.GzipFile(fileobj=file) if is_gzip else file
+        start = stream.read(4)
+        magic = int.from_bytes(start, "big")
+        if magic != MAGIC[kind] or len(start) < 4:
+            found = next((f"a file of {k}" for k, m in MAGIC.items() if m == magic), f"it begins {start!r}")
+            raise DataError(f"{path}: magic number {magic} ({found}); expected {MAGIC[kind]} ({kind}). "
+                            "Check that each file has its own name and is IDX of unsigned bytes.")
+        sizes = stream.read(4 * n_axes)
+        if len(sizes) < 4 * n_axes:
+            raise DataError(f"{path}: ends inside its header, after {4 + len(sizes)} bytes. {AGAIN}")
+        shape = struct.unpack(f">{n_axes}I", sizes)
+        promise = f"{shape[0]:,} {kind}" + (" of {} x {}".format(*shape[1:]) if n_axes == 3 else "")
+        size = math.prod(shape)
+        if size == 0:
+            raise DataError(f"{path}: empty: its header says {promise}; expected at least one. {AGAIN}")
+        if is_gzip:
+            _check_unpacked_size(path, promise, size, packed, "If it is right, unpack it with gunzip: "
+                                 "plain IDX files are memory-mapped.")
+            return np.frombuffer(_unpack(path, promise, stream, size), np.uint8).reshape(shape)
+        _check_size(path, promise, size, packed - file.tell())
+        return np.memmap(file, np.uint8, "r", file.tell(), shape)
+
+
+@_names_faults
+def read_npy(path):
+    """Map the one array of a .npy file, read-only.
+
+    Parameters
+    ----------
+    path : str or Path
+
+    Returns
+    -------
+    memmap of bool, integers, float32 or float64
+        In the file's own byte order and axis order.
+
+    Raises
+    ------
+    DataError
+        If the file holds another dtype, Python objects, nothing, or less or more than its header promises.
+    """
+    with open(path, "rb") as file:
+        dtype, shape, order = _npy_header(path, file)
+        found = os.fstat(file.fileno()).st_size - file.tell()
+        _check_size(path, f"{shape} {dtype}", math.prod(shape) * dtype.itemsize, found)
+        return np.memmap(file, dtype, "r", file.tell(), shape, order)
+
+
+@_names_faults
+def read_npz(path, required, optional):
+    """Read arrays from an .npz file, stored or deflated, as np.savez and np.savez_compressed write them.
+
+    Parameters
+    ----------
+    path : str or Path
+    required, optional : sequence of str
+        Names of arrays. Others that the file may hold are left unread.
+
+    Returns
+    -------
+    dict of str to ndarray
+        Without the optional names that the file does not hold.
+
+    Raises
+    ------
+    DataError
+        If a required array is missing, or an array is damaged, of another dtype, of Python objects, or empty.
+    """
+    with zipfile.ZipFile(path) as archive:
+        members = {info.filename.removesuffix(".npy"): info for info in archive.infolist()}
+        for name, info in members.items():  # unread ones too: a damaged name must not hide an optional array
+            _check_member(f"{path}, array {name[:40]!r}", archive, info)
+        missing = [name for name in required if name not in members]
+        if missing:
+            held = ", ".join(repr(name[:40]) for name in list(members)[:8]) or "nothing"
+            raise DataError(f"{path}: no array {missing[0]!r}; it holds {held}. "
+                            "Write it as np.savez_compressed(path, train=..., test=...).")
+        wanted = {name: members[name] for name in (*required, *optional) if name in members}
+        _check_unpacked_size(path, ", ".join(wanted), sum(info.file_size for info in wanted.values()),
+                             os.stat(path).st_size, "If they are right, use np.savez or one .npy.")
+        return {name: _npz_member(f"{path}, array {name!r}", archive, info) for name, info in wanted.items()}
+
+
+def _check_member(where, archive, info):
+    if info.flag_bits & 1 or info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+        raise DataError(f"{where}: encrypted, or packed by zip method {info.compress_type}; expected stored "
+                        "or deflated. Write it with np.savez_compressed.")
+    if info.comment:                        # its length may be damaged, and swallow the next array's entry
+        raise DataError(f"{where}: has a comment of {len(info.comment)} bytes; expected none. {AGAIN}")
+    archive.open(info).close()              # raises if the name in the directory is not the name in place
+
+
+def _npz_member(where, archive, info):
+    with archive.open(info) as stream:
+        dtype, shape, order = _npy_header(where, stream)
+        size = math.prod(shape) * dtype.itemsize
+        _check_size(where, f"{shape} {dtype}", size, info.file_size - stream.tell())
+        content = _unpack(where, f"{shape} {dtype}", stream, size)
+        return np.frombuffer(content, dtype).reshape(shape, order=order)
+
+
+def npy_fields(where, stream):
+    """Read a .npy header: its dtype, order and sides as text. The three fields are matched, never evaluated.
+
+    Parameters
+    ----------
+    where : str
+        What to call the array in an error.
+    stream : binary file
+        Left behind the header.
+
+    Returns
+    -------
+    (str or None, str, list of str)
+        The dtype as NumPy writes it, or None if it has several fields; the order, "C" or "F"; the sides.
+
+    Raises
+    ------
+    DataError
+        If this is no .npy header, or a damaged one.
+    """
+    start = stream.read(8)
+    if start[:6] != b"\x93NUMPY" or start[6:] not in (b"\1\0", b"\2\0", b"\3\0"):
+        raise DataError(f"{where}: begins {start!r}; expected an .npy array, b'\\x93NUMPY' and a version "
+                        "from 1 to 3. Write it with np.save or np.savez.")
+    length = int.from_bytes(stream.read(2 if start[6] == 1 else 4), "little")
+    header = stream.read(min(length, MOST_HEADER))
+    descr, fortran, sides = (match and match[1] for match in
+                             (field.search(header.decode("latin-1")) for field in NPY_FIELDS))
+    if len(header) != length or fortran is None or sides is None:
+        raise DataError(f"{where}: its .npy header is damaged or cut short ({length:,} bytes long). {AGAIN}")
+    return descr, "F" if fortran == "True" else "C", [side.strip() for side in sides.removesuffix(",").split(",")]
+
+
+def _npy_header(where, stream):
+    """Read the .npy header of images: (dtype, shape, order "C" or "F")."""
+    descr, order, sides = npy_fields(where, stream)
+    if descr is not None and "O" in descr:
+        raise DataError(f"{where}: holds pickled Python objects, which can run code and are never loaded. "
+                        "Save an array of numbers.")
+    if descr is None or not NPY_DTYPE.fullmatch(descr):
+        found = repr(descr[:20]) if descr else "of several fields"
+        raise DataError(f"{where}: holds dtype {found}; expected bool, "
+                        "integers 0..255, float32 or float64. Convert it, say with .astype(np.float32).")
+    if not 1 <= len(sides) <= 4 or not all(0 < len(side) < 19 and side.isdigit() for side in sides):
+        raise DataError(f"{where}: its .npy header states the shape {str(sides)[:60]}; expected (n, D) or "
+                        "(n, rows, columns). Save one array of images.")
+    shape = tuple(map(int, sides))
+    if math.prod(shape) == 0:
+        raise DataError(f"{where}: an empty array of shape {shape}; expected at least one row and column. "
+                        + AGAIN)
+    return np.dtype(descr), shape, order
+
+
+def _check_size(where, promise, size, found):
+    if found != size:
+        state = "cut short" if found < size else "too long"
+        raise DataError(f"{where}: {state}: {promise} take {size:,} bytes, {found:,} follow the header. "
+                        + AGAIN)
+
+
+def _check_unpacked_size(where, promise, size, packed, remedy):
+    if size > max(packed, min(MOST_UNPACKED, max(ALWAYS_UNPACKED, MOST_RATIO * packed))):
+        raise DataError(f"{where}: refused before unpacking: {promise} would take {size:,} bytes, the file "
+                        f"has {packed:,}; at most {MOST_RATIO} times that is unpacked, and never over 2 GiB. "
+                        + remedy)
+
+
+def _unpack(where, promise, stream, size):
+    """Exactly `size` bytes, then the end of the stream, whose reading also checks the CRC."""
+    unpacked = bytearray()                  # grows with what arrives, so a lying header costs nothing
+    while len(unpacked) < size:
+        piece = stream.read(min(CHUNK, size - len(unpacked)))
+        if not piece:
+            break
+        unpacked += piece
+    _check_size(where, promise, size, len(unpacked) + len(stream.read(1)))
+    return unpacked

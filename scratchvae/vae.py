@@ -1,0 +1,170 @@
+"""VAE: parameters, layers and likelihood behind one small class."""
+from typing import NamedTuple
+
+import numpy as np
+
+from . import estimators
+from .arrays import as_array
+from .errors import ShapeError
+from .estimators import BASELINES, ESTIMATORS
+from .estimators.surrogates import surrogate
+from .model import Model
+from .parameters import Parameters
+from .schedules import check_beta
+from .validation import check_seed, one_of, positive_integer, rows_at_once
+
+
+class Posterior(NamedTuple):
+    """q(z | x) of n examples: means and log variances, each (n, Z)."""
+
+    mu: np.ndarray
+    logvar: np.ndarray
+
+
+class VAE(Model):
+    """A variational autoencoder with a Gaussian encoder, trained on the ELBO's hand-derived gradient.
+
+    Parameters
+    ----------
+    n_visible : int
+        D, the numbers in an example.
+    n_latent : int
+        Z, the latent dimensions.
+    hidden : sequence of int
+        Units in the encoder's hidden layers; the decoder mirrors them.
+    activation : str
+        "relu", "tanh", "sigmoid", "softplus" or "identity", for hidden layers.
+    likelihood : str or object
+        "bernoulli", "continuous_bernoulli", "gaussian" (fixed `sigma`), "gaussian_scalar" (one learned sigma),
+        "gaussian_diagonal" (a learned sigma a pixel), "gaussian_optimal" (one sigma, solved for), or an object
+        like those in `scratchvae.likelihoods`.
+    beta : float
+        Weight of the KL term; 1 is the ELBO (T9's lambda).
+    estimator : str
+        "analytic", the KL in closed form; "monte_carlo", "stl", "score_function", "antithetic", "iwae", "dreg": the
+        table in `scratchvae.estimators`.
+    n_samples : int
+        K, samples of z an example.
+    dtype : str
+        "float32" to train, "float64" to check gradients.
+    seed : int
+        Of the initial weights.
+    sigma : float
+        Standard deviation of a pixel, for "gaussian"; where it starts for "gaussian_scalar", "gaussian_optimal".
+    baseline : str
+        "none", "moving_average" or "leave_one_out", for estimator "score_function".
+
+    Attributes
+    ----------
+    parameters : Parameters
+        One flat vector with named, writable views.
+
+    Raises
+    ------
+    ConfigurationError
+        For a setting that cannot work.
+
+    Examples
+    --------
+    >>> vae = VAE(n_visible=6, n_latent=2, hidden=(5,), dtype="float64")
+    >>> X, eps = np.full((3, 6), 0.25), np.zeros((3, 2))
+    >>> objective, gradient = vae.gradient(X, eps)
+    >>> vae.parameters.encoder.head.b[0] += 1e-6           # and now by a finite difference
+    >>> slope = (vae.objective(X, eps).loss - objective.loss) / 1e-6
+    >>> bool(abs(slope - gradient.encoder.head.b[0]) < 1e-5)
+    True
+    """
+
+    kind = "vae"
+
+    def __init__(self, n_visible, n_latent=20, hidden=(400,), activation="relu", likelihood="bernoulli", beta=1.0,
+                 estimator="analytic", n_samples=1, dtype="float32", seed=0, sigma=1.0,
+                 baseline="none"):
+        self.beta = check_beta(beta)
+        self.estimator = one_of("estimator", estimator, ESTIMATORS)
+        self.n_samples = positive_integer("n_samples", n_samples)
+        self.baseline = one_of("baseline", baseline, BASELINES)
+        n_latent = positive_integer("n_latent", n_latent)
+        self.build(n_visible, n_latent, 2 * n_latent, hidden, activation, likelihood, sigma, dtype, seed)
+        estimators.check_settings(self.estimator, self.n_samples, self.baseline, self.likelihood)
+
+    def forward(self, ws, beta=None):
+        """Return the Objective of the batch in ws.x with the noise in ws.eps; beta is the model's if not given."""
+        return estimators.forward(self.estimator, self, self.parameters, ws, self.beta if beta is None else beta)
+
+    def forward_backward(self, ws, gradient, beta=None, average_loss=0.0):
+        """The same, and overwrite `gradient` with the estimator's; `average_loss` as in `estimators`."""
+        beta = self.beta if beta is None else beta
+        return estimators.forward_backward(self.estimator, self, self.parameters, ws, beta, gradient, self.baseline,
+                                           average_loss)
+
+    def _workspace_of(self, X, eps):
+        rows = self._rows(X)
+        eps = as_array(eps, "eps")
+        full = (len(rows), self.n_samples, self.n_latent)
+        wanted = full[::2] if self.n_samples == 1 else full
+        if eps.shape not in (full, wanted) or eps.dtype.kind not in "iuf":
+            raise ShapeError(f"eps of {eps.dtype} has shape {eps.shape}; expected {wanted}, "
+                             "one standard normal draw a latent (and sample) for each row of X. "
+                             "Draw it with np.random.default_rng(seed).standard_normal(shape).")
+        ws = self.workspace(len(rows))
+        self._fill(ws, rows)
+        ws.eps[:] = eps.reshape(ws.eps.shape)
+        return ws
+
+    def objective(self, X, eps):
+        """Return the Objective of X with given noise: a deterministic function of (parameters, X, eps).
+
+        Parameters
+        ----------
+        X : array_like (n, D)
+            Data.
+        eps : array_like (n, Z) or (n, K, Z)
+            Standard normal noise; of "antithetic", the first K / 2 samples, which the others mirror.
+
+        Returns
+        -------
+        Objective
+            loss, reconstruction, kl in nats per example (E4, S2, S6).
+
+        Raises
+        ------
+        ShapeError, DataError
+            If the arrays do not fit the model or the likelihood.
+        """
+        return self.forward(self._workspace_of(X, eps))
+
+    def gradient(self, X, eps):
+        """Return (Objective, Parameters): the loss and the estimator's gradient (E5 to E7), in a fresh Parameters.
+
+        Arguments and errors are those of `objective`; neither the model nor the arguments change.  "stl",
+        "score_function" and "dreg" are not the derivative of the loss with eps held, but of `surrogate`.
+        """
+        gradient = Parameters.zeros(self.parameters.layout, self.dtype)
+        return self.forward_backward(self._workspace_of(X, eps), gradient), gradient
+
+    def surrogate(self, X, eps):
+        """Return a function () -> float whose derivative, here and now, `gradient` is: the loss itself, or S11."""
+        return surrogate(self.estimator, self, self._workspace_of(X, eps), self.beta, self.baseline)
+
+    def check_schedule(self, schedule):
+        """Raise ConfigurationError if the estimator cannot follow a schedule of beta (`scratchvae.schedules`)."""
+        estimators.check_schedule(self.estimator, schedule)
+
+    def encode(self, X):
+        """Return the Posterior of every row of X (n, D): mu and logvar, each (n, Z)."""
+        head = self._encode(X)
+        return Posterior(head[:, :self.n_latent], head[:, self.n_latent:])
+
+    def transform(self, X):
+        """Return the posterior means of X (n, D), (n, Z)."""
+        return self.encode(X).mu
+
+    def sample(self, n, seed=0):
+        """Return E[x | z] for n draws of z from the prior N(0, I), (n, D).
+
+        For pixels drawn from p(x | z) as well: `vae.likelihood.sample(vae.parameters.likelihood,
+        vae.decode_outputs(z), rng)`.
+        """
+        n = rows_at_once("n", n, self.n_visible)
+        return self.decode(np.random.default_rng(check_seed(seed)).standard_normal((n, self.n_latent)))
