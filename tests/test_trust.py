@@ -27,7 +27,7 @@ from scratchvae.storage.atomic import write_atomically
 from scratchvae.storage.checkpoint import load_arrays, save_arrays
 from scratchvae.storage.lock import FolderLock
 from scratchvae.training import Trainer
-from scratchvae.vae import load_run
+from scratchvae.model import load_run
 from scratchvae.validation import file_path, one_of, positive_integer
 
 QUICK = ["--data", "digits", "--hidden", "4", "--latent", "2", "--batch-size", "500"]

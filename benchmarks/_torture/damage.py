@@ -15,7 +15,7 @@ from scratchvae.cli.run_folder import Run
 from scratchvae.data.loading import load_data
 from scratchvae.errors import ScratchVAEError
 from scratchvae.training import Trainer
-from scratchvae.vae import load_run
+from scratchvae.model import load_run
 
 from .verdict import peak_mb, Verdict
 
