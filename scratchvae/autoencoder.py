@@ -66,6 +66,11 @@ class Autoencoder(Model):
         gradient = Parameters.zeros(self.parameters.layout, self.dtype)
         return self.forward_backward(self._workspace_of(X), gradient), gradient
 
+    def surrogate(self, X, eps=None):
+        """Return a function () -> float, the loss at the present parameters: its derivative is `gradient`."""
+        ws = self._workspace_of(X)
+        return lambda: self.forward(ws).loss
+
     def encode(self, X):
         """Return the codes of X (n, D), (n, Z)."""
         return self._encode(X)

@@ -22,16 +22,24 @@ output are; `layer_problems` draws the rest.  The contract is that of `scratchva
 ...     assert_layer_gradients(*problem)
 >>> test_gate()
 
+Making a strategy of problems runs once what its examples will run: to load the kernels takes longer than the 200 ms
+that Hypothesis allows an example. The first time on a machine they are compiled, which can take minutes.
+
 This room needs hypothesis, which the rest of the package does not.
 """
+import contextlib
+import functools
+import itertools
 import math
 from typing import NamedTuple
 
 import numpy as np
 
 from .autoencoder import Autoencoder
+from .errors import ConfigurationError
 from .gradcheck import assert_ok, check_layer, check_model
 from .gradcheck.contract import map_arrays, named_arrays
+from .kernels.registry import set_threads
 from .layers import ACTIVATIONS, Dense, MLP
 from .likelihoods import LIKELIHOODS
 from .parameters import Affine
@@ -123,6 +131,13 @@ def extreme_logits(limit=LOGIT_LIMIT, max_side=MAX_SIDE):
     return _extremes(at_least("limit", limit, 0, "Choose for example 10000."), positive_integer("max_side", max_side))
 
 
+@functools.cache
+def _load_dense_kernels():
+    """Run what `check_layer` runs of a `Dense` layer: in the first example that would take longer than its deadline."""
+    one = np.ones((1, 1))
+    check_layer(Dense(1, 1), Affine(one, one[0]), one, one)
+
+
 def layer_problems(layer, p, n_in, n_out, max_side=MAX_SIDE):
     """Return a strategy of `LayerProblem`s of one layer.
 
@@ -159,6 +174,7 @@ def layer_problems(layer, p, n_in, n_out, max_side=MAX_SIDE):
     list(named_arrays(p))                                               # refuses what is not float64
     n_in, n_out = positive_integer("n_in", n_in), positive_integer("n_out", n_out)
     positive_integer("max_side", max_side)
+    _load_dense_kernels()                                               # a layer may be made of `Dense` ones
 
     @st.composite
     def problems(draw):
@@ -174,28 +190,55 @@ def _affine(n_in, n_out):
     return Affine(np.empty((n_in, n_out)), np.empty(n_out))
 
 
-@st.composite
-def dense_problems(draw, max_side=MAX_SIDE):
-    """Draw a `LayerProblem` of a `Dense` layer with any activation."""
-    n_in, n_out = draw(sides(max_side)), draw(sides(max_side))
-    layer = Dense(n_in, n_out, draw(st.sampled_from(list(ACTIVATIONS))))
-    return draw(layer_problems(layer, _affine(n_in, n_out), n_in, n_out, max_side))
+def dense_problems(max_side=MAX_SIDE):
+    """Return a strategy of `LayerProblem`s of a `Dense` layer with any activation."""
+    side = sides(max_side)
+    _load_dense_kernels()
+
+    @st.composite
+    def problems(draw):
+        n_in, n_out = draw(side), draw(side)
+        layer = Dense(n_in, n_out, draw(st.sampled_from(list(ACTIVATIONS))))
+        return draw(layer_problems(layer, _affine(n_in, n_out), n_in, n_out, max_side))
+
+    return problems()
 
 
-@st.composite
-def mlp_problems(draw, max_layers=3, max_side=MAX_SIDE):
-    """Draw a `LayerProblem` of an `MLP` of one to max_layers layers with any activation."""
-    sizes = draw(st.lists(sides(max_side), min_size=2, max_size=max_layers + 1))
-    network = MLP.build(sizes, draw(st.sampled_from(list(ACTIVATIONS))))
-    p = tuple(_affine(*pair) for pair in zip(sizes, sizes[1:]))
-    return draw(layer_problems(network, p, sizes[0], sizes[-1], max_side))
+def mlp_problems(max_layers=3, max_side=MAX_SIDE):
+    """Return a strategy of `LayerProblem`s of an `MLP` of one to max_layers layers with any activation."""
+    side = sides(max_side)
+    _load_dense_kernels()
+
+    @st.composite
+    def problems(draw):
+        sizes = draw(st.lists(side, min_size=2, max_size=max_layers + 1))
+        network = MLP.build(sizes, draw(st.sampled_from(list(ACTIVATIONS))))
+        p = tuple(_affine(*pair) for pair in zip(sizes, sizes[1:]))
+        return draw(layer_problems(network, p, sizes[0], sizes[-1], max_side))
+
+    return problems()
+
+
+def _load_model_kernels(build, settings):
+    """Run what models of `build` run, with every likelihood and dtype that `settings` leave open."""
+    known = {"likelihood": LIKELIHOODS, "dtype": ("float32", "float64")}
+    likely = [(settings[name],) if isinstance(settings.get(name), str) else values for name, values in known.items()]
+    X, eps = np.full((2, 2), 0.5), np.zeros((2, 1))
+    for likelihood, dtype in itertools.product(*likely):
+        with contextlib.suppress(ConfigurationError):                   # an unknown name: drawing says so
+            model = build(n_visible=2, n_latent=1, hidden=(2,), likelihood=likelihood, dtype=dtype)
+            model.objective(X, eps)
+            model.gradient(X, eps)
+            model.fit(X, epochs=1, batch_size=1)
 
 
 def _model_problems(build, settings, drawn):
     """Return a strategy of ModelProblems of build(**settings), those not given from the strategies in `drawn`."""
+    settings = {"dtype": "float64", **settings}
+    _load_model_kernels(build, settings)
     drawn = {"n_visible": st.integers(1, 7), "n_latent": st.integers(1, 3), "hidden": st.lists(sides(), max_size=2),
              "activation": st.sampled_from(list(ACTIVATIONS)), "likelihood": st.sampled_from(list(LIKELIHOODS)),
-             "sigma": scales(0.3, 3.0), "dtype": st.just("float64"), **drawn}
+             "sigma": scales(0.3, 3.0), **drawn}
     given = {name: value if isinstance(value, st.SearchStrategy) else st.just(value)
              for name, value in settings.items()}
 
@@ -236,9 +279,20 @@ def autoencoder_problems(**settings):
     return _model_problems(Autoencoder, settings, {}).map(lambda problem: problem._replace(eps=None))
 
 
-def _assert_ok_and_climb(checks):
-    assert_ok(checks)
-    if currently_in_test_context():
+def _assert_ok_and_climb(check, *arguments, **options):
+    """Assert that all that check(...) returns is ok; in an example, tell Hypothesis the worst error.
+
+    In an example with one thread: to wake others for so small arrays takes several times as long as the work.
+    """
+    if not currently_in_test_context():
+        assert_ok(check(*arguments, **options))
+    else:
+        threads = set_threads(1)
+        try:
+            checks = check(*arguments, **options)
+        finally:
+            set_threads(threads)
+        assert_ok(checks)
         try:
             target(max((check.worst for check in checks), default=0.0), label="worst relative error")
         except InvalidArgument:                                   # called twice in an example: the first one counts
@@ -274,17 +328,18 @@ def assert_layer_gradients(layer, p, x, d_y, *, max_entries=64, seed=0):
         ...
     scratchvae.gradcheck.comparison.GradientMismatch: x: got a backward that is wrong ...
     """
-    _assert_ok_and_climb(check_layer(layer, p, x, d_y, max_entries=max_entries, seed=seed))
+    _assert_ok_and_climb(check_layer, layer, p, x, d_y, max_entries=max_entries, seed=seed)
 
 
 def assert_model_gradients(model, X, eps, *, max_entries=64, seed=0):
     """Assert that model.gradient is that of model.objective in every segment, as `assert_layer_gradients` does.
 
-    Arguments are those of `check_model`, errors those of `assert_layer_gradients`.
+    Arguments are those of `check_model`, errors those of `assert_layer_gradients`.  A model of `vae_problems` takes
+    some 20 ms; for larger ones, or on a busy machine, give Hypothesis more time: `@settings(deadline=None)`.
 
     Examples
     --------
     >>> vae = VAE(n_visible=4, n_latent=1, hidden=(3,), dtype="float64")
     >>> assert_model_gradients(vae, np.full((2, 4), 0.3), np.ones((2, 1)))
     """
-    _assert_ok_and_climb(check_model(model, X, eps, max_entries=max_entries, seed=seed))
+    _assert_ok_and_climb(check_model, model, X, eps, max_entries=max_entries, seed=seed)

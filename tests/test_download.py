@@ -1,4 +1,5 @@
 """Fetching data sets from a real HTTP server on the loopback address that does everything wrong that a server can."""
+import _thread
 import gzip
 import hashlib
 import json
@@ -6,6 +7,7 @@ import socket
 import struct
 import threading
 import time
+import urllib.request
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import numpy as np
@@ -17,7 +19,7 @@ from scratchvae.data.download import fetch, missing_files, RemoteFile, RemoteSet
 from scratchvae.data.loading import load_data
 from scratchvae.errors import ConfigurationError, DataError, DownloadError, RunError
 
-TIMEOUT = 0.3                       # seconds that a mirror may be silent; the loopback answers within a few ms
+TIMEOUT = 0.3                       # seconds until the first byte is here; the loopback answers within a few ms
 
 
 def idx(array):
@@ -120,6 +122,32 @@ class Server(BaseHTTPRequestHandler):
             self.wfile.write(b"\x1f")
             time.sleep(TIMEOUT / 10)
 
+    def drips(self, *parts):
+        self.wfile.write(b"HTTP/1.1 ")
+        while True:
+            for part in parts:
+                self.wfile.write(part)
+                time.sleep(TIMEOUT / 10)
+
+    def drips_headers(self, content):
+        self.drips(b"200 OK\r\nX: ", *[b"x"] * 10**4)
+
+    def continues_for_ever(self, content):
+        self.drips(b"100 Continue\r\n\r\nHTTP/1.1 ")
+
+    def drips_the_size_of_a_chunk(self, content):
+        self.drips(b"200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5;", *[b"x"] * 10**4)
+
+    def redirects_slowly(self, content):
+        time.sleep(TIMEOUT / 4)                         # the same address five times is taken for a circle
+        self.redirects_for_ever(content)
+
+    def interrupts(self, content):
+        self.head(len(content))
+        self.wfile.write(content[:1000])
+        _thread.interrupt_main()                        # what Ctrl-C does
+        time.sleep(3 * TIMEOUT)
+
     def redirects_for_ever(self, content):
         self.send_response(302)
         self.send_header("Location", self.path)
@@ -174,9 +202,19 @@ FAULTS = {
     "truncates": "sent .* of", "truncates_silently": "sent .* of", "claims_less": "offers",
     "claims_a_terabyte": "offers 1,000,000,000,000", "never_ends": "more than", "flips_a_bit": "other bytes",
     "gives_a_login_page": "offers 15 bytes", "is_missing": "answered 404", "breaks": "answered 500",
-    "hangs_up": "127", "talks_nonsense": "HELO", "stalls_before_its_answer": "timed out",
-    "stalls_in_the_middle": "timed out", "trickles": "too slow", "redirects_for_ever": "302",
-    "redirects_to_a_file": "answered 302"}
+    "hangs_up": "127", "talks_nonsense": "HELO", "stalls_before_its_answer": "too slow: 0 of",
+    "stalls_in_the_middle": "too slow: 1,000 of", "trickles": "too slow", "redirects_for_ever": "302",
+    "redirects_to_a_file": "answered 302", "drips_headers": r"too slow: 0 of .* in \d",
+    "continues_for_ever": "too slow: 0 of", "drips_the_size_of_a_chunk": "too slow: 0 of",
+    "redirects_slowly": "too slow: 0 of"}
+
+
+def let_requests_end():
+    """Wait for the threads that ask; one that never ends fails the test."""
+    for thread in threading.enumerate():
+        if thread.name.startswith("request for"):
+            thread.join(30)
+            assert not thread.is_alive(), thread.name
 
 
 @pytest.mark.parametrize("behaviour", FAULTS)
@@ -184,8 +222,11 @@ def test_a_faulty_mirror_is_given_up_for_the_next_and_leaves_nothing(cache, addr
     monkeypatch.setattr(download, "SLOWEST", 1e6)                 # bytes a second: 0.2 s for the largest file
     with pytest.raises(DownloadError, match=FAULTS[behaviour]) as caught:
         fetch("mnist", mirrors=[f"{address}/{behaviour}/"], timeout=TIMEOUT)
+    assert "\n" not in str(caught.value)
     assert FIRST in str(caught.value) and "127.0.0.1" in str(caught.value) and str(cache) in str(caught.value)
+    assert f"{address}/{behaviour}/{FIRST}" in str(caught.value)
     assert list((cache / "mnist").iterdir()) == []
+    let_requests_end()
     if behaviour == "flips_a_bit":
         fetch("mnist", mirrors=[f"{address}/{behaviour}/", f"{address}/good/"])
         assert load_data("mnist").train.shape == (300, 784)
@@ -198,6 +239,46 @@ def test_a_damaged_file_in_the_cache_is_fetched_again_and_only_that(cache):
     Server.asked.clear()
     fetch("mnist")
     assert Server.asked == [("good", FIRST)] and path.read_bytes() == CONTENT[FIRST]
+
+
+def test_a_slow_mirror_is_said_to_be_slow_and_is_asked_last_from_then_on(cache, address):
+    slow, good, said = f"{address}/drips_headers/", f"{address}/good/", []
+    fetch("mnist", mirrors=[slow, good], timeout=5 * TIMEOUT, warn=said.append)
+    assert not missing_files("mnist")
+    assert [behaviour for behaviour, _ in Server.asked] == ["drips_headers"] + 4 * ["good"]
+    assert len(said) == 1 and f"{slow}{FIRST} was too slow: 0 of" in said[0] and f"Asking {good} instead" in said[0]
+
+
+def test_a_name_that_is_looked_up_for_ever_is_given_up(cache, address, monkeypatch):
+    answered, look_up = threading.Event(), socket.getaddrinfo
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *what: answered.wait(30) and look_up(*what))
+    with pytest.raises(DownloadError, match="too slow: 0 of"):
+        fetch("mnist", mirrors=[f"{address}/drips_headers/"], timeout=TIMEOUT)
+    answered.set()                                      # the answer that now comes is not waited for
+    let_requests_end()
+
+
+def test_a_handshake_that_is_not_answered_is_given_up(cache):
+    with socket.create_server(("127.0.0.1", 0)) as silent, pytest.raises(DownloadError, match="handshake.*after"):
+        fetch("mnist", mirrors=[f"https://127.0.0.1:{silent.getsockname()[1]}/"], timeout=TIMEOUT)
+    let_requests_end()
+
+
+def test_ctrl_c_ends_a_fetch_and_leaves_the_file_that_was_there(cache, address):
+    (cache / "mnist").mkdir(parents=True)
+    (cache / "mnist" / FIRST).write_bytes(b"an older one")
+    with pytest.raises(KeyboardInterrupt):
+        fetch("mnist", mirrors=[f"{address}/interrupts/"])
+    assert [path.read_bytes() for path in (cache / "mnist").iterdir()] == [b"an older one"]
+    let_requests_end()
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_an_error_that_nobody_foresaw_is_not_waited_for(cache, monkeypatch):
+    monkeypatch.setattr(urllib.request, "build_opener", lambda *handlers: 1 / 0)
+    with pytest.raises(DownloadError, match="sent 0 of"):
+        fetch("mnist")
+    let_requests_end()
 
 
 def test_many_at_once_fetch_the_same_set(cache):
@@ -247,7 +328,7 @@ def test_the_published_sums_are_whole_and_all_mirrors_are_addresses():
         assert len(known.files) == 4 and all(len(file.sha256) == 64 and int(file.sha256, 16) for file in known.files)
 
 
-def test_the_command_lists_fetches_and_refuses(capsys, cache):
+def test_the_command_lists_fetches_and_refuses(capsys, cache, address, monkeypatch):
     def states():
         status, out, _ = command(capsys, "data", "list", "--json")
         assert status == 0
@@ -258,5 +339,10 @@ def test_the_command_lists_fetches_and_refuses(capsys, cache):
     assert status == 0 and json.loads(out.splitlines()[-1])["datasets"][0]["name"] == "mnist"
     assert len(err.splitlines()) == len(CONTENT) and "of 0.2 MB" in err
     assert states()["mnist"] == "fetched"
+    monkeypatch.setitem(download.SETS, "mnist", download.SETS["mnist"]._replace(
+        mirrors=(f"{address}/is_missing/", f"{address}/good/")))
+    (cache / "mnist" / FIRST).unlink()
+    _, _, err = command(capsys, "data", "fetch", "mnist")
+    assert "answered 404" in err.splitlines()[0] and f"Asking {address}/good/ instead." in err.splitlines()[0]
     status, _, err = command(capsys, "data", "fetch", "mnits")
     assert status == 2 and len(err.splitlines()) == 1 and "mnits" in err

@@ -1,6 +1,8 @@
 """The strategies draw what they promise, and the assertions hold other people's layers to account."""
 import importlib
+import os
 import re
+import subprocess
 import sys
 from typing import NamedTuple
 
@@ -12,6 +14,7 @@ from hypothesis import strategies as st
 from scratchvae import Autoencoder, testing, VAE
 from scratchvae.errors import ConfigurationError, ScratchVAEError, ShapeError
 from scratchvae.gradcheck import check_layer, GradientMismatch
+from scratchvae.kernels.registry import threads
 from scratchvae.layers import ACTIVATIONS, Dense, MLP
 from scratchvae.likelihoods import LIKELIHOODS
 from scratchvae.parameters import Affine
@@ -350,6 +353,96 @@ def test_parameters_described_by_anything_but_float64_arrays_are_refused():
 def test_sizes_that_nothing_can_be_drawn_with_are_refused_at_once(make, words):
     with pytest.raises(ConfigurationError, match=words):
         make()
+
+
+# As users run it ------------------------------------------------------------------------------------------------------
+
+
+USERS_TESTS = """
+import numpy as np
+from hypothesis import given, settings, strategies as st
+
+from scratchvae import testing
+from scratchvae.kernels.registry import BACKEND, TWINS
+from scratchvae.layers import Dense
+from scratchvae.parameters import Affine
+
+settings.load_profile("default")                        # what a user has who has chosen nothing
+
+
+def loaded():
+    kernels = [twin.compiled for twin in TWINS.values()] if BACKEND == "numba" else []
+    return sum(len((kernel if hasattr(kernel, "overloads") else kernel.__wrapped__).overloads) for kernel in kernels)
+
+
+IMPORTED = loaded()
+LAYERS = [testing.dense_problems(), testing.mlp_problems(),
+          testing.layer_problems(Dense(2, 1), Affine(np.empty((2, 1)), np.empty(1)), 2, 1)]
+MADE_LAYERS = loaded()
+DTYPES = st.sampled_from(["float32", "float64"])
+MODELS = [make(**more) for make in (testing.vae_problems, testing.autoencoder_problems)
+          for more in ({}, {"dtype": DTYPES}, {"dtype": "float32", "likelihood": "gaussian"})]
+MADE = loaded()
+
+
+@given(st.one_of(LAYERS))
+def test_layers(problem):
+    testing.assert_layer_gradients(*problem)
+
+
+@given(st.one_of(MODELS))
+def test_models(problem):
+    model, X, eps = problem
+    model.objective(X, eps), model.gradient(X, eps)
+    model.fit(X, epochs=1, batch_size=1)
+    model.reconstruct(X), model.transform(X), model.score(X)
+
+
+@settings(max_examples=20)
+@given(st.one_of(testing.vae_problems(n_visible=2, hidden=()), testing.autoencoder_problems(n_visible=2, hidden=())))
+def test_gradients(problem):
+    testing.assert_model_gradients(*problem)
+
+
+def test_kernels_are_loaded_by_the_strategies_not_by_the_import_or_an_example():
+    assert settings.default.deadline.total_seconds() == 0.2
+    assert IMPORTED == 0 and MADE == loaded()
+    assert MADE_LAYERS == 2 or BACKEND == "numpy"       # a dense layer's forward and backward
+"""
+
+
+def test_problems_keep_the_deadline_that_hypothesis_sets_by_itself(tmp_path):
+    (tmp_path / "test_users.py").write_text(USERS_TESTS)
+    done = subprocess.run([sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "test_users.py"],
+                          env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}, cwd=tmp_path,
+                          capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_an_example_is_checked_with_one_thread_and_all_are_given_back():
+    seen, before = [], threads()
+
+    class Asks(Scale):
+        def forward(self, p, x, y):
+            seen.append(threads())
+            super().forward(p, x, y)
+
+    @settings(max_examples=1, database=None)
+    @given(st.none())
+    def inside(_):
+        assert_layer_gradients(Asks(), P, X, D_Y)
+
+    inside()
+    assert set(seen) == {1} and threads() == before
+    seen.clear()
+    assert_layer_gradients(Asks(), P, X, D_Y)
+    assert set(seen) == {before}
+
+
+@pytest.mark.parametrize("make", [dense_problems, mlp_problems])
+def test_a_strategy_of_layers_that_cannot_be_drawn_is_refused_when_it_is_made(make):
+    with pytest.raises(ConfigurationError, match="max_side is 0"):
+        make(max_side=0)
 
 
 def test_without_hypothesis_the_import_says_what_to_install(monkeypatch):

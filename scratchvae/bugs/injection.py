@@ -1,4 +1,5 @@
 """How a fault is planted in the running package, and always taken out again."""
+import ast
 import difflib
 import inspect
 import sys
@@ -14,7 +15,7 @@ _ONE_AT_A_TIME = threading.RLock()      # a planted fault is seen by the whole p
 
 
 class Bug(NamedTuple):
-    """A fault: what it is, where it was seen, how it shows, what convicts it.
+    """A fault: where it was seen, how it shows, what convicts it.
 
     `convicted_by` names instruments; `diagnosis` is a phrase that the hints of the gradient checks contain, "" for a
     fault whose gradient is that of its loss.  `make(*originals)` returns what stands in the place of `targets`.
@@ -22,7 +23,6 @@ class Bug(NamedTuple):
     """
 
     name: str
-    what: str
     seen_in: str
     symptom: str
     convicted_by: tuple
@@ -30,6 +30,12 @@ class Bug(NamedTuple):
     targets: tuple
     make: object
     settings: dict
+
+    @property
+    def what(self):
+        """What is wrong, in one line: the docstring of `make`, which `python -OO` leaves in its source only."""
+        text = self.make.__doc__ or ast.get_docstring(ast.parse(inspect.getsource(self.make)).body[0])
+        return " ".join(text.split())
 
     @property
     def case_settings(self):
@@ -52,8 +58,7 @@ def bug(*targets, seen_in, symptom, convicted_by, diagnosis="", **settings):
     """
     def register(make):
         by = (convicted_by,) if isinstance(convicted_by, str) else convicted_by
-        what = " ".join(make.__doc__.split())
-        BUGS[make.__name__] = Bug(make.__name__, what, seen_in, symptom, by, diagnosis, targets, make, settings)
+        BUGS[make.__name__] = Bug(make.__name__, seen_in, symptom, by, diagnosis, targets, make, settings)
         return make
     return register
 

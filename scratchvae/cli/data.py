@@ -44,7 +44,8 @@ def run_fetch(args):
     """Fetch sets that are not there yet; check those that are."""
     rows = []
     for name in args.names:
-        folder = fetch(name, report=FetchProgress())
+        progress = FetchProgress()
+        folder = fetch(name, report=progress, warn=progress.warn)
         print(f"{name:10s} {folder}")
         rows.append({"name": name, "path": str(folder)})
     return {"datasets": rows}, 0

@@ -62,6 +62,11 @@ class FetchProgress:
             self.stream.write((f"\r{line}\x1b[K" if self.in_place else line) + ("\n" if finished else ""))
             self.stream.flush()
 
+    def warn(self, sentence):
+        """Say on a line of its own why a mirror is given up."""
+        self.stream.write((f"\r{sentence}\x1b[K" if self.in_place else sentence) + "\n")
+        self.stream.flush()
+
 
 def _clock(seconds):
     return f"{int(seconds) // 60}:{int(seconds) % 60:02d}"

@@ -1,7 +1,11 @@
 """Data sets that are fetched once: several mirrors, checked sums, a cache folder, and no network after that."""
+import contextlib
 import hashlib
 import http.client
 import os
+import queue
+import socket
+import threading
 import time
 import urllib.error
 import urllib.request
@@ -12,9 +16,10 @@ from ..errors import ConfigurationError, DownloadError
 from ..storage.atomic import write_atomically
 from ..validation import one_of
 
-TIMEOUT = 20.0              # seconds that a mirror may be silent
-SLOWEST = 20_000            # bytes a second: a mirror that is slower on the whole is given up
+TIMEOUT = 20.0              # seconds until a mirror has sent the first byte of a file
+SLOWEST = 20_000            # bytes a second: a mirror that then falls below it for that long is given up
 PIECE = 1 << 16
+WAIT = 0.2                  # seconds; a longer wait for a queue would keep Ctrl-C waiting on Windows
 
 
 class RemoteFile(NamedTuple):
@@ -83,11 +88,11 @@ def missing_files(name):
     return [file for file in SETS[name].files if not (folder / file.name).is_file()]
 
 
-def fetch(name, mirrors=None, timeout=TIMEOUT, report=None):
+def fetch(name, mirrors=None, timeout=TIMEOUT, report=None, warn=None):
     """Bring a data set into the cache folder, file by file; what is there already and intact is kept.
 
     A file is written under another name, checked against its published SHA-256 while it arrives, and renamed:
-    it is never there in part. Of a mirror that fails, the next one is asked.
+    it is never there in part. When a mirror fails or is too slow, the next one is asked.
 
     Parameters
     ----------
@@ -96,9 +101,12 @@ def fetch(name, mirrors=None, timeout=TIMEOUT, report=None):
     mirrors : sequence of str or None
         Addresses that the files' names are appended to; None for those of the set.
     timeout : float
-        Seconds that a mirror may be silent. One that sends less than 20 kB a second on the whole is given up, too.
+        Seconds that a mirror has to send the first byte of a file, from the look-up of its name on. After that it
+        must send 20 kB a second on average, over any stretch of that many seconds.
     report : callable or None
         Called as report(file name, bytes so far, bytes in all) as they arrive.
+    warn : callable or None
+        Called with a sentence when a mirror is given up and another one is asked.
 
     Returns
     -------
@@ -128,9 +136,10 @@ def fetch(name, mirrors=None, timeout=TIMEOUT, report=None):
     except OSError as error:
         raise ConfigurationError(f"the cache folder {folder} cannot be made: {error.strerror or error}. "
                                  "Set SCRATCHVAE_DATA to a folder that can be written to.") from error
+    mirrors = list(mirrors)
     for file in SETS[name].files:
         if not _is_intact(folder / file.name, file):
-            _fetch_file(file, folder, mirrors, timeout, report)
+            _fetch_file(file, folder, mirrors, timeout, report, warn)
     return folder
 
 
@@ -153,53 +162,131 @@ def _digest(stream):
     return digest.hexdigest()
 
 
-def _fetch_file(file, folder, mirrors, timeout, report):
+def _fetch_file(file, folder, mirrors, timeout, report, warn):
+    """Write a file from the first of `mirrors` that has it; those that fail go to the end of the list."""
     failures = []
-    for mirror in mirrors:
+    for mirror in tuple(mirrors):
         try:
             write_atomically(folder / file.name, lambda out: _copy(mirror + file.name, file, out, timeout, report))
             return
         except DownloadError as error:
             failures.append(str(error))
+            mirrors.append(mirrors.pop(0))
+            if warn and len(failures) < len(mirrors):
+                warn(f"{error}. Asking {mirrors[0]} instead.")
     raise DownloadError(f"{file.name} could not be fetched: {'; '.join(failures)}. Check the connection and try again, "
                         f"or copy the file into {folder}.")
 
 
 def _copy(url, file, out, timeout, report):
     """Write what `url` sends to `out`; raises DownloadError unless it is `file`, byte for byte."""
-    host = url.split("/")[2]
-    deadline = time.monotonic() + timeout + file.size / SLOWEST
     digest, done = hashlib.sha256(), 0
-    for piece in _pieces(url, file, host, timeout):
+    for piece in _pieces(url, file.size, timeout):
         done += len(piece)
-        if done > file.size:
-            raise DownloadError(f"{host} sent more than the {file.size:,} bytes expected")
-        if time.monotonic() > deadline:
-            raise DownloadError(f"{host} was too slow ({done:,} of {file.size:,} bytes)")
         digest.update(piece)
         out.write(piece)
         if report:
             report(file.name, done, file.size)
     if done < file.size:
-        raise DownloadError(f"{host} sent {done:,} of {file.size:,} bytes")
+        raise DownloadError(f"{url} sent {done:,} of {file.size:,} bytes")
     if digest.hexdigest() != file.sha256:
-        raise DownloadError(f"{host} sent other bytes than were published (SHA-256 {digest.hexdigest()[:12]}..., "
+        raise DownloadError(f"{url} sent other bytes than were published (SHA-256 {digest.hexdigest()[:12]}..., "
                             f"expected {file.sha256[:12]}...)")
 
 
-def _pieces(url, file, host, timeout):
-    """Yield what `url` sends; what the network does wrong becomes a DownloadError."""
+def _pieces(url, size, timeout):
+    """Yield what `url` sends, at most `size` bytes; what it does wrong or too slowly becomes a DownloadError.
+
+    It is asked in another thread. A socket's timeout bounds one read and not the look-up of a name, an answer whose
+    headers come byte by byte, or several redirections; the clock here bounds them all.
+    """
+    request = _Request(url, size, timeout)
+    request.start()
+    start, done, wanted = time.monotonic(), 0, 1
+    due = start + timeout                                   # until then `wanted` bytes must be here
     try:
-        request = urllib.request.Request(url, headers={"User-Agent": "scratchvae"})
-        with urllib.request.urlopen(request, timeout=timeout) as answer:
-            offered = getattr(answer, "length", None)      # by its own account
-            if offered not in (None, file.size):
-                raise DownloadError(f"{host} offers {offered:,} bytes, expected {file.size:,}")
+        while True:
+            try:
+                piece = request.arrived.get(timeout=min(WAIT, max(0, due - time.monotonic())))
+            except queue.Empty:
+                now = time.monotonic()
+                if now < due:
+                    continue
+                raise DownloadError(f"{url} was too slow: {done:,} of {size:,} bytes in {now - start:.1f} s") from None
+            if isinstance(piece, DownloadError):
+                raise piece
+            if not piece:
+                return
+            done += len(piece)
+            if done >= wanted:
+                due, wanted = time.monotonic() + timeout, done + SLOWEST * timeout
+            yield piece
+    finally:
+        request.give_up()
+
+
+class _Request(threading.Thread):
+    """Asks for `url` and puts into `arrived` what comes: pieces, a DownloadError if there is one, and b""."""
+
+    def __init__(self, url, size, timeout):
+        super().__init__(name=f"request for {url}", daemon=True)
+        self.url, self.size, self.timeout = url, size, timeout
+        self.arrived, self.sockets, self.given_up = queue.SimpleQueue(), [], False
+
+    def run(self):
+        """Receive the file; whatever goes wrong is for `_pieces` to raise."""
+        start = time.monotonic()
+        try:
+            self._receive()
+        except (OSError, http.client.HTTPException, ValueError) as error:
+            verb = ":"
+            if isinstance(error, urllib.error.HTTPError):
+                error.close()
+                verb = f" answered {error.code}"
+            reason = " ".join(str(getattr(error, "reason", None) or error).split()) or type(error).__name__
+            self.arrived.put(DownloadError(f"{self.url}{verb} {reason} (after {time.monotonic() - start:.1f} s)"))
+        except DownloadError as error:
+            self.arrived.put(error)
+        finally:
+            self.arrived.put(b"")                           # the end, whatever came before
+
+    def _receive(self):
+        opener = urllib.request.build_opener(self._watched(urllib.request.HTTPHandler),
+                                             self._watched(urllib.request.HTTPSHandler))
+        request = urllib.request.Request(self.url, headers={"User-Agent": "scratchvae"})
+        with opener.open(request, timeout=self.timeout / 3) as answer:      # leaves time for a second address
+            offered = getattr(answer, "length", None)                       # by its own account
+            if offered not in (None, self.size):
+                raise DownloadError(f"{self.url} offers {offered:,} bytes, expected {self.size:,}")
+            done = 0
             while piece := answer.read1(PIECE):
-                yield piece
-    except urllib.error.HTTPError as error:
-        error.close()
-        raise DownloadError(f"{host} answered {error.code} {error.reason}") from error
-    except (OSError, http.client.HTTPException, ValueError) as error:
-        reason = getattr(error, "reason", None) or error
-        raise DownloadError(f"{host}: {str(reason) or type(error).__name__}") from error
+                done += len(piece)
+                if done > self.size:
+                    raise DownloadError(f"{self.url} sent more than the {self.size:,} bytes expected")
+                self.arrived.put(piece)
+
+    def _watched(self, kind):
+        """Return a handler of that kind whose answers are read by `_answer`."""
+        class Handler(kind):
+            def do_open(handler, connection, request, **settings):
+                def connect(*arguments, **named):
+                    connected = connection(*arguments, **named)
+                    connected.response_class = self._answer
+                    return connected
+                return super().do_open(connect, request, **settings)
+        return Handler
+
+    def _answer(self, opened, *arguments, **named):
+        """Return what reads an answer, before its first header, from a socket that `give_up` can shut down."""
+        self.sockets.append(opened)
+        if self.given_up:
+            raise TimeoutError("given up")
+        opened.settimeout(2 * self.timeout)                                 # `_pieces` gives up before
+        return http.client.HTTPResponse(opened, *arguments, **named)
+
+    def give_up(self):
+        """Let the thread end: what reads from a socket that is shut down gets nothing more."""
+        self.given_up = True
+        for opened in self.sockets:
+            with contextlib.suppress(OSError):
+                opened.shutdown(socket.SHUT_RDWR)
