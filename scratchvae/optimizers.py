@@ -5,7 +5,14 @@ from .kernels.optimizers import adam_update, sgd_update
 from .validation import at_least, one_of
 
 
-class Adam:
+class Optimizer:
+    """What both have: a copy or a pickle gets moments of its own, in memory that can be written."""
+
+    def __setstate__(self, state):
+        vars(self).update(state, moments={name: np.array(moment) for name, moment in state["moments"].items()})
+
+
+class Adam(Optimizer):
     """Adam with bias correction (Kingma & Ba 2015, Algorithm 1).
 
     Parameters
@@ -41,7 +48,7 @@ class Adam:
                     self.beta1, self.beta2, self.epsilon)
 
 
-class SGD:
+class SGD(Optimizer):
     """Gradient descent with momentum (Polyak 1964).
 
     Parameters

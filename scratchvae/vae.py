@@ -46,7 +46,7 @@ class VAE(Model):
     dtype : str
         "float32" to train, "float64" to check gradients.
     seed : int
-        Of the initial weights.
+        Seed of the initial weights.
     sigma : float
         Standard deviation of a pixel, for "gaussian"; where it starts for "gaussian_scalar", "gaussian_optimal".
 
@@ -73,14 +73,18 @@ class VAE(Model):
 
     kind = "vae"
 
-    def __init__(self, n_visible, n_latent=20, hidden=(400,), activation="relu", likelihood="bernoulli", beta=1.0,
+    keep_weights = ("beta", "estimator", "n_samples")
+
+    def __init__(self, n_visible, n_latent=20, *, hidden=(400,), activation="relu", likelihood="bernoulli", beta=1.0,
                  estimator="analytic", n_samples=1, dtype="float32", seed=0, sigma=1.0):
+        given = {name: value for name, value in locals().items() if name != "self"}
         self.beta = check_beta(beta)
         self.estimator = make_estimator(estimator)
         self.n_samples = positive_integer("n_samples", n_samples)
-        n_latent = positive_integer("n_latent", n_latent)
-        self.build(n_visible, n_latent, 2 * n_latent, hidden, activation, likelihood, sigma, dtype, seed)
+        self.build(n_visible, n_latent, 2 * positive_integer("n_latent", n_latent), hidden, activation, likelihood,
+                   sigma, dtype, seed)
         self.estimator.check(self.n_samples, self.likelihood)
+        self._remember(given)
 
     def forward(self, ws, beta=None):
         """Return the Objective of the batch in ws.x with the noise in ws.eps; beta is the model's if not given."""

@@ -14,7 +14,7 @@ def linear_gaussian(rng, d=5, sigma=0.6, wrong=0.3):
     Its encoder is the exact posterior N(w (x - b) / (sigma^2 M), 1 / M), M = 1 + w^2 / sigma^2, off by `wrong`:
     the mean shifted, the log variance raised.
     """
-    vae = VAE(d, 1, (), likelihood="gaussian", sigma=sigma, dtype="float64")
+    vae = VAE(d, 1, hidden=(), likelihood="gaussian", sigma=sigma, dtype="float64")
     w, b = rng.standard_normal(d), rng.standard_normal(d)
     precision = 1 + w @ w / sigma**2
     vae.parameters.flat[:] = 0
@@ -74,7 +74,7 @@ def test_result_does_not_depend_on_how_the_work_is_cut(monkeypatch):
 
 
 def test_kl_per_dimension_adds_up_and_active_units_are_counted():
-    vae = VAE(6, 4, (5,), dtype="float64")
+    vae = VAE(6, 4, hidden=(5,), dtype="float64")
     vae.parameters.encoder.head.W[:, 1:4] = 0                    # means of latents 2 to 4 do not move
     vae.parameters.encoder.head.W[:, 0] *= 30
     x = (np.random.default_rng(0).random((100, 6)) < 0.5).astype(float)
@@ -85,7 +85,7 @@ def test_kl_per_dimension_adds_up_and_active_units_are_counted():
 
 
 def test_grey_pixels_have_a_loss_but_no_likelihood_under_a_bernoulli():
-    vae = VAE(6, 2, (5,))
+    vae = VAE(6, 2, hidden=(5,))
     grey = np.random.default_rng(0).random((20, 6))
     result = evaluate(vae, grey, 10)
     assert result.binarization == "grey"

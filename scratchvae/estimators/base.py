@@ -60,7 +60,7 @@ class Estimator:
 
     def check(self, n_samples, likelihood):
         """Raise ConfigurationError if the estimator cannot work with K = n_samples or with this likelihood."""
-        if self.separate and likelihood.frozen() is not likelihood:
+        if self.separate and likelihood.for_evaluation() is not likelihood:
             raise ConfigurationError(f"likelihood is {likelihood.name!r}; estimator {self.name!r} needs one under "
                                      "which the loss of a sample depends on its own z alone, and this one fits its sigma to "
                                      "the whole batch. Choose another likelihood, or estimator 'analytic'.")

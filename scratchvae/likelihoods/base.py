@@ -3,6 +3,8 @@ import numpy as np
 
 from ..errors import DataError
 
+ROUNDING = 1e-6             # how far outside [0, 1] a number may lie that a scaler of float32 or float64 put inside
+
 
 class Likelihood:
     """The protocol, and the answers of a likelihood without parameters of its own.
@@ -52,17 +54,17 @@ class Likelihood:
     def initialise(self, p):
         """Write the first values of p."""
 
-    def start(self, p, bias, mean, variance):
+    def init_output_bias(self, p, bias, mean, variance):
         """Write what puts p(x | z) at the training data, into the decoder's output bias (n_outputs,) and p.
 
         mean (D,) is the data's mean row, variance (one number) the average of the pixels' variances around it.
         """
 
-    def frozen(self):
+    def for_evaluation(self):
         """Return the likelihood to measure with: one by which the rows of a batch do not depend on each other."""
         return self
 
-    def observe(self, p, outputs, nll):
+    def update_running_variance(self, p, outputs, nll):
         """Take note, after a training step, of the outputs and the nll that it had."""
 
 
@@ -77,7 +79,7 @@ def require_finite(x, what):
 def require_unit_range(x, what, name):
     """Raise DataError unless every value of x (n, D) lies in [0, 1]."""
     require_finite(x, what)
-    if x.size and (x.min() < 0 or x.max() > 1):
+    if x.size and (x.min() < -ROUNDING or x.max() > 1 + ROUNDING):
         raise DataError(f"{what} has values from {x.min():g} to {x.max():g}; a {name} likelihood needs values "
                         "in [0, 1]. Scale the data (images of 0..255: pass uint8, or divide by 255), or choose "
                         "likelihood='gaussian'.")
