@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 import scratchvae
 from scratchvae import Autoencoder, load_data, VAE
 from scratchvae.elbo import Workspace
-from scratchvae.estimators import ESTIMATORS, ScoreFunction
+from scratchvae.estimators import Estimator, ESTIMATORS, ScoreFunction
 from scratchvae.history import Epoch, History, TrainingState
 from scratchvae.likelihoods import Likelihood, LIKELIHOODS
 from scratchvae.optimizers import Adam, SGD
@@ -73,6 +73,8 @@ def public_classes():
 def example(kind):
     if issubclass(kind, tuple) and kind not in OWN:                   # a record: whatever it holds is copied with it
         return kind(*(np.arange(3.0) + i for i, _ in enumerate(kind._fields)))
+    if issubclass(kind, Estimator):
+        return kind()
     if issubclass(kind, Exception):
         return kind("what, got, expected, remedy")
     return {**OWN, **OTHERS}[kind]()                                  # KeyError: give the new class an example

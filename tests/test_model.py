@@ -192,7 +192,7 @@ def test_settings_that_leave_the_networks_alone_keep_the_weights_and_the_trainin
     before, state = vae.parameters.flat.copy(), vae._training
     vae.set_params(beta=4.0, estimator="iwae", n_samples=3, hidden=(5,), seed=3)           # the last two are as before
     np.testing.assert_array_equal(vae.parameters.flat, before)
-    assert (vae.beta, vae.estimator, vae.n_samples) == (4.0, "iwae", 3) and vae._training is state and vae.history_
+    assert (vae.beta, vae.estimator.name, vae.n_samples) == (4.0, "iwae", 3) and vae._training is state and vae.history_
     vae.partial_fit(X, batch_size=10)
     whole = made(beta=4.0, estimator="iwae", n_samples=3)
     whole.parameters.flat[:], whole._training = before, made().fit(X, epochs=1, batch_size=10)._training
