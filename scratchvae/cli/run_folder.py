@@ -3,8 +3,9 @@ import csv
 import io
 import json
 import os
+import re
 from contextlib import contextmanager
-from pathlib import Path
+from pathlib import Path, PureWindowsPath
 
 from .. import __version__, plots
 from ..data.download import SETS
@@ -211,3 +212,15 @@ def data_source(source):
     """Return a data source as a run remembers it: a name, or an absolute path if there is such a path."""
     named = source in (*BUNDLED, *DRAWN, *SETS)
     return source if named or not os.path.exists(source) else str(Path(source).resolve())
+
+
+def run_name(source):
+    """Return what to call the run on a data source: a folder's name that every system takes.
+
+    Examples
+    --------
+    >>> run_name("mnist5k"), run_name(r"C:\\Users\\ann\\mnist"), run_name("/data/my faces.npz")
+    ('mnist5k', 'mnist', 'my-faces')
+    """
+    name = re.sub(r"\.np[yz]$", "", PureWindowsPath(source).name, flags=re.IGNORECASE)    # takes both kinds of slashes
+    return "-".join(re.findall(r"\w+", name)) or "data"

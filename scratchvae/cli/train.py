@@ -1,6 +1,5 @@
 """`scratchvae train`: train a model and write a run folder."""
 import argparse
-import sys
 
 import numpy as np
 
@@ -21,7 +20,8 @@ from ..vae import VAE
 from ..validation import positive_integer
 from .parser import add_command
 from .progress import finishing_the_step, Progress
-from .run_folder import data_source, MODEL, Run
+from .run_folder import data_source, MODEL, Run, run_name
+from .screen import say
 
 # What a run is, flag by flag.  A run folder keeps these; --resume may change only the FREE ones.
 TRAIN_DEFAULTS = dict(data="mnist5k", model="vae", hidden=[400], latent=20, activation="relu", likelihood="bernoulli",
@@ -34,12 +34,14 @@ FREE = {"epochs", "on_nonfinite"}
 
 def add(commands):
     """Add the command's parser; absent flags of a setting stay absent, so that a run knows what was said."""
-    train = add_command(commands, "train", run, "train a model and write a run folder")
+    train = add_command(commands, "train", run, "train a model and write a run folder", "--data digits --epochs 20")
 
     def say(name):
         return f"default: {TRAIN_DEFAULTS[name]}"
 
     def setting(flag, **options):
+        if "choices" in options:
+            options |= {"metavar": flag.strip("-").upper(), "help": f"{', '.join(options['choices'])}; {options['help']}"}
         train.add_argument(flag, default=argparse.SUPPRESS, **options)
 
     setting("--data", metavar="NAME or PATH",
@@ -120,7 +122,7 @@ def _train(record, settings, args):
     def after_epoch(trainer):
         progress.after_epoch(trainer)
         if record.save(trainer):
-            print(f"{folder} had been removed; it was made again, and the model saved there", file=sys.stderr)
+            say(f"{folder} had been removed; it was made again, and the model saved there")
 
     with finishing_the_step(trainer, caught):
         try:
@@ -130,8 +132,8 @@ def _train(record, settings, args):
         progress.close()
         if caught:
             record.save(trainer)
-            print(f"stopped after step {trainer.optimizer.step}; saved. Go on with: "
-                  f"scratchvae train --out {folder} --resume", file=sys.stderr)
+            say(f"stopped after step {trainer.optimizer.step}; saved. Go on with: "
+                f"scratchvae train --out {folder} --resume")
     if not caught:
         for path in record.draw(model, data, history):
             print(f"figure   {path}")
@@ -140,7 +142,7 @@ def _train(record, settings, args):
     result = {"run": str(record.folder), "epochs": trainer.epoch, "steps": trainer.optimizer.step,
               "first_loss": history.first_loss, "skipped": trainer.skipped}
     if trainer.skipped:
-        print(f"skipped  {trainer.skipped} batches whose loss or gradient was not finite", file=sys.stderr)
+        say(f"skipped  {trainer.skipped} batches whose loss or gradient was not finite")
     if last:
         seconds = sum(history.column("seconds"))
         result |= {"train_loss": last.train_loss, "test_loss": last.test_loss,
@@ -160,8 +162,7 @@ def _settings(args):
     if "data" in said:
         said["data"] = data_source(said["data"])
     settings = {**TRAIN_DEFAULTS, **said}
-    name = settings["data"].rstrip("/").rsplit("/", 1)[-1]
-    folder = args.out or f"runs/{name}-{settings['model']}"
+    folder = args.out or f"runs/{run_name(settings['data'])}-{settings['model']}"
     if args.resume:
         record = Run.open(folder)
         for name, value in said.items():
