@@ -5,6 +5,8 @@ import sys
 import time
 from contextlib import contextmanager
 
+from .screen import columns, end_line, show_in_place, WIDEST
+
 
 class Progress:
     """What training shows: on a terminal one line in place, elsewhere one plain line an epoch."""
@@ -23,28 +25,36 @@ class Progress:
             self.shown = now
             rows = min(trainer.batch * trainer.batch_size, len(trainer.x))
             loss, reconstruction, kl = (total / rows for total in trainer.totals)
-            self._show(trainer, trainer.epoch + 1, loss, reconstruction, kl, "")
+            self._show(trainer, trainer.epoch + 1, loss, reconstruction, kl)
 
     def after_epoch(self, trainer):
         """Show a finished epoch."""
         last = trainer.history[-1]
-        held_out = "" if math.isnan(last.test_loss) else f"  held-out {last.test_loss:8.2f}"
-        self._show(trainer, last.epoch, last.train_loss, last.train_reconstruction, last.train_kl, held_out)
+        self._show(trainer, last.epoch, last.train_loss, last.train_reconstruction, last.train_kl)
 
-    def _show(self, trainer, epoch, loss, reconstruction, kl, held_out):
+    def _show(self, trainer, epoch, loss, reconstruction, kl):
         elapsed = time.perf_counter() - self.start
         rate = self.steps / elapsed if elapsed > 0 else 0.0
         steps_left = (self.epochs - trainer.epoch) * trainer.batches - trainer.batch
-        left = _clock(steps_left / rate) if rate > 0 else "?:??"
-        line = (f"epoch {epoch:3d}/{self.epochs}  loss {loss:8.2f} = reconstruction {reconstruction:8.2f} + "
-                f"KL {kl:6.2f} nats{held_out}  {rate:6.0f} steps/s  {left} left")
-        self.stream.write(f"\r{line}\x1b[K" if self.in_place else line + "\n")
-        self.stream.flush()
+        left = f"  {_clock(steps_left / rate) if rate > 0 else '?:??'} left"
+        held_out = trainer.history[-1].test_loss if trainer.history else math.nan        # of the last whole epoch
+        held_out = "" if math.isnan(held_out) else f"  held-out {held_out:.2f}"
+        loss = f"epoch {epoch:{len(str(self.epochs))}d}/{self.epochs}  loss {loss:.2f}"
+        short, words = f" = {reconstruction:.2f} + KL {kl:.2f}", f" = reconstruction {reconstruction:.2f} + KL {kl:.2f}"
+        rate = f"  {rate:.0f} steps/s"
+        room = columns(self.stream) - 1 if self.in_place else WIDEST
+        line = next((line for line in (loss + words + held_out + rate + left, loss + short + held_out + rate + left,
+                                       loss + short + held_out + left, loss + held_out + left, loss + left)
+                     if len(line) <= room), loss)
+        if self.in_place:
+            show_in_place(self.stream, line)
+        else:
+            self.stream.write(line + "\n")
+            self.stream.flush()
 
     def close(self):
         """Leave the line in place standing."""
-        if self.in_place:
-            self.stream.write("\n")
+        end_line()
 
 
 class FetchProgress:
@@ -58,13 +68,18 @@ class FetchProgress:
         now, finished = time.perf_counter(), done == size
         if finished or self.in_place and now - self.shown > 0.2:
             self.shown = now
-            line = f"{name:28s} {done / 1e6:6.1f} of {size / 1e6:.1f} MB"
-            self.stream.write((f"\r{line}\x1b[K" if self.in_place else line) + ("\n" if finished else ""))
-            self.stream.flush()
+            line = f"{done / 1e6:6.1f} of {size / 1e6:.1f} MB  {name}"
+            if self.in_place:
+                show_in_place(self.stream, line)
+                if finished:
+                    end_line()
+            else:
+                self.stream.write(line + "\n")
 
 
 def _clock(seconds):
-    return f"{int(seconds) // 60}:{int(seconds) % 60:02d}"
+    minutes, seconds = divmod(int(seconds), 60)
+    return f"{minutes // 60}:{minutes % 60:02d}:{seconds:02d}" if minutes >= 60 else f"{minutes}:{seconds:02d}"
 
 
 @contextmanager
