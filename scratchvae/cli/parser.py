@@ -28,6 +28,10 @@ class OneLineParser(argparse.ArgumentParser):
         stop = "" if message.endswith("?") else "."
         self.exit(2, f"{self.prog}: error: {message}{stop} See {self.prog} --help.\n")
 
+    def print_help(self, file=None):
+        """Print the help; raises OSError if nobody takes it, where argparse passes over that."""
+        print(self.format_help(), end="", file=file)
+
     def parse_known_args(self, args=None, namespace=None):
         """Refuse what no flag or argument takes, in the words of the command that was given it."""
         namespace, unknown = super().parse_known_args(args, namespace)
