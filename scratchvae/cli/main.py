@@ -12,7 +12,8 @@ from ..kernels.registry import set_threads
 from .parser import as_json, in_flags, OneLineParser
 from .screen import flush_streams, open_streams, say
 
-COMMANDS = (train, evaluate, pictures, attribute, gradcheck, bugs, estimators, lambda_, data)      # in the order of --help
+# In the order of --help.
+COMMANDS = (train, evaluate, pictures, attribute, gradcheck, bugs, estimators, lambda_, data)
 CLOSED = (errno.EPIPE, errno.EINVAL) if os.name == "nt" else (errno.EPIPE,)      # a pipe that nobody reads, by system
 
 
