@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from scratchvae.cli import main as command_line
 from scratchvae.cli import screen
-from scratchvae.cli.main import build_parser, main
+from scratchvae.cli.main import main
 from scratchvae.cli.progress import FetchProgress, Progress
 
 QUICK = ["train", "--data", "digits", "--hidden", "8", "--latent", "3", "--epochs", "1"]
