@@ -1,16 +1,46 @@
 """What a person sees while training runs, and how they end it early without losing anything."""
 import math
+import os
 import signal
 import sys
+import threading
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+
+# What ends a program: Ctrl-C, `kill`, a terminal that is closed, Ctrl-Break; each where the system has it.
+ENDING = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGBREAK") if hasattr(signal, name)]
+
+
+def show(text):
+    """Write text to standard error and return whether it took it: what is shown must never end what is done.
+
+    There may be no standard error (pythonw, `2>&-`), or nobody who reads it, or no room in its file.
+    """
+    try:
+        sys.stderr.write(text)
+        sys.stderr.flush()
+    except (OSError, ValueError, AttributeError):
+        with suppress(OSError, ValueError, AttributeError):
+            if sys.stderr.fileno() == 2:                   # what is buffered would fail again when the process ends
+                nowhere = os.open(os.devnull, os.O_WRONLY)
+                os.dup2(nowhere, 2)
+                os.close(nowhere)
+        return False
+    return True
+
+
+def _is_terminal():
+    try:
+        return sys.stderr.isatty()
+    except (ValueError, AttributeError):                   # closed, or not there
+        return False
 
 
 class Progress:
     """What training shows: on a terminal one line in place, elsewhere one plain line an epoch."""
 
     def __init__(self, epochs):
-        self.epochs, self.stream, self.in_place = epochs, sys.stderr, sys.stderr.isatty()
+        self.epochs, self.in_place, self.works = epochs, _is_terminal(), True
         self.steps, self.shown = -1, 0.0
 
     def after_step(self, trainer, objective):
@@ -38,20 +68,19 @@ class Progress:
         left = _clock(steps_left / rate) if rate > 0 else "?:??"
         line = (f"epoch {epoch:3d}/{self.epochs}  loss {loss:8.2f} = reconstruction {reconstruction:8.2f} + "
                 f"KL {kl:6.2f} nats{held_out}  {rate:6.0f} steps/s  {left} left")
-        self.stream.write(f"\r{line}\x1b[K" if self.in_place else line + "\n")
-        self.stream.flush()
+        self.works = self.works and show(f"\r{line}\x1b[K" if self.in_place else line + "\n")
 
     def close(self):
         """Leave the line in place standing."""
-        if self.in_place:
-            self.stream.write("\n")
+        if self.in_place and self.works and self.steps >= 0:
+            show("\n")
 
 
 class FetchProgress:
     """What fetching shows: on a terminal one line in place, elsewhere one plain line a finished file."""
 
     def __init__(self):
-        self.stream, self.in_place, self.shown = sys.stderr, sys.stderr.isatty(), 0.0
+        self.in_place, self.shown = _is_terminal(), 0.0
 
     def __call__(self, name, done, size):
         """Show that `done` of `size` bytes of a file have come."""
@@ -59,8 +88,7 @@ class FetchProgress:
         if finished or self.in_place and now - self.shown > 0.2:
             self.shown = now
             line = f"{name:28s} {done / 1e6:6.1f} of {size / 1e6:.1f} MB"
-            self.stream.write((f"\r{line}\x1b[K" if self.in_place else line) + ("\n" if finished else ""))
-            self.stream.flush()
+            show((f"\r{line}\x1b[K" if self.in_place else line) + ("\n" if finished else ""))
 
 
 def _clock(seconds):
@@ -69,13 +97,22 @@ def _clock(seconds):
 
 @contextmanager
 def finishing_the_step(trainer, caught):
-    """While open, Ctrl-C and SIGTERM end training after the present step; their numbers land in `caught`."""
+    """While open, what asks the program to end ends training after the present step; the signals land in `caught`.
+
+    A signal that was ignored when the program began (`nohup`, a job in the background of a script) stays ignored.
+    Only the main thread of a program may handle signals; in another one nothing is changed.
+    """
     def stop(number, frame):
         caught.append(number)
         trainer.stop = True
         signal.signal(number, before[number])             # a second one ends the program at once
-    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
+    before = {}
+    if threading.current_thread() is threading.main_thread():
+        before = {number: signal.getsignal(number) for number in ENDING
+                  if signal.getsignal(number) not in (signal.SIG_IGN, None)}
     try:
+        for number in before:
+            signal.signal(number, stop)
         yield
     finally:
         for number, handler in before.items():
