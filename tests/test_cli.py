@@ -46,7 +46,7 @@ def test_train_writes_a_run_folder_and_its_json(capsys, tmp_path):
     assert set(got) >= {"run", "epochs", "train_loss", "test_loss", "reconstruction", "kl", "seconds",
                         "steps_per_second"}
     assert got["epochs"] == 2 and got["test_loss"] == pytest.approx(got["reconstruction"] + got["kl"])
-    assert sorted(os.listdir(folder)) == ["config.json", "figures", "history.csv", "model.npz"]
+    assert sorted(os.listdir(folder)) == [".lock", "config.json", "figures", "history.csv", "model.npz"]
     assert sorted(os.listdir(folder / "figures")) == [
         "kl_per_dimension.png", "latent_plane.png", "learning_curves.png", "reconstructions.png", "samples.png"]
     assert json.loads((folder / "config.json").read_text())["latent"] == 3

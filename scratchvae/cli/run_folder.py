@@ -3,6 +3,7 @@ import csv
 import io
 import json
 import os
+import re
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from ..data.loading import BUNDLED, DRAWN, load_data
 from ..errors import RunError
 from ..model import load_run
 from ..schedules import make_schedule
-from ..storage.atomic import remove_leftovers, write_atomically
+from ..storage.atomic import open_regular, remove_leftovers, write_atomically
 from ..storage.lock import FolderLock
 from ..training import Epoch, History, Trainer
 from ..vae import VAE
@@ -58,7 +59,7 @@ class Run:
     @staticmethod
     def exists(folder):
         """Whether `folder` holds anything of a run."""
-        return any(os.path.exists(Path(folder) / name) for name in (CONFIG, MODEL, HISTORY))
+        return any(os.path.lexists(Path(folder) / name) for name in (CONFIG, MODEL, HISTORY))
 
     def load_model(self):
         """Return (model, meta, arrays) of the run's model.npz."""
@@ -93,12 +94,9 @@ class Run:
     @contextmanager
     def held(self):
         """While open, this process alone writes to the folder; raises RunError if another one does."""
-        self.lock.acquire()
-        try:
-            remove_leftovers(self.folder)
+        with self.lock:
+            self._figure_folder()
             yield self
-        finally:
-            self.lock.release()
 
     def begin(self):
         """Write config.json into the folder, which `held` keeps for us; an earlier run's files go first.
@@ -114,7 +112,9 @@ class Run:
         self.write_config()
 
     def write_config(self):
-        """Write config.json."""
+        """Write config.json, and remove what a killed process left behind."""
+        remove_leftovers(self.folder, "|".join(map(re.escape, (CONFIG, MODEL, HISTORY))))
+        remove_leftovers(self._figure_folder(), r".+\.png")
         text = json.dumps({**self.config, "scratchvae": __version__}, indent=2) + "\n"
         write_atomically(self.folder / CONFIG, lambda file: file.write(text.encode()))
 
@@ -161,9 +161,18 @@ class Run:
                        optimizer=c["optimizer"], validation=data.test, seed=c["seed"], binarize=c["binarize"],
                        output_bias=c["output_bias"], on_nonfinite=c["on_nonfinite"], beta=beta)
 
+    def _figure_folder(self):
+        """Return the path of figures/; raises RunError if it leads elsewhere: nothing is written through a link."""
+        path = self.folder / FIGURES
+        here = os.path.join(os.path.realpath(self.folder), FIGURES)
+        if os.path.normcase(os.path.realpath(path)) != os.path.normcase(here):
+            raise RunError(f"{path} is a link to another folder; nothing is written through it. Remove the link, or "
+                           "choose another folder for the run (--out).")
+        return path
+
     def save_figure(self, figure, name):
         """Write a figure into figures/ and return its path."""
-        path = self.folder / FIGURES / name
+        path = self._figure_folder() / name
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
         except OSError as error:
@@ -194,7 +203,7 @@ class Run:
 def _read_text(path):
     """Return a small text file's content; raises RunError if it is missing, too large, or no text."""
     try:
-        with open(path, "rb") as file:
+        with open_regular(path) as file:
             content = file.read(MOST_TEXT + 1)
         if len(content) > MOST_TEXT:
             raise RunError(f"{path} has more than {MOST_TEXT:,} bytes, as no run writes. Restore it.")
