@@ -49,7 +49,7 @@ def test_train_writes_a_run_folder_and_its_json(capsys, tmp_path):
     assert sorted(os.listdir(folder)) == [".lock", "config.json", "figures", "history.csv", "model.npz"]
     assert sorted(os.listdir(folder / "figures")) == [
         "kl_per_dimension.png", "latent_plane.png", "learning_curves.png", "reconstructions.png", "samples.png"]
-    assert json.loads((folder / "config.json").read_text())["latent"] == 3
+    assert json.loads((folder / "config.json").read_text())["n_latent"] == 3
     rows = (folder / "history.csv").read_text().splitlines()
     assert len(rows) == 3 and rows[0].startswith("epoch,train_loss,train_reconstruction,train_kl,test_loss")
     assert VAE.load(folder / "model.npz").n_latent == 3

@@ -33,11 +33,11 @@ def add(commands):
 def run(args):
     """Measure a run's ELBO and importance-sampled log-likelihood."""
     record = Run.open(args.folder)
-    model, _, _ = record.load_model()
+    model, meta, _ = record.load_model()
     if not isinstance(model, VAE):
         raise ConfigurationError(f"{args.folder} holds an autoencoder, which has no ELBO and no likelihood of its "
                                  "data. Evaluate a run of --model vae.")
-    data = load_data(args.data) if args.data else record.load_data()
+    data = load_data(args.data) if args.data else record.load_data(meta)
     binarize = args.binarize or record.config.get("binarize", "none")
     if args.binarize is None and binarize == "none" and isinstance(model.likelihood, Bernoulli) and _is_grey(data.test):
         binarize = "dynamic"

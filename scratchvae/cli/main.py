@@ -6,12 +6,12 @@ usage or bad input, 130 or 143 after Ctrl-C or SIGTERM (training saves first), 1
 import os
 import sys
 
-from ..cli import attribute, bugs, data, estimators, evaluate, gradcheck, lambda_, pictures, train
+from ..cli import attribute, bugs, data, draw, estimators, evaluate, gradcheck, lambda_, pictures, train
 from ..errors import ConfigurationError, ScratchVAEError
 from ..kernels.registry import set_threads
 from .parser import as_json, OneLineParser
 
-COMMANDS = (train, evaluate, pictures, attribute, gradcheck, bugs, estimators, lambda_, data)      # in the order of --help
+COMMANDS = (train, evaluate, draw, pictures, attribute, gradcheck, bugs, estimators, lambda_, data)      # in the order of --help
 
 
 def build_parser():

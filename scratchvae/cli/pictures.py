@@ -18,7 +18,7 @@ def add(commands):
 
 
 def _add_picture(commands, name, run, help_text, n):
-    parser = add_run_command(commands, name, run, help_text)
+    parser = add_picture_command(commands, name, run, help_text)
     parser.add_argument("--n", type=int, default=n, help=f"how many images; default: {n}")
     return parser
 
@@ -46,14 +46,21 @@ def run_traverse(args):
     return report_figure(run, figure, "traversal.png")
 
 
+def add_picture_command(commands, name, run, help_text):
+    """Add a command that needs the data of a run, and return its parser; parameters as in `add_run_command`."""
+    parser = add_run_command(commands, name, run, help_text)
+    parser.add_argument("--data", metavar="NAME or PATH", help="where the run's data are now, if they have moved")
+    return parser
+
+
 def open_for_pictures(args, only_vae):
     """Return (run, model, data) for a picture command."""
     run = Run.open(args.folder)
-    model, _, _ = run.load_model()
+    model, meta, _ = run.load_model()
     if only_vae and not isinstance(model, VAE):
         raise ConfigurationError(f"{args.folder} holds an autoencoder: the distribution of its codes is unknown, so it "
                                  "cannot be sampled. Use a run of --model vae.")
-    data = run.load_data()
+    data = run.load_data(meta, args.data)
     if args.n < 1:
         raise ConfigurationError(f"--n is {args.n}; it must be at least 1. Leave it out for the default.")
     return run, model, data
