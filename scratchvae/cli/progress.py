@@ -11,20 +11,20 @@ from contextlib import contextmanager, suppress
 ENDING = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGBREAK") if hasattr(signal, name)]
 
 
-def show(text):
-    """Write text to standard error and return whether it took it: what is shown must never end what is done.
+def show(text, name="stderr"):
+    """Write text to standard error, or to "stdout", and return whether that took it; whether it did ends nothing.
 
-    There may be no standard error (pythonw, `2>&-`), or nobody who reads it, or no room in its file.
+    There may be no such stream (pythonw, `2>&-`), or nobody who reads it, or no room in its file.
     """
+    stream = getattr(sys, name)
     try:
-        sys.stderr.write(text)
-        sys.stderr.flush()
+        stream.write(text)
+        stream.flush()
     except (OSError, ValueError, AttributeError):
         with suppress(OSError, ValueError, AttributeError):
-            if sys.stderr.fileno() == 2:                   # what is buffered would fail again when the process ends
-                nowhere = os.open(os.devnull, os.O_WRONLY)
-                os.dup2(nowhere, 2)
-                os.close(nowhere)
+            if stream.fileno() in (1, 2):                  # what is buffered would fail again when the process ends
+                with open(os.devnull, "wb") as nowhere:
+                    os.dup2(nowhere.fileno(), stream.fileno())
         return False
     return True
 

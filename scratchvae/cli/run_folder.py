@@ -70,7 +70,8 @@ class Run:
         """Return (model, meta, arrays) of the run's model.npz; raises RunError if config.json says otherwise."""
         model, meta, arrays = load_run(self.folder / MODEL)
         config = meta.get("config")                        # absent in files of earlier versions
-        trained = {**(config if isinstance(config, dict) else {}), **model.get_params(), "hidden": list(model.hidden)}
+        trained = {**(config if isinstance(config, dict) else {}), **model.get_params(), "hidden": list(model.hidden),
+                   "model": model.kind}
         for name, value in self.config.items():
             if name in trained and name not in FREE and value != trained[name]:
                 raise RunError(f"{self.folder / CONFIG} says {name} {value!r}, the model was trained with "

@@ -175,9 +175,13 @@ def _train(record, data, trainer):
     if trainer.epoch == record.config["epochs"] and caught:
         show(f"stopped before all figures were drawn; the run is complete. Draw them with: "
              f"scratchvae figures {record.folder}\n")
-    for path in paths:
-        print(f"figure   {path}")
-    return _report(record, trainer), 128 + caught[0] if caught else 0
+    result, text = _report(record, trainer)
+    text = "".join(f"figure   {path}\n" for path in paths) + text
+    if caught:
+        show(text, "stdout")                               # nobody may be there any more: the signal is the status
+    else:
+        print(text, end="")
+    return result, 128 + caught[0] if caught else 0
 
 
 def _run_epochs(record, trainer):
@@ -209,20 +213,20 @@ def _run_epochs(record, trainer):
 
 
 def _report(record, trainer):
-    """Print how the run ended, and return what --json prints."""
+    """Return how the run ended: what --json prints, and what is printed in any case."""
     history, model = trainer.history, trainer.model
     result = {"run": str(record.folder), "epochs": trainer.epoch, "steps": trainer.optimizer.step,
               "first_loss": history.first_loss, "skipped": trainer.skipped}
     if trainer.skipped:
         show(f"skipped  {trainer.skipped} batches whose loss or gradient was not finite\n")
     if not history:
-        return result
+        return result, ""
     last, seconds = history[-1], sum(history.column("seconds"))
     sign = "<=" if record.config["estimator"] in ("iwae", "dreg") else "="           # the bounds are below it (S6)
     parts = (f" {sign} reconstruction {last.test_reconstruction:.2f} + {model.beta:g} x KL {last.test_kl:.2f}"
              if isinstance(model, VAE) else "")
-    print(f"run      {record.folder}\nheld-out loss {last.test_loss:.2f}{parts} nats per example after "
-          f"{trainer.epoch} epochs, {seconds:.1f} s")
-    return result | {"train_loss": last.train_loss, "test_loss": last.test_loss,
-                     "reconstruction": last.test_reconstruction, "kl": last.test_kl, "seconds": seconds,
-                     "steps_per_second": float(np.median(history.column("steps_per_second")))}
+    result |= {"train_loss": last.train_loss, "test_loss": last.test_loss, "reconstruction": last.test_reconstruction,
+               "kl": last.test_kl, "seconds": seconds,
+               "steps_per_second": float(np.median(history.column("steps_per_second")))}
+    return result, (f"run      {record.folder}\nheld-out loss {last.test_loss:.2f}{parts} nats per example after "
+                    f"{trainer.epoch} epochs, {seconds:.1f} s\n")
