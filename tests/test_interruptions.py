@@ -221,8 +221,7 @@ def test_ctrl_c_before_the_first_step_leaves_no_run_or_one_to_go_on_with(capsys,
     assert bits(run) == bits(whole)
 
 
-@pytest.mark.parametrize("number", [1, 2, 5])
-@pytest.mark.parametrize("after", [False, True], ids=["before it", "after it"])
+@pytest.mark.parametrize("number, after", [(1, False), (2, True), (5, False)])
 def test_ctrl_c_while_figures_are_drawn_leaves_a_finished_run(capsys, monkeypatch, tmp_path, number, after):
     with monkeypatch.context() as patch:
         patch.setattr(plots, "save", pressing(plots.save, number, after))
@@ -255,8 +254,7 @@ def test_figures_draws_what_train_draws(capsys, tmp_path):
     assert {path.name: path.read_bytes() for path in (run / "figures").iterdir()} == drawn
 
 
-@pytest.mark.parametrize("step", [1, 4, 6])
-@pytest.mark.parametrize("model", ["vae", "ae"])
+@pytest.mark.parametrize("step, model", [(1, "vae"), (6, "ae")])
 def test_figures_draws_a_run_that_was_stopped_anywhere(capsys, monkeypatch, tmp_path, step, model):
     run = interrupted(capsys, monkeypatch, tmp_path, step, model=model)
     names = {os.path.basename(path) for path in result(capsys, "figures", run)["file"]}

@@ -187,7 +187,7 @@ def test_a_refused_command_has_touched_nothing(capsys, tmp_path, no_figures, opt
     run = trained(capsys, tmp_path)
     if not options:
         for name in (CONFIG, MODEL, HISTORY, ".lock"):
-            (run / name).unlink()
+            (run / name).unlink(missing_ok=True)
         (run / "notes.txt").write_text("mine")
     np.save(tmp_path / "bad.npy", np.full((50, 6), np.nan))
     before = contents(run)
