@@ -69,8 +69,9 @@ class Run:
     def load_model(self):
         """Return (model, meta, arrays) of the run's model.npz; raises RunError if config.json says otherwise."""
         model, meta, arrays = load_run(self.folder / MODEL)
+        plain = {name: value for name, value in model.get_params().items() if isinstance(value, (str, int, float))}
         config = meta.get("config")                        # absent in files of earlier versions
-        trained = {**(config if isinstance(config, dict) else {}), **model.get_params(), "hidden": list(model.hidden),
+        trained = {**(config if isinstance(config, dict) else {}), **plain, "hidden": list(model.hidden),
                    "model": model.kind}
         for name, value in self.config.items():
             if name in trained and name not in FREE and value != trained[name]:

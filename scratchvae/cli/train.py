@@ -10,7 +10,7 @@ from ..data.download import SETS
 from ..data.loading import BUNDLED, DRAWN, load_data
 from ..data.minibatch import BINARIZE
 from ..errors import ConfigurationError, RunError, TrainingError
-from ..estimators import BASELINES, ESTIMATORS
+from ..estimators import BASELINES, ESTIMATORS, make_estimator
 from ..kernels.registry import note_compilation
 from ..layers import ACTIVATIONS
 from ..likelihoods import LIKELIHOODS
@@ -130,6 +130,8 @@ def _begun(record):
     data, settings = record.load_data(), record.config
     kind = KINDS[one_of("model", settings["model"], KINDS)]
     chosen = {name: settings[name] for name in inspect.signature(kind).parameters if name in settings}
+    if settings["baseline"] != "none" and "estimator" in chosen:
+        chosen["estimator"] = make_estimator(settings["estimator"], baseline=settings["baseline"])
     return data, record.trainer(kind(data.train.shape[1], **chosen), data)
 
 
@@ -144,10 +146,10 @@ def _resumed(record):
     trainer = record.trainer(model, data)
     try:
         trainer.restore(meta["training"], arrays)
+        steps, batches = trainer.optimizer.step + trainer.skipped, trainer.epoch * trainer.batches + trainer.batch
     except (KeyError, TypeError, ValueError) as error:
         raise RunError(f"{record.folder / MODEL} does not say how far its training came ({error}). "
                        "Begin another run.") from error
-    steps, batches = trainer.optimizer.step + trainer.skipped, trainer.epoch * trainer.batches + trainer.batch
     if steps != batches or not 0 <= trainer.batch < trainer.batches:
         raise RunError(f"{record.folder / MODEL} was left after {steps} steps, epoch {trainer.epoch} and batch "
                        f"{trainer.batch}, but epochs of {data.name} have {trainer.batches} batches: the data have other "
@@ -222,7 +224,7 @@ def _report(record, trainer):
     if not history:
         return result, ""
     last, seconds = history[-1], sum(history.column("seconds"))
-    sign = "<=" if record.config["estimator"] in ("iwae", "dreg") else "="           # the bounds are below it (S6)
+    sign = "<=" if ESTIMATORS[record.config["estimator"]].bound else "="             # the bounds are below it (S6)
     parts = (f" {sign} reconstruction {last.test_reconstruction:.2f} + {model.beta:g} x KL {last.test_kl:.2f}"
              if isinstance(model, VAE) else "")
     result |= {"train_loss": last.train_loss, "test_loss": last.test_loss, "reconstruction": last.test_reconstruction,
