@@ -48,10 +48,10 @@ def test_train_writes_a_run_folder_and_its_json(capsys, tmp_path):
     assert set(got) >= {"run", "epochs", "train_loss", "test_loss", "reconstruction", "kl", "seconds",
                         "steps_per_second"}
     assert got["epochs"] == 2 and got["test_loss"] == pytest.approx(got["reconstruction"] + got["kl"])
-    assert sorted(os.listdir(folder)) == ["config.json", "figures", "history.csv", "model.npz"]
+    assert sorted(os.listdir(folder)) == [".lock", "config.json", "figures", "history.csv", "model.npz"]
     assert sorted(os.listdir(folder / "figures")) == [
         "kl_per_dimension.png", "latent_plane.png", "learning_curves.png", "reconstructions.png", "samples.png"]
-    assert json.loads((folder / "config.json").read_text())["latent"] == 3
+    assert json.loads((folder / "config.json").read_text())["n_latent"] == 3
     rows = (folder / "history.csv").read_text().splitlines()
     assert len(rows) == 3 and rows[0].startswith("epoch,train_loss,train_reconstruction,train_kl,test_loss")
     assert VAE.load(folder / "model.npz").n_latent == 3
@@ -348,7 +348,8 @@ def test_a_number_that_is_refused_is_called_by_the_flag_that_was_typed(capsys, r
     (["train", "--estimator", "iwea"], "argument --estimator: 'iwea' is unknown; did you mean iwae?"),
     (["train", "--model=gan"], "argument --model: 'gan' is unknown; known are vae, ae."),
     (["data", "fetch", "mnits"], "did you mean mnist?"), (["data", "lits"], "did you mean list?"),
-    (["traverse", "run", "--n", "3"], "unknown flag --n; known are --help, --json, --threads, --latents, --index."),
+    (["traverse", "run", "--n", "3"],
+     "unknown flag --n; known are --help, --json, --threads, --data, --latents, --index."),
     (["train", "digits"], "'digits' is one word too many."),
     (["lambda", "--betas", "0.01"], "--betas is [0.01]; expected two or more different positive numbers."),
     (["lambda", "--betas", "1,x"], "--betas is '1,x'; expected numbers with commas between them."),

@@ -1,12 +1,11 @@
 """`scratchvae lambda`: the lambda lab."""
 from .. import plots
-from ..analysis import rate_distortion
-from ..analysis.rate_distortion import BETAS, check_betas
+from ..analysis.rate_distortion import BETAS, check_betas, rate_distortion
 from ..data.loading import load_data
 from ..errors import ConfigurationError
 from ..kernels.registry import note_compilation
 from .parser import add_command, figure_path
-from .screen import print_filled, say
+from .screen import print_filled, show
 
 
 def add(commands):
@@ -44,7 +43,7 @@ def run(args):
     curves = []
     for data in sets:
         def after_model(point, name=data.name):
-            say(f"{name}: beta {point.beta:.4g}")
+            show(f"{name}: beta {point.beta:.4g}\n")
 
         curve = rate_distortion(data, betas, args.epochs, (args.hidden,), args.latent, args.importance_samples,
                                 args.seed, after_model=after_model)

@@ -6,14 +6,14 @@ usage or bad input, 130 or 143 after Ctrl-C or SIGTERM (training saves first), 1
 import errno
 import os
 
-from ..cli import attribute, bugs, data, estimators, evaluate, gradcheck, lambda_, pictures, train
+from ..cli import attribute, bugs, data, draw, estimators, evaluate, gradcheck, lambda_, pictures, train
 from ..errors import ConfigurationError, ScratchVAEError
 from ..kernels.registry import set_threads
 from .parser import as_json, in_flags, OneLineParser
-from .screen import flush_streams, open_streams, say
+from .screen import flush_streams, open_streams, show
 
 # In the order of --help.
-COMMANDS = (train, evaluate, pictures, attribute, gradcheck, bugs, estimators, lambda_, data)
+COMMANDS = (train, evaluate, draw, pictures, attribute, gradcheck, bugs, estimators, lambda_, data)
 CLOSED = (errno.EPIPE, errno.EINVAL) if os.name == "nt" else (errno.EPIPE,)      # a pipe that nobody reads, by system
 
 
@@ -37,8 +37,10 @@ def main(argv=None):
         status = _run(args)
     except SystemExit as leaving:                          # --help, or bad usage
         status = leaving.code
-    except ScratchVAEError as error:
+    except ConfigurationError as error:
         status, complaint = 2, f"error: {in_flags(parser, ' '.join(str(error).split()))}"
+    except ScratchVAEError as error:
+        status, complaint = 2, f"error: {' '.join(str(error).split())}"
     except KeyboardInterrupt:
         status, complaint = 130, "interrupted"
     except MemoryError as error:
@@ -53,7 +55,7 @@ def main(argv=None):
             return 141
         status, complaint = 2, f"error: {failure}. Check the disk, its permissions and the present folder."
     if complaint:
-        say(f"{parser.prog}: {complaint}")
+        show(f"{parser.prog}: {complaint}\n")
         flush_streams()
     return status
 

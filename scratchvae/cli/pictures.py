@@ -11,34 +11,34 @@ from .run_folder import Run
 
 def add(commands):
     """Add the parsers of the three commands."""
-    sample = add_run_command(commands, "sample", run_sample, "draw images from the prior")
+    sample = add_picture_command(commands, "sample", run_sample, "draw images from the prior")
     sample.add_argument("--n", type=int, default=64, help="how many images; default: 64")
     sample.add_argument("--seed", type=int, default=0, help="of the draws; default: 0")
-    reconstruct = add_run_command(commands, "reconstruct", run_reconstruct,
-                                  "draw held-out images over their reconstructions")
+    reconstruct = add_picture_command(commands, "reconstruct", run_reconstruct,
+                                      "draw held-out images over their reconstructions")
     reconstruct.add_argument("--n", type=int, default=10, help="how many images; default: 10")
-    traverse = add_run_command(commands, "traverse", run_traverse, "sweep the most used latents, one a row")
+    traverse = add_picture_command(commands, "traverse", run_traverse, "sweep the most used latents, one a row")
     traverse.add_argument("--latents", type=int, metavar="L", default=10, help="how many latents; default: 10")
     traverse.add_argument("--index", type=int, metavar="I", help="start from test image I; the origin if absent")
 
 
 def run_sample(args):
     """Draw from the prior."""
-    run, model, data = open_for_pictures(args.folder, only_vae=True)
+    run, model, data = open_for_pictures(args, only_vae=True)
     return report_figure(run, sample_figure(model, data, args.n, args.seed), "samples.png")
 
 
 def run_reconstruct(args):
     """Draw held-out images over their reconstructions."""
     positive_integer("n", args.n)
-    run, model, data = open_for_pictures(args.folder, only_vae=False)
+    run, model, data = open_for_pictures(args, only_vae=False)
     return report_figure(run, reconstruction_figure(model, data, args.n), "reconstructions.png")
 
 
 def run_traverse(args):
     """Sweep the most used latents."""
     positive_integer("latents", args.latents)
-    run, model, data = open_for_pictures(args.folder, only_vae=True)
+    run, model, data = open_for_pictures(args, only_vae=True)
     if args.index is not None and not 0 <= args.index < len(data.test):
         raise ConfigurationError(f"--index is {args.index}; the test part has images 0 to {len(data.test) - 1}. "
                                  "Choose one of them.")
@@ -47,14 +47,21 @@ def run_traverse(args):
     return report_figure(run, figure, "traversal.png")
 
 
-def open_for_pictures(folder, only_vae):
+def add_picture_command(commands, name, run, help_text, example="runs/mnist5k-vae"):
+    """Add a command that needs the data of a run, and return its parser; parameters as in `add_run_command`."""
+    parser = add_run_command(commands, name, run, help_text, example)
+    parser.add_argument("--data", metavar="NAME or PATH", help="where the run's data are now, if they have moved")
+    return parser
+
+
+def open_for_pictures(args, only_vae):
     """Return (run, model, data) for a picture command."""
-    run = Run.open(folder)
-    model, _, _ = run.load_model()
+    run = Run.open(args.folder)
+    model, meta, _ = run.load_model()
     if only_vae and not isinstance(model, VAE):
-        raise ConfigurationError(f"{folder} holds an autoencoder: the distribution of its codes is unknown, so it "
+        raise ConfigurationError(f"{args.folder} holds an autoencoder: the distribution of its codes is unknown, so it "
                                  "cannot be sampled. Use a run of --model vae.")
-    return run, model, run.load_data()
+    return run, model, run.load_data(meta, args.data)
 
 
 def report_figure(run, figure, name):

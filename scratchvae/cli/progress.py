@@ -2,17 +2,28 @@
 import math
 import signal
 import sys
+import threading
 import time
 from contextlib import contextmanager
 
-from .screen import columns, end_line, show_in_place, WIDEST
+from .screen import columns, end_line, show, show_in_place, WIDEST
+
+# What ends a program: Ctrl-C, `kill`, a terminal that is closed, Ctrl-Break; each where the system has it.
+ENDING = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGBREAK") if hasattr(signal, name)]
+
+
+def _is_terminal():
+    try:
+        return sys.stderr.isatty()
+    except (ValueError, AttributeError):                   # closed, or not there
+        return False
 
 
 class Progress:
     """What training shows: on a terminal one line in place, elsewhere one plain line an epoch."""
 
     def __init__(self, epochs):
-        self.epochs, self.stream, self.in_place = epochs, sys.stderr, sys.stderr.isatty()
+        self.epochs, self.in_place, self.works = epochs, _is_terminal(), True
         self.steps, self.shown = -1, 0.0
 
     def after_step(self, trainer, objective):
@@ -42,15 +53,11 @@ class Progress:
         loss = f"epoch {epoch:{len(str(self.epochs))}d}/{self.epochs}  loss {loss:.2f}"
         short, words = f" = {reconstruction:.2f} + KL {kl:.2f}", f" = reconstruction {reconstruction:.2f} + KL {kl:.2f}"
         rate = f"  {rate:.0f} steps/s"
-        room = columns(self.stream) - 1 if self.in_place else WIDEST
+        room = columns(sys.stderr) - 1 if self.in_place else WIDEST
         line = next((line for line in (loss + words + held_out + rate + left, loss + short + held_out + rate + left,
                                        loss + short + held_out + left, loss + held_out + left, loss + left)
                      if len(line) <= room), loss)
-        if self.in_place:
-            show_in_place(self.stream, line)
-        else:
-            self.stream.write(line + "\n")
-            self.stream.flush()
+        self.works = self.works and (show_in_place(line) if self.in_place else show(line + "\n"))
 
     def close(self):
         """Leave the line in place standing."""
@@ -61,7 +68,7 @@ class FetchProgress:
     """What fetching shows: on a terminal one line in place, elsewhere one plain line a finished file."""
 
     def __init__(self):
-        self.stream, self.in_place, self.shown = sys.stderr, sys.stderr.isatty(), 0.0
+        self.in_place, self.shown = _is_terminal(), 0.0
 
     def __call__(self, name, done, size):
         """Show that `done` of `size` bytes of a file have come."""
@@ -70,11 +77,9 @@ class FetchProgress:
             self.shown = now
             line = f"{done / 1e6:6.1f} of {size / 1e6:.1f} MB  {name}"
             if self.in_place:
-                show_in_place(self.stream, line)
-                if finished:
-                    end_line()
-            else:
-                self.stream.write(line + "\n")
+                show_in_place(line)
+            if finished:
+                show("" if self.in_place else line + "\n")
 
 
 def _clock(seconds):
@@ -84,13 +89,22 @@ def _clock(seconds):
 
 @contextmanager
 def finishing_the_step(trainer, caught):
-    """While open, Ctrl-C and SIGTERM end training after the present step; their numbers land in `caught`."""
+    """While open, what asks the program to end ends training after the present step; the signals land in `caught`.
+
+    A signal that was ignored when the program began (`nohup`, a job in the background of a script) stays ignored.
+    Only the main thread of a program may handle signals; in another one nothing is changed.
+    """
     def stop(number, frame):
         caught.append(number)
         trainer.stop = True
         signal.signal(number, before[number])             # a second one ends the program at once
-    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
+    before = {}
+    if threading.current_thread() is threading.main_thread():
+        before = {number: signal.getsignal(number) for number in ENDING
+                  if signal.getsignal(number) not in (signal.SIG_IGN, None)}
     try:
+        for number in before:
+            signal.signal(number, stop)
         yield
     finally:
         for number, handler in before.items():

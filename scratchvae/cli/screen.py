@@ -3,6 +3,7 @@ import io
 import os
 import sys
 import textwrap
+from contextlib import suppress
 
 WIDEST = 100            # columns of text and of plain lines: longer ones are hard to read
 _in_place = 0           # columns of the line in place that stands unfinished on the terminal
@@ -13,7 +14,8 @@ def open_streams():
     for name in ("stdout", "stderr"):
         stream = getattr(sys, name)
         if stream is None:                                 # `>&-`, or a program without a console
-            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))
+            nowhere = os.open(os.devnull, os.O_WRONLY)     # takes the number that no data file may get, and stays open
+            setattr(sys, name, open(nowhere, "w", encoding="utf-8", closefd=False))
         elif isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
 
@@ -30,8 +32,7 @@ def flush_streams():
             failures.append(None)
         except OSError as error:
             failures.append(error)
-            with open(os.devnull, "wb") as nowhere:
-                os.dup2(nowhere.fileno(), stream.fileno())
+            _lead_nowhere(stream)
     return failures[-1]
 
 
@@ -43,13 +44,32 @@ def columns(stream):
         return 80
 
 
-def say(text):
-    """Print a line on standard error, below a line in place; it is lost if nobody can take it."""
+def show(text, name="stderr"):
+    """Write text to standard error, or to "stdout", below a line in place; return whether that took it.
+
+    Whether it did ends nothing: there may be no such stream (pythonw, `2>&-`), or nobody who reads it, or no room in
+    its file.
+    """
+    end_line()
+    return _write(text, name)
+
+
+def _write(text, name="stderr"):
+    stream = getattr(sys, name)
     try:
-        end_line()
-        print(text, file=sys.stderr)
-    except OSError:
-        return
+        stream.write(text)
+        stream.flush()
+    except (OSError, ValueError, AttributeError):
+        with suppress(OSError, ValueError, AttributeError):
+            if stream.fileno() in (1, 2):                  # what is buffered would fail again when the process ends
+                _lead_nowhere(stream)
+        return False
+    return True
+
+
+def _lead_nowhere(stream):
+    with open(os.devnull, "wb") as nowhere:
+        os.dup2(nowhere.fileno(), stream.fileno())
 
 
 def print_filled(text, first="", rest=""):
@@ -57,17 +77,16 @@ def print_filled(text, first="", rest=""):
     print(textwrap.fill(text, max(40, min(columns(sys.stdout), WIDEST)), initial_indent=first, subsequent_indent=rest))
 
 
-def show_in_place(stream, line):
-    """Show a line of a terminal in the place of the last one.
+def show_in_place(line):
+    """Show a line on the terminal behind standard error, in the place of the last one; return whether that took it.
 
     It is cut one column short of the edge, where some consoles begin the next line, and blanks cover what the last
     one leaves: old consoles know no sequence that clears a line.
     """
     global _in_place
-    line = line[:columns(stream) - 1]
-    stream.write(f"\r{line.ljust(min(_in_place, columns(stream) - 1))}")
-    stream.flush()
-    _in_place = len(line)
+    room = columns(sys.stderr) - 1
+    line, before, _in_place = line[:room], min(_in_place, room), len(line[:room])
+    return _write(f"\r{line.ljust(before)}")
 
 
 def end_line():
@@ -75,5 +94,4 @@ def end_line():
     global _in_place
     if _in_place:
         _in_place = 0
-        sys.stderr.write("\n")
-        sys.stderr.flush()
+        _write("\n")
