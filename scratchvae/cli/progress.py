@@ -1,46 +1,23 @@
 """What a person sees while training runs, and how they end it early without losing anything."""
 import math
-import os
 import signal
 import sys
 import threading
 import time
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
+
+from .screen import columns, end_line, is_terminal, show, show_in_place, WIDEST
 
 # What ends a program: Ctrl-C, `kill`, a terminal that is closed, Ctrl-Break; each where the system has it.
 ENDING = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGBREAK") if hasattr(signal, name)]
-
-
-def show(text, name="stderr"):
-    """Write text to standard error, or to "stdout", and return whether that took it; whether it did ends nothing.
-
-    There may be no such stream (pythonw, `2>&-`), or nobody who reads it, or no room in its file.
-    """
-    stream = getattr(sys, name)
-    try:
-        stream.write(text)
-        stream.flush()
-    except (OSError, ValueError, AttributeError):
-        with suppress(OSError, ValueError, AttributeError):
-            if stream.fileno() in (1, 2):                  # what is buffered would fail again when the process ends
-                with open(os.devnull, "wb") as nowhere:
-                    os.dup2(nowhere.fileno(), stream.fileno())
-        return False
-    return True
-
-
-def _is_terminal():
-    try:
-        return sys.stderr.isatty()
-    except (ValueError, AttributeError):                   # closed, or not there
-        return False
 
 
 class Progress:
     """What training shows: on a terminal one line in place, elsewhere one plain line an epoch."""
 
     def __init__(self, epochs):
-        self.epochs, self.in_place, self.works = epochs, _is_terminal(), True
+        self.epochs, self.stream, self.in_place = epochs, sys.stderr, is_terminal(sys.stderr)
+        self.works = True                                 # until the display fails
         self.steps, self.shown = -1, 0.0
 
     def after_step(self, trainer, objective):
@@ -53,46 +30,58 @@ class Progress:
             self.shown = now
             rows = min(trainer.batch * trainer.batch_size, len(trainer.x))
             loss, reconstruction, kl = (total / rows for total in trainer.totals)
-            self._show(trainer, trainer.epoch + 1, loss, reconstruction, kl, "")
+            self._show(trainer, trainer.epoch + 1, loss, reconstruction, kl)
 
     def after_epoch(self, trainer):
         """Show a finished epoch."""
         last = trainer.history[-1]
-        held_out = "" if math.isnan(last.test_loss) else f"  held-out {last.test_loss:8.2f}"
-        self._show(trainer, last.epoch, last.train_loss, last.train_reconstruction, last.train_kl, held_out)
+        self._show(trainer, last.epoch, last.train_loss, last.train_reconstruction, last.train_kl)
 
-    def _show(self, trainer, epoch, loss, reconstruction, kl, held_out):
+    def _show(self, trainer, epoch, loss, reconstruction, kl):
         elapsed = time.perf_counter() - self.start
         rate = self.steps / elapsed if elapsed > 0 else 0.0
         steps_left = (self.epochs - trainer.epoch) * trainer.batches - trainer.batch
-        left = _clock(steps_left / rate) if rate > 0 else "?:??"
-        line = (f"epoch {epoch:3d}/{self.epochs}  loss {loss:8.2f} = reconstruction {reconstruction:8.2f} + "
-                f"KL {kl:6.2f} nats{held_out}  {rate:6.0f} steps/s  {left} left")
-        self.works = self.works and show(f"\r{line}\x1b[K" if self.in_place else line + "\n")
+        left = f"  {_clock(steps_left / rate) if rate > 0 else '?:??'} left"
+        held_out = trainer.history[-1].test_loss if trainer.history else math.nan        # of the last whole epoch
+        held_out = "" if math.isnan(held_out) else f"  held-out {held_out:.2f}"
+        loss = f"epoch {epoch:{len(str(self.epochs))}d}/{self.epochs}  loss {loss:.2f}"
+        short, words = f" = {reconstruction:.2f} + KL {kl:.2f}", f" = reconstruction {reconstruction:.2f} + KL {kl:.2f}"
+        rate = f"  {rate:.0f} steps/s"
+        room = columns(self.stream) - 1 if self.in_place else WIDEST
+        line = next((line for line in (loss + words + held_out + rate + left, loss + short + held_out + rate + left,
+                                       loss + short + held_out + left, loss + held_out + left, loss + left)
+                     if len(line) <= room), loss)
+        if self.works:
+            self.works = show_in_place(self.stream, line) if self.in_place else show(line + "\n", self.stream)
 
     def close(self):
         """Leave the line in place standing."""
-        if self.in_place and self.works and self.steps >= 0:
-            show("\n")
+        end_line()
 
 
 class FetchProgress:
     """What fetching shows: on a terminal one line in place, elsewhere one plain line a finished file."""
 
     def __init__(self):
-        self.in_place, self.shown = _is_terminal(), 0.0
+        self.stream, self.in_place, self.shown = sys.stderr, is_terminal(sys.stderr), 0.0
 
     def __call__(self, name, done, size):
         """Show that `done` of `size` bytes of a file have come."""
         now, finished = time.perf_counter(), done == size
         if finished or self.in_place and now - self.shown > 0.2:
             self.shown = now
-            line = f"{name:28s} {done / 1e6:6.1f} of {size / 1e6:.1f} MB"
-            show((f"\r{line}\x1b[K" if self.in_place else line) + ("\n" if finished else ""))
+            line = f"{done / 1e6:6.1f} of {size / 1e6:.1f} MB  {name}"
+            if self.in_place:
+                show_in_place(self.stream, line)
+                if finished:
+                    end_line()
+            else:
+                show(line + "\n", self.stream)
 
 
 def _clock(seconds):
-    return f"{int(seconds) // 60}:{int(seconds) % 60:02d}"
+    minutes, seconds = divmod(int(seconds), 60)
+    return f"{minutes // 60}:{minutes % 60:02d}:{seconds:02d}" if minutes >= 60 else f"{minutes}:{seconds:02d}"
 
 
 @contextmanager

@@ -5,7 +5,7 @@ import json
 import os
 import re
 from contextlib import contextmanager
-from pathlib import Path
+from pathlib import Path, PureWindowsPath
 
 from .. import __version__, plots
 from ..data.download import SETS
@@ -75,8 +75,9 @@ class Run:
                    "model": model.kind}
         for name, value in self.config.items():
             if name in trained and name not in FREE and value != trained[name]:
-                raise RunError(f"{self.folder / CONFIG} says {name} {value!r}, the model was trained with "
-                               f"{trained[name]!r}: an edit changes no trained model. Put it back, or train another run.")
+                raise RunError(f'{self.folder / CONFIG} says "{name}": {value!r}, the model was trained with '
+                               f"{trained[name]!r}: an edit changes no trained model. Put it back, or train another "
+                               "run.")
         return model, meta, arrays
 
     def load_data(self, meta=None, source=None):
@@ -250,3 +251,15 @@ def data_source(source):
     """Return a data source as a run remembers it: a name, or an absolute path if there is such a path."""
     named = source in (*BUNDLED, *DRAWN, *SETS)
     return source if named or not os.path.exists(source) else str(Path(source).resolve())
+
+
+def run_name(source):
+    """Return what to call the run on a data source: a folder's name that every system takes.
+
+    Examples
+    --------
+    >>> run_name("mnist5k"), run_name(r"C:\\Users\\ann\\mnist"), run_name("/data/my faces.npz")
+    ('mnist5k', 'mnist', 'my-faces')
+    """
+    name = re.sub(r"\.np[yz]$", "", PureWindowsPath(source).name, flags=re.IGNORECASE)    # takes both kinds of slashes
+    return "-".join(re.findall(r"\w+", name)) or "data"

@@ -4,6 +4,7 @@ import os
 import re
 import stat
 import threading
+import time
 from pathlib import Path
 
 from ..errors import RunError
@@ -45,13 +46,23 @@ def write_atomically(path, write):
                 write(file)
                 file.flush()
                 os.fsync(file.fileno())
-            os.replace(temporary, path)
+            _replace(temporary, path)
             _flush_folder(path.parent)
         finally:
             temporary.unlink(missing_ok=True)
     except OSError as error:
         raise RunError(f"{path} cannot be written: {error.strerror or error}. Choose a folder that exists, is writable "
                        "and has room.") from error
+
+
+def _replace(temporary, path):
+    """Rename; again for two seconds if that is refused: Windows does not replace a file while somebody reads it."""
+    for pause in (0.01, 0.1, 0.4, 1.5):
+        try:
+            return os.replace(temporary, path)
+        except PermissionError:
+            time.sleep(pause)
+    return os.replace(temporary, path)
 
 
 def _flush_folder(folder):
