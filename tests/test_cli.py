@@ -348,7 +348,7 @@ def test_a_number_that_is_refused_is_called_by_the_flag_that_was_typed(capsys, r
     (["train", "--estimator", "iwea"], "argument --estimator: 'iwea' is unknown; did you mean iwae?"),
     (["train", "--model=gan"], "argument --model: 'gan' is unknown; known are vae, ae."),
     (["data", "fetch", "mnits"], "did you mean mnist?"), (["data", "lits"], "did you mean list?"),
-    (["traverse", "run", "--n", "3"], "unknown flag --n; known are --help, --json, --threads, --latents, --index."),
+    (["traverse", "run", "--n", "3"], "unknown flag --n; known are --help, --json, --threads, --data, --latents, --index."),
     (["train", "digits"], "'digits' is one word too many."),
     (["lambda", "--betas", "0.01"], "--betas is [0.01]; expected two or more different positive numbers."),
     (["lambda", "--betas", "1,x"], "--betas is '1,x'; expected numbers with commas between them."),
