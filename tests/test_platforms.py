@@ -117,9 +117,12 @@ def test_a_file_that_somebody_reads_is_replaced_when_they_have_done(monkeypatch,
 
 
 @pytest.mark.parametrize("source, name", [
-    ("mnist5k", "mnist5k"), (r"C:\Users\ann\mnist", "mnist"), ("C:\\Users\\ann\\mnist\\", "mnist"), ("C:mnist", "mnist"),
-    ("/home/ann/mnist/", "mnist"), ("../mnist.npz", "mnist"), (r"..\data\MNIST.NPY", "MNIST"), ("my faces.npz", "my-faces"),
-    ("mnist.v2", "mnist-v2"), ("aux.2024/", "aux-2024"), ("L\u00e4ufe", "L\u00e4ufe"), (".data", "data"), ("a:b?.npz", "b"),
+    ("mnist5k", "mnist5k"), (r"C:\Users\ann\mnist", "mnist"), ("C:\\Users\\ann\\mnist\\", "mnist"),
+    ("C:mnist", "mnist"),
+    ("/home/ann/mnist/", "mnist"), ("../mnist.npz", "mnist"), (r"..\data\MNIST.NPY", "MNIST"),
+    ("my faces.npz", "my-faces"),
+    ("mnist.v2", "mnist-v2"), ("aux.2024/", "aux-2024"), ("L\u00e4ufe", "L\u00e4ufe"), (".data", "data"),
+    ("a:b?.npz", "b"),
     ("C:\\", "data"), ("/", "data"), ("..", "data"), (".npz", "data")])
 def test_a_run_is_called_after_its_data_wherever_they_lie(source, name):
     assert run_name(source) == name
@@ -129,7 +132,8 @@ def test_a_run_is_called_after_its_data_wherever_they_lie(source, name):
 def test_no_run_gets_a_name_that_windows_keeps_for_itself(reserved):
     """It keeps CON, NUL and their kin with anything after a dot; CON-vae is a name like any other."""
     folder = f"{run_name(reserved)}-vae"
-    assert folder.split(".")[0].upper() not in ("CON", "PRN", "AUX", "NUL", "COM1") and not set(folder) & set('<>:"/\\|?* .')
+    assert folder.split(".")[0].upper() not in ("CON", "PRN", "AUX", "NUL", "COM1")
+    assert not set(folder) & set('<>:"/\\|?* .')
 
 
 def texts_without_encoding(path):

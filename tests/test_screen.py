@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from scratchvae.cli import main as command_line
 from scratchvae.cli import screen
-from scratchvae.cli.main import build_parser, main
+from scratchvae.cli.main import main
 from scratchvae.cli.progress import FetchProgress, Progress
 
 QUICK = ["train", "--data", "digits", "--hidden", "8", "--latent", "3", "--epochs", "1"]
@@ -64,7 +64,7 @@ def full_disk():
 
 @pytest.mark.parametrize("words", COMMANDS, ids=" ".join)
 @pytest.mark.parametrize("opened, status, said", [(unread_pipe, 141, ""), (full_disk, 2, "No space left on device")])
-def test_output_that_nobody_takes_ends_a_command_quietly(capsys, monkeypatch, run, tmp_path, words, opened, status, said):
+def test_output_that_nobody_takes_ends_quietly(capsys, monkeypatch, run, tmp_path, words, opened, status, said):
     monkeypatch.chdir(tmp_path)
     stream = open(opened(), "w", encoding="utf-8")
     monkeypatch.setattr(sys, "stdout", stream)
@@ -105,6 +105,15 @@ def test_a_closed_pipe_of_windows_is_a_closed_pipe(monkeypatch, capsys):
     assert capsys.readouterr().err == ""
 
 
+def test_a_name_that_windows_refuses_is_no_closed_pipe(monkeypatch, capsys):
+    def refuse(args):
+        raise OSError(errno.EINVAL, "Invalid argument", "a?b.npz")
+    monkeypatch.setattr(command_line, "CLOSED", (errno.EPIPE, errno.EINVAL))
+    monkeypatch.setattr(command_line, "_run", refuse)
+    assert main(["data", "list"]) == 2
+    assert "a?b.npz" in capsys.readouterr().err
+
+
 def test_an_error_keeps_its_status_and_its_line_where_the_output_is_lost(monkeypatch, capsys):
     stream = open(unread_pipe(), "w", encoding="utf-8")
     monkeypatch.setattr(sys, "stdout", stream)
@@ -124,8 +133,8 @@ def test_a_process_ends_as_its_command_does(shell, status, unbuffered):
     if "/dev/full" in shell and not Path("/dev/full").exists():
         pytest.skip("needs /dev/full, a file that is always full")
     bash = shutil.which("bash") or pytest.skip("needs bash")
-    ended = subprocess.run([bash, "-c", shell.format(f"'{sys.executable}' -m scratchvae")], capture_output=True, text=True,
-                           env={**os.environ, "PYTHONUNBUFFERED": unbuffered})
+    ended = subprocess.run([bash, "-c", shell.format(f"'{sys.executable}' -m scratchvae")], capture_output=True,
+                           text=True, env={**os.environ, "PYTHONUNBUFFERED": unbuffered})
     assert ended.returncode == status
     assert "Traceback" not in ended.stderr and "Exception ignored" not in ended.stderr
     assert len(ended.stderr.splitlines()) == (status == 2 and "2>" not in shell)
@@ -217,10 +226,11 @@ def test_a_line_in_place_is_one_row_of_any_terminal_and_leaves_nothing_behind(te
         progress.after_epoch(trainer(epoch, loss, test_loss))
         assert len(shown.rows) == 1 and len(shown.rows[0]) < width
         assert f"epoch {epoch:4d}/1000  loss {loss:.2f}"[:width - 1] in shown.rows[0]
-    progress.after_epoch(trainer(1, 2.0, np.nan))
-    assert shown.rows[0].rstrip() == shown.rows[0][:width - 1].rstrip() and "12345" not in shown.rows[0]
     progress.close()
     assert len(shown.rows) == 2 and shown.rows[1] == ""
+    for line in ("long " * 60, "short", "a little longer"):
+        screen.show_in_place(shown, line)
+        assert shown.rows[1:] == [line[:width - 1].ljust(len(shown.rows[1]))]
 
 
 @pytest.mark.parametrize("width, parts", [(40, ["loss", "left"]), (80, ["loss", "KL", "held-out", "left"]),
@@ -268,9 +278,11 @@ def test_the_time_left_is_a_clock(terminal, seconds, shown):
 
 def test_an_error_and_an_interruption_begin_on_a_line_of_their_own(terminal, monkeypatch, tmp_path):
     shown = terminal(80)
+    wild = ["--likelihood", "gaussian", "--learning-rate", "1e30"]
     with np.errstate(all="ignore"):
-        assert main([*QUICK, "--likelihood", "gaussian", "--learning-rate", "1e30", "--out", str(tmp_path / "run")]) == 2
-    assert shown.rows[0].startswith("epoch 1/1  loss ") and shown.rows[1].startswith("scratchvae train: error: the loss")
+        assert main([*QUICK, *wild, "--out", str(tmp_path / "run")]) == 2
+    assert shown.rows[0].startswith("epoch 1/1  loss ")
+    assert shown.rows[1].startswith("scratchvae train: error: the loss")
 
     def interrupt(progress, trainer):
         raise KeyboardInterrupt

@@ -111,8 +111,8 @@ def _demonstrate(name, args, hidden):
               "curve": verdict}
     if hidden:
         print()
-        print_filled(f"Which is it? In Python, `with plant(hidden({args.hide})): ...` of scratchvae.bugs has it planted "
-                     f"for experiments; `scratchvae bugs --hide {args.hide} --reveal` names it.")
+        print_filled(f"Which is it? In Python, `with plant(hidden({args.hide})): ...` of scratchvae.bugs has it "
+                     f"planted for experiments; `scratchvae bugs --hide {args.hide} --reveal` names it.")
         unnamed = dict.fromkeys(("name", "what", "seen_in", "symptom", "diagnosis"))
         return {"bugs": [{**unnamed, "convicted_by": list(found), **curves}]}, 0
     return {"bugs": [{**_row(bug, found, next(iter(found.values()), "")), **curves}]}, 0

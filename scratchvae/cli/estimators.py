@@ -31,7 +31,8 @@ def run(args):
     rows = measure_estimators(args.draws, args.epochs, args.seed)
     for scene, what in SCENES.items():
         print_filled(f"{scene}: {what}")
-        print(f"{'estimator':15s}{'K':>3s}  {'baseline':14s}{'bias z':>7s}{'variance':>10s}{'signal/noise':>13s}{'time':>8s}")
+        print(f"{'estimator':15s}{'K':>3s}  {'baseline':14s}{'bias z':>7s}{'variance':>10s}{'signal/noise':>13s}"
+              f"{'time':>8s}")
         for row in rows:
             if row.scene == scene:
                 ratio = "-" if math.isnan(row.signal_to_noise) else f"{row.signal_to_noise:.3g}"

@@ -39,12 +39,17 @@ class OneLineParser(argparse.ArgumentParser):
             flag = unknown[0].split("=")[0]
             if not flag.startswith("-"):
                 self.error(f"{unknown[0]!r} is one word too many")
-            self.error(f"unknown flag {flag}; {_meant(flag, [a.option_strings[-1] for a in self._actions if a.option_strings])}")
+            self.error(f"unknown flag {flag}; {_meant(flag, flags_of(self).values())}")
         return namespace, unknown
 
     def _check_value(self, action, value):
         if action.choices is not None and value not in action.choices:
             raise argparse.ArgumentError(action, f"{value!r} is unknown; {_meant(value, action.choices)}")
+
+
+def flags_of(parser):
+    """Return the flags of a parser by the names under which it stores their values."""
+    return {action.dest: action.option_strings[-1] for action in parser._actions if action.option_strings}
 
 
 def _meant(word, known):
@@ -78,7 +83,7 @@ def in_flags(parser, message):
     >>> in_flags(parser, "n_latent is 0; it must be at least 1.")
     '--latent is 0; it must be at least 1.'
     """
-    flags = {action.dest: action.option_strings[-1] for action in parser._actions if action.option_strings}
+    flags = flags_of(parser)
     flags |= {name: flags[flag] for name, flag in LIBRARY.items() if flag in flags}
     return re.sub(r"^\w+(?=(\[\d+\])? (is|has) )|(?<![^\s(])[a-z]+_\w+(?![^\s;,.:=)])",
                   lambda name: flags.get(name[0], name[0]), message)

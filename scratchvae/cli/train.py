@@ -44,8 +44,8 @@ def add(commands):
 
     def setting(flag, **options):
         if "choices" in options:
-            options |= {"metavar": flag.strip("-").upper(),
-                        "help": f"{', '.join(options['choices'])}; {options['help']}"}
+            options["metavar"] = flag.strip("-").upper()
+            options["help"] = f"{', '.join(options['choices'])}; {options['help']}"
         train.add_argument(flag, default=argparse.SUPPRESS, **options)
 
     setting("--data", metavar="NAME or PATH",
