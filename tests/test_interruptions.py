@@ -98,8 +98,11 @@ def test_training_does_not_depend_on_what_shows_it(capsys, monkeypatch, tmp_path
     (tmp_path / "seen").mkdir()
     seen = trained(capsys, tmp_path / "seen", epochs=3)
     with monkeypatch.context() as patch:
-        patch.setattr(sys, "stderr", stream())
+        given = stream()
+        patch.setattr(sys, "stderr", given)
         assert main(train_words(tmp_path, 3)) == 0
+        if sys.stderr is not given:                        # the command has put a stream where there was none
+            sys.stderr.close()
     assert epochs_saved(tmp_path / "run") == 3 and bits(tmp_path / "run") == bits(seen)
 
 

@@ -347,10 +347,10 @@ def test_an_edited_setting_is_pointed_out_and_not_printed_as_if_it_were_used(cap
     assert config[name] != EDITS[name]
     (run / CONFIG).write_text(json.dumps({**config, name: EDITS[name]}))
     for words in (["train", "--resume", "--epochs", 9, "--out", run], ["evaluate", run], ["figures", run]):
-        refused(capsys, f"config.json says {name} {EDITS[name]!r}, the model was trained with {config[name]!r}", *words)
+        refused(capsys, f'config.json says "{name}": {EDITS[name]!r}, the model was trained with {config[name]!r}', *words)
     of_an_earlier_version(run)
     if name in ("model", *load_run(run / MODEL)[0].get_params()):                       # which only the model's settings tell
-        refused(capsys, f"config.json says {name} {EDITS[name]!r}", "sample", run)
+        refused(capsys, f'config.json says "{name}": {EDITS[name]!r}', "sample", run)
 
 
 def test_the_settings_that_may_change_are_no_edit(capsys, tmp_path, no_figures):

@@ -81,6 +81,8 @@ def test_a_command_without_a_console_does_its_work(monkeypatch, run, tmp_path, w
     monkeypatch.setattr(sys, "stderr", None)
     assert main(placed(words, run, tmp_path)) == 0
     assert words[0] != "train" or "--help" in words or (tmp_path / "new" / "figures" / "samples.png").exists()
+    sys.stdout.close()
+    sys.stderr.close()
 
 
 def test_what_was_written_in_one_piece_to_a_closed_pipe_ends_a_command_quietly(monkeypatch, capsys):
@@ -227,7 +229,7 @@ def test_a_line_in_place_is_one_row_of_any_terminal_and_leaves_nothing_behind(te
     progress.close()
     assert len(shown.rows) == 2 and shown.rows[1] == ""
     for line in ("long " * 60, "short", "a little longer"):
-        screen.show_in_place(line)
+        screen.show_in_place(shown, line)
         assert shown.rows[1:] == [line[:width - 1].ljust(len(shown.rows[1]))]
 
 
@@ -245,7 +247,7 @@ def test_a_wider_terminal_shows_more_of_the_training(terminal, width, parts):
 @given(st.integers(1, 10**6), st.floats(-1e9, 1e9), st.floats(allow_infinity=True))
 def test_a_line_in_a_pipe_has_at_most_100_columns(epoch, loss, test_loss):
     progress, pipe = Progress(10**6), io.StringIO()
-    progress.in_place = False
+    progress.in_place, progress.stream = False, pipe
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(sys, "stderr", pipe)
         progress.after_step(trainer(epoch, loss, test_loss), None)

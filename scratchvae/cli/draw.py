@@ -11,7 +11,7 @@ def add(commands):
 
 
 def run(args):
-    """Draw what `train` draws when it ends: its curves up to the last saved epoch, and the model's pictures."""
+    """Draw what `train` draws when it ends, up to the last epoch that was saved."""
     record = Run.open(args.folder)
     model, meta, arrays = record.load_model()
     data = record.load_data(meta, args.data)

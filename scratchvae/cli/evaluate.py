@@ -14,7 +14,7 @@ from ..vae import VAE
 from ..validation import check_seed, positive_integer
 from .parser import add_run_command
 from .run_folder import Run
-from .screen import show
+from .screen import say
 
 
 def add(commands):
@@ -44,8 +44,8 @@ def run(args):
     binarize = args.binarize or record.config.get("binarize", "none")
     if args.binarize is None and binarize == "none" and isinstance(model.likelihood, Bernoulli) and _is_grey(data.test):
         binarize = "dynamic"
-        show("trained on grey pixels, which have no likelihood under a Bernoulli: measured on dynamically binarised "
-             "pixels\n")
+        say("trained on grey pixels, which have no likelihood under a Bernoulli: measured on dynamically binarised "
+            "pixels")
     note_compilation()
     result = evaluate(model, data.test, args.importance_samples, args.seed, binarize)
     print(f"n {result.n}, pixels {result.binarization}, K {result.importance_samples}")

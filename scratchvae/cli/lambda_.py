@@ -5,7 +5,7 @@ from ..data.loading import load_data
 from ..errors import ConfigurationError
 from ..kernels.registry import note_compilation
 from .parser import add_command, figure_path
-from .screen import print_filled, show
+from .screen import print_filled, say
 
 
 def add(commands):
@@ -43,7 +43,7 @@ def run(args):
     curves = []
     for data in sets:
         def after_model(point, name=data.name):
-            show(f"{name}: beta {point.beta:.4g}\n")
+            say(f"{name}: beta {point.beta:.4g}")
 
         curve = rate_distortion(data, betas, args.epochs, (args.hidden,), args.latent, args.importance_samples,
                                 args.seed, after_model=after_model)

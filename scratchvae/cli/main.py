@@ -1,7 +1,8 @@
 """The command line: `scratchvae COMMAND`.
 
 Exit status: 0 on success, 1 if `gradcheck` finds a wrong gradient, 2 with one line on standard error for bad
-usage or bad input, 130 or 143 after Ctrl-C or SIGTERM (training saves first), 141 if nobody reads the output.
+usage or bad input, 130, 143 or 129 after Ctrl-C, SIGTERM or SIGHUP (training saves first), 141 if nobody reads the
+output.
 """
 import errno
 import os
@@ -10,7 +11,7 @@ from ..cli import attribute, bugs, data, draw, estimators, evaluate, gradcheck, 
 from ..errors import ConfigurationError, ScratchVAEError
 from ..kernels.registry import set_threads
 from .parser import as_json, in_flags, OneLineParser
-from .screen import flush_streams, open_streams, show
+from .screen import flush_streams, open_streams, say
 
 # In the order of --help.
 COMMANDS = (train, evaluate, draw, pictures, attribute, gradcheck, bugs, estimators, lambda_, data)
@@ -37,10 +38,8 @@ def main(argv=None):
         status = _run(args)
     except SystemExit as leaving:                          # --help, or bad usage
         status = leaving.code
-    except ConfigurationError as error:
-        status, complaint = 2, f"error: {in_flags(parser, ' '.join(str(error).split()))}"
     except ScratchVAEError as error:
-        status, complaint = 2, f"error: {' '.join(str(error).split())}"
+        status, complaint = 2, f"error: {in_flags(parser, ' '.join(str(error).split()))}"
     except KeyboardInterrupt:
         status, complaint = 130, "interrupted"
     except MemoryError as error:
@@ -55,7 +54,7 @@ def main(argv=None):
             return 141
         status, complaint = 2, f"error: {failure}. Check the disk, its permissions and the present folder."
     if complaint:
-        show(f"{parser.prog}: {complaint}\n")
+        say(f"{parser.prog}: {complaint}")
         flush_streams()
     return status
 

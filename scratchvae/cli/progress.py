@@ -6,24 +6,18 @@ import threading
 import time
 from contextlib import contextmanager
 
-from .screen import columns, end_line, show, show_in_place, WIDEST
+from .screen import columns, end_line, is_terminal, show, show_in_place, WIDEST
 
 # What ends a program: Ctrl-C, `kill`, a terminal that is closed, Ctrl-Break; each where the system has it.
 ENDING = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGBREAK") if hasattr(signal, name)]
-
-
-def _is_terminal():
-    try:
-        return sys.stderr.isatty()
-    except (ValueError, AttributeError):                   # closed, or not there
-        return False
 
 
 class Progress:
     """What training shows: on a terminal one line in place, elsewhere one plain line an epoch."""
 
     def __init__(self, epochs):
-        self.epochs, self.in_place, self.works = epochs, _is_terminal(), True
+        self.epochs, self.stream, self.in_place = epochs, sys.stderr, is_terminal(sys.stderr)
+        self.works = True                                 # until the display fails
         self.steps, self.shown = -1, 0.0
 
     def after_step(self, trainer, objective):
@@ -53,11 +47,12 @@ class Progress:
         loss = f"epoch {epoch:{len(str(self.epochs))}d}/{self.epochs}  loss {loss:.2f}"
         short, words = f" = {reconstruction:.2f} + KL {kl:.2f}", f" = reconstruction {reconstruction:.2f} + KL {kl:.2f}"
         rate = f"  {rate:.0f} steps/s"
-        room = columns(sys.stderr) - 1 if self.in_place else WIDEST
+        room = columns(self.stream) - 1 if self.in_place else WIDEST
         line = next((line for line in (loss + words + held_out + rate + left, loss + short + held_out + rate + left,
                                        loss + short + held_out + left, loss + held_out + left, loss + left)
                      if len(line) <= room), loss)
-        self.works = self.works and (show_in_place(line) if self.in_place else show(line + "\n"))
+        if self.works:
+            self.works = show_in_place(self.stream, line) if self.in_place else show(line + "\n", self.stream)
 
     def close(self):
         """Leave the line in place standing."""
@@ -68,7 +63,7 @@ class FetchProgress:
     """What fetching shows: on a terminal one line in place, elsewhere one plain line a finished file."""
 
     def __init__(self):
-        self.in_place, self.shown = _is_terminal(), 0.0
+        self.stream, self.in_place, self.shown = sys.stderr, is_terminal(sys.stderr), 0.0
 
     def __call__(self, name, done, size):
         """Show that `done` of `size` bytes of a file have come."""
@@ -77,9 +72,11 @@ class FetchProgress:
             self.shown = now
             line = f"{done / 1e6:6.1f} of {size / 1e6:.1f} MB  {name}"
             if self.in_place:
-                show_in_place(line)
-            if finished:
-                show("" if self.in_place else line + "\n")
+                show_in_place(self.stream, line)
+                if finished:
+                    end_line()
+            else:
+                show(line + "\n", self.stream)
 
 
 def _clock(seconds):

@@ -75,8 +75,9 @@ class Run:
                    "model": model.kind}
         for name, value in self.config.items():
             if name in trained and name not in FREE and value != trained[name]:
-                raise RunError(f"{self.folder / CONFIG} says {name} {value!r}, the model was trained with "
-                               f"{trained[name]!r}: an edit changes no trained model. Put it back, or train another run.")
+                raise RunError(f'{self.folder / CONFIG} says "{name}": {value!r}, the model was trained with '
+                               f"{trained[name]!r}: an edit changes no trained model. Put it back, or train another "
+                               "run.")
         return model, meta, arrays
 
     def load_data(self, meta=None, source=None):

@@ -11,11 +11,10 @@ _in_place = 0           # columns of the line in place that stands unfinished on
 
 def open_streams():
     """Let the standard streams take any text: what they cannot encode is escaped, and a closed one takes it nowhere."""
-    for name in ("stdout", "stderr"):
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
         stream = getattr(sys, name)
         if stream is None:                                 # `>&-`, or a program without a console
-            nowhere = os.open(os.devnull, os.O_WRONLY)     # takes the number that no data file may get, and stays open
-            setattr(sys, name, open(nowhere, "w", encoding="utf-8", closefd=False))
+            setattr(sys, name, open(os.devnull, mode, encoding="utf-8"))     # takes the number that it should have
         elif isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
 
@@ -28,12 +27,37 @@ def flush_streams():
     failures = []
     for stream in (sys.stderr, sys.stdout):
         try:
-            stream.flush()
+            if not stream.closed:
+                stream.flush()
             failures.append(None)
         except OSError as error:
             failures.append(error)
             _lead_nowhere(stream)
     return failures[-1]
+
+
+def _lead_nowhere(stream):
+    with suppress(OSError, ValueError), open(os.devnull, "wb") as nowhere:         # one that is closed or has no file
+        os.dup2(nowhere.fileno(), stream.fileno())
+
+
+def show(text, stream):
+    """Write text to a stream at once, and return whether it took it: what is shown must never end what is done.
+
+    There may be nobody who reads it, or no room in its file; it leads nowhere from then on.
+    """
+    try:
+        stream.write(text)
+        stream.flush()
+    except (OSError, ValueError):
+        _lead_nowhere(stream)
+        return False
+    return True
+
+
+def is_terminal(stream):
+    """Whether a person may be looking: not so if the stream is closed."""
+    return not stream.closed and stream.isatty()
 
 
 def columns(stream):
@@ -44,32 +68,10 @@ def columns(stream):
         return 80
 
 
-def show(text, name="stderr"):
-    """Write text to standard error, or to "stdout", below a line in place; return whether that took it.
-
-    Whether it did ends nothing: there may be no such stream (pythonw, `2>&-`), or nobody who reads it, or no room in
-    its file.
-    """
+def say(text):
+    """Print a line on standard error, below a line in place; it is lost if nobody can take it."""
     end_line()
-    return _write(text, name)
-
-
-def _write(text, name="stderr"):
-    stream = getattr(sys, name)
-    try:
-        stream.write(text)
-        stream.flush()
-    except (OSError, ValueError, AttributeError):
-        with suppress(OSError, ValueError, AttributeError):
-            if stream.fileno() in (1, 2):                  # what is buffered would fail again when the process ends
-                _lead_nowhere(stream)
-        return False
-    return True
-
-
-def _lead_nowhere(stream):
-    with open(os.devnull, "wb") as nowhere:
-        os.dup2(nowhere.fileno(), stream.fileno())
+    show(f"{text}\n", sys.stderr)
 
 
 def print_filled(text, first="", rest=""):
@@ -77,16 +79,16 @@ def print_filled(text, first="", rest=""):
     print(textwrap.fill(text, max(40, min(columns(sys.stdout), WIDEST)), initial_indent=first, subsequent_indent=rest))
 
 
-def show_in_place(line):
-    """Show a line on the terminal behind standard error, in the place of the last one; return whether that took it.
+def show_in_place(stream, line):
+    """Show a line of a terminal in the place of the last one, and return whether the stream took it.
 
     It is cut one column short of the edge, where some consoles begin the next line, and blanks cover what the last
     one leaves: old consoles know no sequence that clears a line.
     """
     global _in_place
-    room = columns(sys.stderr) - 1
-    line, before, _in_place = line[:room], min(_in_place, room), len(line[:room])
-    return _write(f"\r{line.ljust(before)}")
+    line = line[:columns(stream) - 1]
+    last, _in_place = _in_place, len(line)
+    return show(f"\r{line.ljust(min(last, columns(stream) - 1))}", stream)
 
 
 def end_line():
@@ -94,4 +96,4 @@ def end_line():
     global _in_place
     if _in_place:
         _in_place = 0
-        _write("\n")
+        show("\n", sys.stderr)

@@ -2,7 +2,7 @@
 import argparse
 import inspect
 import signal
-from pathlib import Path
+import sys
 
 import numpy as np
 
@@ -24,7 +24,7 @@ from ..validation import one_of, positive_integer
 from .parser import add_command
 from .progress import finishing_the_step, Progress
 from .run_folder import data_source, FREE, MODEL, Run, run_name
-from .screen import show
+from .screen import say, show
 
 # What a run is, by the names in Python.  A run folder keeps these; --resume may change only the FREE ones.
 TRAIN_DEFAULTS = dict(data="mnist5k", model="vae", hidden=[400], n_latent=20, activation="relu", likelihood="bernoulli",
@@ -38,7 +38,7 @@ def add(commands):
     """Add the command's parser; absent flags of a setting stay absent, so that a run knows what was said."""
     train = add_command(commands, "train", run, "train a model and write a run folder", "--data digits --epochs 20")
 
-    def say(name):
+    def default(name):
         return f"default: {TRAIN_DEFAULTS[name]}"
 
     def setting(flag, **options):
@@ -49,36 +49,36 @@ def add(commands):
 
     setting("--data", metavar="NAME or PATH",
             help=f"{', '.join(BUNDLED + DRAWN)}, one that was fetched ({', '.join(SETS)}), or a folder of IDX files, "
-                 f"an .npz or an .npy file; {say('data')}")
-    setting("--model", choices=KINDS, help=say("model"))
+                 f"an .npz or an .npy file; {default('data')}")
+    setting("--model", choices=KINDS, help=default("model"))
     setting("--hidden", type=int, nargs="*", metavar="UNITS", help="hidden layer sizes, as in --hidden 400; the "
             f"decoder mirrors them; default: {TRAIN_DEFAULTS['hidden'][0]}")
-    setting("--latent", dest="n_latent", type=int, metavar="Z", help=f"latent dimensions; {say('n_latent')}")
-    setting("--activation", choices=ACTIVATIONS, help=say("activation"))
-    setting("--likelihood", choices=LIKELIHOODS, help=say("likelihood"))
+    setting("--latent", dest="n_latent", type=int, metavar="Z", help=f"latent dimensions; {default('n_latent')}")
+    setting("--activation", choices=ACTIVATIONS, help=default("activation"))
+    setting("--likelihood", choices=LIKELIHOODS, help=default("likelihood"))
     setting("--sigma", type=float, help="standard deviation of a pixel, for gaussian, or where a learned one starts; "
-                                         f"{say('sigma')}")
-    setting("--beta", type=float, help=f"weight of the KL term; {say('beta')}")
-    setting("--estimator", choices=ESTIMATORS, help=say("estimator"))
+                                         f"{default('sigma')}")
+    setting("--beta", type=float, help=f"weight of the KL term; {default('beta')}")
+    setting("--estimator", choices=ESTIMATORS, help=default("estimator"))
     setting("--samples", dest="n_samples", type=int, metavar="K",
-            help=f"samples of z an example; {say('n_samples')}")
-    setting("--baseline", choices=BASELINES, help=f"what score_function subtracts from the loss; {say('baseline')}")
-    setting("--schedule", choices=SCHEDULES, help=f"how the KL is weighted as training goes on; {say('schedule')}")
+            help=f"samples of z an example; {default('n_samples')}")
+    setting("--baseline", choices=BASELINES, help=f"what score_function subtracts from the loss; {default('baseline')}")
+    setting("--schedule", choices=SCHEDULES, help=f"how the KL is weighted as training goes on; {default('schedule')}")
     setting("--schedule-steps", type=int, metavar="N",
-            help=f"steps of the ramp (linear, capacity) or of a cycle (cyclical); {say('schedule_steps')}")
+            help=f"steps of the ramp (linear, capacity) or of a cycle (cyclical); {default('schedule_steps')}")
     setting("--nats", type=float, help="what each latent has for free (free_bits), or what all reach in the end "
-            f"(capacity); {say('nats')}")
-    setting("--binarize", choices=BINARIZE, help=say("binarize"))
-    setting("--epochs", type=int, metavar="N", help=say("epochs"))
-    setting("--batch-size", type=int, metavar="B", help=say("batch_size"))
-    setting("--learning-rate", type=float, help=say("learning_rate"))
-    setting("--optimizer", choices=OPTIMIZERS, help=say("optimizer"))
+            f"(capacity); {default('nats')}")
+    setting("--binarize", choices=BINARIZE, help=default("binarize"))
+    setting("--epochs", type=int, metavar="N", help=default("epochs"))
+    setting("--batch-size", type=int, metavar="B", help=default("batch_size"))
+    setting("--learning-rate", type=float, help=default("learning_rate"))
+    setting("--optimizer", choices=OPTIMIZERS, help=default("optimizer"))
     setting("--output-bias", choices=OUTPUT_BIASES,
-            help=f"where the decoder's output bias starts: at the data's mean, or zero; {say('output_bias')}")
-    setting("--dtype", choices=("float32", "float64"), help=say("dtype"))
-    setting("--seed", type=int, help=say("seed"))
+            help=f"where the decoder's output bias starts: at the data's mean, or zero; {default('output_bias')}")
+    setting("--dtype", choices=("float32", "float64"), help=default("dtype"))
+    setting("--seed", type=int, help=default("seed"))
     setting("--on-nonfinite", choices=POLICIES, help="of a batch whose loss or gradient is not finite: stop with its "
-            f"cause, or skip it; {say('on_nonfinite')}")
+            f"cause, or skip it; {default('on_nonfinite')}")
     train.add_argument("--out", metavar="RUN", help="the run folder; runs/<data>-<model> if absent")
     what = train.add_mutually_exclusive_group()
     what.add_argument("--resume", action="store_true", help="go on with the run in the folder; --data then says where "
@@ -107,7 +107,7 @@ def _settings(args):
     if "data" in said:
         said["data"] = data_source(said["data"])
     settings = {**TRAIN_DEFAULTS, **said}
-    folder = args.out or str(Path("runs", f"{run_name(settings['data'])}-{settings['model']}"))
+    folder = args.out or f"runs/{run_name(settings['data'])}-{settings['model']}"
     if not args.resume:
         return folder, settings
     config = Run.open(folder).config
@@ -162,8 +162,8 @@ def _resumed(record):
                                  f"{record.config['epochs']}. Ask for more epochs in all, as in "
                                  f"--epochs {trainer.epoch + 10}.")
     if not meta.get("data"):
-        show(f"{record.folder / MODEL} is of an earlier version and does not say on which data it was trained; it goes "
-             f"on with what {data.name} holds now\n")
+        say(f"{record.folder / MODEL} is of an earlier version and does not say on which data it was trained; it goes "
+            f"on with what {data.name} holds now")
     record.write_config()                                  # more epochs, perhaps, or data that have moved
     return data, trainer
 
@@ -178,12 +178,12 @@ def _train(record, data, trainer):
         except KeyboardInterrupt:
             caught = [signal.SIGINT]
     if trainer.epoch == record.config["epochs"] and caught:
-        show(f"stopped before all figures were drawn; the run is complete. Draw them with: "
-             f"scratchvae figures {record.folder}\n")
+        say("stopped before all figures were drawn; the run is complete. Draw them with: "
+            f"scratchvae figures {record.folder}")
     result, text = _report(record, trainer)
     text = "".join(f"figure   {path}\n" for path in paths) + text
     if caught:
-        show(text, "stdout")                               # nobody may be there any more: the signal is the status
+        show(text, sys.stdout)                             # nobody may be there any more: the signal is the status
     else:
         print(text, end="")
     return result, 128 + caught[0] if caught else 0
@@ -197,7 +197,7 @@ def _run_epochs(record, trainer):
         made_again = record.save(trainer)
         progress.after_epoch(trainer)
         if made_again:
-            show(f"{record.folder} or its lock had been removed; it was made again, and the model saved there\n")
+            say(f"{record.folder} or its lock had been removed; it was made again, and the model saved there")
 
     record.save(trainer)
     note_compilation()
@@ -212,8 +212,8 @@ def _run_epochs(record, trainer):
         if caught:
             record.save(trainer)
     if trainer.epoch < record.config["epochs"]:
-        show(f"stopped after step {trainer.optimizer.step}; saved. Go on with: "
-             f"scratchvae train --out {record.folder} --resume\n")
+        say(f"stopped after step {trainer.optimizer.step}; saved. Go on with: "
+            f"scratchvae train --out {record.folder} --resume")
     return caught
 
 
@@ -223,7 +223,7 @@ def _report(record, trainer):
     result = {"run": str(record.folder), "epochs": trainer.epoch, "steps": trainer.optimizer.step,
               "first_loss": history.first_loss, "skipped": trainer.skipped}
     if trainer.skipped:
-        show(f"skipped  {trainer.skipped} batches whose loss or gradient was not finite\n")
+        say(f"skipped  {trainer.skipped} batches whose loss or gradient was not finite")
     if not history:
         return result, ""
     last, seconds = history[-1], sum(history.column("seconds"))

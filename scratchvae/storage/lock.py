@@ -3,6 +3,7 @@ import errno
 import os
 import re
 import stat
+from contextlib import ExitStack
 from pathlib import Path
 
 from ..errors import RunError
@@ -56,12 +57,10 @@ class FolderLock:
             self.folder.mkdir(parents=True, exist_ok=True)
             self._require_plain_file()
             flags = os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
-            self.file = open(os.open(self.path, flags, 0o666), "r+b", buffering=0)
-            try:
+            with ExitStack() as closing:
+                self.file = closing.enter_context(open(os.open(self.path, flags, 0o666), "r+b", buffering=0))
                 self._lock()
-            except BaseException:
-                self.file.close()
-                raise
+                closing.pop_all()                       # it is taken, and stays open
         except OSError as error:
             raise RunError(f"{self.folder} cannot be used: {error.strerror or error}. Choose a folder that exists "
                            "or can be made, is writable and has room.") from error
