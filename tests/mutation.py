@@ -30,7 +30,6 @@ ROOT = Path(__file__).parents[1]
 SECONDS = 60                        # a mutant whose tests take longer loops for ever: noticed
 ENVIRONMENT = {"SCRATCHVAE_BACKEND": "numpy", "HYPOTHESIS_PROFILE": "mutation", "OPENBLAS_NUM_THREADS": "1"}
 PYTEST = ["-x", "-q", "-p", "no:cacheprovider", "--assert=plain"]
-FORK = multiprocessing.get_context("fork")
 KERNELS = ["tests/test_kernels.py::test_the_source_of_a_kernel_does_what_its_twin_says_when_python_runs_it",
            "tests/test_kernels.py"]
 OPTIMISERS = ["tests/test_properties.py::test_an_optimiser_does_what_its_formula_does_to_each_number",
@@ -192,7 +191,7 @@ def verdict(mutant, loud=False):
     path.write_bytes(source[:mutant.start] + mutant.new.encode() + source[mutant.stop:])
     try:
         for _ in range(2):                              # a crowded machine may stop a process once
-            process = FORK.Process(target=run_tests, args=(MATTER[mutant.path], loud))
+            process = multiprocessing.get_context("fork").Process(target=run_tests, args=(MATTER[mutant.path], loud))
             process.start()
             process.join(SECONDS)
             process.kill()
@@ -225,7 +224,7 @@ def main():
     step = max(1, -(-len(every) // options.limit)) if options.limit else 1
     chosen = every[::step]
     with tempfile.TemporaryDirectory() as parent, ProcessPoolExecutor(
-            options.jobs, mp_context=FORK, initializer=prepare, initargs=(parent,)) as pool:
+            options.jobs, mp_context=multiprocessing.get_context("fork"), initializer=prepare, initargs=(parent,)) as pool:
         unchanged = [Mutant(path, 1, "none", 0, 0, "", "") for path in files]
         for path, end in zip(files, pool.map(verdict, unchanged, [True] * len(files))):
             if end != "survived":

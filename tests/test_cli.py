@@ -1,4 +1,5 @@
 """The command line as a user meets it: what it prints, what it leaves behind, and how it refuses."""
+import argparse
 import gzip
 import json
 import os
@@ -10,7 +11,8 @@ import sys
 import numpy as np
 import pytest
 
-from scratchvae.cli.main import main
+from scratchvae.cli.main import build_parser, main
+from scratchvae.cli.parser import in_flags
 from scratchvae.vae import VAE
 
 QUICK = ["--data", "digits", "--hidden", "16", "--latent", "3", "--epochs", "2"]
@@ -46,10 +48,10 @@ def test_train_writes_a_run_folder_and_its_json(capsys, tmp_path):
     assert set(got) >= {"run", "epochs", "train_loss", "test_loss", "reconstruction", "kl", "seconds",
                         "steps_per_second"}
     assert got["epochs"] == 2 and got["test_loss"] == pytest.approx(got["reconstruction"] + got["kl"])
-    assert sorted(os.listdir(folder)) == ["config.json", "figures", "history.csv", "model.npz"]
+    assert sorted(os.listdir(folder)) == [".lock", "config.json", "figures", "history.csv", "model.npz"]
     assert sorted(os.listdir(folder / "figures")) == [
         "kl_per_dimension.png", "latent_plane.png", "learning_curves.png", "reconstructions.png", "samples.png"]
-    assert json.loads((folder / "config.json").read_text())["latent"] == 3
+    assert json.loads((folder / "config.json").read_text())["n_latent"] == 3
     rows = (folder / "history.csv").read_text().splitlines()
     assert len(rows) == 3 and rows[0].startswith("epoch,train_loss,train_reconstruction,train_kl,test_loss")
     assert VAE.load(folder / "model.npz").n_latent == 3
@@ -123,9 +125,9 @@ def test_evaluate_reports_grey_pixels_as_a_loss_only(capsys, run):
     assert got["binarization"] == "grey" and got["log_likelihood"] is None and got["loss"] > 0
 
 
-@pytest.mark.parametrize("name", ["sample", "reconstruct", "traverse"])
-def test_picture_commands_write_a_png_and_name_it(capsys, run, name):
-    path = result(capsys, name, run, "--n", 3)["file"]
+@pytest.mark.parametrize("name, count", [("sample", "--n"), ("reconstruct", "--n"), ("traverse", "--latents")])
+def test_picture_commands_write_a_png_and_name_it(capsys, run, name, count):
+    path = result(capsys, name, run, count, 3)["file"]
     with open(path, "rb") as file:
         assert file.read(8) == b"\x89PNG\r\n\x1a\n"
 
@@ -148,25 +150,26 @@ def test_python_dash_m_is_the_same_command():
         assert name in shown.stdout
 
 
-def test_progress_on_a_terminal_is_one_line_in_place(tmp_path):
-    pty = pytest.importorskip("pty", reason="needs a pseudo-terminal")
-    arguments = [sys.executable, "-m", "scratchvae", "train", *QUICK, "--out", str(tmp_path / "run")]
-    reading, writing = pty.openpty()
-    with subprocess.Popen(arguments, stderr=writing, stdout=subprocess.DEVNULL) as process:
-        os.close(writing)
-        shown = b""
-        while True:
-            try:
-                piece = os.read(reading, 4096)
-            except OSError:                       # Linux says so when the other side has closed
-                break
-            if not piece:
-                break
-            shown += piece
-    os.close(reading)
-    assert process.returncode == 0
-    assert shown.count(b"\r") > 2 and shown.count(b"epoch") >= 2
-    assert b"\x1b[K" in shown
+def commands(parser=None):
+    """Yield the parser of every command."""
+    for action in (parser or build_parser())._actions:
+        for parser in action.choices.values() if isinstance(action, argparse._SubParsersAction) else ():
+            below = list(commands(parser))
+            yield from below or [parser]
+
+
+every_command = pytest.mark.parametrize("parser", list(commands()), ids=lambda parser: parser.prog)
+
+
+@every_command
+def test_help_fits_80_columns_and_ends_with_an_example_that_can_be_typed(capsys, parser):
+    words = parser.prog.split()[1:]
+    status, out, _ = command(capsys, *words, "--help")
+    lines = out.splitlines()
+    assert status == 0 and max(map(len, lines)) <= 80
+    assert lines[-1].startswith(f"example: {parser.prog}")
+    build_parser().parse_args(lines[-1].split()[2:])
+    assert "--json" in out and "--threads" in out
 
 
 # ---- refusals: status 2, one line on standard error, nothing on disk -------------------------------------------
@@ -248,16 +251,16 @@ def test_values_that_cannot_be_trained_on_are_refused_in_one_line(capsys, tmp_pa
     (["--data", "nowhere/at/all"], "nowhere/at/all"),
     (["--data", "mnist6k"], "mnist5k, digits"),
     (["--data", "digits", "--batch-size", "1439"], "1438 rows"),
-    (["--latent", "0"], "n_latent is 0"),
+    (["--latent", "0"], "--latent is 0"),
     (["--latent", "two"], "invalid int value"),
     (["--likelihood", "poisson"], "bernoulli"),
     (["--activation", "gelu"], "relu"),
     (["--model", "gan"], "vae"),
     (["--epochs", "0"], "--epochs is 0"),
-    (["--learning-rate", "-1"], "learning_rate is -1.0"),
-    (["--beta", "nan"], "beta is nan"),
-    (["--threads", "0"], "threads is 0"),
-    (["--seed", "-5"], "seed is -5"),
+    (["--learning-rate", "-1"], "--learning-rate is -1.0"),
+    (["--beta", "nan"], "--beta is nan"),
+    (["--threads", "0"], "--threads is 0"),
+    (["--seed", "-5"], "--seed is -5"),
     (["--frobnicate"], "--frobnicate"),
     (["--resume"], "holds no run"),
 ])
@@ -307,3 +310,63 @@ def test_an_autoencoder_has_neither_samples_nor_a_likelihood(capsys, tmp_path):
 def test_no_command_is_bad_usage(capsys):
     status, _, err = command(capsys)
     assert status == 2 and len(err.splitlines()) == 1
+
+
+# ---- refusals in the words of the command line -------------------------------------------------------------------
+
+# What a command needs so that a flag's value is looked at.
+BESIDES = {"train": ["--data", "digits", "--likelihood", "gaussian", "--schedule", "capacity"],
+           "attribute": ["--attribute", "3"], "lambda": ["--data", "digits", "--epochs", "1", "--hidden", "4"]}
+
+
+def numeric_flags():
+    for parser in commands():
+        for action in parser._actions:
+            if action.type in (int, float):
+                name, flag = parser.prog.split(maxsplit=1)[1], action.option_strings[-1]
+                values = ("-1", "1000000000000", "x") if action.type is int else ("nan", "1e999", "x")
+                for value in values:
+                    yield pytest.param(parser, flag, value, id=f"{name} {flag} {value}")
+
+
+@pytest.mark.parametrize("parser, flag, value", list(numeric_flags()))
+def test_a_number_that_is_refused_is_called_by_the_flag_that_was_typed(capsys, run, tmp_path, monkeypatch, parser, flag,
+                                                                       value):
+    monkeypatch.chdir(tmp_path)
+    folder = [str(run) for action in parser._actions if action.dest == "folder"]
+    words = parser.prog.split()[1:]
+    names = ["mnist" for action in parser._actions if action.dest == "names"]
+    status, out, err = command(capsys, *words, *folder, *names, *BESIDES.get(words[0], ()), f"{flag}={value}")
+    assert status == 2 and out == "" and len(err.splitlines()) == 1
+    assert f"error: {flag} is {value.replace('1e999', 'inf')}; " in err or f"argument {flag}: invalid" in err
+
+
+@pytest.mark.parametrize("words, meant", [
+    (["trian"], "did you mean train?"), (["recon"], "did you mean reconstruct?"), (["frobnicate"], "known are train, "),
+    (["train", "--likelihod", "gaussian"], "unknown flag --likelihod; did you mean --likelihood?"),
+    (["train", "--learning", "1"], "unknown flag --learning; did you mean --learning-rate?"),
+    (["train", "--estimator", "iwea"], "argument --estimator: 'iwea' is unknown; did you mean iwae?"),
+    (["train", "--model=gan"], "argument --model: 'gan' is unknown; known are vae, ae."),
+    (["data", "fetch", "mnits"], "did you mean mnist?"), (["data", "lits"], "did you mean list?"),
+    (["traverse", "run", "--n", "3"],
+     "unknown flag --n; known are --help, --json, --threads, --data, --latents, --index."),
+    (["train", "digits"], "'digits' is one word too many."),
+    (["lambda", "--betas", "0.01"], "--betas is [0.01]; expected two or more different positive numbers."),
+    (["lambda", "--betas", "1,x"], "--betas is '1,x'; expected numbers with commas between them."),
+])
+def test_a_slip_of_the_pen_is_answered_with_what_was_meant(capsys, words, meant):
+    status, out, err = command(capsys, *words)
+    assert status == 2 and out == "" and len(err.splitlines()) == 1 and meant in err, err
+
+
+@pytest.mark.parametrize("message, said", [
+    ("n_latent is 0; it must be at least 1.", "--latent is 0; it must be at least 1."),
+    ("hidden[1] is -3; expected more.", "--hidden[1] is -3; expected more."),
+    ("baseline is 'x'; it needs even n_samples.", "--baseline is 'x'; it needs even --samples."),
+    ("the training data have 4 rows; choose batch_size=4.", "the training data have 4 rows; choose --batch-size=4."),
+    ('run/config.json says "n_latent": 3.', 'run/config.json says "n_latent": 3.'),
+    ("runs/batch_size/n_latent.npz is damaged.", "runs/batch_size/n_latent.npz is damaged."),
+    ("n_visible is 3.", "n_visible is 3.")])
+def test_words_of_the_library_become_flags_and_nothing_else_does(message, said):
+    parser = next(parser for parser in commands() if parser.prog.endswith("train"))
+    assert in_flags(parser, message) == said

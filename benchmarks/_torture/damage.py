@@ -80,7 +80,6 @@ def formats(folder):
     run = a_run(folder / "run")
     made["model.npz"] = run / "model.npz", (lambda: read_model(run / "model.npz")), True
     made["config.json"] = run / "config.json", (lambda: Run.open(run).config), False
-    made["history.csv"] = run / "history.csv", (lambda: Run(run, {}).history()), False
     return made
 
 
@@ -118,7 +117,7 @@ def damage_format(folder, name, copies, seed):
 def run(folder, copies, only=None):
     """The trial: a process for each format, so that each peak of memory is its own."""
     figures = {}
-    for name in [*VALID, "model.npz", "config.json", "history.csv"]:
+    for name in [*VALID, "model.npz", "config.json"]:
         if only and name not in only:
             continue
         words = [sys.executable, "-m", "_torture.damage", name, str(copies)]

@@ -6,15 +6,16 @@ from ..data.faces import is_large, load_faces
 from ..data.loading import DRAWN
 from ..errors import ConfigurationError
 from ..plots.images import attribute_sweep
-from .parser import add_run_command
-from .pictures import open_for_pictures, report_figure
+from ..validation import positive_integer
+from .pictures import add_picture_command, open_for_pictures, report_figure
 
 VALUES = np.linspace(-1.0, 1.0, 9)
 
 
 def add(commands):
     """Add the command's parser."""
-    parser = add_run_command(commands, "attribute", run, "move test images along an attribute vector")
+    parser = add_picture_command(commands, "attribute", run, "move test images along an attribute vector",
+                                 "runs/mnist5k-vae --attribute 3")
     parser.add_argument("--attribute", metavar="NAME", required=True,
                         help="a label of the data, such as 3; of faces a factor, such as eye_size")
     parser.add_argument("--n", type=int, default=5, help="how many images; default: 5")
@@ -22,6 +23,7 @@ def add(commands):
 
 def run(args):
     """Draw D(E(x) + a v) for the first test images x."""
+    positive_integer("n", args.n)
     record, model, data = open_for_pictures(args, only_vae=True)
     labels = _labels(args.attribute, record.config["data"], data)
     v = mean_difference(model.transform(data.train), labels)

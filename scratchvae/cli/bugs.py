@@ -1,18 +1,17 @@
 """`scratchvae bugs`: the museum of planted faults."""
-import textwrap
-
 from .. import bugs
 from ..data.loading import load_data
 from ..errors import ConfigurationError
 from ..kernels.registry import note_compilation
+from ..validation import MOST, SEEDS
 from .parser import add_command
-
-WIDTH = 110
+from .screen import print_filled
 
 
 def add(commands):
     """Add the command's parser."""
-    parser = add_command(commands, "bugs", run, "list the bugs that real VAEs had, plant one, see what convicts it")
+    parser = add_command(commands, "bugs", run, "list the bugs that real VAEs had, plant one, see what convicts it",
+                         "--hide 1")
     parser.add_argument("name", metavar="NAME", nargs="?", help="train a small VAE with and without this bug")
     parser.add_argument("--all", action="store_true", help="plant every bug in turn and ask all instruments")
     parser.add_argument("--hide", type=int, metavar="SEED", help="plant one without naming it: an exercise")
@@ -26,9 +25,10 @@ def run(args):
     """List, demonstrate, examine or hide."""
     if sum((args.name is not None, args.all, args.hide is not None)) > 1:
         raise ConfigurationError("got more than one of NAME, --all and --hide; they exclude each other. Leave one.")
-    for flag, value, least in (("--seed", args.seed, 0), ("--hide", args.hide, 0), ("--epochs", args.epochs, 2)):
-        if value is not None and value < least:
-            raise ConfigurationError(f"{flag} is {value}; it must be at least {least}. Choose another number.")
+    for flag, value, least, most in (("--seed", args.seed, 0, SEEDS - 1), ("--hide", args.hide, 0, SEEDS - 1),
+                                     ("--epochs", args.epochs, 2, MOST)):
+        if value is not None and not least <= value <= most:
+            raise ConfigurationError(f"{flag} is {value}; it must be from {least} to {most}. Choose another number.")
     if args.name is None and args.hide is None and not args.all:
         return _list()
     note_compilation()
@@ -45,7 +45,7 @@ def _row(bug, convicted_by, diagnosis):
 
 
 def _say(label, text):
-    print(textwrap.fill(text, WIDTH, initial_indent=f"  {label:10s} ", subsequent_indent=" " * 13))
+    print_filled(text, f"  {label:10s} ", " " * 13)
 
 
 def _list():
@@ -55,7 +55,9 @@ def _list():
         _say("seen in", bug.seen_in)
         _say("symptom", bug.symptom)
         _say("convicted", "by " + ", ".join(bug.convicted_by))
-    print(f"\n{len(bugs.BUGS)} bugs. `scratchvae bugs NAME` plants one; `scratchvae bugs --hide 1` does not say which.")
+    print()
+    print_filled(f"{len(bugs.BUGS)} bugs. `scratchvae bugs NAME` plants one; `scratchvae bugs --hide 1` does not say "
+                 "which.")
     return {"bugs": [_row(bug, bug.convicted_by, bug.diagnosis) for bug in bugs.BUGS.values()]}, 0
 
 
@@ -66,9 +68,10 @@ def _examine_all(seed):
         found = {name: text for name, text in bugs.convictions(bug.name, seed).items() if text}
         missed = set(bug.convicted_by) - set(found)
         rows.append(_row(bug, found, next(iter(found.values()), "")))
-        print(f"{bug.name:30s} {'MISSED by ' + ', '.join(missed) if missed else 'convicted by ' + ', '.join(found)}")
+        print_filled("MISSED by " + ", ".join(missed) if missed else "convicted by " + ", ".join(found),
+                     f"{bug.name:30s} ", " " * 31)
     innocent = {name: text for name, text in bugs.examine(bugs.random_case(seed)).items() if text}
-    print(f"{'no bug at all':30s} {'convicted by ' + ', '.join(innocent) if innocent else 'convicted by none'}")
+    print_filled(f"convicted by {', '.join(innocent) or 'none'}", f"{'no bug at all':30s} ", " " * 31)
     right = not innocent and all(set(bugs.BUGS[row["name"]].convicted_by) <= set(row["convicted_by"]) for row in rows)
     return {"bugs": rows, "innocent": innocent, "ok": right}, 0 if right else 1
 
@@ -98,16 +101,18 @@ def _demonstrate(name, args, hidden):
         wrong = f"{shown.wrong[k].test_loss:12.2f}" if k < len(shown.wrong) else f"{'-':>12s}"
         print(f"{epoch.epoch:5d}{epoch.test_loss:12.2f}{wrong}")
     verdict = _verdict_on_curve(shown.right, shown.wrong, shown.stopped)
-    print(verdict + "\n")
+    print_filled(verdict)
+    print()
     for instrument, text in shown.findings.items():
         said = ("finds nothing" if not text else "convicts it" if hidden else f"convicts it: {text}")
-        print(textwrap.fill(f"{instrument}: {said}", WIDTH, initial_indent="  ", subsequent_indent="      "))
+        print_filled(f"{instrument}: {said}", "  ", "      ")
     found = {instrument: text for instrument, text in shown.findings.items() if text}
     curves = {"right": [epoch.test_loss for epoch in shown.right], "wrong": [epoch.test_loss for epoch in shown.wrong],
               "curve": verdict}
     if hidden:
-        print(f"\nWhich is it? In Python, `with plant(hidden({args.hide})): ...` of scratchvae.bugs has it planted for "
-              f"experiments;\n`scratchvae bugs --hide {args.hide} --reveal` names it.")
+        print()
+        print_filled(f"Which is it? In Python, `with plant(hidden({args.hide})): ...` of scratchvae.bugs has it "
+                     f"planted for experiments; `scratchvae bugs --hide {args.hide} --reveal` names it.")
         unnamed = dict.fromkeys(("name", "what", "seen_in", "symptom", "diagnosis"))
         return {"bugs": [{**unnamed, "convicted_by": list(found), **curves}]}, 0
     return {"bugs": [{**_row(bug, found, next(iter(found.values()), "")), **curves}]}, 0

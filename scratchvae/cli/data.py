@@ -3,7 +3,7 @@ import os
 
 from ..data.download import cache_folder, fetch, missing_files, SETS
 from ..data.loading import BUNDLED, DATASETS, DRAWN
-from .parser import add_command, OneLineParser
+from .parser import add_command
 from .progress import FetchProgress
 
 BUNDLED_TITLES = {"mnist5k": "5,000 digits of MNIST, 28 x 28 grey", "digits": "1,797 handwritten digits, 8 x 8 grey"}
@@ -13,10 +13,10 @@ DRAWN_TITLES = {"faces": "5,000 faces with known factors, 32 x 32 grey"}
 def add(commands):
     """Add the parsers of `data list` and `data fetch`."""
     does = "list data sets, and fetch them"
-    group = commands.add_parser("data", help=does, description=does)
-    actions = group.add_subparsers(dest="action", required=True, metavar="ACTION", parser_class=OneLineParser)
+    group = commands.add_parser("data", help=does, description=does, epilog="example: scratchvae data list")
+    actions = group.add_subparsers(dest="action", required=True, metavar="ACTION")
     add_command(actions, "list", run_list, "list the data sets that are known by name")
-    parser = add_command(actions, "fetch", run_fetch, "fetch data sets into the cache folder, once")
+    parser = add_command(actions, "fetch", run_fetch, "fetch data sets into the cache folder, once", "mnist")
     parser.add_argument("names", metavar="NAME", nargs="+", choices=tuple(SETS), help=f"{', '.join(SETS)}")
 
 
@@ -24,10 +24,10 @@ def run_list(args):
     """List what is bundled, what is drawn when asked for, what has been fetched, and what can be."""
     rows = _rows()
     for row in rows:
-        absent = row["state"] == "absent"
-        state = f"scratchvae data fetch {row['name']} ({row['bytes'] / 1e6:.0f} MB)" if absent else row["state"]
-        print(f"{row['name']:10s} {row['title']:54s} {state}")
-    print(f"cache folder: {cache_folder()} (set SCRATCHVAE_DATA to choose another)")
+        size = f" ({row['bytes'] / 1e6:.0f} MB)" if row["state"] == "absent" else ""
+        print(f"{row['name']:8s} {row['title']:54s} {row['state']}{size}")
+    print(f"`scratchvae data fetch NAME` fetches what is absent into {cache_folder()}\n"
+          "(set SCRATCHVAE_DATA to choose another folder)")
     return {"datasets": rows, "cache": str(cache_folder())}, 0
 
 

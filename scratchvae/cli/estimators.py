@@ -5,6 +5,7 @@ from .. import plots
 from ..analysis.estimator_comparison import measure_estimators
 from ..kernels.registry import note_compilation
 from .parser import add_command, figure_path
+from .screen import print_filled
 
 SCENES = {"oracle": "linear-Gaussian VAE, q a little off the posterior; z against the exact expectation",
           "posterior": "the same with q = p(z | x)",
@@ -14,7 +15,7 @@ SCENES = {"oracle": "linear-Gaussian VAE, q a little off the posterior; z agains
 def add(commands):
     """Add the command's parser."""
     parser = add_command(commands, "estimators", run, "measure bias, variance, signal-to-noise and cost of each "
-                         "gradient estimator")
+                         "gradient estimator", "--draws 4096")
     parser.add_argument("--draws", type=int, default=65536, metavar="N",
                         help="of noise for each example, a multiple of 64; default: 65536")
     parser.add_argument("--epochs", type=int, default=20, metavar="N", help="of the digits' VAE; default: 20")
@@ -29,13 +30,14 @@ def run(args):
     note_compilation()
     rows = measure_estimators(args.draws, args.epochs, args.seed)
     for scene, what in SCENES.items():
-        print(f"{scene}: {what}\n{'estimator':16s}{'K':>4s}  {'baseline':16s}{'bias z':>9s}{'variance':>11s}"
-              f"{'signal/noise':>14s}{'step time':>11s}")
+        print_filled(f"{scene}: {what}")
+        print(f"{'estimator':15s}{'K':>3s}  {'baseline':14s}{'bias z':>7s}{'variance':>10s}{'signal/noise':>13s}"
+              f"{'time':>8s}")
         for row in rows:
             if row.scene == scene:
                 ratio = "-" if math.isnan(row.signal_to_noise) else f"{row.signal_to_noise:.3g}"
-                print(f"{row.estimator:16s}{row.samples:4d}  {row.baseline:16s}{row.bias_z:9.2f}{row.variance:11.3g}"
-                      f"{ratio:>14s}{row.step_time:10.2f}x{'  biased' if row.biased else ''}")
+                print(f"{row.estimator:15s}{row.samples:3d}  {row.baseline:14s}{row.bias_z:7.2f}{row.variance:10.3g}"
+                      f"{ratio:>13s}{row.step_time:7.1f}x{' biased' if row.biased else ''}")
         print()
     found = {(row.scene, row.estimator, row.baseline): row.variance for row in rows}
     ratio = found["digits", "score_function", "none"] / found["digits", "analytic", "none"]

@@ -1,6 +1,5 @@
 """`scratchvae evaluate`: measure a run on its held-out data."""
 import math
-import sys
 
 import numpy as np
 
@@ -12,8 +11,10 @@ from ..errors import ConfigurationError
 from ..kernels.registry import note_compilation
 from ..likelihoods import Bernoulli
 from ..vae import VAE
+from ..validation import check_seed, positive_integer
 from .parser import add_run_command
 from .run_folder import Run
+from .screen import say
 
 
 def add(commands):
@@ -32,17 +33,19 @@ def add(commands):
 
 def run(args):
     """Measure a run's ELBO and importance-sampled log-likelihood."""
+    positive_integer("importance_samples", args.importance_samples)
+    check_seed(args.seed)
     record = Run.open(args.folder)
-    model, _, _ = record.load_model()
+    model, meta, _ = record.load_model()
     if not isinstance(model, VAE):
         raise ConfigurationError(f"{args.folder} holds an autoencoder, which has no ELBO and no likelihood of its "
                                  "data. Evaluate a run of --model vae.")
-    data = load_data(args.data) if args.data else record.load_data()
+    data = load_data(args.data) if args.data else record.load_data(meta)
     binarize = args.binarize or record.config.get("binarize", "none")
     if args.binarize is None and binarize == "none" and isinstance(model.likelihood, Bernoulli) and _is_grey(data.test):
         binarize = "dynamic"
-        print("trained on grey pixels, which have no likelihood under a Bernoulli: measured on dynamically binarised "
-              "pixels", file=sys.stderr)
+        say("trained on grey pixels, which have no likelihood under a Bernoulli: measured on dynamically binarised "
+            "pixels")
     note_compilation()
     result = evaluate(model, data.test, args.importance_samples, args.seed, binarize)
     print(f"n {result.n}, pixels {result.binarization}, K {result.importance_samples}")

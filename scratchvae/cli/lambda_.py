@@ -1,17 +1,17 @@
 """`scratchvae lambda`: the lambda lab."""
-import sys
-
 from .. import plots
 from ..analysis.rate_distortion import BETAS, check_betas, rate_distortion
 from ..data.loading import load_data
 from ..errors import ConfigurationError
 from ..kernels.registry import note_compilation
 from .parser import add_command, figure_path
+from .screen import print_filled, say
 
 
 def add(commands):
     """Add the command's parser."""
-    parser = add_command(commands, "lambda", run, "train at several weights of the KL, find each data set's best")
+    parser = add_command(commands, "lambda", run, "train at several weights of the KL, find each data set's best",
+                         "--data digits --betas 0.01,0.02,0.04")
     parser.add_argument("--data", metavar="NAME or PATH", action="append",
                         help="a data set; give it again for another; default: digits and mnist5k")
     parser.add_argument("--betas", metavar="B,B,...", default=",".join(map(str, BETAS)),
@@ -28,10 +28,11 @@ def add(commands):
 
 def _betas(text):
     try:
-        return check_betas([float(word) for word in text.split(",")])
+        betas = [float(word) for word in text.split(",")]
     except ValueError:
         raise ConfigurationError(f"--betas is {text!r}; expected numbers with commas between them. "
                                  "Pass for example 0.01,0.02,0.04.") from None
+    return check_betas(betas)
 
 
 def run(args):
@@ -42,7 +43,7 @@ def run(args):
     curves = []
     for data in sets:
         def after_model(point, name=data.name):
-            print(f"{name}: beta {point.beta:.4g}", file=sys.stderr)
+            say(f"{name}: beta {point.beta:.4g}")
 
         curve = rate_distortion(data, betas, args.epochs, (args.hidden,), args.latent, args.importance_samples,
                                 args.seed, after_model=after_model)
@@ -57,13 +58,14 @@ def run(args):
 
 def _print(curve):
     K = curve.learned.importance_samples
-    print(f"{curve.dataset}: {curve.learned.n} held-out images, binarisation {curve.learned.binarization}, each model "
-          f"at its own sigma, K {K}\n{'beta':>9s}{'sigma':>8s}{'rate':>9s}{'distortion':>12s}{'ELBO':>11s}"
-          f"{'log-likelihood':>24s}")
+    print_filled(f"{curve.dataset}: {curve.learned.n} held-out images, binarisation {curve.learned.binarization}, each "
+                 f"model at its own sigma, K {K}")
+    print(f"{'beta':>9s}{'sigma':>7s}{'rate':>8s}{'distortion':>12s}{'ELBO':>10s}{'log-likelihood':>20s}")
     for point in [*curve.points, curve.learned]:
-        word = ("  learned sigma" if point is curve.learned else "  best" if point.beta == curve.best_beta else "")
-        print(f"{point.beta:9.4g}{point.sigma:8.3f}{point.rate:9.2f}{point.distortion:12.5f}{point.elbo:11.2f}"
-              f"{point.log_likelihood:14.2f} +- {point.stderr:6.2f}{word}")
+        word = ("  learned" if point is curve.learned else "  best" if point.beta == curve.best_beta else "")
+        print(f"{point.beta:9.4g}{point.sigma:7.3f}{point.rate:8.2f}{point.distortion:12.5f}{point.elbo:10.2f}"
+              f"{point.log_likelihood:11.2f} +- {point.stderr:5.2f}{word}")
     edge = " (at the edge of those tried: a better one may lie beyond)" if curve.at_edge else ""
-    print(f"best beta {curve.best_beta:g}{edge}; the learned sigma implies {curve.implied_beta:.4g}, "
-          f"{curve.implied_beta / curve.best_beta:.2f} times that\n")
+    print_filled(f"best beta {curve.best_beta:g}{edge}; the learned sigma implies {curve.implied_beta:.4g}, "
+                 f"{curve.implied_beta / curve.best_beta:.2f} times that")
+    print()

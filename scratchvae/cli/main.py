@@ -1,23 +1,28 @@
 """The command line: `scratchvae COMMAND`.
 
 Exit status: 0 on success, 1 if `gradcheck` finds a wrong gradient, 2 with one line on standard error for bad
-usage or bad input, 130 or 143 after Ctrl-C or SIGTERM (training saves first), 141 if nobody reads the output.
+usage or bad input, 130, 143 or 129 after Ctrl-C, SIGTERM or SIGHUP (training saves first), 141 if nobody reads the
+output.
 """
+import errno
 import os
-import sys
 
-from ..cli import attribute, bugs, data, estimators, evaluate, gradcheck, lambda_, pictures, train
+from ..cli import attribute, bugs, data, draw, estimators, evaluate, gradcheck, lambda_, pictures, train
 from ..errors import ConfigurationError, ScratchVAEError
 from ..kernels.registry import set_threads
-from .parser import as_json, OneLineParser
+from .parser import as_json, in_flags, OneLineParser
+from .screen import flush_streams, open_streams, say
 
-COMMANDS = (train, evaluate, pictures, attribute, gradcheck, bugs, estimators, lambda_, data)      # in the order of --help
+# In the order of --help.
+COMMANDS = (train, evaluate, draw, pictures, attribute, gradcheck, bugs, estimators, lambda_, data)
+CLOSED = (errno.EPIPE, errno.EINVAL) if os.name == "nt" else (errno.EPIPE,)      # a pipe that nobody reads, by system
 
 
 def build_parser():
     """Return the parser of all commands."""
-    parser = OneLineParser(prog="scratchvae", description="A variational autoencoder derived and written by hand.")
-    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND", parser_class=OneLineParser)
+    parser = OneLineParser(prog="scratchvae", description="A variational autoencoder derived and written by hand.",
+                           epilog="example: scratchvae train --data digits --epochs 20")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
     for command in COMMANDS:
         command.add(commands)
     return parser
@@ -25,31 +30,42 @@ def build_parser():
 
 def main(argv=None):
     """Run one command; return its exit status."""
-    args = build_parser().parse_args(argv)
+    open_streams()
+    parser, complaint, failure = build_parser(), None, None
     try:
-        if args.threads is not None:
-            try:
-                set_threads(args.threads)
-            except ValueError as error:
-                raise ConfigurationError(str(error)) from None
-        result, status = args.run(args)
-        if args.json:
-            print(as_json(result))
-        sys.stdout.flush()
+        args = parser.parse_args(argv)
+        parser = args.parser
+        status = _run(args)
+    except SystemExit as leaving:                          # --help, or bad usage
+        status = leaving.code
     except ScratchVAEError as error:
-        print(f"scratchvae {args.command}: error: {' '.join(str(error).split())}", file=sys.stderr)
-        return 2
+        status, complaint = 2, f"error: {in_flags(parser, ' '.join(str(error).split()))}"
     except KeyboardInterrupt:
-        print(f"scratchvae {args.command}: interrupted", file=sys.stderr)
-        return 130
+        status, complaint = 130, "interrupted"
     except MemoryError as error:
-        print(f"scratchvae {args.command}: error: out of memory ({error}). Ask for less at once.", file=sys.stderr)
-        return 2
-    except BrokenPipeError:                                # whoever read our output has seen enough, as `head` does
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 141
+        status, complaint = 2, f"error: out of memory ({error}). Ask for less at once."
     except OSError as error:                               # the system failed where no room foresaw it
-        print(f"scratchvae {args.command}: error: {error}. Check the disk, its permissions and the present folder.",
-              file=sys.stderr)
-        return 2
+        status, failure = 2, error
+    unwritten = flush_streams()
+    if not status:
+        failure = unwritten
+    if failure:
+        if failure.errno in CLOSED and failure.filename is None:       # who read our output has seen enough, as `head`
+            return 141
+        status, complaint = 2, f"error: {failure}. Check the disk, its permissions and the present folder."
+    if complaint:
+        say(f"{parser.prog}: {complaint}")
+        flush_streams()
+    return status
+
+
+def _run(args):
+    if args.threads is not None:
+        try:
+            set_threads(args.threads)
+        except ValueError as error:
+            raise ConfigurationError(str(error)) from None
+    result, status = args.run(args)
+    if args.json:
+        print(as_json(result))
     return status

@@ -1,23 +1,95 @@
 """What the commands share: a parser whose errors take one line, the flags of every command, results as JSON."""
 import argparse
+import difflib
 import json
 import math
+import re
+import shutil
 
 import numpy as np
 
 from ..errors import ConfigurationError, RunError
 from ..validation import file_path
 
+# What the library calls differently: its name, and that of the flag.
+LIBRARY = {"n_latent": "latent", "n_samples": "samples", "steps": "schedule_steps"}
+
 
 class OneLineParser(argparse.ArgumentParser):
-    """A parser whose errors take one line."""
+    """A parser whose errors take one line and name what was meant, and whose help fits 80 columns."""
+
+    def __init__(self, **options):
+        def formatter(prog):
+            return argparse.HelpFormatter(prog, width=min(80, shutil.get_terminal_size().columns) - 2)
+        super().__init__(allow_abbrev=False, formatter_class=formatter, **options)
 
     def error(self, message):
         """Say what is wrong and leave with status 2."""
-        self.exit(2, f"{self.prog}: error: {message}. See {self.prog} --help.\n")
+        stop = "" if message.endswith("?") else "."
+        self.exit(2, f"{self.prog}: error: {message}{stop} See {self.prog} --help.\n")
+
+    def print_help(self, file=None):
+        """Print the help; raises OSError if nobody takes it, where argparse passes over that."""
+        print(self.format_help(), end="", file=file)
+
+    def parse_known_args(self, args=None, namespace=None):
+        """Refuse what no flag or argument takes, in the words of the command that was given it."""
+        namespace, unknown = super().parse_known_args(args, namespace)
+        if unknown:
+            flag = unknown[0].split("=")[0]
+            if not flag.startswith("-"):
+                self.error(f"{unknown[0]!r} is one word too many")
+            self.error(f"unknown flag {flag}; {_meant(flag, flags_of(self).values())}")
+        return namespace, unknown
+
+    def _check_value(self, action, value):
+        if action.choices is not None and value not in action.choices:
+            raise argparse.ArgumentError(action, f"{value!r} is unknown; {_meant(value, action.choices)}")
 
 
-def add_command(commands, name, run, help_text):
+def flags_of(parser):
+    """Return the flags of a parser by the names under which it stores their values."""
+    return {action.dest: action.option_strings[-1] for action in parser._actions if action.option_strings}
+
+
+def _meant(word, known):
+    """Return what somebody who wrote `word` may have meant, or all that is known, as the end of an error."""
+    bare = {name.strip("-"): name for name in known}
+    word = word.strip("-")
+    meant = [name for name in bare if name.startswith(word)] or difflib.get_close_matches(word, bare)
+    if meant:
+        return f"did you mean {' or '.join(bare[name] for name in meant)}?"
+    return f"known are {', '.join(known)}"
+
+
+def in_flags(parser, message):
+    """Return an error of the library in the words of the command line.
+
+    Parameters
+    ----------
+    parser : argparse.ArgumentParser
+        Of the command.
+    message : str
+        Its subject, as in "hidden is 0", and the names with an underscore anywhere in it become flags.
+
+    Returns
+    -------
+    str
+
+    Examples
+    --------
+    >>> parser = OneLineParser()
+    >>> _ = parser.add_argument("--latent")
+    >>> in_flags(parser, "n_latent is 0; it must be at least 1.")
+    '--latent is 0; it must be at least 1.'
+    """
+    flags = flags_of(parser)
+    flags |= {name: flags[flag] for name, flag in LIBRARY.items() if flag in flags}
+    return re.sub(r"^\w+(?=(\[\d+\])? (is|has) )|(?<![^\s(])[a-z]+_\w+(?![^\s;,.:=)])",
+                  lambda name: flags.get(name[0], name[0]), message)
+
+
+def add_command(commands, name, run, help_text, example=""):
     """Add a command with the flags that all have, and return its parser.
 
     Parameters
@@ -30,21 +102,24 @@ def add_command(commands, name, run, help_text):
         run(args) -> (result, status): a dict that `--json` prints, and the exit status.
     help_text : str
         What the command does, in one phrase.
+    example : str
+        What to write after the command, for one that can be tried as it stands.
 
     Returns
     -------
     argparse.ArgumentParser
     """
     parser = commands.add_parser(name, help=help_text, description=help_text)
-    parser.set_defaults(run=run)
+    parser.epilog = f"example: {parser.prog} {example}"
+    parser.set_defaults(run=run, parser=parser)
     parser.add_argument("--json", action="store_true", help="end standard output with one JSON object")
     parser.add_argument("--threads", type=int, metavar="T", help="threads to use; all cores if absent")
     return parser
 
 
-def add_run_command(commands, name, run, help_text):
+def add_run_command(commands, name, run, help_text, example="runs/mnist5k-vae"):
     """Add a command on a run folder, `args.folder`, and return its parser; parameters as in `add_command`."""
-    parser = add_command(commands, name, run, help_text)
+    parser = add_command(commands, name, run, help_text, example)
     parser.add_argument("folder", metavar="RUN", help="a folder that `scratchvae train` wrote")
     return parser
 

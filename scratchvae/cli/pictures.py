@@ -3,6 +3,7 @@ import numpy as np
 
 from ..errors import ConfigurationError
 from ..vae import VAE
+from ..validation import positive_integer
 from .figures import kl_per_dimension, reconstruction_figure, sample_figure, traversal_figure
 from .parser import add_run_command
 from .run_folder import Run
@@ -10,17 +11,15 @@ from .run_folder import Run
 
 def add(commands):
     """Add the parsers of the three commands."""
-    sample = _add_picture(commands, "sample", run_sample, "draw images from the prior", n=64)
+    sample = add_picture_command(commands, "sample", run_sample, "draw images from the prior")
+    sample.add_argument("--n", type=int, default=64, help="how many images; default: 64")
     sample.add_argument("--seed", type=int, default=0, help="of the draws; default: 0")
-    _add_picture(commands, "reconstruct", run_reconstruct, "draw held-out images over their reconstructions", n=10)
-    traverse = _add_picture(commands, "traverse", run_traverse, "sweep the most used latents, one a row", n=10)
+    reconstruct = add_picture_command(commands, "reconstruct", run_reconstruct,
+                                      "draw held-out images over their reconstructions")
+    reconstruct.add_argument("--n", type=int, default=10, help="how many images; default: 10")
+    traverse = add_picture_command(commands, "traverse", run_traverse, "sweep the most used latents, one a row")
+    traverse.add_argument("--latents", type=int, metavar="L", default=10, help="how many latents; default: 10")
     traverse.add_argument("--index", type=int, metavar="I", help="start from test image I; the origin if absent")
-
-
-def _add_picture(commands, name, run, help_text, n):
-    parser = add_run_command(commands, name, run, help_text)
-    parser.add_argument("--n", type=int, default=n, help=f"how many images; default: {n}")
-    return parser
 
 
 def run_sample(args):
@@ -31,32 +30,38 @@ def run_sample(args):
 
 def run_reconstruct(args):
     """Draw held-out images over their reconstructions."""
+    positive_integer("n", args.n)
     run, model, data = open_for_pictures(args, only_vae=False)
     return report_figure(run, reconstruction_figure(model, data, args.n), "reconstructions.png")
 
 
 def run_traverse(args):
     """Sweep the most used latents."""
+    positive_integer("latents", args.latents)
     run, model, data = open_for_pictures(args, only_vae=True)
     if args.index is not None and not 0 <= args.index < len(data.test):
         raise ConfigurationError(f"--index is {args.index}; the test part has images 0 to {len(data.test) - 1}. "
                                  "Choose one of them.")
-    used = np.argsort(-kl_per_dimension(model, data.test[:2000]))[:args.n]
+    used = np.argsort(-kl_per_dimension(model, data.test[:2000]))[:args.latents]
     figure = traversal_figure(model, data, used, args.index, np.linspace(-3, 3, 9))
     return report_figure(run, figure, "traversal.png")
+
+
+def add_picture_command(commands, name, run, help_text, example="runs/mnist5k-vae"):
+    """Add a command that needs the data of a run, and return its parser; parameters as in `add_run_command`."""
+    parser = add_run_command(commands, name, run, help_text, example)
+    parser.add_argument("--data", metavar="NAME or PATH", help="where the run's data are now, if they have moved")
+    return parser
 
 
 def open_for_pictures(args, only_vae):
     """Return (run, model, data) for a picture command."""
     run = Run.open(args.folder)
-    model, _, _ = run.load_model()
+    model, meta, _ = run.load_model()
     if only_vae and not isinstance(model, VAE):
         raise ConfigurationError(f"{args.folder} holds an autoencoder: the distribution of its codes is unknown, so it "
                                  "cannot be sampled. Use a run of --model vae.")
-    data = run.load_data()
-    if args.n < 1:
-        raise ConfigurationError(f"--n is {args.n}; it must be at least 1. Leave it out for the default.")
-    return run, model, data
+    return run, model, run.load_data(meta, args.data)
 
 
 def report_figure(run, figure, name):

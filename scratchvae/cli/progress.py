@@ -2,15 +2,22 @@
 import math
 import signal
 import sys
+import threading
 import time
 from contextlib import contextmanager
+
+from .screen import columns, end_line, is_terminal, show, show_in_place, WIDEST
+
+# What ends a program: Ctrl-C, `kill`, a terminal that is closed, Ctrl-Break; each where the system has it.
+ENDING = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGBREAK") if hasattr(signal, name)]
 
 
 class Progress:
     """What training shows: on a terminal one line in place, elsewhere one plain line an epoch."""
 
     def __init__(self, epochs):
-        self.epochs, self.stream, self.in_place = epochs, sys.stderr, sys.stderr.isatty()
+        self.epochs, self.stream, self.in_place = epochs, sys.stderr, is_terminal(sys.stderr)
+        self.works = True                                 # until the display fails
         self.steps, self.shown = -1, 0.0
 
     def after_step(self, trainer, objective):
@@ -23,64 +30,83 @@ class Progress:
             self.shown = now
             rows = min(trainer.state.batch * trainer.batch_size, len(trainer.x))
             loss, reconstruction, kl = (total / rows for total in trainer.state.totals)
-            self._show(trainer, trainer.state.epoch + 1, loss, reconstruction, kl, "")
+            self._show(trainer, trainer.state.epoch + 1, loss, reconstruction, kl)
 
     def after_epoch(self, trainer):
         """Show a finished epoch."""
         last = trainer.state.history[-1]
-        held_out = "" if math.isnan(last.test_loss) else f"  held-out {last.test_loss:8.2f}"
-        self._show(trainer, last.epoch, last.train_loss, last.train_reconstruction, last.train_kl, held_out)
+        self._show(trainer, last.epoch, last.train_loss, last.train_reconstruction, last.train_kl)
 
-    def _show(self, trainer, epoch, loss, reconstruction, kl, held_out):
+    def _show(self, trainer, epoch, loss, reconstruction, kl):
         elapsed = time.perf_counter() - self.start
         rate = self.steps / elapsed if elapsed > 0 else 0.0
         steps_left = (self.epochs - trainer.state.epoch) * trainer.batches - trainer.state.batch
-        left = _clock(steps_left / rate) if rate > 0 else "?:??"
-        line = (f"epoch {epoch:3d}/{self.epochs}  loss {loss:8.2f} = reconstruction {reconstruction:8.2f} + "
-                f"KL {kl:6.2f} nats{held_out}  {rate:6.0f} steps/s  {left} left")
-        self.stream.write(f"\r{line}\x1b[K" if self.in_place else line + "\n")
-        self.stream.flush()
+        left = f"  {_clock(steps_left / rate) if rate > 0 else '?:??'} left"
+        held_out = trainer.state.history[-1].test_loss if trainer.state.history else math.nan        # of the last whole epoch
+        held_out = "" if math.isnan(held_out) else f"  held-out {held_out:.2f}"
+        loss = f"epoch {epoch:{len(str(self.epochs))}d}/{self.epochs}  loss {loss:.2f}"
+        short, words = f" = {reconstruction:.2f} + KL {kl:.2f}", f" = reconstruction {reconstruction:.2f} + KL {kl:.2f}"
+        rate = f"  {rate:.0f} steps/s"
+        room = columns(self.stream) - 1 if self.in_place else WIDEST
+        line = next((line for line in (loss + words + held_out + rate + left, loss + short + held_out + rate + left,
+                                       loss + short + held_out + left, loss + held_out + left, loss + left)
+                     if len(line) <= room), loss)
+        if self.works:
+            self.works = show_in_place(self.stream, line) if self.in_place else show(line + "\n", self.stream)
 
     def close(self):
         """Leave the line in place standing."""
-        if self.in_place:
-            self.stream.write("\n")
+        end_line()
 
 
 class FetchProgress:
     """What fetching shows: on a terminal one line in place, elsewhere one plain line a finished file."""
 
     def __init__(self):
-        self.stream, self.in_place, self.shown = sys.stderr, sys.stderr.isatty(), 0.0
+        self.stream, self.in_place, self.shown = sys.stderr, is_terminal(sys.stderr), 0.0
 
     def __call__(self, name, done, size):
         """Show that `done` of `size` bytes of a file have come."""
         now, finished = time.perf_counter(), done == size
         if finished or self.in_place and now - self.shown > 0.2:
             self.shown = now
-            line = f"{name:28s} {done / 1e6:6.1f} of {size / 1e6:.1f} MB"
-            self.stream.write((f"\r{line}\x1b[K" if self.in_place else line) + ("\n" if finished else ""))
-            self.stream.flush()
+            line = f"{done / 1e6:6.1f} of {size / 1e6:.1f} MB  {name}"
+            if self.in_place:
+                show_in_place(self.stream, line)
+                if finished:
+                    end_line()
+            else:
+                show(line + "\n", self.stream)
 
     def warn(self, sentence):
         """Say on a line of its own why a mirror is given up."""
-        self.stream.write((f"\r{sentence}\x1b[K" if self.in_place else sentence) + "\n")
-        self.stream.flush()
+        end_line()
+        show(sentence + "\n", self.stream)
 
 
 def _clock(seconds):
-    return f"{int(seconds) // 60}:{int(seconds) % 60:02d}"
+    minutes, seconds = divmod(int(seconds), 60)
+    return f"{minutes // 60}:{minutes % 60:02d}:{seconds:02d}" if minutes >= 60 else f"{minutes}:{seconds:02d}"
 
 
 @contextmanager
 def finishing_the_step(trainer, caught):
-    """While open, Ctrl-C and SIGTERM end training after the present step; their numbers land in `caught`."""
+    """While open, what asks the program to end ends training after the present step; the signals land in `caught`.
+
+    A signal that was ignored when the program began (`nohup`, a job in the background of a script) stays ignored.
+    Only the main thread of a program may handle signals; in another one nothing is changed.
+    """
     def stop(number, frame):
         caught.append(number)
         trainer.stop = True
         signal.signal(number, before[number])             # a second one ends the program at once
-    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
+    before = {}
+    if threading.current_thread() is threading.main_thread():
+        before = {number: signal.getsignal(number) for number in ENDING
+                  if signal.getsignal(number) not in (signal.SIG_IGN, None)}
     try:
+        for number in before:
+            signal.signal(number, stop)
         yield
     finally:
         for number, handler in before.items():

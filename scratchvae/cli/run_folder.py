@@ -3,24 +3,28 @@ import csv
 import io
 import json
 import os
+import re
 from contextlib import contextmanager
-from pathlib import Path
+from pathlib import Path, PureWindowsPath
 
 from .. import __version__, plots
 from ..data.download import SETS
+from ..data.identity import fingerprint
 from ..data.loading import BUNDLED, DRAWN, load_data
-from ..errors import RunError
-from ..history import Epoch, History
+from ..errors import ConfigurationError, DataError, RunError
+from ..history import Epoch
 from ..model import load_run
 from ..schedules import make_schedule
-from ..storage.atomic import remove_leftovers, write_atomically
+from ..storage.atomic import open_regular, remove_leftovers, write_atomically
 from ..storage.lock import FolderLock
 from ..training import Trainer
 from ..vae import VAE
 from .figures import decoded_grid_figure, kl_per_dimension, reconstruction_figure, sample_figure
 
 CONFIG, MODEL, HISTORY, FIGURES = "config.json", "model.npz", "history.csv", "figures"
-MOST_TEXT = 1 << 24                                # bytes of config.json or history.csv: a million epochs
+OLD_NAMES = {"latent": "n_latent", "samples": "n_samples"}     # of settings in config.json, until version 0.1
+FREE = {"data", "epochs", "on_nonfinite"}          # the settings that a run may change: its data may have moved
+MOST_TEXT = 1 << 24                                # bytes of config.json: far more than any has
 SHOWN = 2000                                       # points in the latent plane: more hide each other
 
 
@@ -32,12 +36,14 @@ class Run:
     folder : str or Path
         The run folder.
     config : dict
-        The settings of `scratchvae train`, by flag name.
+        The settings of `scratchvae train`, by their names in Python (`n_latent`, `n_samples`).
     """
 
     def __init__(self, folder, config):
         self.folder, self.config = Path(folder), config
         self.lock = FolderLock(folder)
+        self.data = None                                   # rows and fingerprints of the data, once they are loaded
+        self.saved = None                                  # what tells the saved model.npz from any other file
 
     @classmethod
     def open(cls, folder):
@@ -54,52 +60,66 @@ class Run:
         if not isinstance(config, dict) or "data" not in config or "model" not in config:
             raise RunError(f"{path} holds no settings of a run: data and model are missing. "
                            "Restore it, or train again with --overwrite.")
-        return cls(folder, config)
+        return cls(folder, {OLD_NAMES.get(name, name): value for name, value in config.items()})
 
     @staticmethod
     def exists(folder):
         """Whether `folder` holds anything of a run."""
-        return any(os.path.exists(Path(folder) / name) for name in (CONFIG, MODEL, HISTORY))
+        return any(os.path.lexists(Path(folder) / name) for name in (CONFIG, MODEL, HISTORY))
 
     def load_model(self):
-        """Return (model, meta, arrays) of the run's model.npz."""
-        return load_run(self.folder / MODEL)
+        """Return (model, meta, arrays) of the run's model.npz; raises RunError if config.json says otherwise."""
+        model, meta, arrays = load_run(self.folder / MODEL)
+        plain = {name: value for name, value in model.get_params().items() if isinstance(value, (str, int, float))}
+        config = meta.get("config")                        # absent in files of earlier versions
+        trained = {**(config if isinstance(config, dict) else {}), **plain, "hidden": list(model.hidden),
+                   "model": model.kind}
+        for name, value in self.config.items():
+            if name in trained and name not in FREE and value != trained[name]:
+                raise RunError(f'{self.folder / CONFIG} says "{name}": {value!r}, the model was trained with '
+                               f"{trained[name]!r}: an edit changes no trained model. Put it back, or train another "
+                               "run.")
+        return model, meta, arrays
 
-    def load_data(self):
-        """Return the Dataset that the run was trained on."""
-        return load_data(self.config["data"])
+    def load_data(self, meta=None, source=None):
+        """Return the Dataset that the run is trained on.
+
+        Parameters
+        ----------
+        meta : dict, optional
+            Of the run's model.npz: what it says about the data is held against them.
+        source : str, optional
+            Where the data are now, if they are no longer where they were.
+
+        Raises
+        ------
+        RunError
+            If they are other data.
+        """
+        wanted = (meta or {}).get("data")
+        try:
+            data = load_data(self.config["data"] if source is None else source)
+        except (ConfigurationError, DataError) as error:
+            if meta is None or source is not None:
+                raise
+            raise RunError(f"{error} If the data of the run in {self.folder} have moved, say where they are, with "
+                           "--data.") from error
+        self.data = {"rows": len(data.train), "fingerprints": [fingerprint(data.train), fingerprint(data.test)]}
+        if isinstance(wanted, dict) and wanted != self.data:
+            raise RunError(f"{data.name} holds other data ({self.data['rows']} rows) than the run in {self.folder} was "
+                           f"trained on ({wanted.get('rows')} rows). Name those with --data, or train another run.")
+        return data
 
     def has_model(self):
         """Whether the run has saved a model: not so if it was killed before its first step."""
         return (self.folder / MODEL).exists()
 
-    def history(self):
-        """Return the History in history.csv; raises RunError if it is missing or damaged.
-
-        `first_loss` is not in that file, and stays NaN.
-        """
-        path = self.folder / HISTORY
-        try:
-            header, *rows = csv.reader(io.StringIO(_read_text(path)), strict=True)
-            if tuple(header) != Epoch._fields:
-                raise ValueError(f"its columns are {', '.join(header)[:200]!r}")
-            history = History(Epoch(int(row[0]), *map(float, row[1:])) for row in rows)
-            if [epoch.epoch for epoch in history] != list(range(1, len(rows) + 1)):
-                raise ValueError("its epochs do not count from 1")
-        except (ValueError, TypeError, IndexError, csv.Error) as error:
-            raise RunError(f"{path} is damaged ({error}); expected a line an epoch: {', '.join(Epoch._fields)}. "
-                           "Resume the run, which writes it again.") from error
-        return history
-
     @contextmanager
     def held(self):
         """While open, this process alone writes to the folder; raises RunError if another one does."""
-        self.lock.acquire()
-        try:
-            remove_leftovers(self.folder)
+        with self.lock:
+            self._figure_folder()
             yield self
-        finally:
-            self.lock.release()
 
     def begin(self):
         """Write config.json into the folder, which `held` keeps for us; an earlier run's files go first.
@@ -115,7 +135,9 @@ class Run:
         self.write_config()
 
     def write_config(self):
-        """Write config.json."""
+        """Write config.json, and remove what a killed process left behind."""
+        remove_leftovers(self.folder, "|".join(map(re.escape, (CONFIG, MODEL, HISTORY))))
+        remove_leftovers(self._figure_folder(), r".+\.png")
         text = json.dumps({**self.config, "scratchvae": __version__}, indent=2) + "\n"
         write_atomically(self.folder / CONFIG, lambda file: file.write(text.encode()))
 
@@ -136,7 +158,8 @@ class Run:
         if lost:
             self._take_back()
         meta, arrays = trainer.checkpoint()
-        trainer.model.save(self.folder / MODEL, {"training": meta}, arrays)
+        trainer.model.save(self.folder / MODEL, {"training": meta, "config": self.config, "data": self.data}, arrays)
+        self.saved = self._model_file()
         table = io.StringIO()
         writer = csv.writer(table, lineterminator="\n")
         writer.writerow(Epoch._fields)
@@ -144,9 +167,17 @@ class Run:
         write_atomically(self.folder / HISTORY, lambda file: file.write(table.getvalue().encode()))
         return lost
 
+    def _model_file(self):
+        """Return what tells model.npz from any other file; None if there is none."""
+        try:
+            found = os.lstat(self.folder / MODEL)
+        except FileNotFoundError:
+            return None
+        return found.st_dev, found.st_ino, found.st_mtime_ns, found.st_size
+
     def _take_back(self):
-        """Make the folder again that somebody removed under the run."""
-        if self.exists(self.folder):
+        """Make the folder or its lock file again that somebody removed under the run."""
+        if self.exists(self.folder) and self._model_file() != self.saved:
             raise RunError(f"{self.folder} was replaced by another run while this one was training; nothing of "
                            "that one is overwritten. Train again, into another folder (--out).")
         self.lock.release()
@@ -162,9 +193,18 @@ class Run:
                        optimizer=c["optimizer"], validation=data.test, seed=c["seed"], binarize=c["binarize"],
                        output_bias=c["output_bias"], on_nonfinite=c["on_nonfinite"], beta=beta)
 
+    def _figure_folder(self):
+        """Return the path of figures/; raises RunError if it leads elsewhere: nothing is written through a link."""
+        path = self.folder / FIGURES
+        here = os.path.join(os.path.realpath(self.folder), FIGURES)
+        if os.path.normcase(os.path.realpath(path)) != os.path.normcase(here):
+            raise RunError(f"{path} is a link to another folder; nothing is written through it. Remove the link, or "
+                           "choose another folder for the run (--out).")
+        return path
+
     def save_figure(self, figure, name):
         """Write a figure into figures/ and return its path."""
-        path = self.folder / FIGURES / name
+        path = self._figure_folder() / name
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
         except OSError as error:
@@ -175,8 +215,8 @@ class Run:
 
     def draw(self, model, data, history):
         """Draw every figure that this model has; return the paths."""
-        figures = {"learning_curves.png": plots.learning_curves(history),
-                   "reconstructions.png": reconstruction_figure(model, data, 10)}
+        figures = {"learning_curves.png": plots.learning_curves(history)} if history else {}
+        figures["reconstructions.png"] = reconstruction_figure(model, data, 10)
         mu = model.transform(data.test[:SHOWN])
         labels = None if data.test_labels is None else data.test_labels[:SHOWN]
         if model.n_latent == 2:
@@ -195,7 +235,7 @@ class Run:
 def _read_text(path):
     """Return a small text file's content; raises RunError if it is missing, too large, or no text."""
     try:
-        with open(path, "rb") as file:
+        with open_regular(path) as file:
             content = file.read(MOST_TEXT + 1)
         if len(content) > MOST_TEXT:
             raise RunError(f"{path} has more than {MOST_TEXT:,} bytes, as no run writes. Restore it.")
@@ -212,3 +252,15 @@ def data_source(source):
     """Return a data source as a run remembers it: a name, or an absolute path if there is such a path."""
     named = source in (*BUNDLED, *DRAWN, *SETS)
     return source if named or not os.path.exists(source) else str(Path(source).resolve())
+
+
+def run_name(source):
+    """Return what to call the run on a data source: a folder's name that every system takes.
+
+    Examples
+    --------
+    >>> run_name("mnist5k"), run_name(r"C:\\Users\\ann\\mnist"), run_name("/data/my faces.npz")
+    ('mnist5k', 'mnist', 'my-faces')
+    """
+    name = re.sub(r"\.np[yz]$", "", PureWindowsPath(source).name, flags=re.IGNORECASE)    # takes both kinds of slashes
+    return "-".join(re.findall(r"\w+", name)) or "data"

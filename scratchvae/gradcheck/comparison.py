@@ -89,7 +89,7 @@ def require_checks(checks):
 def format_checks(checks):
     """Return the checks as a table for a terminal: one line an array, its hint below it."""
     require_checks(checks)
-    rows = [("array", "worst error", "at", "analytic", "numeric", "error bound", "verdict")]
+    rows = [("array", "worst error", "at", "analytic", "numeric", "bound", "verdict")]
     for check in checks:
         verdict = ("ok" if check.ok else "WRONG") + (f", {check.kinks} at kinks" if check.kinks else "")
         rows.append((check.name, f"{check.worst:.1e}", ",".join(map(str, check.index)) or "-",

@@ -1,7 +1,10 @@
 """Files that are there whole or not at all."""
 import errno
 import os
+import re
+import stat
 import threading
+import time
 from pathlib import Path
 
 from ..errors import RunError
@@ -38,17 +41,28 @@ def write_atomically(path, write):
     temporary = path.with_name(f".{path.name}.{os.getpid()}-{threading.get_ident()}{PART}")
     try:
         try:
-            with open(temporary, "wb") as file:
+            temporary.unlink(missing_ok=True)
+            with open(temporary, "xb") as file:         # a new file: nothing is written through a link of that name
                 write(file)
                 file.flush()
                 os.fsync(file.fileno())
-            os.replace(temporary, path)
+            _replace(temporary, path)
             _flush_folder(path.parent)
         finally:
             temporary.unlink(missing_ok=True)
     except OSError as error:
         raise RunError(f"{path} cannot be written: {error.strerror or error}. Choose a folder that exists, is writable "
                        "and has room.") from error
+
+
+def _replace(temporary, path):
+    """Rename; again for two seconds if that is refused: Windows does not replace a file while somebody reads it."""
+    for pause in (0.01, 0.1, 0.4, 1.5):
+        try:
+            return os.replace(temporary, path)
+        except PermissionError:
+            time.sleep(pause)
+    return os.replace(temporary, path)
 
 
 def _flush_folder(folder):
@@ -65,7 +79,25 @@ def _flush_folder(folder):
         os.close(descriptor)
 
 
-def remove_leftovers(folder):
-    """Remove the temporary files that a killed process left in a folder; for who holds its lock."""
-    for path in Path(folder).glob(f".*{PART}"):
-        path.unlink(missing_ok=True)
+def remove_leftovers(folder, names):
+    """Remove the temporary files that a killed process left in a folder; call only while nobody else writes there.
+
+    Parameters
+    ----------
+    folder : Path
+        Links, other users' files and files of other names in it are left alone.
+    names : str
+        A regular expression for the names that `write_atomically` was given.
+    """
+    ours = re.compile(rf"\.({names})\.\d+-\d+{re.escape(PART)}")
+    for path in folder.glob(f".*{PART}"):
+        found = path.lstat()
+        if ours.fullmatch(path.name) and stat.S_ISREG(found.st_mode) and found.st_uid == getattr(os, "getuid", int)():
+            path.unlink()
+
+
+def open_regular(path):
+    """Return a regular file open to read bytes; raises OSError for anything else, such as a FIFO, which would block."""
+    if not stat.S_ISREG(os.stat(path).st_mode):
+        raise OSError(errno.EINVAL, "it is no regular file")
+    return open(path, "rb")

@@ -15,7 +15,7 @@ import numpy as np
 
 from ..errors import DataError, RunError
 from ..validation import file_path
-from .atomic import write_atomically
+from .atomic import open_regular, write_atomically
 from .readers import npy_fields
 
 FORMAT = 1
@@ -93,7 +93,7 @@ def _read_members(path):
     which checks its CRC, before anything in it is believed.
     """
     arrays = {}
-    with open(path, "rb") as file, zipfile.ZipFile(file) as archive:
+    with open_regular(path) as file, zipfile.ZipFile(file) as archive:
         size = os.fstat(file.fileno()).st_size
         if sum(member.file_size for member in archive.infolist()) > size:
             raise DataError(f"it promises more bytes than it holds ({size:,}): damaged, or compressed elsewhere")

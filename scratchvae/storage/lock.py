@@ -1,6 +1,9 @@
 """A folder that one process at a time writes to."""
 import errno
 import os
+import re
+import stat
+from contextlib import ExitStack
 from pathlib import Path
 
 from ..errors import RunError
@@ -12,21 +15,22 @@ except ImportError:                                     # Windows
     fcntl = None
 
 LOCK = ".lock"
+CONTENT = "scratchvae {:<20}\n"                         # of one length, so that nothing is ever truncated
+OURS = re.compile(rb"(scratchvae (\d+) *\n)?")          # empty: made, and its process killed before it wrote
 BUSY = (errno.EACCES, errno.EAGAIN, errno.EDEADLK)      # a lock that somebody else holds, by system
 FAR = 1 << 30       # the byte that Windows locks: past the text, which could not be read otherwise
-ATTEMPTS = 100      # at a lock whose file is removed under our hands by the process that lets go of it
 
 
 class FolderLock:
     """A folder that only one process writes to: the second is refused.
 
     The system lets go of the lock when the process ends, however it ends (kill -9, power), so no stale lock has to
-    be removed by hand.
+    be removed by hand. The lock file itself stays where it is: a file that is never removed is never locked in vain.
 
     Parameters
     ----------
     folder : str or Path
-        Made if it is not there, and removed again in `release` if nothing was put into it.
+        Made if it is not there.
 
     Examples
     --------
@@ -40,7 +44,6 @@ class FolderLock:
         self.folder = Path(folder)
         self.path = self.folder / LOCK
         self.file = None
-        self.made = []
 
     def acquire(self):
         """Take the lock.
@@ -48,31 +51,47 @@ class FolderLock:
         Raises
         ------
         RunError
-            If another process holds it, or the folder cannot be made or written to.
+            If another process holds it, the folder cannot be made or written to, or its `.lock` is not of our making.
         """
         try:
-            for _ in range(ATTEMPTS):
-                self.made += [p for p in (self.folder, *self.folder.parents) if not p.exists()]
-                try:
-                    self.folder.mkdir(parents=True, exist_ok=True)
-                    self.file = open(self.path, "a+b")
-                except (FileNotFoundError, FileExistsError):
-                    if os.path.exists(self.folder) and not self.folder.is_dir():
-                        raise
-                    continue                            # the folder was removed in between
+            self.folder.mkdir(parents=True, exist_ok=True)
+            self._require_plain_file()
+            flags = os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
+            with ExitStack() as closing:
+                self.file = closing.enter_context(open(os.open(self.path, flags, 0o666), "r+b", buffering=0))
                 self._lock()
-                if self.is_held():
-                    self.file.truncate(0)
-                    self.file.write(str(os.getpid()).encode())
-                    self.file.flush()
-                    return
-                self.file.close()                       # it was removed before we had it
+                closing.pop_all()                       # it is taken, and stays open
         except OSError as error:
             raise RunError(f"{self.folder} cannot be used: {error.strerror or error}. Choose a folder that exists "
                            "or can be made, is writable and has room.") from error
-        raise RunError(f"{self.folder} cannot be locked: its {LOCK} keeps vanishing. Let no other program remove it.")
+
+    def _require_plain_file(self):
+        """Refuse a `.lock` that is a link, a folder, a FIFO or a device before it is opened."""
+        try:
+            found = os.lstat(self.path)
+        except FileNotFoundError:
+            return
+        if not stat.S_ISREG(found.st_mode) or found.st_nlink > 1:
+            raise self._foreign("it is a link or no regular file")
+
+    def _foreign(self, why):
+        return RunError(f"{self.path} is not the lock file of a run ({why}), so it is left alone. Choose another "
+                        "folder (--out), or remove the file if no program uses it.")
 
     def _lock(self):
+        free = self._take()
+        found = OURS.fullmatch(self.file.read(len(CONTENT.format(0)) + 1))
+        if not found:
+            raise self._foreign("another program wrote it")
+        if not free:
+            raise RunError(f"{self.folder} is being written to by another run (process "
+                           f"{(found[2] or b'unknown').decode()}); two would overwrite each other. Wait until it has "
+                           "ended, or choose another folder (--out).")
+        self.file.seek(0)
+        self.file.write(CONTENT.format(os.getpid()).encode())
+
+    def _take(self):
+        """Lock the file; return False if another process has."""
         try:
             if fcntl:
                 fcntl.flock(self.file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -80,34 +99,23 @@ class FolderLock:
                 self.file.seek(FAR)
                 msvcrt.locking(self.file.fileno(), msvcrt.LK_NBLCK, 1)
         except OSError as error:
-            self.file.seek(0)
-            holder = self.file.read(20).decode("ascii", "replace") or "unknown"
-            self.file.close()
             if error.errno not in BUSY:
                 raise
-            raise RunError(f"{self.folder} is being written to by another run (process {holder}); two would overwrite "
-                           "each other. Wait until it has ended, or choose another folder (--out).") from None
+            return False
+        finally:
+            self.file.seek(0)
+        return True
 
     def is_held(self):
         """Whether the lock file that stands in the folder is still the one that was taken."""
         try:
-            there, ours = os.stat(self.path), os.fstat(self.file.fileno())
+            return os.path.samestat(os.lstat(self.path), os.fstat(self.file.fileno()))
         except FileNotFoundError:
             return False
-        return (there.st_dev, there.st_ino) == (ours.st_dev, ours.st_ino)
 
     def release(self):
-        """Let go, and remove the lock file and what folders `acquire` made and nobody used."""
-        if fcntl and self.is_held():
-            self.path.unlink(missing_ok=True)           # while it is held: another's file is never removed
+        """Let go."""
         self.file.close()
-        try:
-            if not fcntl:
-                self.path.unlink(missing_ok=True)       # Windows refuses this if somebody else has it open
-            for folder in self.made:
-                folder.rmdir()
-        except OSError:
-            return                                      # in use, as it should be
 
     def __enter__(self):
         self.acquire()
