@@ -15,6 +15,7 @@ class Autoencoder(Model):
 
     Examples
     --------
+    >>> import numpy as np
     >>> Autoencoder(n_visible=6, n_latent=2, hidden=()).transform(np.ones((3, 6))).shape
     (3, 2)
     """

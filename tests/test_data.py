@@ -17,7 +17,7 @@ from scratchvae.data.loading import BUNDLED, load_data
 from scratchvae.errors import ConfigurationError, DataError
 from scratchvae.storage import readers
 
-DATASETS = Path(readers.__file__).parent / "datasets"
+DATASETS = Path(readers.__file__).parents[1] / "datasets"
 SIDES = {"train": (20, 5, 4), "t10k": (6, 5, 4)}
 ROUNDS = 300                    # damaged copies a format
 

@@ -272,7 +272,7 @@ def test_reconstructions_stand_under_their_originals(count, columns, blocks):
     axes = figure.axes[0]
     assert [text.get_text() for text in axes.get_yticklabels()] == ["original", "reconstruction"] * blocks
     tops = axes.get_yticks() - 0.5
-    for index in range(min(count, plots.pictures.MAX_PAIRS)):
+    for index in range(min(count, plots.images.MAX_PAIRS)):
         block, column = divmod(index, columns)
         image = IMAGES[index].reshape(SHAPE)
         upper = grey_at(figure, axes, tops[2 * block], column, image)

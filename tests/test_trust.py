@@ -32,7 +32,7 @@ from scratchvae.validation import file_path, one_of, positive_integer
 
 QUICK = ["--data", "digits", "--hidden", "4", "--latent", "2", "--batch-size", "500"]
 NO_FIGURES = "import sys; from scratchvae.cli.run_folder import Run; Run.draw = lambda *_: []; " \
-    "from scratchvae.cli import main; sys.exit(main(sys.argv[1:]))"
+    "from scratchvae.cli.main import main; sys.exit(main(sys.argv[1:]))"
 
 
 def data(n=50, d=6):

@@ -1,9 +1,8 @@
 """`scratchvae data list` and `data fetch`: the data sets that are known by name."""
 import os
-from pathlib import Path
 
-from ..data import loading as data
 from ..data.download import cache_folder, fetch, missing_files, SETS
+from ..data.loading import BUNDLED, DATASETS, DRAWN
 from .parser import add_command, OneLineParser
 from .progress import FetchProgress
 
@@ -33,11 +32,10 @@ def run_list(args):
 
 
 def _rows():
-    bundled = Path(data.__file__).parent / "datasets"
-    rows = [{"name": name, "state": "bundled", "title": BUNDLED_TITLES[name], "path": str(bundled / f"{name}.npz"),
-             "bytes": os.path.getsize(bundled / f"{name}.npz")} for name in data.BUNDLED]
+    rows = [{"name": name, "state": "bundled", "title": BUNDLED_TITLES[name], "path": str(DATASETS / f"{name}.npz"),
+             "bytes": os.path.getsize(DATASETS / f"{name}.npz")} for name in BUNDLED]
     rows += [{"name": name, "state": "drawn", "title": DRAWN_TITLES[name], "path": None, "bytes": 0}
-             for name in data.DRAWN]
+             for name in DRAWN]
     return rows + [{"name": name, "state": "absent" if missing_files(name) else "fetched", "title": known.title,
                     "path": str(cache_folder() / name), "bytes": known.size} for name, known in SETS.items()]
 

@@ -12,6 +12,7 @@ from .download import cache_folder, missing_files, SETS
 from .faces import IMAGE_SHAPE, is_large, load_faces
 
 BUNDLED = ("mnist5k", "digits")
+DATASETS = Path(__file__).parents[1] / "datasets"           # where their files lie
 DRAWN = ("faces",)          # computed when asked for
 
 MOST_HELD_OUT = 10_000      # rows: as in MNIST; a mean over them is known to 1 % of one row's spread
@@ -116,7 +117,7 @@ def load_data(source):
 
 
 def _load_bundled(name):
-    data = _load_npz(Path(__file__).parents[1] / "datasets" / f"{name}.npz")
+    data = _load_npz(DATASETS / f"{name}.npz")
     if name == "digits":                            # 0..16 counts of dark points in 4 x 4 blocks
         sixteenth = np.float32(1 / 16)
         data = data._replace(train=data.train * sixteenth, test=data.test * sixteenth)
