@@ -6,20 +6,65 @@ import numpy as np
 from .errors import DataError, ShapeError
 
 CACHE_LINE = 64              # bytes, on every processor that the kernels know
+SAMPLE = 1 << 24             # values of a sample: to hash so many bytes takes 10 to 40 ms
+STRETCHES = 64               # parts of a sample: few, because each is a seek on a slow disk
 
 
 def as_array(values, name):
-    """Return values as an array of any dtype; raises ShapeError for rows of unequal length.
+    """Return values as an array of real numbers, of any real dtype and shape.
+
+    Arrays, nested lists, and whatever offers itself to NumPy as an array are taken. What would lose a part of
+    itself, or would have to be computed first, is refused with the call that converts it.
+
+    Raises
+    ------
+    ShapeError
+        For rows of unequal length, sparse matrices, tensors that another library holds back, and everything that
+        is no real numbers: complex, structured, text, dates, Python objects, nullable and categorical columns.
+    DataError
+        If values are masked.
 
     Examples
     --------
     >>> as_array([[1, 2]], "x").shape
     (1, 2)
+    >>> as_array(np.ma.masked_less([1.0, -99.0], 0), "x")
+    Traceback (most recent call last):
+    scratchvae.errors.DataError: x has 1 masked values; expected every one. Fill them, say with x.filled(0.0), or drop the rows.
     """
+    parts = values if isinstance(values, (list, tuple)) else (values,)
+    masked = sum(np.ma.count_masked(part) for part in parts if isinstance(part, np.ma.MaskedArray))
+    if masked:
+        raise DataError(f"{name} has {masked} masked values; expected every one. Fill them, say with x.filled(0.0), or "
+                        "drop the rows.")
+    if hasattr(values, "toarray"):                    # sparse; NumPy would make an array of one object of it
+        raise ShapeError(f"{name} is a sparse {type(values).__name__}; expected an array. Pass x.toarray().")
     try:
-        return np.asarray(values)
-    except ValueError as error:
-        raise ShapeError(f"{name} is no array ({error}); expected numbers. Pass a NumPy array.") from None
+        array = np.asarray(values)
+    except (TypeError, ValueError, RuntimeError) as error:
+        remedy = "x.detach().cpu().numpy()" if hasattr(values, "detach") else "a NumPy array of numbers"
+        reason = " ".join(str(error).split())
+        raise ShapeError(f"{name} is no array ({reason}); expected numbers. Pass {remedy}.") from None
+    if array.dtype.kind not in "buif":
+        raise ShapeError(f"{name} has dtype {array.dtype} and shape {array.shape}; expected real numbers. "
+                         f"{_conversion(values, array.dtype)}")
+    return array
+
+
+def _conversion(values, dtype):
+    """Return the sentence that says how to make real numbers of values that are none."""
+    if dtype.kind == "O" and hasattr(values, "to_numpy"):                 # a table's columns, some of them nullable
+        columns = getattr(values, "dtypes", None)
+        if hasattr(columns, "items"):
+            others = [str(column) for column, kind in columns.items() if getattr(kind, "kind", "O") not in "buif"]
+            if others:
+                return f"Drop or encode column {others[0]!r}: x.select_dtypes('number') keeps the columns of numbers."
+        return "Pass x.to_numpy(float)."
+    return {"c": "Pass its parts as columns, np.hstack([x.real, x.imag]).",
+            "M": "Pass a time since some date, (x - x.min()) / np.timedelta64(1, 's').",
+            "m": "Pass it in a unit, x / np.timedelta64(1, 's').",
+            "V": "Pass np.lib.recfunctions.structured_to_unstructured(x)." if dtype.names else "Pass x.astype(float).",
+            }.get(dtype.kind, "Pass x.astype(float), if all of it are numbers.")
 
 
 def as_numbers(values, name, ndim=None):
@@ -45,9 +90,8 @@ def as_numbers(values, name, ndim=None):
     array([1., 2.])
     """
     values = as_array(values, name)
-    if values.dtype.kind not in "buif" or values.size == 0:
-        raise ShapeError(f"{name} has dtype {values.dtype} and shape {values.shape}; expected at least one number. "
-                         "Pass a NumPy array of numbers.")
+    if values.size == 0:
+        raise ShapeError(f"{name} is empty, shape {values.shape}; expected at least one number. Pass some.")
     if ndim is not None and values.ndim not in ndim:
         raise ShapeError(f"{name} has shape {values.shape}; expected {' or '.join(map(str, ndim))} dimensions. "
                          "Reshape it.")
@@ -85,6 +129,23 @@ def aligned(shape, dtype):
     memory = np.empty(length * dtype.itemsize + CACHE_LINE, np.uint8)
     start = -memory.ctypes.data % CACHE_LINE
     return memory[start:start + length * dtype.itemsize].view(dtype).reshape(shape)
+
+
+def stretches(flat, size=SAMPLE, parts=STRETCHES):
+    """Yield a flat array whole, or, where it has more than `size` values, `parts` stretches of so many in all.
+
+    They are spread evenly from the first value to the last: a large memory-mapped file is not read whole.
+
+    Examples
+    --------
+    >>> [stretch.tolist() for stretch in stretches(np.arange(10), size=4, parts=2)]
+    [[0, 1], [8, 9]]
+    """
+    if flat.size <= size:
+        yield flat
+    else:
+        for start in np.linspace(0, flat.size - size // parts, parts).astype(np.int64).tolist():
+            yield flat[start:start + size // parts]
 
 
 def log_sum_exp(values, axis=None):

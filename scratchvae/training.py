@@ -10,8 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .data.minibatch import (as_rows, binarize_mode, check_rows, read_rows, require_unit_range, shuffled,
-                             training_moments)
+from .data.minibatch import binarize_mode, check_data, epoch_permutation, load_batch, training_moments
 from .elbo import Objective
 from .errors import ConfigurationError, TrainingError
 from .kernels.random import EPS, SAMPLES, standard_normal
@@ -121,7 +120,7 @@ def held_out_objective(model, x, *, binarize="none", seed=0, batch_size=512):
     for piece, start in enumerate(range(0, len(x), batch_size)):
         index = np.arange(start, min(start + batch_size, len(x)))
         ws = whole.first(len(index))
-        read_rows(x, index, mode, seed + HELD_OUT_SEED, piece, ws.x)
+        load_batch(x, index, mode, seed + HELD_OUT_SEED, piece, ws.x)
         standard_normal(seed + HELD_OUT_SEED, SAMPLES, piece, ws.eps)
         totals += len(index) * np.array(model.forward(ws))
     return Objective(*(totals / len(x)).tolist())
@@ -169,19 +168,15 @@ class Trainer:
     def __init__(self, model, x, *, batch_size=128, learning_rate=1e-3, optimizer="adam", validation=None, seed=0,
                  binarize="none", output_bias="data", on_nonfinite="stop", beta=None):
         self.model = model
-        self.x = as_rows(x, model.n_visible, "X")
-        self.validation = None if validation is None else as_rows(validation, model.n_visible, "validation")
         self.mode = binarize_mode(binarize)
+        self.x = check_data(x, model, "X", binarize)
+        self.validation = None if validation is None else check_data(validation, model, "validation", binarize)
         self.binarize, self.seed, self.batch_size = binarize, check_seed(seed), batch_size
         if batch_size is True or not isinstance(batch_size, (int, np.integer)) or not 1 <= batch_size <= len(self.x):
             raise ConfigurationError(f"batch_size is {batch_size!r}; the training data have {len(self.x)} rows, so it "
                                      f"must be an integer from 1 to {len(self.x)}. Choose a smaller one.")
         one_of("output_bias", output_bias, OUTPUT_BIASES)
         self.on_nonfinite = one_of("on_nonfinite", on_nonfinite, POLICIES)
-        for rows, name in ((self.x, "X"), (self.validation, "validation")):
-            if rows is not None:
-                check_rows(rows, model.likelihood, name)
-                require_unit_range(rows, binarize)
         self.schedule = None if beta is None else as_schedule(beta)
         if self.schedule is not None:
             model.check_schedule(self.schedule)
@@ -217,7 +212,7 @@ class Trainer:
         index = order[self.batch * self.batch_size:(self.batch + 1) * self.batch_size]
         ws = self.ws.first(len(index))
         number = self.optimizer.step                     # steps taken so far: the counter of all noise
-        read_rows(self.x, index, self.mode, self.seed, number, ws.x)
+        load_batch(self.x, index, self.mode, self.seed, number, ws.x)
         standard_normal(self.seed, EPS, number, ws.eps)
         self.batch += 1
         try:
@@ -247,7 +242,7 @@ class Trainer:
             Called when the epoch is in the history.
         """
         while self.epoch < epochs and not self.stop:
-            order = shuffled(len(self.x), self.seed, self.epoch)
+            order = epoch_permutation(len(self.x), self.seed, self.epoch)
             while self.batch < self.batches and not self.stop:
                 start = time.perf_counter()
                 objective = self.step(order)

@@ -2,8 +2,8 @@
 import numpy as np
 import pytest
 
+from scratchvae.arrays import SAMPLE, STRETCHES
 from scratchvae.data import fingerprint
-from scratchvae.data.identity import HASHED_WHOLE, STRETCHES
 
 ROWS = np.random.default_rng(0).integers(0, 256, (300, 7), dtype=np.uint8)
 SPREAD = 2 * STRETCHES - 1                      # rows of large data, of which every second one is hashed
@@ -28,7 +28,7 @@ def test_any_change_of_small_data_has_another_fingerprint():
 
 
 def test_of_large_data_the_first_and_last_bytes_and_parts_all_over_are_hashed(tmp_path):
-    shape = (SPREAD, HASHED_WHOLE // STRETCHES)
+    shape = (SPREAD, SAMPLE // STRETCHES)
     large = np.lib.format.open_memmap(tmp_path / "x.npy", "w+", np.uint8, shape)
     seen = {fingerprint(large)}
     for row, column in ((0, 0), (-1, -1), (STRETCHES, 0)):

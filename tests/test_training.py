@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from scratchvae import Autoencoder, VAE
-from scratchvae.data.minibatch import as_rows, shuffled
+from scratchvae.data.minibatch import as_rows, epoch_permutation
 from scratchvae.errors import ConfigurationError, DataError, TrainingError
 from scratchvae.kernels.registry import BACKEND
 from scratchvae.optimizers import Adam, SGD
@@ -72,7 +72,7 @@ def test_a_run_cut_after_any_step_and_resumed_ends_in_the_same_bits(cut, optimiz
 
 
 def test_every_row_is_visited_once_an_epoch_in_a_new_order():
-    orders = [shuffled(10, 0, epoch) for epoch in range(3)]
+    orders = [epoch_permutation(10, 0, epoch) for epoch in range(3)]
     for order in orders:
         assert sorted(order) == list(range(10))
     assert not np.array_equal(orders[0], orders[1])
@@ -194,7 +194,7 @@ def test_moments_of_a_gradient_that_stays_zero_never_become_subnormal(optimizer,
 @pytest.mark.skipif(BACKEND == "numpy", reason="the twins may allocate")
 def test_a_step_allocates_no_array_data():
     trainer = Trainer(VAE(200, 5, (50,)), data(n=640, d=200), batch_size=64, binarize="dynamic")
-    order = shuffled(640, 0, 0)
+    order = epoch_permutation(640, 0, 0)
 
     def steps(n):
         for _ in range(n):

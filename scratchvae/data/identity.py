@@ -3,8 +3,7 @@ import hashlib
 
 import numpy as np
 
-HASHED_WHOLE = 1 << 24       # bytes; of larger data a sample of so many is hashed: 10 to 40 ms
-STRETCHES = 64               # parts of a sample, spread evenly: few, because each is a seek where a disk is slow
+from ..arrays import stretches
 
 
 def fingerprint(x):
@@ -31,11 +30,6 @@ def fingerprint(x):
     """
     x = np.ascontiguousarray(x, x.dtype.newbyteorder("<"))
     digest = hashlib.sha256(f"{x.shape} {x.dtype.str}".encode())
-    content = x.reshape(-1).view(np.uint8)
-    if content.size <= HASHED_WHOLE:
-        digest.update(content)
-    else:
-        length = HASHED_WHOLE // STRETCHES
-        for start in np.linspace(0, content.size - length, STRETCHES).astype(np.int64).tolist():
-            digest.update(content[start:start + length])
+    for stretch in stretches(x.reshape(-1).view(np.uint8)):
+        digest.update(stretch)
     return digest.hexdigest()

@@ -77,7 +77,7 @@ def _check_head(model, X, eps):
     bias = dict(model.parameters.segments()).get(BIAS, ())
     if np.ndim(eps) != 2 or len(bias) != 2 * eps.shape[1] or getattr(model, "estimator", None) in SURROGATES:
         return
-    for part in check_head(model, np.asarray(X, np.float64), np.asarray(eps)):
+    for part in check_head(model, np.asarray(X), np.asarray(eps)):
         error = abs(part.analytic - part.numeric)
         worst = error / max(abs(part.analytic), abs(part.numeric))
         yield Check(part.name, float(worst), (), part.analytic, part.numeric, 0.0, False, part.hint, 0)
@@ -87,7 +87,7 @@ def _check_weights(model, X, eps):
     """Yield the failed Check of the weights that the samples of an example have, if there are several."""
     if np.ndim(eps) != 3 or np.shape(eps)[1] < 2:
         return
-    weights = check_weights(model, np.asarray(X, np.float64), np.asarray(eps))
+    weights = check_weights(model, np.asarray(X), np.asarray(eps))
     if weights is not None:
         error = np.abs(weights.found - weights.right)
         at = int(np.argmax(error))
