@@ -87,8 +87,8 @@ def check_data(x, model, name="X", binarize="none"):
                             'model with dtype="float64".')
         model.likelihood.check(read, f"{name}[{start}:]" if start else name)
         if binarize != "none" and (read.min() < 0 or read.max() > 1):
-            raise DataError(f"binarize is {binarize!r} and {name} has values from {read.min()} to {read.max()}; "
-                            "only values in [0, 1] can be binarised. Scale the data or leave binarize='none'.")
+            raise DataError(f"binarize is {binarize!r} and {name} has values from {read.min():.16g} to "
+                            f"{read.max():.16g}; only values in [0, 1] can be binarised. Scale the data or leave binarize='none'.")
     return x
 
 
