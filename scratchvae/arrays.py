@@ -28,23 +28,22 @@ def as_array(values, name):
     --------
     >>> as_array([[1, 2]], "x").shape
     (1, 2)
-    >>> as_array(np.ma.masked_less([1.0, -99.0], 0), "x")
+    >>> as_array(np.ma.masked_less([1.0, -99.0], 0), "x")          # doctest: +ELLIPSIS
     Traceback (most recent call last):
-    scratchvae.errors.DataError: x has 1 masked values; expected every one. Fill them, say with x.filled(0.0), or drop the rows.
+    scratchvae.errors.DataError: x has 1 masked values; ...
     """
     parts = values if isinstance(values, (list, tuple)) else (values,)
     masked = sum(np.ma.count_masked(part) for part in parts if isinstance(part, np.ma.MaskedArray))
     if masked:
-        raise DataError(f"{name} has {masked} masked values; expected every one. Fill them, say with x.filled(0.0), or "
-                        "drop the rows.")
+        raise DataError(f"{name} has {masked} masked values; expected numbers everywhere. Fill them with .filled(0.0), "
+                        "say, or leave such rows out.")
     if hasattr(values, "toarray"):                    # sparse; NumPy would make an array of one object of it
-        raise ShapeError(f"{name} is a sparse {type(values).__name__}; expected an array. Pass x.toarray().")
+        raise ShapeError(f"{name} is a sparse {type(values).__name__}; expected an array. Convert it with .toarray().")
     try:
         array = np.asarray(values)
     except (TypeError, ValueError, RuntimeError) as error:
-        remedy = "x.detach().cpu().numpy()" if hasattr(values, "detach") else "a NumPy array of numbers"
-        reason = " ".join(str(error).split())
-        raise ShapeError(f"{name} is no array ({reason}); expected numbers. Pass {remedy}.") from None
+        remedy = "Convert it with .detach().cpu().numpy()" if hasattr(values, "detach") else "Pass a NumPy array"
+        raise ShapeError(f"{name} is no array ({' '.join(str(error).split())}); expected numbers. {remedy}.") from None
     if array.dtype.kind not in "buif":
         raise ShapeError(f"{name} has dtype {array.dtype} and shape {array.shape}; expected real numbers. "
                          f"{_conversion(values, array.dtype)}")
@@ -53,18 +52,21 @@ def as_array(values, name):
 
 def _conversion(values, dtype):
     """Return the sentence that says how to make real numbers of values that are none."""
-    if dtype.kind == "O" and hasattr(values, "to_numpy"):                 # a table's columns, some of them nullable
-        columns = getattr(values, "dtypes", None)
-        if hasattr(columns, "items"):
-            others = [str(column) for column, kind in columns.items() if getattr(kind, "kind", "O") not in "buif"]
-            if others:
-                return f"Drop or encode column {others[0]!r}: x.select_dtypes('number') keeps the columns of numbers."
-        return "Pass x.to_numpy(float)."
-    return {"c": "Pass its parts as columns, np.hstack([x.real, x.imag]).",
-            "M": "Pass a time since some date, (x - x.min()) / np.timedelta64(1, 's').",
-            "m": "Pass it in a unit, x / np.timedelta64(1, 's').",
-            "V": "Pass np.lib.recfunctions.structured_to_unstructured(x)." if dtype.names else "Pass x.astype(float).",
-            }.get(dtype.kind, "Pass x.astype(float), if all of it are numbers.")
+    columns = getattr(values, "dtypes", None)
+    others = [str(column) for column, kind in columns.items() if getattr(kind, "kind", "O") not in "buif"] if hasattr(
+        columns, "items") else []
+    if others:
+        return (f"Encode or drop the columns that are none, the first is {others[0]!r}: .select_dtypes('number') keeps "
+                "the others.")
+    if hasattr(values, "to_numpy"):                   # columns of numbers, but nullable or of several kinds
+        return "Convert it with .to_numpy(float)."
+    if not isinstance(values, np.ndarray):
+        return "Pass a NumPy array of numbers."
+    return {"c": "Put its parts side by side, np.hstack([x.real, x.imag]).",
+            "M": "Take the time since some date, (x - x.min()) / np.timedelta64(1, 's').",
+            "m": "Take it in some unit, x / np.timedelta64(1, 's').",
+            "V": "Convert it with np.lib.recfunctions.structured_to_unstructured(x).",
+            }.get(dtype.kind if dtype.kind != "V" or dtype.names else "", "Convert it with .astype(float).")
 
 
 def as_numbers(values, name, ndim=None):

@@ -5,6 +5,7 @@ from hypothesis import given, strategies as st
 
 from scratchvae import Autoencoder, evaluate, load_data, VAE
 from scratchvae.analysis.elbo_decomposition import ledger
+from scratchvae.arrays import as_finite
 from scratchvae.data.meaning import as_data, as_floats
 from scratchvae.errors import DataError, ScratchVAEError
 from scratchvae.oracles import LinearGaussian, ppca, Quadrature
@@ -15,7 +16,6 @@ LEVELS = np.random.default_rng(0).integers(0, 256, (N, D))
 WHITE = LEVELS > 127
 INTEGERS = ("uint8", "int16", "uint16", "int32", "uint32", "int64", "uint64", ">u2", ">i4", ">i8")
 FLOATS = ("float16", "float32", "float64", "longdouble", ">f4", ">f8")
-EPS = np.random.default_rng(1).standard_normal((N, 1))
 
 
 def model(kind=VAE, **settings):
@@ -28,6 +28,10 @@ def trained(run):
         run(vae, x)
         return vae.parameters.flat
     return door
+
+
+def noise(x):
+    return np.random.default_rng(1).standard_normal((len(x) if hasattr(x, "__len__") else N, 1))
 
 
 def linear():
@@ -45,8 +49,8 @@ DOORS = {
     "transform": lambda x: model().transform(x),
     "transform of an autoencoder": lambda x: model(Autoencoder).transform(x),
     "reconstruct": lambda x: model().reconstruct(x),
-    "objective": lambda x: model().objective(x, EPS[:len(x)]),
-    "gradient": lambda x: model().gradient(x, EPS[:len(x)])[1].flat,
+    "objective": lambda x: model().objective(x, noise(x)),
+    "gradient": lambda x: model().gradient(x, noise(x))[1].flat,
     "evaluate": lambda x: evaluate(model(), x, importance_samples=3).elbo,
     "ledger": lambda x: ledger(model(), x, importance_samples=3, steps=2).elbo,
     "Quadrature": lambda x: Quadrature(model()).log_p(x),
@@ -194,3 +198,96 @@ def test_a_value_that_rounds_to_1_in_the_models_dtype_is_1_and_the_digits_of_oth
         model().fit(x, binarize="dynamic")
     with pytest.raises(ScratchVAEError, match=r"to 1\.0000001[0-9]*;"):
         narrow.score(LEVELS / LEVELS.max() * (1 + 1e-7))
+
+
+# ---- what is no array of real numbers
+
+class Sparse:
+    """What all sparse matrices have in common: NumPy makes one object of them."""
+
+    def toarray(self):
+        """Return what is meant."""
+
+
+class Tensor:
+    """What another library's tensor is that has a gradient or lies on another device."""
+
+    def detach(self):
+        """Return what is meant."""
+
+    def __array__(self, dtype=None, copy=None):
+        raise RuntimeError("Can't call numpy() on Tensor that requires grad.\nUse tensor.detach().numpy() instead.")
+
+
+F = LEVELS / 255
+NO_NUMBERS = {
+    "masked": (np.ma.masked_less(F, 0.5), r"masked values.*\.filled\("),
+    "masked rows": ([np.ma.masked_less(row, 0.5) for row in F], r"masked values.*\.filled\("),
+    "sparse": (Sparse(), r"sparse Sparse.*\.toarray\(\)"),
+    "tensor": (Tensor(), r"requires grad\. Use.*\.detach\(\)\.cpu\(\)\.numpy\(\)"),
+    "complex": (F + 0j, "complex128.*x.real, x.imag"),
+    "structured": (np.zeros(N, [("a", float), ("b", int)]), "structured_to_unstructured"),
+    "void": (np.zeros((N, D), "V2"), r"V2.*\.astype\(float\)"),
+    "objects": (F.astype(object), r"object.*\.astype\(float\)"),
+    "text": (F.astype(str), r"<U.*\.astype\(float\)"),
+    "bytes": (F.astype("S"), r"\|S.*\.astype\(float\)"),
+    "dates": (np.full((N, D), "2020-01-01", "M8[s]"), "datetime64.*timedelta64"),
+    "times": (np.ones((N, D), "m8[s]"), "timedelta64.* / np.timedelta64"),
+    "ragged": ([[0.5] * D, [0.5]], "no array.*Pass a NumPy array"),
+    "a set": ({1.0}, "dtype object.*Pass a NumPy array of numbers"),
+    "a dict": ({"a": F}, "dtype object.*Pass a NumPy array of numbers"),
+}
+
+
+@pytest.mark.parametrize("what", NO_NUMBERS)
+def test_what_is_no_array_of_real_numbers_is_refused_at_every_door_with_the_call_that_converts_it(door, what):
+    x, words = NO_NUMBERS[what]
+    with pytest.raises(ScratchVAEError, match=f"^(X|validation) .*{words}") as caught:
+        door(x)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("what", ["masked", "sparse", "tensor", "complex", "structured", "objects"])
+def test_noise_and_latents_and_parts_of_distributions_are_refused_in_the_same_words(what):
+    x, words = NO_NUMBERS[what]
+    for name, refuse in (("eps", lambda: model().objective(F, x)), ("z", lambda: model().decode(x)),
+                         ("x", lambda: as_finite(x, "x"))):
+        with pytest.raises(ScratchVAEError, match=f"^{name} .*{words}"):
+            refuse()
+
+
+def test_a_mask_that_hides_nothing_a_matrix_and_an_object_with_an_array_are_taken():
+    class Offered:
+        def __array__(self, dtype=None, copy=None):
+            return F
+
+    with pytest.warns(PendingDeprecationWarning, match="matrix"):
+        matrix = np.matrix(F)
+    for x in (np.ma.array(F), matrix, Offered(), F.tolist(), list(F)):
+        np.testing.assert_array_equal(model().transform(x), model().transform(F))
+
+
+def test_tables_of_plain_dtypes_are_taken_and_others_refused_with_the_call_that_converts_them():
+    pd = pytest.importorskip("pandas", reason="tables are tested where pandas is installed")
+    table = pd.DataFrame(F, columns=list("abcdef"))
+    taken = [table, table.astype("float32").astype(float), pd.DataFrame(LEVELS.astype("uint8"))]
+    nullable = [table.astype("Float64"), table.assign(a=True), pd.DataFrame(WHITE).astype("boolean")]
+    mixed = [table.assign(f=value) for value in ("text", pd.Timestamp("2020-01-01"), pd.Categorical(["u"] * N))]
+    for x in taken:
+        assert np.isfinite(model().score(x))
+    for x in nullable:
+        with pytest.raises(ScratchVAEError, match=r"\.to_numpy\(float\)"):
+            model().score(x)
+        assert np.isfinite(model().score(x.to_numpy(float)))                # the advice, followed
+    for x in mixed:
+        with pytest.raises(ScratchVAEError, match=r"'f': \.select_dtypes\('number'\)"):
+            model().score(x)
+        assert VAE(5, 1, (4,), likelihood="gaussian").transform(x.select_dtypes("number")).shape == (N, 1)
+
+
+def test_sparse_matrices_are_refused_with_the_call_that_converts_them():
+    sparse = pytest.importorskip("scipy.sparse", reason="sparse matrices are tested where SciPy is installed")
+    for kind in (sparse.csr_matrix, sparse.csc_array, sparse.coo_matrix):
+        with pytest.raises(ScratchVAEError, match=rf"sparse {kind.__name__}.*\.toarray\(\)"):
+            model().score(kind(F))
+        assert np.isfinite(model().score(kind(F).toarray()))

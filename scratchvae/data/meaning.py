@@ -61,8 +61,8 @@ def as_data(x, name):
     with np.errstate(over="ignore"):                 # a wider float may become infinite, which every check refuses
         x = np.require(x, storage_dtype(x.dtype), ("C", "A"))
     if x.dtype == np.uint8 and _highest(x) == 1:
-        raise DataError(f"{name} has integers of nothing but 0 and 1; expected gray levels of 0..255, or bool or floats. "
-                        "Convert it with .astype(bool) if 1 is white, with / 255.0 if 255 is.")
+        raise DataError(f"{name} has integers of nothing but 0 and 1; expected gray levels of 0..255, or bool or "
+                        "floats. Convert it with .astype(bool) if 1 is white, with / 255.0 if 255 is.")
     return x
 
 

@@ -83,12 +83,13 @@ def check_data(x, model, name="X", binarize="none"):
             read = piece.astype(model.dtype, copy=False)
         if read.dtype != piece.dtype and not (np.isfinite(read) | ~np.isfinite(piece)).all():
             raise DataError(f"{name} has values up to {np.abs(piece[np.isfinite(piece)]).max():.3g}; a model of dtype "
-                            f"{model.dtype} reads at most {np.finfo(model.dtype).max:.3g}. Scale the data, or build the "
-                            'model with dtype="float64".')
+                            f"{model.dtype} reads at most {np.finfo(model.dtype).max:.3g}. Scale the data, or build "
+                            'the model with dtype="float64".')
         model.likelihood.check(read, f"{name}[{start}:]" if start else name)
         if binarize != "none" and (read.min() < 0 or read.max() > 1):
             raise DataError(f"binarize is {binarize!r} and {name} has values from {read.min():.16g} to "
-                            f"{read.max():.16g}; only values in [0, 1] can be binarised. Scale the data or leave binarize='none'.")
+                            f"{read.max():.16g}; only values in [0, 1] can be binarised. Scale the data or leave "
+                            "binarize='none'.")
     return x
 
 
