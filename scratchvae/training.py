@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from .data.identity import check_unchanged, mapped_files
 from .data.minibatch import binarize_mode, check_data, epoch_permutation, load_batch, training_moments
 from .elbo import Objective
 from .errors import ConfigurationError, TrainingError
@@ -171,6 +172,7 @@ class Trainer:
         self.mode = binarize_mode(binarize)
         self.x = check_data(x, model, "X", binarize)
         self.validation = None if validation is None else check_data(validation, model, "validation", binarize)
+        self.files = mapped_files(self.x, self.validation)
         self.binarize, self.seed, self.batch_size = binarize, check_seed(seed), batch_size
         if batch_size is True or not isinstance(batch_size, (int, np.integer)) or not 1 <= batch_size <= len(self.x):
             raise ConfigurationError(f"batch_size is {batch_size!r}; the training data have {len(self.x)} rows, so it "
@@ -242,6 +244,7 @@ class Trainer:
             Called when the epoch is in the history.
         """
         while self.epoch < epochs and not self.stop:
+            check_unchanged(self.files)
             order = epoch_permutation(len(self.x), self.seed, self.epoch)
             while self.batch < self.batches and not self.stop:
                 start = time.perf_counter()
@@ -260,6 +263,7 @@ class Trainer:
         return self.history
 
     def _finish_epoch(self):
+        check_unchanged(self.files)
         self.require_finite()
         test = Objective(math.nan, math.nan, math.nan)
         if self.validation is not None:

@@ -68,7 +68,7 @@ def load_data(source):
     to be converted (bool, wide integers, float16, foreign byte order, Fortran order) is held in memory. Leave a
     mapped file alone while it is in use: what is written into it is trained on, and to read rows that were cut
     off kills the process with SIGBUS, before Python can say a word. Training looks at each file's size and time
-    before every epoch and stops if they have changed. To replace a file is safe: write another and rename it.
+    before and after every epoch and stops if they changed. To replace a file is safe: write another and rename it.
 
     Parameters
     ----------

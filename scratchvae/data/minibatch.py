@@ -7,6 +7,7 @@ from ..arrays import as_array
 from ..errors import DataError, ShapeError
 from ..kernels import minibatch as kernels
 from ..validation import one_of
+from .identity import check_mapped
 from .meaning import as_data, CHECKED_ROWS
 
 BINARIZE = {"none": kernels.GREY, "dynamic": kernels.DYNAMIC, "threshold": kernels.THRESHOLD}
@@ -47,6 +48,7 @@ def as_rows(x, n_visible, name="X"):
     if columns != n_visible:
         raise ShapeError(f"{name} has {columns} columns; this model was built for {n_visible} (n_visible). "
                          f"Reshape the images to (n, {n_visible}), or build the model with n_visible={columns}.")
+    check_mapped(x, name)
     return as_data(x, name).reshape(len(x), columns)
 
 
