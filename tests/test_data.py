@@ -439,10 +439,22 @@ NPZ_FAULTS = {
     "label count": ({"train_labels": labels(3)}, ["training labels", "3 labels for 20"]),
     "test label count": ({"test_labels": labels(3)}, ["test labels", "3 labels for 6"]),
     "float labels": ({"train_labels": np.full(20, 0.5)}, ["training labels", "float64", "class number"]),
+    "labels without a number": ({"train_labels": np.full(20, np.nan)}, ["training labels", "whole numbers"]),
+    "endless labels": ({"train_labels": np.full(20, np.inf)}, ["training labels", "inf", "2**63"]),
+    "labels beyond int64": ({"test_labels": np.full(6, -1e300)}, ["test labels", "-1e+300", "2**63"]),
+    "labels as text": ({"train_labels": np.full(20, "7")}, ["train_labels", "<U1", ".astype(float)"]),
     "label columns": ({"train_labels": np.ones((20, 10), int)}, ["training labels", "(20, 10)"]),
     "huge labels": ({"test_labels": np.full(6, 2**64 - 1, np.uint64)},
                     ["test labels", "18446744073709551615"]),
 }
+
+
+@pytest.mark.parametrize("written", [labels(20), labels(20).astype("int64"), labels(20).astype(">f4"),
+                                     labels(20)[:, None], labels(20) * -1.0, labels(20) > 4])
+def test_labels_are_whole_numbers_of_any_dtype_one_an_image(tmp_path, written):
+    data = load_data(npz(tmp_path / "a.npz", train_labels=written))
+    assert data.train_labels.dtype == np.int64 and data.train_labels.shape == (20,)
+    assert np.array_equal(data.train_labels, written.ravel())
 
 
 @pytest.mark.parametrize("fault", NPZ_FAULTS)

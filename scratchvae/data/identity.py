@@ -100,6 +100,6 @@ def check_unchanged(files):
     for path, before in files.items():
         now = _state(path)
         if now and now[:2] == before[:2] and now != before:
-            raise DataError(f"{path} was written to during training: {before[2]:,} bytes, now {now[2]:,}; expected that "
-                            "the data stay as they are. Train anew, or go on from the last saved epoch with the old "
+            raise DataError(f"{path} was written to during training: {before[2]:,} bytes, now {now[2]:,}; expected "
+                            "data that stay as they are. Train anew, or go on from the last saved epoch with the old "
                             "file. To replace a file write another and rename it.")

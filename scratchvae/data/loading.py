@@ -218,7 +218,8 @@ def _as_labels(where, labels, n_rows):
     if len(labels) != n_rows:
         raise DataError(f"{where} labels: {len(labels):,} labels for {n_rows:,} images. "
                         "Give one label an image.")
-    if not -2**63 <= labels.min() <= labels.max() < 2**63:
-        raise DataError(f"{where} labels: from {labels.min()} to {labels.max()}; expected -2**63 to 2**63 - 1. "
+    low, high = labels.min().item(), labels.max().item()
+    if not -2**63 <= low <= high < 2**63:
+        raise DataError(f"{where} labels: from {low} to {high}; expected -2**63 to 2**63 - 1. "
                         "Number the classes from 0.")
     return labels.astype(np.int64)
