@@ -8,6 +8,7 @@ from scratchvae.analysis.elbo_decomposition import ledger
 from scratchvae.arrays import as_finite
 from scratchvae.data.meaning import as_data, as_floats
 from scratchvae.errors import DataError, ScratchVAEError
+from scratchvae.gradcheck import check_model
 from scratchvae.oracles import LinearGaussian, ppca, Quadrature
 from scratchvae.training import Trainer
 
@@ -115,10 +116,10 @@ def test_integers_of_nothing_but_0_and_1_are_refused_in_files(from_file, dtype):
 
 
 @pytest.mark.parametrize("value", [-1, 256, 2**40])
-def test_integers_that_are_no_levels_are_refused_with_the_way_to_pass_measurements(door, from_file, value):
+def test_integers_that_are_no_levels_are_refused_with_the_way_to_pass_measurements(from_file, value):
     x = LEVELS.copy()
     x[3, 2] = value
-    for refuse in (door, from_file):
+    for refuse in (*DOORS.values(), from_file):
         with pytest.raises(DataError, match=rf"{value}.*0\.\.255.*astype\(np.float32\)"):
             refuse(x)
 
@@ -154,6 +155,23 @@ def test_of_a_large_array_a_sample_decides_whether_it_is_all_0_and_1():
         as_data(large, "x")
     large[::2] = 200
     assert as_data(large, "x") is large
+
+
+@pytest.mark.parametrize("write", [lambda levels: levels / 255, lambda levels: levels.astype("uint8"), np.array,
+                                   lambda levels: (levels / 255).tolist()])
+@pytest.mark.parametrize("segment", ["encoder.head.b", "decoder.head.b"])
+def test_a_gradient_check_and_its_hints_read_data_of_any_dtype(segment, write):
+    class Wrong(VAE):
+        def gradient(self, X, eps):
+            objective, gradient = super().gradient(X, eps)
+            gradient[segment][:] *= 2
+            return objective, gradient
+
+    settings, given = dict(likelihood="gaussian", dtype="float64", activation="tanh"), write(LEVELS[:2])
+    assert all(check.ok for check in check_model(VAE(D, 1, (4,), **settings), given, noise(given)))
+    found = check_model(Wrong(D, 1, (4,), **settings), given, noise(given))
+    assert segment in [check.name for check in found if not check.ok]
+    assert any("2 x numeric" in check.hint for check in found)
 
 
 # ---- what a model reads, in its own dtype

@@ -145,15 +145,15 @@ def unseeded_noise(original):
     return noise(change)(original)
 
 
-@bug("data.minibatch.epoch_permutation", seen_in="classic", symptom="batches of one digit after another; the curve saws",
-     convicted_by=ROWS)
+@bug("data.minibatch.epoch_permutation", seen_in="classic",
+     symptom="batches of one digit after another; the curve saws", convicted_by=ROWS)
 def never_shuffled(original):
     """Every epoch visits the rows in the order of the file."""
     return lambda n, seed, epoch: np.arange(n)
 
 
-@bug("data.minibatch.epoch_permutation", seen_in="classic", symptom="the same batches in every epoch; the curve looks fine",
-     convicted_by=ROWS)
+@bug("data.minibatch.epoch_permutation", seen_in="classic",
+     symptom="the same batches in every epoch; the curve looks fine", convicted_by=ROWS)
 def shuffled_once(original):
     """The order is drawn once, for all epochs."""
     return lambda n, seed, epoch: original(n, seed, 0)

@@ -29,8 +29,8 @@ def _check_likelihood(model, X, rng):
     likelihood = getattr(model, "likelihood", None)
     if not callable(getattr(likelihood, "nll_backward", None)):
         return
-    x = X[np.arange(ROWS) % len(X)].astype(np.float64)
-    outputs = rng.standard_normal((ROWS, likelihood.n_outputs(X.shape[1])))
+    x = np.asarray(X)[np.arange(ROWS) % len(X)].astype(np.float64)
+    outputs = rng.standard_normal((ROWS, likelihood.n_outputs(x.shape[1])))
     p = {name: array.copy() for name, array in model.parameters.likelihood.items()}
     weights, nll = rng.uniform(0.5, 1.5, ROWS), np.empty(ROWS)
 
@@ -43,7 +43,7 @@ def _check_likelihood(model, X, rng):
         likelihood.nll_backward(p, at, x, weights.copy(), nll, d_p, d_at)
         return {"outputs": d_at, **d_p}
 
-    sizes = {"D": X.shape[1], "sigma": getattr(likelihood, "sigma", 1.0)}
+    sizes = {"D": x.shape[1], "sigma": getattr(likelihood, "sigma", 1.0)}
     found = slope(outputs)
     for name, array in {"outputs": outputs, **p}.items():
         check = compare(f"likelihood: d_{name}", found[name], numerical_gradient(value, array), "", sizes)
