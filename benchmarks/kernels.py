@@ -79,7 +79,7 @@ def passes(rng, batch=128, n_visible=784, hidden=400, latent=20):
     yield ("gaussian_forward", "gaussian_forward",
            (head, eps, unwritten(*eps.shape), unwritten(batch, dtype=np.float64)), (2, 3))
     yield ("gaussian_backward", "gaussian_backward",
-           (head, eps, normal(*eps.shape), 1 / batch, unwritten(*head.shape)), (4,))
+           (head, eps, normal(*eps.shape), normal(eps.shape[1]), unwritten(*head.shape)), (4,))
     yield ("bernoulli_nll_backward", "bernoulli_nll_backward",
            (x, rng.random(x.shape, np.float32), np.full(batch, 1 / batch), unwritten(batch, dtype=np.float64),
             unwritten(*x.shape)), (3, 4))

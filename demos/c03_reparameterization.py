@@ -16,7 +16,7 @@ import numpy as np
 from demos.plots.graph import computation_graph
 from demos.plots.spread import estimate_histograms, variance_against
 from scratchvae import load_data, VAE
-from scratchvae.estimators import head_gradient
+from scratchvae.estimators import head_gradient, ScoreFunction
 
 from .course import Claim, main, Result
 
@@ -72,10 +72,9 @@ def estimates(n_latent, n, rng):
     """n single-draw estimates of dL/dmu_1 of each kind: the docstring's case, by the package's estimators."""
     head, eps = np.zeros((n, 2 * n_latent)), rng.standard_normal((n, n_latent))
     nll, d_nll_dz = 0.5 * np.square(eps - 1).sum(axis=1), eps - 1
-    kinds = {PATH: ("analytic", {}), SCORE: ("score_function", {}),
-             CENTRED: ("score_function", dict(baseline="moving_average", average_loss=float(n_latent)))}
-    return {kind: head_gradient(name, head, eps, nll, d_nll_dz, **options)[:, 0] for kind,
-            (name, options) in kinds.items()}
+    kinds = {PATH: "analytic", SCORE: "score_function", CENTRED: ScoreFunction("moving_average")}
+    return {kind: head_gradient(estimator, head, eps, nll, d_nll_dz, state={"average_loss": float(n_latent)})[:, 0]
+            for kind, estimator in kinds.items()}
 
 
 def in_a_vae(settings):

@@ -11,8 +11,8 @@ In the first figure beta = sigma_x^2 is lambda for half the squared error: lambd
 import numpy as np
 
 from scratchvae import load_data, VAE
-from scratchvae.analysis import rate_distortion
 from scratchvae.analysis.elbo_decomposition import effective_sigma
+from scratchvae.analysis.rate_distortion import rate_distortion
 from scratchvae.data.faces import IMAGE_SHAPE, make_faces
 from scratchvae.data.loading import Dataset
 from scratchvae.plots.images import image_rows

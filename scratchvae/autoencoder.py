@@ -1,5 +1,5 @@
 """Autoencoder: the VAE's networks without noise and without a prior."""
-from .elbo import Objective
+from .elbo import Objective, per_example
 from .model import Model
 from .parameters import Parameters
 
@@ -38,11 +38,11 @@ class Autoencoder(Model):
         loss = float(ws.nll.mean())
         return Objective(loss, loss, 0.0)
 
-    def forward_backward(self, ws, gradient, beta=None, average_loss=0.0):
+    def forward_backward(self, ws, gradient, beta=None, state=None):
         """The same, and overwrite `gradient` with dL/d(parameters)."""
         p = self.parameters
         self._decode_codes(ws)
-        ws.d_nll.fill(1.0 / len(ws.x))
+        ws.d_nll.fill(per_example(ws))
         self.likelihood.nll_backward(p.likelihood, ws.decoder[-1], ws.x, ws.d_nll, ws.nll, gradient.likelihood,
                                      ws.d_decoder[-1])
         self.decoder.backward(p.decoder, ws.encoder[-1], ws.decoder, ws.d_decoder, gradient.decoder,

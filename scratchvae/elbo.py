@@ -49,6 +49,7 @@ import numpy as np
 from .arrays import aligned
 from .kernels.gaussian import gaussian_backward, gaussian_forward
 from .kernels.totals import totals
+from .probability.divergences import kl_terms
 
 
 class Objective(NamedTuple):
@@ -69,7 +70,7 @@ class Workspace(NamedTuple):
     """Every array that a step writes, allocated once for the largest batch.
 
     `encoder` and `decoder` hold each layer's output, `d_encoder` and `d_decoder` the cotangents of the same
-    shapes.  `nll`, `d_nll` and `kl` are float64, one number a row.
+    shapes.  `nll`, `d_nll` and `kl` are float64, one number a row; `d_kl` has one number a latent.
     """
 
     x: np.ndarray
@@ -80,6 +81,7 @@ class Workspace(NamedTuple):
     nll: np.ndarray
     d_nll: np.ndarray
     kl: np.ndarray
+    d_kl: np.ndarray
     d_decoder: tuple
     d_z: np.ndarray
     d_encoder: tuple
@@ -92,6 +94,7 @@ class Workspace(NamedTuple):
         return cls(x=aligned((batch, encoder.layers[0].n_in), dtype), eps=eps,
                    encoder=encoder.outputs(batch, dtype), z=z, decoder=decoder.outputs(rows, dtype),
                    nll=np.empty(rows), d_nll=np.empty(rows), kl=np.empty(batch),
+                   d_kl=np.empty(z.shape[1], dtype),
                    d_decoder=decoder.outputs(rows, dtype), d_z=d_z, d_encoder=encoder.outputs(batch, dtype))
 
     def first(self, batch):
@@ -99,8 +102,8 @@ class Workspace(NamedTuple):
         if batch == len(self.x):
             return self
         n_samples = len(self.eps) // len(self.x)
-        few = {"x", "encoder", "kl", "d_encoder"}
-        cut = {name: batch if name in few else batch * n_samples for name in self._fields}
+        few = {"x": batch, "encoder": batch, "kl": batch, "d_encoder": batch, "d_kl": None}
+        cut = {name: few.get(name, batch * n_samples) for name in self._fields}
         return Workspace(*(tuple(layer[:cut[name]] for layer in field) if isinstance(field, tuple)
                            else field[:cut[name]] for name, field in zip(self._fields, self)))
 
@@ -122,14 +125,24 @@ def decoder_backward(vae, p, ws, gradient, d_z):
     vae.decoder.backward(p.decoder, ws.z, ws.decoder, ws.d_decoder, gradient.decoder, d_z)
 
 
-def _collect(ws, beta):
+def per_example(ws):
+    """Return the 1/B of E4's mean over the batch: the only place where it stands."""
+    return 1.0 / len(ws.x)
+
+
+def _latent_kl(ws, weight):
+    """KL_j of S10, (Z,), for a weight that looks at each latent; else None, and ws.kl is enough."""
+    return kl_terms(*np.split(ws.encoder[-1], 2, axis=1)).mean(axis=0) if weight.by_latent else None
+
+
+def _objective(ws, weight, latent_kl):
     """E4: the two parts averaged over the batch (and the samples)."""
     nll, kl = totals(ws.nll, ws.kl)
     reconstruction, kl = nll / len(ws.nll), kl / len(ws.kl)
-    return Objective(reconstruction + beta * kl, reconstruction, kl)
+    return Objective(reconstruction + weight.value(kl if latent_kl is None else latent_kl), reconstruction, kl)
 
 
-def forward(vae, p, ws, beta):
+def forward(vae, p, ws, weight):
     """Compute the objective of ws.x and ws.eps.
 
     Parameters
@@ -140,8 +153,8 @@ def forward(vae, p, ws, beta):
         Where to evaluate.
     ws : Workspace
         x and eps are read, the rest overwritten.
-    beta : float
-        Weight of the KL term.
+    weight : KLWeight
+        What weighs the KL (`scratchvae.schedules`); Constant(beta) for E4's beta.
 
     Returns
     -------
@@ -150,18 +163,19 @@ def forward(vae, p, ws, beta):
     """
     forward_to_outputs(vae, p, ws)
     vae.likelihood.nll(p.likelihood, ws.decoder[-1], ws.x, ws.nll)
-    return _collect(ws, beta)
+    return _objective(ws, weight, _latent_kl(ws, weight))
 
 
-def forward_backward(vae, p, ws, beta, gradient):
+def forward_backward(vae, p, ws, weight, gradient):
     """Compute the objective and overwrite `gradient` (Parameters) with dL/d(parameters).
 
     The other parameters are those of `forward`.                                                (E4 to E7)
     """
     forward_to_outputs(vae, p, ws)
-    per_example = 1.0 / len(ws.x)                         # the batch mean of E4: the only place where 1/B stands
-    ws.d_nll.fill(per_example * len(ws.x) / len(ws.z))
+    latent_kl = _latent_kl(ws, weight)
+    ws.d_nll.fill(per_example(ws) * len(ws.x) / len(ws.z))
     decoder_backward(vae, p, ws, gradient, ws.d_z)                                              # (E5)
-    gaussian_backward(ws.encoder[-1], ws.eps, ws.d_z, beta * per_example, ws.d_encoder[-1])     # (E6, E7)
+    ws.d_kl[:] = weight.slope(latent_kl) * per_example(ws)
+    gaussian_backward(ws.encoder[-1], ws.eps, ws.d_z, ws.d_kl, ws.d_encoder[-1])                # (E6, E7)
     vae.encoder.backward(p.encoder, ws.x, ws.encoder, ws.d_encoder, gradient.encoder, None)
-    return _collect(ws, beta)
+    return _objective(ws, weight, latent_kl)

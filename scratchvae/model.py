@@ -1,6 +1,7 @@
 """What VAE and Autoencoder share: settings, networks, files, and the edge where users' arrays come in."""
 import copy
 import inspect
+from dataclasses import fields
 
 import numpy as np
 
@@ -9,6 +10,7 @@ from .data.meaning import as_floats
 from .data.minibatch import check_data
 from .elbo import Workspace
 from .errors import ConfigurationError, RunError, ShapeError
+from .estimators.named import estimator_settings, make_estimator
 from .layers import activation_code, MLP
 from .likelihoods import LIKELIHOODS, make_likelihood
 from .parameters import Layout, network_shapes, Parameters
@@ -69,6 +71,13 @@ class Model:
         """Raise ConfigurationError: only a VAE has a KL to weigh."""
         raise ConfigurationError(f"beta is {schedule!r}; a model of kind {self.kind!r} has no KL to weigh. "
                                  "Leave beta out, or train a VAE.")
+
+    def initial_state(self):
+        """Return what the gradient's estimator remembers from step to step, before the first one: a dict."""
+        return {}
+
+    def update_state(self, state, loss):
+        """Take note of a step's loss in that dict."""
 
     def workspace(self, batch):
         """Return the arrays that a step on up to `batch` examples writes."""
@@ -175,6 +184,8 @@ class Model:
         name = self.likelihood.name
         if name in LIKELIHOODS and self.likelihood == make_likelihood(name, self.sigma):
             params["likelihood"] = name
+        if "estimator" in params and not fields(self.estimator):
+            params["estimator"] = self.estimator.name
         return params
 
     def set_params(self, **params):
@@ -193,6 +204,8 @@ class Model:
             If the likelihood is a custom object, which a file cannot hold.
         """
         settings = self.get_params()
+        if "estimator" in settings:
+            settings["estimator"] = estimator_settings(self.estimator)
         if not isinstance(settings["likelihood"], str):
             raise ConfigurationError(f"likelihood {settings['likelihood']!r} is a custom object; a file holds only "
                                      "settings and numbers. Save dict(parameters.segments()) yourself, with np.savez.")
@@ -226,6 +239,11 @@ def load_run(path):
     kind, meta, arrays = load_arrays(path)
     try:
         settings, numbers = meta.pop("settings"), arrays.pop("parameters")
+        estimator, baseline = settings.get("estimator"), settings.pop("baseline", "none")    # older files: a setting of its own
+        if baseline != "none":
+            settings["estimator"] = make_estimator(estimator, baseline=baseline)
+        elif isinstance(estimator, dict):
+            settings["estimator"] = make_estimator(estimator.pop("name"), **estimator)
         sizes = [int(settings["n_visible"]), *map(int, settings["hidden"]), int(settings["n_latent"])]
         if sum(n_in * n_out for n_in, n_out in zip(sizes, sizes[1:])) > numbers.size:      # before memory is taken
             raise ValueError(f"layers of {sizes} units have more than the {numbers.size} numbers stored")

@@ -1,10 +1,20 @@
-"""How the KL's weight depends on the step: constant, annealed, or a penalty with a floor or a target.
+"""What weighs the KL: a constant, one that depends on the step, or a penalty with a floor or a target.
 
-A schedule is an object with `at(step)`, a pure function of the number of steps taken so far, so that a run that is cut
-and resumed weighs its KL as the uncut one does.  It gives a number, beta of E4, or a penalty R on the KL (S10): an
-object with `value(kl)` and `slope(kl)`, kl (Z,) the batch's mean KL of each latent in nats.
+With kl_nj the closed form's share of latent j in example n and its mean over the batch, KL_j = 1/B sum_n kl_nj, the
+objective is
+
+    (S10)  L = 1/B sum_n 1/K sum_k nll  +  R(KL_1, ..., KL_Z)
+           constant    R = beta sum_j KL_j                     dR/dKL_j = beta                              this is E4
+           free bits   R = beta sum_j max(f, KL_j)             dR/dKL_j = beta where KL_j > f, else 0
+           capacity    R = beta |sum_j KL_j - C|               dR/dKL_j = beta sign(sum_j KL_j - C)
+
+and since dKL_j/dmu_nj = mu_nj / B and dKL_j/dlogvar_nj = (sigma_nj^2 - 1) / (2 B), E6 and E7 hold with dR/dKL_j in the
+place of beta.  On their kinks (KL_j = f, sum = C) the derivative is taken as 0.  Free bits and capacity look at the
+whole batch, so the gradient of a batch is not the mean of its examples' gradients.  (Kingma et al. 2016, appendix C.8;
+Burgess et al. 2018.)
 """
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 
@@ -17,37 +27,69 @@ def check_beta(beta):
     return at_least("beta", beta, 0, "It is the KL's weight: use 1 for the ELBO.")
 
 
+class KLWeight:
+    """The protocol: R of S10, its value and its slope, and how it changes from step to step.
+
+    Attributes
+    ----------
+    by_latent : bool
+        Whether R looks at the KL of each latent, or of all together.  Only the closed form of the KL gives the first.
+    """
+
+    by_latent: ClassVar[bool] = False
+
+    def at(self, step):
+        """Return the KLWeight after `step` steps.
+
+        It is a pure function of the number of steps, so that a run that is cut and resumed weighs its KL as the uncut
+        one does.
+        """
+        return self
+
+    def value(self, kl):
+        """Return R in nats, of the batch's mean KL: of each latent (Z,) if `by_latent`, else of all together."""
+        raise NotImplementedError
+
+    def slope(self, kl):
+        """Return dR/dKL_j: (Z,), or one number for all latents.  kl is as in `value`; None if not `by_latent`."""
+        raise NotImplementedError
+
+
 def _checked(step):
     return at_least("step", step, 0, "It is the number of steps taken so far.")
 
 
 @dataclass(frozen=True)
-class Constant:
-    """The same beta all along.
+class Constant(KLWeight):
+    """R = beta KL: the same beta all along.                                                            (E4)
 
     Examples
     --------
-    >>> Constant(0.5).at(1000)
-    0.5
+    >>> Constant(0.5).at(1000), Constant(0.5).value(20.0)
+    (Constant(beta=0.5), 10.0)
     """
 
     beta: float = 1.0
 
     def __post_init__(self):
-        check_beta(self.beta)
+        object.__setattr__(self, "beta", check_beta(self.beta))
 
-    def at(self, step):
-        """Return beta."""
-        return float(self.beta)
+    def value(self, kl):
+        """Return R in nats, of the batch's mean KL."""
+        return self.beta * kl
+
+    def slope(self, kl):
+        """Return dR/dKL."""
+        return self.beta
 
 
 @dataclass(frozen=True)
-class Linear:
+class Linear(KLWeight):
     """From `start` to `beta` in `steps` steps, then constant (Bowman et al. 2016; Sonderby et al. 2016).
 
     Examples
     --------
-    >>> [Linear(beta=1.0, steps=4).at(step) for step in (0, 1, 4, 9)]
+    >>> [Linear(beta=1.0, steps=4).at(step).beta for step in (0, 1, 4, 9)]
     [0.0, 0.25, 1.0, 1.0]
     """
 
@@ -61,17 +103,17 @@ class Linear:
         positive_integer("steps", self.steps)
 
     def at(self, step):
-        """Return beta after `step` steps."""
-        return float(self.start + (self.beta - self.start) * min(1.0, _checked(step) / self.steps))
+        """Return the Constant after `step` steps."""
+        return Constant(self.start + (self.beta - self.start) * min(1.0, _checked(step) / self.steps))
 
 
 @dataclass(frozen=True)
-class Cyclical:
+class Cyclical(KLWeight):
     """From 0 to `beta` in the first `ramp` of every `steps` steps, constant in the rest (Fu et al. 2019).
 
     Examples
     --------
-    >>> [Cyclical(beta=1.0, steps=8, ramp=0.5).at(step) for step in (0, 1, 4, 7, 8, 9)]
+    >>> [Cyclical(beta=1.0, steps=8, ramp=0.5).at(step).beta for step in (0, 1, 4, 7, 8, 9)]
     [0.0, 0.25, 1.0, 1.0, 0.0, 0.25]
     """
 
@@ -86,12 +128,12 @@ class Cyclical:
             raise ConfigurationError(f"ramp is {self.ramp!r}; it is a share of the cycle, at most 1. Use 0.5.")
 
     def at(self, step):
-        """Return beta after `step` steps."""
-        return float(self.beta * min(1.0, _checked(step) % self.steps / (self.ramp * self.steps)))
+        """Return the Constant after `step` steps."""
+        return Constant(self.beta * min(1.0, _checked(step) % self.steps / (self.ramp * self.steps)))
 
 
 @dataclass(frozen=True)
-class FreeBits:
+class FreeBits(KLWeight):
     """R = beta sum_j max(nats, KL_j): a latent's first `nats` cost nothing (Kingma et al. 2016).      (S10)
 
     Examples
@@ -103,14 +145,11 @@ class FreeBits:
 
     nats: float = 0.25
     beta: float = 1.0
+    by_latent = True
 
     def __post_init__(self):
         check_beta(self.beta)
         at_least("nats", self.nats, 0, "It is what each latent may use for free: try 0.25.")
-
-    def at(self, step):
-        """Return the penalty, which is this object itself."""
-        return self
 
     def value(self, kl):
         """Return R in nats, of kl (Z,)."""
@@ -122,7 +161,7 @@ class FreeBits:
 
 
 @dataclass(frozen=True)
-class Target:
+class Target(KLWeight):
     """R = beta |sum_j KL_j - nats|: the penalty of `Capacity` at one step.                             (S10)
 
     Examples
@@ -133,6 +172,7 @@ class Target:
 
     nats: float
     beta: float
+    by_latent = True
 
     def __post_init__(self):
         check_beta(self.beta)
@@ -148,7 +188,7 @@ class Target:
 
 
 @dataclass(frozen=True)
-class Capacity:
+class Capacity(KLWeight):
     """R = beta |KL - C| with C from 0 to `nats` in `steps` steps, then constant (Burgess et al. 2018).  (S10)
 
     `beta` is their gamma; it must be large enough to hold the KL at C.
@@ -162,6 +202,7 @@ class Capacity:
     nats: float = 20.0
     steps: int = 1000
     beta: float = 1.0
+    by_latent = True
 
     def __post_init__(self):
         check_beta(self.beta)
@@ -169,17 +210,16 @@ class Capacity:
         positive_integer("steps", self.steps)
 
     def at(self, step):
-        """Return the penalty after `step` steps."""
+        """Return the Target after `step` steps."""
         return Target(float(self.nats) * min(1.0, _checked(step) / self.steps), float(self.beta))
 
 
-PENALTIES = (FreeBits, Capacity)
 SCHEDULES = {"constant": Constant, "linear": Linear, "cyclical": Cyclical, "free_bits": FreeBits,
              "capacity": Capacity}
 
 
-def as_schedule(beta):
-    """Return `beta` if it is a schedule, or Constant(beta) for a number.
+def as_weight(beta):
+    """Return `beta` if it is a KLWeight, or Constant(beta) for a number.
 
     Raises
     ------
@@ -188,12 +228,10 @@ def as_schedule(beta):
 
     Examples
     --------
-    >>> as_schedule(0.5)
+    >>> as_weight(0.5)
     Constant(beta=0.5)
     """
-    if callable(getattr(beta, "at", None)) and not isinstance(beta, type):
-        return beta
-    return Constant(check_beta(beta))
+    return beta if isinstance(beta, KLWeight) else Constant(beta)
 
 
 def make_schedule(name, beta, steps, nats):

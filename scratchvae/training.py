@@ -1,7 +1,8 @@
 """Training: one step, an epoch, a run that can be interrupted and resumed to the same bits.
 
 This room knows models only by what they offer: `parameters`, `likelihood`, `n_visible`, `workspace(batch)`,
-`forward(ws)`, `forward_backward(ws, gradient, beta, average_loss)`, `check_schedule(schedule)`, `frozen()`.
+`forward(ws)`, `forward_backward(ws, gradient, beta, state)`, `initial_state()`, `update_state(state, loss)`,
+`check_schedule(schedule)`, `frozen()`.
 """
 import math
 import time
@@ -18,12 +19,11 @@ from .kernels.random import EPS, SAMPLES, standard_normal
 from .nonfinite import explain, not_finite, POLICIES, step_is_finite
 from .optimizers import make_optimizer
 from .parameters import Parameters
-from .schedules import as_schedule, check_beta
+from .schedules import as_weight
 from .validation import check_seed, one_of, positive_integer, SEEDS
 
 OUTPUT_BIASES = ("data", "zero")
 LAST_TIMED = 4096                   # steps whose seconds are kept: an epoch may be long
-MEMORY = 0.9                        # of the average loss: it looks back ten steps or so
 HELD_OUT_SEED = SEEDS               # added to the seed: held-out noise comes from other keys than training's
 
 
@@ -57,7 +57,7 @@ class History(list):
         return [getattr(epoch, name) for epoch in self]
 
 
-def train_step(model, ws, gradient, optimizer, beta=None, average_loss=0.0):
+def train_step(model, ws, gradient, optimizer, beta=None, state=None):
     """Take one step on the batch in ws.x with the noise in ws.eps; return the Objective before it.
 
     Where the loss or the gradient is not finite nothing moves: such a step would spoil every parameter for good.
@@ -72,17 +72,17 @@ def train_step(model, ws, gradient, optimizer, beta=None, average_loss=0.0):
         Overwritten with dL/d(parameters).
     optimizer : Adam or SGD
         Its moments move.
-    beta : float, penalty or None
-        What a schedule gives for this step; None for the model's own.
-    average_loss : float
-        Of earlier steps, in nats, for the score function's moving-average baseline (S9).
+    beta : KLWeight or None
+        What weighs the KL in this step; None for the model's own beta.
+    state : dict or None
+        What the model's estimator remembers from earlier steps; it moves.
 
     Raises
     ------
     TrainingError
         If the loss or the gradient is not finite; says where first, and the likely cause.
     """
-    objective = model.forward_backward(ws, gradient, beta, average_loss)
+    objective = model.forward_backward(ws, gradient, beta, state)
     if not step_is_finite(objective.loss, gradient):
         what = "gradient" if math.isfinite(objective.loss) else "loss"
         number = "not finite" if what == "gradient" else objective.loss
@@ -90,6 +90,7 @@ def train_step(model, ws, gradient, optimizer, beta=None, average_loss=0.0):
                             + explain(model, ws, gradient, optimizer.learning_rate))
     optimizer.update(model.parameters.flat, gradient.flat)
     model.likelihood.observe(model.parameters.likelihood, ws.decoder[-1], ws.nll)
+    model.update_state(state, objective.loss)
     return objective
 
 
@@ -157,7 +158,7 @@ class Trainer:
         Of a batch whose loss or gradient is not finite: "stop" raises TrainingError, which says where and why;
         "skip" drops the batch and counts it in `skipped`.
     beta : float, schedule or None
-        The KL's weight in training: a number, or one of `scratchvae.schedules`; None for the model's own.  Held-out
+        What weighs the KL in training: a number, or a KLWeight of `scratchvae.schedules`; None for the model's own.  Held-out
         losses are measured with the model's own throughout, so that epochs can be compared.
 
     Raises
@@ -179,7 +180,7 @@ class Trainer:
                                      f"must be an integer from 1 to {len(self.x)}. Choose a smaller one.")
         one_of("output_bias", output_bias, OUTPUT_BIASES)
         self.on_nonfinite = one_of("on_nonfinite", on_nonfinite, POLICIES)
-        self.schedule = None if beta is None else as_schedule(beta)
+        self.schedule = None if beta is None else as_weight(beta)
         if self.schedule is not None:
             model.check_schedule(self.schedule)
         theta = model.parameters.flat
@@ -193,7 +194,7 @@ class Trainer:
         self.epoch = 0                                   # finished epochs
         self.batch = 0                                   # finished batches of the present one
         self.totals = [0.0, 0.0, 0.0]                    # rows * (loss, reconstruction, kl) of the present epoch
-        self.average_loss = 0.0                          # of the steps so far, the latest weighing most
+        self.estimator_state = model.initial_state()     # what the estimator remembers from step to step
         self.seconds = 0.0                               # spent in the present epoch's steps
         self.skipped = 0                                 # batches of the run that were dropped ...
         self.rows_skipped = 0                            # ... and examples of the present epoch
@@ -201,13 +202,6 @@ class Trainer:
         self.started = False                             # ... came first and compiled or loaded the kernels
         self.history = History()
         self.stop = False                                # set it (from a signal handler, say) to end after a step
-
-    def beta(self, step):
-        """Return what weighs the KL after `step` steps, a number or a penalty; None for the model's own."""
-        if self.schedule is None:
-            return None
-        beta = self.schedule.at(step)
-        return beta if hasattr(beta, "slope") else check_beta(beta)
 
     def step(self, order):
         """Train on the next batch of this epoch's order; return its Objective, NaN if the batch was skipped."""
@@ -218,8 +212,8 @@ class Trainer:
         standard_normal(self.seed, EPS, number, ws.eps)
         self.batch += 1
         try:
-            objective = train_step(self.model, ws, self.gradient, self.optimizer, self.beta(number),
-                                   self.average_loss)
+            objective = train_step(self.model, ws, self.gradient, self.optimizer,
+                                   self.schedule and self.schedule.at(number), self.estimator_state)
         except TrainingError:
             if self.on_nonfinite == "stop" or not_finite(self.model.parameters.segments()):
                 raise                                    # with such parameters every later batch fails as well
@@ -228,7 +222,6 @@ class Trainer:
             return Objective(math.nan, math.nan, math.nan)
         if number == 0:
             self.history.first_loss = objective.loss
-        self.average_loss += (objective.loss - self.average_loss) * (1 - MEMORY if number else 1.0)
         self.totals = [total + len(index) * part for total, part in zip(self.totals, objective)]
         return objective
 
@@ -294,7 +287,7 @@ class Trainer:
         self.require_finite()
         meta = {"epoch": self.epoch, "batch": self.batch, "step": self.optimizer.step, "seconds": self.seconds,
                 "skipped": self.skipped, "rows_skipped": self.rows_skipped,
-                "first_loss": self.history.first_loss, "average_loss": self.average_loss}
+                "first_loss": self.history.first_loss, "estimator": self.estimator_state}
         moments = {name: self.gradient.layout.in_order(moment) for name, moment in self.optimizer.moments.items()}
         history = np.array(self.history).reshape(-1, len(Epoch._fields))
         return meta, {"totals": np.array(self.totals), "history": history, **moments}
@@ -303,7 +296,8 @@ class Trainer:
         """Continue where `state` was taken."""
         self.epoch, self.batch, self.seconds = meta["epoch"], meta["batch"], meta["seconds"]
         self.skipped, self.rows_skipped = meta.get("skipped", 0), meta.get("rows_skipped", 0)
-        self.optimizer.step, self.average_loss = meta["step"], meta["average_loss"]
+        self.optimizer.step = meta["step"]
+        self.estimator_state.update(meta.get("estimator", {}))
         self.history = History(Epoch(int(row[0]), *row[1:]) for row in arrays["history"].tolist())
         self.history.first_loss = meta["first_loss"]
         self.totals = arrays["totals"].tolist()

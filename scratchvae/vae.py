@@ -3,15 +3,13 @@ from typing import NamedTuple
 
 import numpy as np
 
-from . import estimators
 from .arrays import as_array
 from .errors import ShapeError
-from .estimators import BASELINES, ESTIMATORS
-from .estimators.surrogates import surrogate
+from .estimators import make_estimator
 from .model import Model
 from .parameters import Parameters
-from .schedules import check_beta
-from .validation import check_seed, one_of, positive_integer, rows_at_once
+from .schedules import as_weight, check_beta
+from .validation import check_seed, positive_integer, rows_at_once
 
 
 class Posterior(NamedTuple):
@@ -40,9 +38,9 @@ class VAE(Model):
         like those in `scratchvae.likelihoods`.
     beta : float
         Weight of the KL term; 1 is the ELBO (T9's lambda).
-    estimator : str
-        "analytic", the KL in closed form; "monte_carlo", "stl", "score_function", "antithetic", "iwae", "dreg": the
-        table in `scratchvae.estimators`.
+    estimator : str or Estimator
+        "analytic", the KL in closed form; "monte_carlo", "stl", "score_function", "antithetic", "iwae", "dreg", or an
+        object such as `ScoreFunction(baseline="moving_average")`; see `scratchvae.estimators`.
     n_samples : int
         K, samples of z an example.
     dtype : str
@@ -51,8 +49,6 @@ class VAE(Model):
         Of the initial weights.
     sigma : float
         Standard deviation of a pixel, for "gaussian"; where it starts for "gaussian_scalar", "gaussian_optimal".
-    baseline : str
-        "none", "moving_average" or "leave_one_out", for estimator "score_function".
 
     Attributes
     ----------
@@ -78,25 +74,24 @@ class VAE(Model):
     kind = "vae"
 
     def __init__(self, n_visible, n_latent=20, hidden=(400,), activation="relu", likelihood="bernoulli", beta=1.0,
-                 estimator="analytic", n_samples=1, dtype="float32", seed=0, sigma=1.0,
-                 baseline="none"):
+                 estimator="analytic", n_samples=1, dtype="float32", seed=0, sigma=1.0):
         self.beta = check_beta(beta)
-        self.estimator = one_of("estimator", estimator, ESTIMATORS)
+        self.estimator = make_estimator(estimator)
         self.n_samples = positive_integer("n_samples", n_samples)
-        self.baseline = one_of("baseline", baseline, BASELINES)
         n_latent = positive_integer("n_latent", n_latent)
         self.build(n_visible, n_latent, 2 * n_latent, hidden, activation, likelihood, sigma, dtype, seed)
-        estimators.check_settings(self.estimator, self.n_samples, self.baseline, self.likelihood)
+        self.estimator.check(self.n_samples, self.likelihood)
 
     def forward(self, ws, beta=None):
         """Return the Objective of the batch in ws.x with the noise in ws.eps; beta is the model's if not given."""
-        return estimators.forward(self.estimator, self, self.parameters, ws, self.beta if beta is None else beta)
+        return self.estimator.forward(self, self.parameters, ws, self._weight(beta))
 
-    def forward_backward(self, ws, gradient, beta=None, average_loss=0.0):
-        """The same, and overwrite `gradient` with the estimator's; `average_loss` as in `estimators`."""
-        beta = self.beta if beta is None else beta
-        return estimators.forward_backward(self.estimator, self, self.parameters, ws, beta, gradient, self.baseline,
-                                           average_loss)
+    def forward_backward(self, ws, gradient, beta=None, state=None):
+        """The same, and overwrite `gradient` with the estimator's; `state` is what it remembers from earlier steps."""
+        return self.estimator.forward_backward(self, self.parameters, ws, self._weight(beta), gradient, state)
+
+    def _weight(self, beta):
+        return as_weight(self.beta if beta is None else beta)
 
     def _workspace_of(self, X, eps):
         rows = self._rows(X)
@@ -145,11 +140,20 @@ class VAE(Model):
 
     def surrogate(self, X, eps):
         """Return a function () -> float whose derivative, here and now, `gradient` is: the loss itself, or S11."""
-        return surrogate(self.estimator, self, self._workspace_of(X, eps), self.beta, self.baseline)
+        return self.estimator.surrogate(self, self._workspace_of(X, eps), self._weight(None))
+
+    def initial_state(self):
+        """Return what the estimator remembers from step to step, before the first one: a dict."""
+        return self.estimator.initial_state()
+
+    def update_state(self, state, loss):
+        """Take note of a step's loss in that dict."""
+        if state is not None:
+            self.estimator.update_state(state, loss)
 
     def check_schedule(self, schedule):
         """Raise ConfigurationError if the estimator cannot follow a schedule of beta (`scratchvae.schedules`)."""
-        estimators.check_schedule(self.estimator, schedule)
+        self.estimator.check_weight(schedule)
 
     def encode(self, X):
         """Return the Posterior of every row of X (n, D): mu and logvar, each (n, Z)."""

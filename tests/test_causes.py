@@ -2,8 +2,9 @@
 import numpy as np
 import pytest
 
-from scratchvae import estimators, VAE
-from scratchvae.estimators import heads
+from scratchvae import VAE
+from scratchvae.estimators import IWAE, pathwise, sampled
+from scratchvae.estimators.importance import normalized
 from scratchvae.gradcheck import check_layer, check_model, complex_step, continued, from_vjp
 from scratchvae.kernels import dense, gaussian, likelihoods
 from scratchvae.kernels.registry import TWINS
@@ -161,7 +162,7 @@ def hints(**settings):
 
 
 def replace_gaussian_backward(monkeypatch, kernel):
-    for room in ("elbo", "estimators.heads"):
+    for room in ("elbo", "estimators.analytic", "estimators.pathwise"):
         monkeypatch.setattr(f"scratchvae.{room}.gaussian_backward", kernel, raising=False)
 
 
@@ -244,38 +245,38 @@ def test_rows_in_another_order_are_laid_to_the_layer_whose_bias_cannot_tell(monk
 
 
 def moving(log_w):
-    v = heads.normalised(log_w)
+    v = normalized(log_w)
     return v * (1 + log_w - np.sum(v * log_w, axis=1, keepdims=True))
 
 
 @pytest.mark.parametrize("weigh, hint", [
     (moving, "they are to be held"),
     (lambda log_w: np.exp(log_w), "w is not divided by the sum of w"),
-    (lambda log_w: 3 * heads.normalised(log_w), "they are 3 x"),
-    (lambda log_w: heads.normalised(log_w)[:, ::-1], "are the samples in another order?")])
+    (lambda log_w: 3 * normalized(log_w), "they are 3 x"),
+    (lambda log_w: normalized(log_w)[:, ::-1], "are the samples in another order?")])
 def test_wrong_weights_of_samples_are_named_also_those_that_no_bug_of_the_museum_has(monkeypatch, weigh, hint):
-    monkeypatch.setitem(estimators.EVERY, "iwae", estimators.EVERY["iwae"]._replace(weigh=weigh))
+    monkeypatch.setattr(IWAE, "weigh", lambda self, log_w: weigh(log_w))
     assert hint in hints(estimator="iwae", n_samples=3)["sample weights"]
 
 
 def test_weights_without_the_kl_of_their_own_sample_are_named(monkeypatch):
-    original = estimators.forward_backward
+    original = IWAE.forward_backward
 
     def forward_backward(*arguments):
         with monkeypatch.context() as patch:
-            patch.setattr(heads, "sample_kl", lambda head, eps, z: np.ones((len(head), len(z) // len(head))))
+            patch.setattr(sampled, "sample_kl", lambda head, eps, z: np.ones((len(head), len(z) // len(head))))
             return original(*arguments)
-    monkeypatch.setattr(estimators, "forward_backward", forward_backward)
+    monkeypatch.setattr(IWAE, "forward_backward", forward_backward)
     assert "they lack log p(z) - log q(z | x)" in hints(estimator="iwae", n_samples=3)["sample weights"]
 
 
 @pytest.mark.parametrize("estimator", ["monte_carlo", "iwae", "dreg"])
 def test_right_weights_are_not_accused_of_a_wrong_head(monkeypatch, estimator):
-    original = heads.gaussian_backward
+    original = pathwise.gaussian_backward
 
     def doubled(head, eps, d_z, d_kl, d_head):
         original(head, eps, 2 * d_z, d_kl, d_head)
-    monkeypatch.setattr(heads, "gaussian_backward", doubled)
+    monkeypatch.setattr(pathwise, "gaussian_backward", doubled)
     found = hints(estimator=estimator, n_samples=3)
     assert "encoder.head.b" in found and "sample weights" not in found
 

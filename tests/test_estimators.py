@@ -1,4 +1,6 @@
 """The estimators: each is the derivative of what it claims to be, and unbiased where it claims to be."""
+from dataclasses import dataclass
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -6,7 +8,11 @@ from hypothesis import strategies as st
 
 from scratchvae import VAE
 from scratchvae.errors import ConfigurationError, ScratchVAEError
-from scratchvae.estimators import BASELINES, ESTIMATORS, EVERY, head_gradient, heads, mirror, SPECIMENS
+from scratchvae.estimators import (BASELINES, ESTIMATORS, EVERY, head_gradient, make_estimator, MonteCarlo, Sampled,
+                                   ScoreFunction, SPECIMENS, STL)
+from scratchvae.estimators.base import Draws
+from scratchvae.estimators.importance import bound_loss, normalized
+from scratchvae.estimators.sampled import log_weights, sample_kl
 from scratchvae.gradcheck import check_model, format_checks
 from scratchvae.layers import ACTIVATIONS
 from scratchvae.likelihoods import LIKELIHOODS
@@ -21,12 +27,10 @@ PATHWISE = ("analytic", "monte_carlo", "stl", "antithetic")
 def made(name, *, likelihood="bernoulli", activation="tanh", seed=0, n_samples=2, hidden=(3,), scale=0.3, **settings):
     """A small float64 VAE with random weights and biases; specimens, which cannot be asked for, are put in."""
     frozen = LIKELIHOODS[likelihood]().frozen()
-    if EVERY[name].separate and type(frozen) is not LIKELIHOODS[likelihood]:
+    if name in EVERY and EVERY[name].separate and type(frozen) is not LIKELIHOODS[likelihood]:
         pytest.skip("refused: see test_settings_that_do_not_go_together_are_refused")
-    known = name if name in ESTIMATORS else "analytic"
     vae = VAE(3, 2, hidden, activation=activation, likelihood=likelihood, sigma=0.7, dtype="float64",
-              n_samples=n_samples, **{"estimator": known, **settings})
-    vae.estimator = name
+              n_samples=n_samples, **{"estimator": name if name in ESTIMATORS else EVERY.get(name, str)(), **settings})
     vae.parameters.flat += scale * np.random.default_rng(seed).standard_normal(vae.parameters.flat.size)
     return vae
 
@@ -58,7 +62,7 @@ def test_gradient_of_every_segment_agrees_with_differences_of_what_it_derives(na
 
 @pytest.mark.parametrize("baseline", BASELINES)
 def test_gradient_of_the_score_function_agrees_with_differences_whatever_its_baseline(baseline):
-    vae = made("score_function", baseline=baseline, n_samples=3)
+    vae = made("score_function", estimator=ScoreFunction(baseline), n_samples=3)
     assert_checks(check_model(vae, *problem(vae), max_entries=6))
 
 
@@ -122,16 +126,16 @@ def test_antithetic_is_the_analytic_gradient_averaged_over_eps_and_minus_eps():
 @given(st.integers(1, 6), st.integers(1, 9), st.integers(0, 2**32 - 1), st.sampled_from([1e-3, 1.0, 50.0, 1e5]))
 def test_weights_add_up_to_one_and_the_best_sample_weighs_most(batch, samples, seed, scale):
     log_w = scale * np.random.default_rng(seed).standard_normal((batch, samples)) - 1e6
-    v = heads.normalised(log_w)
+    v = normalized(log_w)
     np.testing.assert_allclose(v.sum(axis=1), 1, rtol=1e-12)
     np.testing.assert_array_equal(v.argmax(axis=1), log_w.argmax(axis=1))
-    loss = heads.bound_loss(log_w)
-    assert (loss <= heads.mean_loss(log_w) + 1e-9 * np.abs(log_w).max()).all() and (loss >= -log_w.max(axis=1)).all()
+    loss = bound_loss(log_w)
+    assert (loss <= STL().loss(log_w) + 1e-9 * np.abs(log_w).max()).all() and (loss >= -log_w.max(axis=1)).all()
 
 
 def test_a_weight_that_counts_for_nothing_is_zero():
     """As float32 cotangents such weights were subnormal: a step with 50 samples took three times as long."""
-    v = heads.normalised(np.array([[0.0, -30.0, -40.0, -95.0, -800.0]]))
+    v = normalized(np.array([[0.0, -30.0, -40.0, -95.0, -800.0]]))
     np.testing.assert_allclose(v[0, 1], np.exp(-30), rtol=1e-12)
     np.testing.assert_array_equal(v[0, 2:], 0)
 
@@ -170,26 +174,26 @@ def curved(z):
 
 def expected(name, mu, logvar, beta, **settings):
     """(E loss, E d_head) over two samples' noise."""
+    estimator = EVERY[name](**settings)
     nodes, weights = np.polynomial.hermite_e.hermegauss(48)
     eps = np.stack(np.meshgrid(nodes, nodes, indexing="ij"), axis=-1).reshape(-1, 1)
     probability = np.outer(weights, weights).ravel() / weights.sum()**2
     batch = len(probability)
-    if name == "antithetic":
-        mirror(eps, batch)
+    estimator.pair(eps, batch)
     head = np.tile([mu, logvar], (batch, 1))
     z = mu + np.exp(logvar / 2) * eps
     nll, slope = curved(z)
-    d_head = head_gradient(name, head, eps, nll[:, 0], slope, beta, **settings)
+    d_head = head_gradient(estimator, head, eps, nll[:, 0], slope, beta, state={"average_loss": 1.7})
     if EVERY[name].closed_form:
         loss = nll.reshape(batch, 2).mean(axis=1) + beta * 0.5 * (mu**2 + np.exp(logvar) - 1 - logvar)
     else:
-        loss = EVERY[name].loss(heads.log_weights(nll[:, 0], heads.sample_kl(head, eps, z), beta))
+        loss = estimator.loss(log_weights(nll[:, 0], sample_kl(head, eps, z), beta))
     return probability @ loss, probability @ d_head
 
 
 @pytest.mark.parametrize("beta", [0.5, 1.0, 2.0])
 @pytest.mark.parametrize("name, settings", [(name, {}) for name in ESTIMATORS if name != "score_function"]
-                         + [("score_function", dict(baseline=b, average_loss=1.7)) for b in BASELINES])
+                         + [("score_function", dict(baseline=b)) for b in BASELINES])
 def test_expected_gradient_is_the_derivative_of_the_expected_loss(name, settings, beta):
     mu, logvar, h = 0.4, -0.6, 1e-3
 
@@ -215,15 +219,15 @@ def test_estimators_of_one_objective_have_one_expectation_and_the_specimen_anoth
 
 # Expectations and variances by drawing, on a linear-Gaussian world ----------------------------------------------------
 
-def draws(name, samples, n, *, W, sigma, x, mu, logvar, seed=0, **settings):
+def draws(estimator, samples, n, *, W, sigma, x, mu, logvar, seed=0, **settings):
     """d_head of n independent examples, (n, 2Z), p(x | z) = N(z W, sigma^2)."""
+    estimator = EVERY[estimator](**settings) if isinstance(estimator, str) else estimator
     eps = np.random.default_rng(seed).standard_normal((n * samples, len(mu)))
-    if name == "antithetic":
-        mirror(eps, n)
+    estimator.pair(eps, n)
     residual = x - (mu + np.exp(logvar / 2) * eps) @ W
     nll = np.square(residual).sum(axis=1) / (2 * sigma**2)
     head = np.tile(np.concatenate([mu, logvar]), (n, 1))
-    return head_gradient(name, head, eps, nll, -(residual @ W.T) / sigma**2, **settings)
+    return head_gradient(estimator, head, eps, nll, -(residual @ W.T) / sigma**2)
 
 
 def world(seed=3):
@@ -300,8 +304,7 @@ def test_score_function_is_noisier_than_the_path_and_a_baseline_helps():
 @pytest.mark.parametrize("name", EVERY)
 @pytest.mark.parametrize("logvar, logit", [(-40.0, 1e4), (40.0, -1e4), (40.0, 0.0)])
 def test_extreme_log_variances_and_logits_give_finite_losses_and_gradients(name, logvar, logit, dtype):
-    vae = VAE(5, 2, (), estimator=name if name in ESTIMATORS else "analytic", n_samples=4, dtype=dtype)
-    vae.estimator = name
+    vae = VAE(5, 2, (), estimator=EVERY[name](), n_samples=4, dtype=dtype)
     vae.parameters.encoder.head.b[2:] = logvar
     vae.parameters.decoder.head.b[:] = logit
     x, eps = problem(vae)
@@ -325,9 +328,8 @@ def test_float32_gives_the_gradient_of_float64_rounded(name):
     (dict(estimator="iwae", n_samples=0), "n_samples is 0"),
     (dict(estimator="antithetic"), "n_samples is 1; estimator 'antithetic' pairs"),
     (dict(estimator="antithetic", n_samples=3), "n_samples is 3"),
-    (dict(baseline="moving_average"), "only 'score_function' has a baseline"),
-    (dict(estimator="score_function", baseline="ema"), "'ema'; known are none, moving_average, leave_one_out"),
-    (dict(estimator="score_function", baseline="leave_one_out"), "n_samples is 1; baseline 'leave_one_out'"),
+    (dict(estimator=ScoreFunction("leave_one_out")), "n_samples is 1; baseline 'leave_one_out'"),
+    (dict(estimator=ScoreFunction), "estimator is the class ScoreFunction"), (dict(estimator=3), "estimator is a int"),
     (dict(estimator="dreg", likelihood="gaussian_optimal"), "depends on its own z alone"),
     (dict(estimator="score_function", likelihood="gaussian_optimal"), "depends on its own z alone"),
     (dict(beta=-0.1), "beta is -0.1"), (dict(beta=np.nan), "beta is nan"), (dict(beta=True), "beta is True"),
@@ -337,14 +339,24 @@ def test_settings_that_do_not_go_together_are_refused(settings, message):
         VAE(6, **settings)
 
 
-FITS = dict(name="stl", head=np.zeros((2, 4)), eps=np.ones((4, 2)), nll=np.ones(4), d_nll_dz=np.ones((4, 2)))
+@pytest.mark.parametrize("name, settings, message", [
+    ("analytic", dict(baseline="moving_average"), "only 'score_function' has a baseline"),
+    ("score_function", dict(baseline="ema"), "'ema'; known are none, moving_average, leave_one_out"),
+    ("iwae", dict(k=3), "k is 3 and estimator 'iwae'; only another has a k"),
+])
+def test_an_estimators_own_settings_are_checked(name, settings, message):
+    with pytest.raises(ConfigurationError, match=message):
+        make_estimator(name, **settings)
+
+
+FITS = dict(estimator="stl", head=np.zeros((2, 4)), eps=np.ones((4, 2)), nll=np.ones(4), d_nll_dz=np.ones((4, 2)))
 
 
 @pytest.mark.parametrize("wrong, message", [
-    (dict(name="reinforce"), "name is 'reinforce'"), (dict(head=np.zeros((2, 3))), "head has shape"),
+    (dict(estimator="reinforce"), "estimator is 'reinforce'"), (dict(head=np.zeros((2, 3))), "head has shape"),
     (dict(eps=np.ones((3, 2))), "head has shape .* and eps"), (dict(nll=np.ones(3)), "nll has shape"),
     (dict(d_nll_dz=np.ones((4, 2), np.float32)), "d_nll_dz float32"), (dict(eps=[[1.0, 1.0]] * 4), "eps is a list"),
-    (dict(average_loss=np.nan), "average_loss has 1 values"), (dict(beta=-1), "beta is -1")])
+    (dict(state={"average_loss": np.nan}), "average_loss has 1 values"), (dict(beta=-1), "beta is -1")])
 def test_a_head_gradient_of_arrays_that_do_not_fit_is_refused(wrong, message):
     """The kernels trust their callers: they would read beyond the arrays."""
     with pytest.raises(ScratchVAEError, match=message):
@@ -352,11 +364,11 @@ def test_a_head_gradient_of_arrays_that_do_not_fit_is_refused(wrong, message):
 
 
 def test_save_and_load_know_the_estimator(tmp_path):
-    vae = VAE(6, 2, (3,), estimator="score_function", n_samples=3, baseline="leave_one_out")
+    vae = VAE(6, 2, (3,), estimator=ScoreFunction("leave_one_out"), n_samples=3)
     vae.save(tmp_path / "model.npz")
     loaded = VAE.load(tmp_path / "model.npz")
     assert loaded.get_params() == vae.get_params()
-    assert loaded.get_params()["baseline"] == "leave_one_out"
+    assert loaded.get_params()["estimator"] == ScoreFunction("leave_one_out")
 
 
 @pytest.mark.parametrize("name", ESTIMATORS)
@@ -368,12 +380,12 @@ def test_every_estimator_trains(name):
 
 
 def test_the_moving_average_knows_only_earlier_steps():
-    vae, seen = VAE(6, 2, (3,), estimator="score_function", baseline="moving_average"), []
+    vae, seen = VAE(6, 2, (3,), estimator=ScoreFunction("moving_average")), []
     step_taken = vae.forward_backward
 
-    def watched(ws, gradient, beta, average_loss):
-        objective = step_taken(ws, gradient, beta, average_loss)
-        seen.append((average_loss, objective.loss))
+    def watched(ws, gradient, beta, state):
+        objective = step_taken(ws, gradient, beta, state)
+        seen.append((state["average_loss"], objective.loss))
         return objective
 
     vae.forward_backward = watched
@@ -396,6 +408,34 @@ def test_an_example_that_counts_a_quarter_gives_a_quarter_of_the_heads_gradient(
     eps, z, d_z = rng.standard_normal((3, 6, 2))
     for share in (1.0, 0.25):
         d_heads.append(np.full_like(head, np.nan))
-        EVERY[name].write_head(heads.Draws(head, eps, z, share * d_z, log_w, heads.normalised(log_w), 0.7, share),
-                               d_heads[-1])
+        EVERY[name]().write_head(Draws(head, eps, z, share * d_z, log_w, normalized(log_w), 0.7, share), d_heads[-1])
     np.testing.assert_allclose(d_heads[1], 0.25 * d_heads[0], rtol=1e-12, atol=1e-14)
+
+
+# One's own ------------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class HalfPath(Sampled):
+    """Half of STL and half of the total derivative: both have the ELBO's expectation, so this has it as well."""
+
+    name = "half_path"
+    exact = False
+
+    def write_head(self, draws, d_head, state=None):
+        other = np.empty_like(d_head)
+        MonteCarlo().write_head(draws._replace(d_z=draws.d_z.copy()), other)
+        STL().write_head(draws, d_head)
+        d_head[:] = 0.5 * (d_head + other)
+
+
+def test_an_estimator_of_ones_own_is_one_class():
+    """It trains, is measured and is unbiased; only a file cannot hold it, and says so."""
+    z = z_score(draws(HalfPath(), 2, 20_000, **world()), closed_form(**world()))
+    assert z.max() < 4
+    vae = made("half_path", estimator=HalfPath())
+    x = (np.random.default_rng(0).random((64, 3)) < [0.1, 0.9, 0.5]).astype(np.float32)
+    history = Trainer(vae, x, batch_size=16, learning_rate=1e-2).run(10)
+    assert history[-1].train_loss < history[0].train_loss
+    with pytest.raises(ConfigurationError, match="HalfPath.* is a custom object"):
+        vae.save("never-written.npz")

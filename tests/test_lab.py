@@ -7,8 +7,9 @@ import pytest
 from test_cli import command, result
 
 from scratchvae import plots, VAE
-from scratchvae.analysis import Curve, measure_estimators, Point, rate_distortion
-from scratchvae.analysis.estimator_comparison import bound_gradient, oracle_scene, SETTINGS, step_times
+from scratchvae.analysis.estimator_comparison import (bound_gradient, measure_estimators, oracle_scene, SETTINGS,
+                                                      step_times)
+from scratchvae.analysis.rate_distortion import Curve, Point, rate_distortion
 from scratchvae.data.loading import Dataset
 from scratchvae.errors import ConfigurationError, DataError
 from scratchvae.estimators import EVERY

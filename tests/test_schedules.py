@@ -5,11 +5,12 @@ from test_cli import command, result
 
 from scratchvae import Autoencoder, VAE
 from scratchvae.errors import ConfigurationError
+from scratchvae.estimators import ScoreFunction
 from scratchvae.gradcheck.numerical import numerical_gradient
 from scratchvae.parameters import Parameters
 from scratchvae.probability.divergences import kl_terms
-from scratchvae.schedules import (as_schedule, Capacity, Constant, Cyclical, FreeBits, Linear, make_schedule, SCHEDULES,
-                                  Target)
+from scratchvae.schedules import (as_weight, Capacity, Constant, Cyclical, FreeBits, KLWeight, Linear, make_schedule,
+                                  SCHEDULES, Target)
 from scratchvae.training import Trainer
 
 ALL = [Constant(0.5), Linear(2.0, steps=5, start=0.5), Cyclical(1.0, steps=4), FreeBits(0.1),
@@ -39,7 +40,7 @@ def random_vae(estimator, n_samples):
     (Cyclical(2.0, steps=10, ramp=1.0), (5, 9), (1.0, 1.8)),
 ])
 def test_beta_at_a_step(schedule, steps, betas):
-    np.testing.assert_allclose([schedule.at(step) for step in steps], betas, rtol=1e-12)
+    np.testing.assert_allclose([schedule.at(step).beta for step in steps], betas, rtol=1e-12)
 
 
 def test_capacity_moves_its_target():
@@ -111,7 +112,7 @@ def test_a_run_cut_after_any_step_and_resumed_ends_in_the_same_bits(schedule):
 
 
 def test_a_resumed_score_function_has_its_moving_average_back():
-    settings = dict(estimator="score_function", baseline="moving_average", dtype="float64")
+    settings = dict(estimator=ScoreFunction("moving_average"), dtype="float64")
     whole, first, second = made(**settings), made(**settings), made(**settings)
     Trainer(whole, data(), batch_size=20).run(4)
     trainer = Trainer(first, data(), batch_size=20)
@@ -128,9 +129,9 @@ def test_each_step_is_taken_with_the_beta_of_its_number():
     seen, schedule, vae = [], Linear(1.0, steps=5), made()
     step_taken = vae.forward_backward
 
-    def watched(ws, gradient, beta, average_loss):
+    def watched(ws, gradient, beta, state):
         seen.append(beta)
-        return step_taken(ws, gradient, beta, average_loss)
+        return step_taken(ws, gradient, beta, state)
 
     vae.forward_backward = watched
     Trainer(vae, data(), batch_size=16, beta=schedule).run(3)
@@ -146,7 +147,7 @@ def test_held_out_losses_are_measured_with_the_model_s_own_beta():
 
 
 def test_a_number_is_a_constant_schedule():
-    assert as_schedule(0.5) == Constant(0.5) and as_schedule(ALL[1]) is ALL[1]
+    assert as_weight(0.5) == Constant(0.5) and as_weight(ALL[1]) is ALL[1]
     first, second = made(), made(beta=3.0)
     first.fit(data(), epochs=1, batch_size=16, beta=3.0)
     second.fit(data(), epochs=1, batch_size=16)
@@ -159,7 +160,7 @@ def test_a_number_is_a_constant_schedule():
     (lambda: Linear(1.0, start=-1.0), "start is -1.0"), (lambda: Cyclical(1.0, ramp=0.0), "ramp is 0.0"),
     (lambda: Cyclical(1.0, ramp=1.5), "ramp is 1.5"), (lambda: FreeBits(-0.1), "nats is -0.1"),
     (lambda: Capacity(np.inf), "nats is inf"), (lambda: Capacity(1.0, steps=0), "steps is 0"),
-    (lambda: as_schedule("linear"), "beta is 'linear'"), (lambda: as_schedule(Linear), "beta is <class"),
+    (lambda: as_weight("linear"), "beta is 'linear'"), (lambda: as_weight(Linear), "beta is <class"),
     (lambda: Linear().at(-1), "step is -1"), (lambda: Capacity().at(None), "step is None"),
     (lambda: Constant(10**400), "beta is 1000"),
     (lambda: make_schedule("cosine", 1.0, 1, 1.0), "name is 'cosine'; known are"),
@@ -173,9 +174,9 @@ def test_settings_that_cannot_work_are_refused(make, message):
 
 
 def test_a_schedule_of_one_s_own_is_checked_at_every_step():
-    class Falling:
+    class Falling(KLWeight):
         def at(self, step):
-            return 1.0 - step
+            return Constant(1.0 - step)
 
     with pytest.raises(ConfigurationError, match="beta is -1.0"):
         made().fit(data(), epochs=3, batch_size=16, beta=Falling())
@@ -195,7 +196,7 @@ def test_train_takes_estimator_and_schedule(capsys, tmp_path):
     again = result(capsys, "train", *flags, "--epochs", 2, "--resume")
     assert again["epochs"] == 2 and np.isfinite([got["test_loss"], again["test_loss"]]).all()
     vae = VAE.load(folder / "model.npz")
-    assert vae.estimator == "antithetic" and vae.n_samples == 2
+    assert vae.estimator.name == "antithetic" and vae.n_samples == 2
     status, _, err = command(capsys, "train", *flags, "--epochs", 3, "--resume", "--nats", 4)
     assert status == 2 and "--nats is 4.0" in err
 

@@ -21,13 +21,13 @@ from scratchvae.cli.train import TRAIN_DEFAULTS
 from scratchvae.errors import ConfigurationError, RunError, TrainingError
 from scratchvae.layers import ACTIVATIONS, MLP
 from scratchvae.likelihoods import Bernoulli
+from scratchvae.model import load_run
 from scratchvae.nonfinite import explain, step_is_finite
 from scratchvae.parameters import Layout, Parameters
 from scratchvae.storage.atomic import write_atomically
 from scratchvae.storage.checkpoint import load_arrays, save_arrays
 from scratchvae.storage.lock import FolderLock
 from scratchvae.training import Trainer
-from scratchvae.model import load_run
 from scratchvae.validation import file_path, one_of, positive_integer
 
 QUICK = ["--data", "digits", "--hidden", "4", "--latent", "2", "--batch-size", "500"]

@@ -14,8 +14,8 @@ from scratchvae import VAE
 from scratchvae.cli.run_folder import Run
 from scratchvae.data.loading import load_data
 from scratchvae.errors import ScratchVAEError
-from scratchvae.training import Trainer
 from scratchvae.model import load_run
+from scratchvae.training import Trainer
 
 from .verdict import peak_mb, Verdict
 

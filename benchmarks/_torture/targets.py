@@ -6,9 +6,10 @@ import numpy as np
 from scratchvae import Autoencoder, Dataset, evaluate, load_data, schedules, testing, VAE
 from scratchvae.analysis import attribute_vectors as attributes
 from scratchvae.analysis import elbo_decomposition as ledger
-from scratchvae.analysis import latent, measure_estimators, rate_distortion
+from scratchvae.analysis import latent
+from scratchvae.analysis.estimator_comparison import measure_estimators
 from scratchvae.analysis.evaluation import staircase
-from scratchvae.analysis.rate_distortion import check_betas
+from scratchvae.analysis.rate_distortion import check_betas, rate_distortion
 from scratchvae.data import faces
 from scratchvae.data.download import fetch
 from scratchvae.estimators import head_gradient

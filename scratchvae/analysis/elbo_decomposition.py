@@ -23,7 +23,7 @@ import numpy as np
 
 from ..elbo import decoder_backward, Workspace
 from ..errors import TrainingError
-from ..estimators import mirror
+from ..estimators import Antithetic
 from ..kernels.gaussian import gaussian_backward, gaussian_forward
 from ..kernels.random import EPS, standard_normal
 from ..optimizers import Adam
@@ -207,16 +207,16 @@ class _Refiner:
     def refined(self, head, x, steps, seed, number):
         """Return a head (n, 2Z) of larger ELBO than `head`, for the rows of x (n, D)."""
         vae, ws = self.vae, self.workspace.first(len(x))
-        head, d_head, ws.x[:] = head.copy(), ws.d_encoder[-1], x
+        head, d_head, ws.x[:], ws.d_kl[:] = head.copy(), ws.d_encoder[-1], x, 1
         adam = Adam(head.size, head.dtype)
         for step in range(steps):
             standard_normal(seed, EPS, (number << 32) + step, ws.eps)
-            mirror(ws.eps, len(x))
+            Antithetic().pair(ws.eps, len(x))
             gaussian_forward(head, ws.eps, ws.z, ws.kl)                                             # (E2)
             vae.decoder.forward(vae.parameters.decoder, ws.z, ws.decoder)                           # (E3)
             ws.d_nll.fill(1 / REFINING_SAMPLES)
             decoder_backward(vae, vae.parameters, ws, self.gradient, ws.d_z)                        # (E5)
-            gaussian_backward(head, ws.eps, ws.d_z, 1.0, d_head)              # (E6, E7): no 1/B, one loss an example
+            gaussian_backward(head, ws.eps, ws.d_z, ws.d_kl, d_head)          # (E6, E7): no 1/B, one loss an example
             _require_squares(d_head, head, step)
             adam.learning_rate = LEARNING_RATE * (1 - step / steps)
             adam.update(head.reshape(-1), d_head.reshape(-1))

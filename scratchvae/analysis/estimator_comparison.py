@@ -19,11 +19,13 @@ import numpy as np
 from ..data.loading import load_data
 from ..elbo import decoder_backward, Workspace
 from ..errors import ConfigurationError
-from ..estimators import EVERY, forward_backward, head_gradient, heads, mirror
+from ..estimators import Antithetic, EVERY, head_gradient, make_estimator
+from ..estimators.sampled import log_weights, sample_kl
 from ..kernels.gaussian import gaussian_forward
 from ..oracles import LinearGaussian
 from ..oracles.rules import even_normal, expected_log_sum, GRID
 from ..parameters import Affine, Parameters
+from ..schedules import Constant
 from ..vae import VAE
 from ..validation import check_seed, positive_integer
 
@@ -101,15 +103,20 @@ def _decode(vae, x, head, eps):
     return _Draws(eps, nll, d_z)
 
 
-def _gradients(name, samples, baseline, head, draws, average_loss):
+def _estimator(name, baseline):
+    """Return the estimator of a name; only the score function has a baseline."""
+    return EVERY[name]() if baseline == "none" else make_estimator(name, baseline=baseline)
+
+
+def _gradients(estimator, samples, head, draws, state=None):
     """Return the head's gradient of every group of K draws, (R / K, 2Z)."""
     n = len(draws.eps) // samples
-    return head_gradient(name, np.repeat(head, n, axis=0), *draws, baseline=baseline, average_loss=average_loss)
+    return head_gradient(estimator, np.repeat(head, n, axis=0), *draws, state=state)
 
 
 def _partner(name):
     """Return another estimator with the same expectation."""
-    if EVERY[name].weigh is heads.normalised:
+    if EVERY[name].bound:
         return "dreg" if name == "iwae" else "iwae"
     return "monte_carlo" if name == "analytic" else "analytic"
 
@@ -118,23 +125,25 @@ def _sample_kl(head, eps):
     """Return r = log q - log p(z) of one example's draws, (1, R).                                        (S1)"""
     z = np.empty_like(eps)
     gaussian_forward(head, eps, z, np.empty(1))
-    return heads.sample_kl(head, eps, z)
+    return sample_kl(head, eps, z)
 
 
 def _measure(scene, setting, examples):
     """Return (against, bias_z, variance, signal_to_noise) of a setting; examples: (head, draws, mirrored, others)."""
     name, samples, baseline = setting
+    estimator = _estimator(name, baseline)
     against, worst, variances, ratios = "exact" if scene.exact else _partner(name), 0.0, [], []
     for i, (head, draws, mirrored, others) in enumerate(examples):
-        average_loss = float((others.nll + _sample_kl(head, others.eps)[0]).mean())
-        found = _gradients(name, samples, baseline, head, mirrored if EVERY[name].pairs else draws, average_loss)
+        state = estimator.initial_state()
+        estimator.update_state(state, float((others.nll + _sample_kl(head, others.eps)[0]).mean()))
+        found = _gradients(estimator, samples, head, mirrored if name == "antithetic" else draws, state)
         mean, variance = found.mean(axis=0), found.var(axis=0)
         own = variance / len(found)
         if scene.exact:
             expected, its = scene.exact(i, name, samples), ACCURACY**2
             signal = np.where(np.abs(expected) > ACCURACY, expected, 0.0)
         else:
-            other = _gradients(against, samples, "none", head, others, 0.0)
+            other = _gradients(against, samples, head, others)
             expected, its = other.mean(axis=0), other.var(axis=0) / len(other) + ACCURACY**2
             signal = (its * mean + own * expected) / (own + its)              # the less noisy of the two weighs more
         worst = max(worst, float((np.abs(mean - expected) / np.sqrt(own + its)).max()))
@@ -150,7 +159,7 @@ def _examples(scene, draws, seed):
         rng, shape = np.random.default_rng([seed, i]), (draws, len(head) // 2)
         eps, other = rng.standard_normal(shape), rng.standard_normal(shape)
         pairs = eps.copy()
-        mirror(pairs, draws // 2)
+        Antithetic().pair(pairs, draws // 2)
         yield head[None], *(_decode(scene.vae, scene.X[i:i + 1], head[None], noise) for noise in (eps, pairs, other))
 
 
@@ -183,7 +192,7 @@ def bound_gradient(vae, x, head, n_samples):
 
     def loss(at):
         kl, nll = _sample_kl(at[None], eps), _nll(vae, x, at, eps)
-        return math.log(n_samples) - expected_log_sum(heads.log_weights(nll, kl, 1.0)[0], weights, n_samples)
+        return math.log(n_samples) - expected_log_sum(log_weights(nll, kl, 1.0)[0], weights, n_samples)
 
     slopes = []
     for direction in STEP * np.eye(len(head)):
@@ -208,7 +217,7 @@ def oracle_scene(name, off, seed=0):
     known = {}
 
     def exact(i, estimator, n_samples):
-        if EVERY[estimator].weigh is not heads.normalised:
+        if not EVERY[estimator].bound:
             return np.hstack(world.expected_head_gradient(X))[i]
         if n_samples not in known:
             known[n_samples] = bound_gradient(vae, X, np.hstack(world.q(X))[0], n_samples)
@@ -255,10 +264,10 @@ def step_times(vae, X, settings=SETTINGS, rounds=ROUNDS, seed=0):
     times = np.empty((rounds + 1, len(settings)))                   # the first round compiles or loads the kernels
     for row in times:
         for k, (name, samples, baseline) in enumerate(settings):
-            steps = max(1, STEPS // samples)
+            steps, estimator = max(1, STEPS // samples), _estimator(name, baseline)
             start = time.perf_counter()
             for _ in range(steps):
-                forward_backward(name, vae, vae.parameters, workspaces[samples], 1.0, gradient, baseline)
+                estimator.forward_backward(vae, vae.parameters, workspaces[samples], Constant(1.0), gradient)
             row[k] = (time.perf_counter() - start) / steps
     return np.median(times[1:] / times[1:, :1], axis=0).tolist()
 

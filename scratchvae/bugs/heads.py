@@ -84,7 +84,7 @@ def flipped_kl(original):
      diagnosis="part of d_logvar is 0.00 x what it should be: is the KL differentiated at all?")
 def kl_not_differentiated(original):
     """The KL is in the loss that is printed and not in the gradient."""
-    return lambda head, eps, d_z, d_kl, d_head: original(head, eps, d_z, 0.0, d_head)
+    return lambda head, eps, d_z, d_kl, d_head: original(head, eps, d_z, 0 * d_kl, d_head)
 
 
 @bug(BACKWARD, seen_in="classic: beta added to the loss after the gradient was written",
@@ -92,7 +92,7 @@ def kl_not_differentiated(original):
      beta=2.5)
 def beta_not_in_gradient(original):
     """beta weighs the KL of the loss and not that of the gradient."""
-    return lambda head, eps, d_z, d_kl, d_head: original(head, eps, d_z, 1.0 / len(head), d_head)
+    return lambda head, eps, d_z, d_kl, d_head: original(head, eps, d_z, np.full_like(d_kl, 1 / len(head)), d_head)
 
 
 @bug(BACKWARD, seen_in="zfjsail/gae-pytorch#3 (tkipf/gae#20)",

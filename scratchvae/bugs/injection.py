@@ -1,5 +1,6 @@
 """How a fault is planted in the running package, and always taken out again."""
 import difflib
+import inspect
 import sys
 import threading
 from contextlib import contextmanager
@@ -8,6 +9,7 @@ from typing import NamedTuple
 from ..errors import ConfigurationError
 
 PACKAGE = __name__.split(".")[0]
+MISSING = object()                      # what a class has not got itself
 _ONE_AT_A_TIME = threading.RLock()      # a planted fault is seen by the whole process: two would mix
 
 
@@ -74,7 +76,7 @@ def _resolve(target):
     module, _, owner = path.rpartition(".")
     if owner[:1].isupper():
         cls = getattr(sys.modules[f"{PACKAGE}.{module}"], owner)
-        return [(cls, attribute)], vars(cls)[attribute]
+        return [(cls, attribute)], inspect.getattr_static(cls, attribute)
     original = getattr(sys.modules[f"{PACKAGE}.{path}"], attribute)
     held = [(other, name) for key, other in list(sys.modules.items()) if key.partition(".")[0] == PACKAGE
             for name, value in list(vars(other).items()) if value is original and not name.endswith("_ref")]
@@ -111,12 +113,16 @@ def plant(name):
         resolved = [_resolve(target) for target in bug_.targets]
         made = bug_.make(*(original for _, original in resolved))
         made = made if isinstance(made, tuple) else (made,)
+        before = [(owner, attribute, vars(owner).get(attribute, MISSING))
+                  for held, _ in resolved for owner, attribute in held]
         try:
             for (held, _), replacement in zip(resolved, made):
                 for owner, attribute in held:
                     setattr(owner, attribute, replacement)
             yield bug_
         finally:
-            for held, original in resolved:
-                for owner, attribute in held:
+            for owner, attribute, original in before:
+                if original is MISSING:
+                    delattr(owner, attribute)                   # it was inherited
+                else:
                     setattr(owner, attribute, original)

@@ -13,8 +13,8 @@ REPORTED, HELD_OUT, ORACLE = "reported = differentiated", "held-out objective", 
      diagnosis="gradient reports a loss of")
 def means_reported(original):
     """The loss that is printed is averaged over pixels, the one that is differentiated is summed."""
-    def forward_backward(vae, p, ws, beta, gradient):
-        objective = original(vae, p, ws, beta, gradient)
+    def forward_backward(vae, p, ws, weight, gradient):
+        objective = original(vae, p, ws, weight, gradient)
         return type(objective)(*(part / ws.x.shape[1] for part in objective))
     return forward_backward
 

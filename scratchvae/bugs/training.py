@@ -3,6 +3,7 @@ import numpy as np
 
 from ..kernels.random import EPS
 from ..optimizers import make_optimizer
+from ..schedules import Constant
 from .injection import bug
 
 NOISE = "kernels.random.standard_normal"
@@ -226,8 +227,8 @@ def counter_not_restored(original):
      convicted_by="gradient check", diagnosis="is a 1/B missing")
 def forgotten_mean(original):
     """The gradient is summed over the batch, the loss averaged."""
-    def forward_backward(vae, p, ws, beta, gradient):
-        objective = original(vae, p, ws, beta, gradient)
+    def forward_backward(vae, p, ws, weight, gradient):
+        objective = original(vae, p, ws, weight, gradient)
         gradient.flat[:] *= len(ws.x)
         return objective
     return forward_backward
@@ -241,11 +242,11 @@ def summed_over_the_batch(forward, forward_backward):
     def times_batch(objective, ws):
         return type(objective)(*(len(ws.x) * part for part in objective))
 
-    def summed_forward(vae, p, ws, beta):
-        return times_batch(forward(vae, p, ws, beta), ws)
+    def summed_forward(vae, p, ws, weight):
+        return times_batch(forward(vae, p, ws, weight), ws)
 
-    def summed_forward_backward(vae, p, ws, beta, gradient):
-        objective = forward_backward(vae, p, ws, beta, gradient)
+    def summed_forward_backward(vae, p, ws, weight, gradient):
+        objective = forward_backward(vae, p, ws, weight, gradient)
         gradient.flat[:] *= len(ws.x)
         return times_batch(objective, ws)
     return summed_forward, summed_forward_backward
@@ -255,5 +256,5 @@ def summed_over_the_batch(forward, forward_backward):
      symptom="every beta gives the same model", convicted_by="beta linearity", beta=2.5)
 def beta_ignored(forward, forward_backward):
     """beta is a setting that nothing reads."""
-    return (lambda vae, p, ws, beta: forward(vae, p, ws, 1.0),
-            lambda vae, p, ws, beta, gradient: forward_backward(vae, p, ws, 1.0, gradient))
+    return (lambda vae, p, ws, weight: forward(vae, p, ws, Constant(1.0)),
+            lambda vae, p, ws, weight, gradient: forward_backward(vae, p, ws, Constant(1.0), gradient))

@@ -2,7 +2,7 @@
 import math
 
 from .. import plots
-from ..analysis import measure_estimators
+from ..analysis.estimator_comparison import measure_estimators
 from ..kernels.registry import note_compilation
 from .parser import add_command, figure_path
 

@@ -2,8 +2,7 @@
 import sys
 
 from .. import plots
-from ..analysis import rate_distortion
-from ..analysis.rate_distortion import BETAS, check_betas
+from ..analysis.rate_distortion import BETAS, check_betas, rate_distortion
 from ..data.loading import load_data
 from ..errors import ConfigurationError
 from ..kernels.registry import note_compilation

@@ -8,7 +8,7 @@ from ..data.download import SETS
 from ..data.loading import BUNDLED, DRAWN, load_data
 from ..data.minibatch import BINARIZE
 from ..errors import ConfigurationError, RunError, TrainingError
-from ..estimators import BASELINES, ESTIMATORS
+from ..estimators import BASELINES, ESTIMATORS, make_estimator
 from ..kernels.registry import note_compilation
 from ..layers import ACTIVATIONS
 from ..likelihoods import LIKELIHOODS
@@ -146,7 +146,7 @@ def _train(record, settings, args):
         result |= {"train_loss": last.train_loss, "test_loss": last.test_loss,
                    "reconstruction": last.test_reconstruction, "kl": last.test_kl, "seconds": seconds,
                    "steps_per_second": float(np.median(history.column("steps_per_second")))}
-        sign = "<=" if settings["estimator"] in ("iwae", "dreg") else "="            # the bounds are below it (S6)
+        sign = "<=" if ESTIMATORS[settings["estimator"]].bound else "="              # the bounds are below it (S6)
         parts = (f" {sign} reconstruction {last.test_reconstruction:.2f} + {settings['beta']:g} x KL {last.test_kl:.2f}"
                  if isinstance(model, VAE) else "")
         print(f"run      {record.folder}\nheld-out loss {last.test_loss:.2f}{parts} nats per example after "
@@ -181,5 +181,6 @@ def _new_model(settings, n_visible):
                   dtype=settings["dtype"], seed=settings["seed"])
     if settings["model"] == "ae":
         return KINDS["ae"](**shared)
-    return VAE(**shared, beta=settings["beta"], estimator=settings["estimator"], n_samples=settings["samples"],
-               baseline=settings["baseline"])
+    own = {} if settings["baseline"] == "none" else {"baseline": settings["baseline"]}
+    return VAE(**shared, beta=settings["beta"], n_samples=settings["samples"],
+               estimator=make_estimator(settings["estimator"], **own))

@@ -45,7 +45,7 @@ def gaussian_forward(head, eps, z, kl):
 
 
 def gaussian_backward_ref(head, eps, d_z, d_kl, d_head):
-    """d_head (B, 2Z) = [d_mu | d_logvar] from d_z (B*K, Z) and d_kl, one number: dL/d(kl) of each example.
+    """d_head (B, 2Z) = [d_mu | d_logvar] from d_z (B*K, Z) and d_kl (Z,), dL/d(kl) of each latent and example.
 
     forward was z = mu + exp(logvar / 2) eps and kl = 1/2 sum (mu^2 + exp(logvar) - 1 - logvar), so
         d_mu     = sum over the K samples of d_z  +  d_kl mu                               (E6)
@@ -64,18 +64,18 @@ def gaussian_backward_ref(head, eps, d_z, d_kl, d_head):
 @twin_of(gaussian_backward_ref, parallel=True)
 def gaussian_backward(head, eps, d_z, d_kl, d_head):
     n_latent, n_samples = head.shape[1] // 2, len(d_z) // len(head)
-    half, d_kl = head.dtype.type(0.5), head.dtype.type(d_kl)
+    half = head.dtype.type(0.5)
     for b in prange(len(head)):
         widest_vectors()
         mu, logvar = head[b, :n_latent], head[b, n_latent:]
         d_mu, d_logvar = d_head[b, :n_latent], d_head[b, n_latent:]
         first = b * n_samples
         for j in range(n_latent):
-            d_mu[j] = d_z[first, j] + d_kl * mu[j]
+            d_mu[j] = d_z[first, j] + d_kl[j] * mu[j]
             d_logvar[j] = d_z[first, j] * eps[first, j]
         for r in range(first + 1, first + n_samples):
             for j in range(n_latent):
                 d_mu[j] += d_z[r, j]
                 d_logvar[j] += d_z[r, j] * eps[r, j]
         for j in range(n_latent):
-            d_logvar[j] = half * (d_logvar[j] * exp(half * logvar[j]) + d_kl * expm1(logvar[j]))
+            d_logvar[j] = half * (d_logvar[j] * exp(half * logvar[j]) + d_kl[j] * expm1(logvar[j]))

@@ -18,7 +18,7 @@ def estimator_lab(rows):
     Parameters
     ----------
     rows : sequence of rows
-        Each has the fields of `scratchvae.analysis.Measurement`.
+        Each has the fields of `analysis.estimator_comparison.Measurement`.
 
     Returns
     -------
@@ -78,7 +78,7 @@ def rate_distortion(curves):
     Parameters
     ----------
     curves : sequence of rows
-        Each has the fields dataset, best_beta, implied_beta, points and learned of `scratchvae.analysis.Curve`.
+        Each has the fields dataset, best_beta, implied_beta, points and learned of `analysis.rate_distortion.Curve`.
 
     Returns
     -------
@@ -91,13 +91,13 @@ def rate_distortion(curves):
 
     Examples
     --------
-    >>> from scratchvae.analysis import Curve, Point
+    >>> from scratchvae.analysis.rate_distortion import Curve, Point
     >>> points = [Point(b, b**0.5, 3.0 - 2 * b, b, -1.0, -0.9, 0.1, 100, "none", 50, 2) for b in (0.5, 1.0)]
     >>> rate_distortion([Curve("digits", 0.5, True, 0.5, points[0], points)]).axes[1].get_xlabel()
     'beta = sigma²'
     """
     if not len(curves):
-        raise DataError("there are no curves; expected at least one. Pass what scratchvae.analysis.rate_distortion returns.")
+        raise DataError("there are no curves; expected at least one. Pass what analysis.rate_distortion.rate_distortion returns.")
     figure = new_figure(8.6, 3.2 * len(curves), layout="constrained")
     for (left, right), curve in zip(figure.subplots(len(curves), 2, squeeze=False), curves):
         _draw_trade(left, curve)
