@@ -206,16 +206,16 @@ def test_a_longdouble_that_no_float64_holds_is_refused_as_infinite():
         model().transform(x)
 
 
-def test_a_value_that_rounds_to_1_in_the_models_dtype_is_1_and_the_digits_of_others_are_shown():
-    x = LEVELS / LEVELS.max() * (1 + 1e-9)
-    narrow, wide = VAE(D, 1, (4,)), model(likelihood="bernoulli")
-    assert np.isfinite(narrow.score(x))
-    with pytest.raises(DataError, match=r"to 1\.000000001[0-9]*;"):
-        wide.score(x)
-    with pytest.raises(DataError, match=r"to 1\.000000001[0-9]*;.*binarised"):
-        model().fit(x, binarize="dynamic")
-    with pytest.raises(ScratchVAEError, match=r"to 1\.0000001[0-9]*;"):
-        narrow.score(LEVELS / LEVELS.max() * (1 + 1e-7))
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_what_a_scaler_rounds_beyond_1_is_taken_and_of_what_is_refused_every_digit_is_shown(dtype):
+    x, bernoulli = LEVELS / LEVELS.max(), VAE(D, 1, (4,), dtype=dtype)
+    gaussian = VAE(D, 1, (4,), likelihood="gaussian", dtype=dtype)
+    for scale in (1 + 2e-16, 1 + 1e-9, 1 + 1e-7):
+        assert np.isfinite(bernoulli.score(x * scale))
+        assert np.isfinite(Trainer(bernoulli, x * scale, batch_size=20, binarize="dynamic").run(1)[-1].train_loss)
+    for refuse in (bernoulli.score, lambda x: gaussian.fit(x, batch_size=20, binarize="dynamic")):
+        with pytest.raises(DataError, match=r"to 1\.0000[12][0-9]*; .*\[0, 1\]"):
+            refuse(x * (1 + 2e-5))
 
 
 # ---- what is no array of real numbers

@@ -6,6 +6,7 @@ import numpy as np
 from ..arrays import as_array
 from ..errors import DataError, ShapeError
 from ..kernels import minibatch as kernels
+from ..likelihoods.base import ROUNDING
 from ..validation import one_of
 from .identity import check_mapped
 from .meaning import as_data, CHECKED_ROWS
@@ -88,7 +89,7 @@ def check_data(x, model, name="X", binarize="none"):
                             f"{model.dtype} reads at most {np.finfo(model.dtype).max:.3g}. Scale the data, or build "
                             'the model with dtype="float64".')
         model.likelihood.check(read, f"{name}[{start}:]" if start else name)
-        if binarize != "none" and (read.min() < 0 or read.max() > 1):
+        if binarize != "none" and (read.min() < -ROUNDING or read.max() > 1 + ROUNDING):
             raise DataError(f"binarize is {binarize!r} and {name} has values from {read.min():.16g} to "
                             f"{read.max():.16g}; only values in [0, 1] can be binarised. Scale the data or leave "
                             "binarize='none'.")

@@ -9,6 +9,7 @@ import io
 import math
 import os
 import struct
+import tokenize
 import zipfile
 import zlib
 
@@ -28,6 +29,8 @@ MOST_UNPACKED = 1 << 31
 CHUNK = 1 << 20
 
 MOST_HEADER = 10_000                        # bytes; NumPy writes 118, and refuses more than this too
+PARSER_ERRORS = (ValueError, TypeError, SyntaxError, ArithmeticError, LookupError, RecursionError, MemoryError,
+                 tokenize.TokenError)       # what NumPy lets out over a damaged header
 
 AGAIN = "Fetch or write the file again."
 
@@ -204,7 +207,7 @@ def npy_header(where, stream):
     length = int.from_bytes(size, "little")
     try:
         shape, fortran, dtype = parse(io.BytesIO(size + stream.read(min(length, MOST_HEADER))))
-    except Exception as error:              # of many kinds, according to the damage
+    except PARSER_ERRORS as error:
         reason = " ".join(str(error).split())[:100]
         raise DataError(f"{where}: its .npy header is damaged or cut short ({length:,} bytes long: {reason}); expected "
                         f"a dtype, an order and a shape. {AGAIN}") from error
