@@ -38,13 +38,13 @@ class ScratchVAE:
 
     def __init__(self, config):
         from scratchvae import VAE
-        from scratchvae.data.minibatch import shuffled
+        from scratchvae.data.minibatch import epoch_permutation
         from scratchvae.kernels.registry import set_threads
         from scratchvae.training import Trainer
         set_threads(config["threads"])
         self.vae = VAE(N_VISIBLE, config["latent"], hidden=config["hidden"], activation=config["activation"])
         self.trainer = Trainer(self.vae, training_data(), batch_size=config["batch"])
-        self.order = shuffled(ROWS, 0, 0)
+        self.order = epoch_permutation(ROWS, 0, 0)
 
     def check(self, given):
         before = self.vae.parameters.flat.copy()

@@ -13,7 +13,7 @@ import numpy as np
 from _harness import fma_peak, geometric_mean, interleaved, machine, memory_bandwidth, report, say, verify
 
 from scratchvae import VAE
-from scratchvae.data.minibatch import shuffled
+from scratchvae.data.minibatch import epoch_permutation
 from scratchvae.kernels import dense, matmul, minibatch, random, registry
 from scratchvae.training import Trainer
 
@@ -109,7 +109,7 @@ def compare_pass(name, kernel, arguments, written):
 def noise_share():
     """Return the part of a step of 784-400-20, batch 128, that binarising dynamically and drawing eps take."""
     data = np.random.default_rng(0).integers(0, 256, (4096, 784), dtype=np.uint8)
-    trainer, order = Trainer(VAE(784), data, binarize="dynamic"), shuffled(4096, 0, 0)
+    trainer, order = Trainer(VAE(784), data, binarize="dynamic"), epoch_permutation(4096, 0, 0)
     ws = trainer.ws
 
     def step():

@@ -17,7 +17,7 @@ import numpy as np
 from _harness import fma_peak, interleaved, machine, memory_bandwidth, report, say
 
 from scratchvae import VAE
-from scratchvae.data.minibatch import shuffled
+from scratchvae.data.minibatch import epoch_permutation
 from scratchvae.kernels.registry import set_threads
 from scratchvae.plots.sheet import new_figure, note, plain_axes, save
 from scratchvae.training import Trainer
@@ -62,7 +62,7 @@ class Point:
         self.verify(f"{sweep} {value}")
         pixels = np.random.default_rng(0).integers(0, 256, (chosen["rows"], N_VISIBLE), dtype=np.uint8)
         self.trainer = Trainer(self.vae, pixels, batch_size=self.batch)
-        self.order = shuffled(len(pixels), 0, 0)
+        self.order = epoch_permutation(len(pixels), 0, 0)
         encoder, decoder = ([layer.n_in * layer.n_out for layer in network.layers]
                             for network in (self.vae.encoder, self.vae.decoder))
         # Multiply-adds, counted as two: forward, d_W and d_x, but no d_x of the data.

@@ -5,7 +5,7 @@
 import numpy as np
 
 from scratchvae import load_data, VAE
-from scratchvae.data.minibatch import shuffled
+from scratchvae.data.minibatch import epoch_permutation
 from scratchvae.kernels.random import EPS, standard_normal
 from scratchvae.optimizers import Adam
 
@@ -15,7 +15,7 @@ def train(vae, X, epochs, batch_size=128, learning_rate=1e-3, seed=0):
     theta = vae.parameters.flat                              # every weight and bias, in one vector
     adam = Adam(theta.size, vae.dtype, learning_rate)
     for epoch in range(epochs):
-        total, order = 0.0, shuffled(len(X), seed, epoch)    # a permutation of the rows
+        total, order = 0.0, epoch_permutation(len(X), seed, epoch)    # a permutation of the rows
         for start in range(0, len(X), batch_size):
             x = X[order[start:start + batch_size]]
             eps = np.empty((len(x), vae.n_latent), vae.dtype)

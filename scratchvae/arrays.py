@@ -6,20 +6,67 @@ import numpy as np
 from .errors import DataError, ShapeError
 
 CACHE_LINE = 64              # bytes, on every processor that the kernels know
+SAMPLE = 1 << 24             # values of a sample: to hash so many bytes takes 10 to 40 ms
+STRETCHES = 64               # parts of a sample: few, because each is a seek on a slow disk
 
 
 def as_array(values, name):
-    """Return values as an array of any dtype; raises ShapeError for rows of unequal length.
+    """Return values as an array of real numbers, of any real dtype and shape.
+
+    Arrays, nested lists, and whatever offers itself to NumPy as an array are taken. What would lose a part of
+    itself, or would have to be computed first, is refused with the call that converts it.
+
+    Raises
+    ------
+    ShapeError
+        For rows of unequal length, sparse matrices, tensors that another library holds back, and everything that
+        is no real numbers: complex, structured, text, dates, Python objects, nullable and categorical columns.
+    DataError
+        If values are masked.
 
     Examples
     --------
     >>> as_array([[1, 2]], "x").shape
     (1, 2)
+    >>> as_array(np.ma.masked_less([1.0, -99.0], 0), "x")          # doctest: +ELLIPSIS
+    Traceback (most recent call last):
+    scratchvae.errors.DataError: x has 1 masked values; ...
     """
+    parts = values if isinstance(values, (list, tuple)) else (values,)
+    masked = sum(np.ma.count_masked(part) for part in parts if isinstance(part, np.ma.MaskedArray))
+    if masked:
+        raise DataError(f"{name} has {masked} masked values; expected numbers everywhere. Fill them with .filled(0.0), "
+                        "say, or leave such rows out.")
+    if hasattr(values, "toarray"):                    # sparse; NumPy would make an array of one object of it
+        raise ShapeError(f"{name} is a sparse {type(values).__name__}; expected an array. Convert it with .toarray().")
     try:
-        return np.asarray(values)
-    except ValueError as error:
-        raise ShapeError(f"{name} is no array ({error}); expected numbers. Pass a NumPy array.") from None
+        array = np.asarray(values)
+    except (TypeError, ValueError, RuntimeError) as error:
+        remedy = "Convert it with .detach().cpu().numpy()" if hasattr(values, "detach") else "Pass a NumPy array"
+        raise ShapeError(f"{name} is no array ({' '.join(str(error).split())}); expected numbers. {remedy}.") from None
+    if array.dtype.kind not in "buif":
+        raise ShapeError(f"{name} has dtype {array.dtype} and shape {array.shape}; expected real numbers. "
+                         f"{_conversion(values, array.dtype)}")
+    return array
+
+
+def _conversion(values, dtype):
+    """Return the sentence that says how to make real numbers of values that are none."""
+    columns = getattr(values, "dtypes", None)
+    others = [str(column) for column, kind in columns.items() if getattr(kind, "kind", "O") not in "buif"] if hasattr(
+        columns, "items") else []
+    if others:
+        return (f"Encode or drop the columns that are none, the first is {others[0]!r}: .select_dtypes('number') keeps "
+                "the others.")
+    if hasattr(values, "to_numpy"):                   # columns of numbers, but nullable or of several kinds
+        return "Convert it with .to_numpy(float)."
+    if not isinstance(values, np.ndarray):
+        return "Pass a NumPy array of numbers."
+    return {"c": "Put its parts side by side, np.hstack([x.real, x.imag]).",
+            "M": "Take the time since some date, (x - x.min()) / np.timedelta64(1, 's').",
+            "m": "Take it in some unit, x / np.timedelta64(1, 's').",
+            "V": "Convert it with np.lib.recfunctions.structured_to_unstructured(x).",
+            }.get(dtype.kind if dtype.kind != "V" or dtype.names else "", "Convert it with .astype(float).")
 
 
 def as_numbers(values, name, ndim=None):
@@ -45,9 +92,8 @@ def as_numbers(values, name, ndim=None):
     array([1., 2.])
     """
     values = as_array(values, name)
-    if values.dtype.kind not in "buif" or values.size == 0:
-        raise ShapeError(f"{name} has dtype {values.dtype} and shape {values.shape}; expected at least one number. "
-                         "Pass a NumPy array of numbers.")
+    if values.size == 0:
+        raise ShapeError(f"{name} is empty, shape {values.shape}; expected at least one number. Pass some.")
     if ndim is not None and values.ndim not in ndim:
         raise ShapeError(f"{name} has shape {values.shape}; expected {' or '.join(map(str, ndim))} dimensions. "
                          "Reshape it.")
@@ -98,6 +144,23 @@ def aligned_copy(array):
     made = aligned(array.shape, array.dtype.newbyteorder("="))        # a pickle may come from another make of machine
     made[...] = array
     return made
+
+
+def stretches(flat, size=SAMPLE, parts=STRETCHES):
+    """Yield a flat array whole, or, where it has more than `size` values, `parts` stretches of so many in all.
+
+    They are spread evenly from the first value to the last: a large memory-mapped file is not read whole.
+
+    Examples
+    --------
+    >>> [stretch.tolist() for stretch in stretches(np.arange(10), size=4, parts=2)]
+    [[0, 1], [8, 9]]
+    """
+    if flat.size <= size:
+        yield flat
+    else:
+        for start in np.linspace(0, flat.size - size // parts, parts).astype(np.int64).tolist():
+            yield flat[start:start + size // parts]
 
 
 def log_sum_exp(values, axis=None):

@@ -5,7 +5,8 @@ import inspect
 import numpy as np
 
 from .arrays import as_array
-from .data.minibatch import as_rows, check_rows
+from .data.meaning import as_floats
+from .data.minibatch import check_data
 from .elbo import Workspace
 from .errors import ConfigurationError, RunError, ShapeError
 from .estimators.named import estimator_settings, make_estimator
@@ -109,15 +110,11 @@ class Model:
         return f"<{type(self).__name__}({', '.join(said)}): {self.parameters.flat.size:,} parameters>"
 
     def _rows(self, X, name="X"):
-        """Return users' data as checked rows in the model's dtype, scaled if they are uint8 pixels."""
-        rows = as_rows(X, self.n_visible, name)
-        check_rows(rows, self.likelihood, name)
-        return rows
+        """Return users' data as checked rows of uint8 levels, float32 or float64."""
+        return check_data(X, self, name)
 
     def _fill(self, ws, rows):
-        ws.x[:] = rows
-        if rows.dtype == np.uint8:
-            np.divide(ws.x, 255, out=ws.x)
+        ws.x[:] = as_floats(rows, self.dtype)
 
     def _encode(self, X):
         """Return the encoder's head for every row of X."""

@@ -12,8 +12,8 @@ from collections import deque
 
 import numpy as np
 
-from .data.minibatch import (as_rows, binarize_mode, check_rows, read_rows, require_unit_range, shuffled,
-                             training_moments)
+from .data.identity import check_unchanged, mapped_files
+from .data.minibatch import binarize_mode, check_data, epoch_permutation, load_batch, training_moments
 from .elbo import Objective
 from .errors import ConfigurationError, ScratchVAEWarning, TrainingError
 from .history import Epoch, TrainingState
@@ -94,7 +94,7 @@ def held_out_objective(model, x, *, binarize="none", seed=0, batch_size=512):
     for piece, start in enumerate(range(0, len(x), batch_size)):
         index = np.arange(start, min(start + batch_size, len(x)))
         ws = whole.first(len(index))
-        read_rows(x, index, mode, seed + HELD_OUT_SEED, piece, ws.x)
+        load_batch(x, index, mode, seed + HELD_OUT_SEED, piece, ws.x)
         standard_normal(seed + HELD_OUT_SEED, SAMPLES, piece, ws.eps)
         totals += len(index) * np.array(model.forward(ws))
     return Objective(*(totals / len(x)).tolist())
@@ -151,9 +151,10 @@ class Trainer:
     def __init__(self, model, x, *, batch_size=128, learning_rate=1e-3, optimizer="adam", validation=None, seed=0,
                  binarize="none", output_bias="data", on_nonfinite="stop", beta=None):
         self.model = model
-        self.x = as_rows(x, model.n_visible, "X")
-        self.validation = None if validation is None else as_rows(validation, model.n_visible, "validation")
         self.mode = binarize_mode(binarize)
+        self.x = check_data(x, model, "X", binarize)
+        self.validation = None if validation is None else check_data(validation, model, "validation", binarize)
+        self.files = mapped_files(self.x, self.validation)
         self.binarize, self.seed = binarize, check_seed(seed)
         self.batch_size = positive_integer("batch_size", batch_size)
         if self.batch_size > len(self.x):
@@ -162,10 +163,6 @@ class Trainer:
             self.batch_size = len(self.x)
         self.output_bias = one_of("output_bias", output_bias, OUTPUT_BIASES)
         self.on_nonfinite = one_of("on_nonfinite", on_nonfinite, POLICIES)
-        for rows, name in ((self.x, "X"), (self.validation, "validation")):
-            if rows is not None:
-                check_rows(rows, model.likelihood, name)
-                require_unit_range(rows, binarize)
         self.schedule = None if beta is None else as_weight(beta)
         if self.schedule is not None:
             model.check_schedule(self.schedule)
@@ -217,7 +214,7 @@ class Trainer:
         number = state.optimizer.step                    # steps taken so far: the counter of all noise
         if number == 0:
             self._init_output_bias()
-        read_rows(self.x, index, self.mode, self.seed, number, ws.x)
+        load_batch(self.x, index, self.mode, self.seed, number, ws.x)
         standard_normal(self.seed, EPS, number, ws.eps)
         state.batch += 1
         try:
@@ -252,7 +249,8 @@ class Trainer:
         """
         state = self.state
         while state.epoch < epochs and not self.stop:
-            order = shuffled(len(self.x), self.seed, state.epoch)
+            check_unchanged(self.files)
+            order = epoch_permutation(len(self.x), self.seed, state.epoch)
             while state.batch < self.batches and not self.stop:
                 start = time.perf_counter()
                 objective = self.step(order)
@@ -270,6 +268,7 @@ class Trainer:
         return state.history
 
     def _finish_epoch(self):
+        check_unchanged(self.files)
         self.require_finite()
         state, test = self.state, Objective(math.nan, math.nan, math.nan)
         if self.validation is not None:

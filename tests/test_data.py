@@ -406,7 +406,6 @@ def test_an_npz_without_train_and_test_lists_what_it_holds(tmp_path):
 ARRAY_FAULTS = {
     "pickled objects": (np.array([[{}, 1]] * 3, dtype=object), ["pickled", "never loaded"]),
     "complex numbers": (np.ones((3, 4), complex), ["<c16", "float32"]),
-    "half precision": (np.ones((3, 4), np.float16), ["<f2", "astype"]),
     "text": (np.array([["a", "b"]] * 3), ["<U1"]),
     "fields": (np.zeros(3, [("a", int), ("b", float)]), ["several fields"]),
     "negative integers": (np.full((3, 4), -1), ["int64", "-1", "0..255"]),
@@ -439,11 +438,23 @@ NPZ_FAULTS = {
     "other dtypes": ({"test": np.ones((6, 5, 4), np.float32)}, ["uint8", "float32", "one dtype"]),
     "label count": ({"train_labels": labels(3)}, ["training labels", "3 labels for 20"]),
     "test label count": ({"test_labels": labels(3)}, ["test labels", "3 labels for 6"]),
-    "float labels": ({"train_labels": np.ones(20)}, ["training labels", "float64", "class number"]),
+    "float labels": ({"train_labels": np.full(20, 0.5)}, ["training labels", "float64", "class number"]),
+    "labels without a number": ({"train_labels": np.full(20, np.nan)}, ["training labels", "whole numbers"]),
+    "endless labels": ({"train_labels": np.full(20, np.inf)}, ["training labels", "inf", "2**63"]),
+    "labels beyond int64": ({"test_labels": np.full(6, -1e300)}, ["test labels", "-1e+300", "2**63"]),
+    "labels as text": ({"train_labels": np.full(20, "7")}, ["train_labels", "<U1", ".astype(float)"]),
     "label columns": ({"train_labels": np.ones((20, 10), int)}, ["training labels", "(20, 10)"]),
     "huge labels": ({"test_labels": np.full(6, 2**64 - 1, np.uint64)},
                     ["test labels", "18446744073709551615"]),
 }
+
+
+@pytest.mark.parametrize("written", [labels(20), labels(20).astype("int64"), labels(20).astype(">f4"),
+                                     labels(20)[:, None], labels(20) * -1.0, labels(20) > 4])
+def test_labels_are_whole_numbers_of_any_dtype_one_an_image(tmp_path, written):
+    data = load_data(npz(tmp_path / "a.npz", train_labels=written))
+    assert data.train_labels.dtype == np.int64 and data.train_labels.shape == (20,)
+    assert np.array_equal(data.train_labels, written.ravel())
 
 
 @pytest.mark.parametrize("fault", NPZ_FAULTS)
@@ -464,6 +475,11 @@ BAD_NPY = {
     "a negative side": (npy_header("'<f8'", "(-4, 4)") + bytes(128), "header"),
     "a side of 40 digits": (npy_header("'<f8'", f"({'9' * 40}, 4)"), "header"),
     "sides with nothing between": (npy_header("'<f8'", "(4,, 4)") + bytes(128), "shape"),
+    "a text that never ends": (npy_header("'<f8", "(4, 4)") + bytes(128), "header"),
+    "a list as a key": (npy_header("'<f8'", "({[]: 1}, 4)") + bytes(128), "header"),
+    "thousands of signs": (npy_header("'<f8'", f"({'-' * 9000}4, 4)") + bytes(128), "header"),
+    "hundreds of brackets": (npy_header("'<f8'", f"({'(' * 300}4, 4)") + bytes(128), "header"),
+    "truth for a side": (npy_header("'<f8'", "(True, 4)") + bytes(1), "cut short"),
     "code for a dtype": (npy_header("__import__('os').system('true')", "(4, 4)"), "dtype"),
     "a wide dtype": (npy_header("'|V9999999999'", "(4, 4)"), "V9999999999"),
     "objects by header": (npy_header("'|O'", "(4, 4)") + b"cos\nsystem\n(S'true'\ntR.", "pickled"),

@@ -212,8 +212,8 @@ def terminal(monkeypatch):
 def trainer(epoch, loss, test_loss):
     row = SimpleNamespace(epoch=epoch, train_loss=loss, train_reconstruction=0.8 * loss, train_kl=0.2 * loss,
                           test_loss=test_loss)
-    return SimpleNamespace(epoch=epoch, batches=40, batch=7, batch_size=128, x=np.zeros(5000), history=[row],
-                           totals=(loss, loss, loss))
+    state = SimpleNamespace(epoch=epoch, batch=7, history=[row], totals=(loss, loss, loss))
+    return SimpleNamespace(state=state, batches=40, batch_size=128, x=np.zeros(5000))
 
 
 @pytest.mark.parametrize("width", [2, 10, 40, 80, 200])

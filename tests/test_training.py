@@ -11,7 +11,7 @@ import pytest
 
 from demos.training_loop import train
 from scratchvae import Autoencoder, VAE
-from scratchvae.data.minibatch import as_rows, shuffled
+from scratchvae.data.minibatch import as_rows, epoch_permutation
 from scratchvae.errors import ConfigurationError, DataError, ScratchVAEWarning, TrainingError
 from scratchvae.kernels.registry import BACKEND
 from scratchvae.optimizers import Adam, SGD
@@ -84,7 +84,7 @@ def test_the_loop_on_one_page_takes_the_steps_of_fit_to_the_bit(dtype):
 
 
 def test_every_row_is_visited_once_an_epoch_in_a_new_order():
-    orders = [shuffled(10, 0, epoch) for epoch in range(3)]
+    orders = [epoch_permutation(10, 0, epoch) for epoch in range(3)]
     for order in orders:
         assert sorted(order) == list(range(10))
     assert not np.array_equal(orders[0], orders[1])
@@ -222,7 +222,7 @@ def test_moments_of_a_gradient_that_stays_zero_never_become_subnormal(optimizer,
 @pytest.mark.skipif(BACKEND == "numpy", reason="the twins may allocate")
 def test_a_step_allocates_no_array_data():
     trainer = Trainer(VAE(200, 5, hidden=(50,)), data(n=640, d=200), batch_size=64, binarize="dynamic")
-    order = shuffled(640, 0, 0)
+    order = epoch_permutation(640, 0, 0)
 
     def steps(n):
         for _ in range(n):

@@ -9,7 +9,7 @@ import numpy as np
 
 from scratchvae import load_data, VAE
 from scratchvae.cli.run_folder import Run
-from scratchvae.data.minibatch import shuffled
+from scratchvae.data.minibatch import epoch_permutation
 from scratchvae.training import Trainer
 
 from .verdict import status_kb, Verdict
@@ -33,7 +33,7 @@ class Stepper:
 
     def __init__(self, path):
         self.trainer = Trainer(VAE(D), load_data(path).train)
-        self.order = shuffled(len(self.trainer.x), 0, 0)
+        self.order = epoch_permutation(len(self.trainer.x), 0, 0)
 
     def seconds(self, steps):
         """Take steps and return the median of their seconds."""

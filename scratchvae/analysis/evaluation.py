@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ..data.minibatch import as_rows, binarize_mode, check_rows, read_rows, require_unit_range
+from ..data.minibatch import binarize_mode, check_data, load_batch
 from ..errors import ConfigurationError
 from ..kernels.gaussian import gaussian_forward
 from ..kernels.random import SAMPLES, standard_normal
@@ -79,9 +79,7 @@ class HeldOut:
             raise ConfigurationError(f"vae is {type(vae).__name__}; expected a VAE, which has an ELBO. Pass one.")
         self.binarize, self.mode, self.seed = binarize, binarize_mode(binarize), check_seed(seed) + HELD_OUT_SEED
         self.vae = vae = vae.for_evaluation()
-        self.rows = as_rows(X, vae.n_visible, "X")
-        check_rows(self.rows, vae.likelihood, "X")
-        require_unit_range(self.rows, binarize)
+        self.rows = check_data(X, vae, "X", binarize)
         self.n, self.most, self.grey = len(self.rows), min(EXAMPLES, len(self.rows)), False
 
     @property
@@ -97,7 +95,7 @@ class HeldOut:
         for number, start in enumerate(range(0, self.n, EXAMPLES)):
             here = slice(start, min(start + EXAMPLES, self.n))
             x, y = x_buffer[:here.stop - start], tuple(layer[:here.stop - start] for layer in outputs)
-            read_rows(self.rows, np.arange(here.start, here.stop), self.mode, self.seed, number, x)
+            load_batch(self.rows, np.arange(here.start, here.stop), self.mode, self.seed, number, x)
             self.grey |= vae.likelihood.name == "bernoulli" and bool(((x != 0) & (x != 1)).any())
             vae.encoder.forward(vae.parameters.encoder, x, y)
             yield number, here, x, y[-1]

@@ -146,50 +146,50 @@ def unseeded_noise(original):
     return noise(change)(original)
 
 
-@bug("data.minibatch.shuffled", seen_in="classic", symptom="batches of one digit after another; the curve saws",
-     convicted_by=ROWS)
+@bug("data.minibatch.epoch_permutation", seen_in="classic",
+     symptom="batches of one digit after another; the curve saws", convicted_by=ROWS)
 def never_shuffled(original):
     """Every epoch visits the rows in the order of the file."""
     return lambda n, seed, epoch: np.arange(n)
 
 
-@bug("data.minibatch.shuffled", seen_in="classic", symptom="the same batches in every epoch; the curve looks fine",
-     convicted_by=ROWS)
+@bug("data.minibatch.epoch_permutation", seen_in="classic",
+     symptom="the same batches in every epoch; the curve looks fine", convicted_by=ROWS)
 def shuffled_once(original):
     """The order is drawn once, for all epochs."""
     return lambda n, seed, epoch: original(n, seed, 0)
 
 
-@bug("data.minibatch.shuffled", seen_in="classic: randint for permutation",
+@bug("data.minibatch.epoch_permutation", seen_in="classic: randint for permutation",
      symptom="a third of the rows is not seen in an epoch", convicted_by=ROWS)
 def drawn_with_replacement(original):
     """Rows are drawn with replacement and called an epoch."""
     return lambda n, seed, epoch: np.random.default_rng([seed, epoch]).integers(0, n, n)
 
 
-@bug("data.minibatch.read_rows", seen_in="classic",
+@bug("data.minibatch.load_batch", seen_in="classic",
      symptom="a first loss in the ten thousands, or an error about the range", convicted_by=ROWS)
 def pixels_to_255(original):
     """uint8 images go into the network as 0 to 255."""
-    def read_rows(data, index, mode, seed, step, out):
+    def load_batch(data, index, mode, seed, step, out):
         original(data, index, mode, seed, step, out)
         if data.dtype == np.uint8:
             out *= 255
-    return read_rows
+    return load_batch
 
 
-@bug("data.minibatch.read_rows", seen_in="classic: / 255 in the loader and in the model",
+@bug("data.minibatch.load_batch", seen_in="classic: / 255 in the loader and in the model",
      symptom="all images are black; a splendid loss", convicted_by=ROWS)
 def scaled_twice(original):
     """Images are divided by 255 a second time."""
-    def read_rows(data, index, mode, seed, step, out):
+    def load_batch(data, index, mode, seed, step, out):
         original(data, index, mode, seed, step, out)
         if data.dtype == np.uint8:
             out /= 255
-    return read_rows
+    return load_batch
 
 
-@bug("data.minibatch.read_rows", seen_in="yburda/iwae README (a fixed binarisation overfits by 3.5 nats)",
+@bug("data.minibatch.load_batch", seen_in="yburda/iwae README (a fixed binarisation overfits by 3.5 nats)",
      symptom="the training loss is too good, the held-out one is not", convicted_by=ROWS)
 def binarised_once(original):
     """Dynamic binarisation draws the same pixels at every step."""

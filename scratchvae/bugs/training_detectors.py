@@ -3,7 +3,7 @@ import math
 
 import numpy as np
 
-from ..data.minibatch import shuffled
+from ..data.minibatch import epoch_permutation
 from ..gradcheck.comparison import compare
 from ..gradcheck.numerical import numerical_gradient
 from ..optimizers import make_optimizer
@@ -29,7 +29,7 @@ def trainers_gradient(case):
     model, seen = case.model, []
     _recorder(model, seen)
     trainer = Trainer(model, case.rows(), batch_size=BATCH, learning_rate=1e-3, optimizer="sgd")
-    order = shuffled(N_ROWS, 0, 0)
+    order = epoch_permutation(N_ROWS, 0, 0)
     trainer.step(order)
     trainer.step(order)
     x, eps, theta = seen[-1]

@@ -26,6 +26,7 @@ from .progress import finishing_the_step, Progress
 from .run_folder import data_source, FREE, MODEL, Run, run_name
 from .screen import say, show
 
+KINDS = {kind.kind: kind for kind in (VAE, Autoencoder)}
 # What a run is, by the names in Python.  A run folder keeps these; --resume may change only the FREE ones.
 TRAIN_DEFAULTS = dict(data="mnist5k", model="vae", hidden=[400], n_latent=20, activation="relu", likelihood="bernoulli",
                       sigma=1.0, beta=1.0, estimator="analytic", n_samples=1, baseline="none", schedule="constant",

@@ -1,10 +1,12 @@
 """Whether data are still what they were: a fingerprint of their numbers, and the files that they are mapped from."""
 import hashlib
+import mmap
+import os
 
 import numpy as np
 
-HASHED_WHOLE = 1 << 24       # bytes; of larger data a sample of so many is hashed: 10 to 40 ms
-STRETCHES = 64               # parts of a sample, spread evenly: few, because each is a seek where a disk is slow
+from ..arrays import stretches
+from ..errors import DataError
 
 
 def fingerprint(x):
@@ -31,11 +33,73 @@ def fingerprint(x):
     """
     x = np.ascontiguousarray(x, x.dtype.newbyteorder("<"))
     digest = hashlib.sha256(f"{x.shape} {x.dtype.str}".encode())
-    content = x.reshape(-1).view(np.uint8)
-    if content.size <= HASHED_WHOLE:
-        digest.update(content)
-    else:
-        length = HASHED_WHOLE // STRETCHES
-        for start in np.linspace(0, content.size - length, STRETCHES).astype(np.int64).tolist():
-            digest.update(content[start:start + length])
+    for stretch in stretches(x.reshape(-1).view(np.uint8)):
+        digest.update(stretch)
     return digest.hexdigest()
+
+
+def _owners(array):
+    """Yield an array and what its memory belongs to, up to the memory map if there is one."""
+    while array is not None:
+        yield array
+        array = getattr(array, "base", None)
+
+
+def check_mapped(x, name):
+    """Raise DataError if x is mapped from a file that has been cut short: to read what is gone kills the process."""
+    *_, mapped, owner = None, *_owners(x)
+    if isinstance(mapped, np.memmap) and isinstance(owner, mmap.mmap):
+        end = mapped.offset - mapped.offset % mmap.ALLOCATIONGRANULARITY + len(owner)
+        if owner.size() < end:
+            raise DataError(f"{name} is mapped from a file that had at least {end:,} bytes and now has "
+                            f"{owner.size():,}; expected that nobody writes into it. Load the data again.")
+
+
+def mapped_files(*arrays):
+    """Return the state of each file that arrays are mapped from, read-only, for `check_unchanged`.
+
+    A map that this process may write to is left out: the file then changes by right, and its time stamp late.
+
+    Parameters
+    ----------
+    *arrays : ndarray or None
+
+    Returns
+    -------
+    dict of str to tuple
+        The file's path, and its device, number, size in bytes and time of last change.
+
+    Examples
+    --------
+    >>> mapped_files(np.zeros(3), None)
+    {}
+    """
+    names = {owner.filename for array in arrays for owner in _owners(array)
+             if isinstance(owner, np.memmap) and owner.mode in ("r", "c") and owner.filename}
+    return {os.fspath(name): state for name in names if (state := _state(name))}
+
+
+def _state(path):
+    try:
+        found = os.stat(path)
+    except OSError:                                  # removed: what is mapped lives on
+        return None
+    return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns
+
+
+def check_unchanged(files):
+    """Raise DataError if a file was written to since `mapped_files` looked at it.
+
+    A file that was removed, or replaced by another of its name, does not matter: the mapped one lives on.
+
+    Parameters
+    ----------
+    files : dict
+        What `mapped_files` returned.
+    """
+    for path, before in files.items():
+        now = _state(path)
+        if now and now[:2] == before[:2] and now != before:
+            raise DataError(f"{path} was written to during training: {before[2]:,} bytes, now {now[2]:,}; expected "
+                            "data that stay as they are. Train anew, or go on from the last saved epoch with the old "
+                            "file. To replace a file write another and rename it.")

@@ -10,6 +10,7 @@ from ..errors import ConfigurationError, DataError
 from ..storage.readers import read_idx, read_npy, read_npz
 from .download import cache_folder, missing_files, SETS
 from .faces import IMAGE_SHAPE, is_large, load_faces
+from .meaning import as_data, storage_dtype
 
 BUNDLED = ("mnist5k", "digits")
 DATASETS = Path(__file__).parents[1] / "datasets"           # where their files lie
@@ -17,7 +18,6 @@ DRAWN = ("faces",)          # computed when asked for
 
 MOST_HELD_OUT = 10_000      # rows: as in MNIST; a mean over them is known to 1 % of one row's spread
 MOST_CONVERTED = 1 << 31    # bytes of a mapped file that may be converted in memory
-LOOKED_AT = 1_000           # rows that are looked at for 0/1 bytes: never the whole of a mapped file
 
 TAKEN = "a bundled name ({}), a name that can be fetched ({}), the folder of IDX files, an .npz or an .npy file".format(
     ", ".join(BUNDLED + DRAWN), ", ".join(SETS))
@@ -61,12 +61,14 @@ def load_data(source):
       before saving if they are sorted.
 
     Images are (n, rows, columns), (n, rows, columns, 1) or rows (n, D), which are taken as square images if
-    D is a square. uint8, float32 and float64 stay as they are. bool becomes 0 and 255. Other integers must
-    lie in 0..255 and become uint8. uint8 with nothing but 0 and 1 (in its first 1,000 rows) is refused: it
-    would be read as 0/255 and 1/255.
+    D is a square. Floats mean themselves, bool 0 and 1, and integers of any width gray levels of 0..255; integers
+    of nothing but 0 and 1 are refused (`scratchvae.data.meaning`). Labels are whole numbers, one an image.
 
     Plain IDX and .npy files are memory-mapped, read-only, so they may be larger than memory; a file that has
-    to be converted (bool, wide integers, foreign byte order, Fortran order) is held in memory.
+    to be converted (bool, wide integers, float16, foreign byte order, Fortran order) is held in memory. Leave a
+    mapped file alone while it is in use: what is written into it is trained on, and to read rows that were cut
+    off kills the process with SIGBUS, before Python can say a word. Training looks at each file's size and time
+    before and after every epoch and stops if they changed. To replace a file is safe: write another and rename it.
 
     Parameters
     ----------
@@ -196,34 +198,28 @@ def _as_rows(where, images):
 
 
 def _as_pixels(where, array):
-    """uint8, float32 or float64 in C order, aligned, native byte order: the array itself if it is so."""
-    dtype = array.dtype.newbyteorder("=") if array.dtype.kind == "f" else np.dtype(np.uint8)
-    if array.dtype != dtype or not (array.flags.c_contiguous and array.flags.aligned):
-        if array.nbytes > MOST_CONVERTED:
-            raise DataError(f"{where}: {array.nbytes:,} bytes of {array.dtype.str} would be converted "
-                            f"in memory; at most {MOST_CONVERTED:,} are. Save it as {dtype}, in C order.")
-        if array.dtype.kind == "b":
-            array = array * np.uint8(255)
-        elif array.dtype.kind in "iu" and not 0 <= array.min() <= array.max() <= 255:
-            raise DataError(f"{where}: {array.dtype} values from {array.min()} to {array.max()}; expected "
-                            "pixels in 0..255. Save measurements as float32.")
-        array = np.require(array, dtype, ("C", "A"))
-    if dtype == np.uint8 and array[:LOOKED_AT].max() == 1:
-        raise DataError(f"{where}: bytes of 0 and 1 only, where bytes mean pixels 0..255. "
-                        "Save binary images as bool, or as float32.")
-    return np.asarray(array)                        # still mapped if it was, but of the plain class
+    """The numbers of a file as `meaning` says: the array itself, still mapped, if nothing has to be converted."""
+    dtype = storage_dtype(array.dtype)
+    is_ready = array.dtype == dtype and array.flags.c_contiguous and array.flags.aligned
+    if array.nbytes > MOST_CONVERTED and not is_ready:
+        raise DataError(f"{where}: {array.nbytes:,} bytes of {array.dtype.str} would be converted "
+                        f"in memory; at most {MOST_CONVERTED:,} are. Save it as {dtype}, in C order.")
+    return np.asarray(as_data(array, where))         # of the plain class
 
 
 def _as_labels(where, labels, n_rows):
     if labels is None:
         return None
-    if labels.ndim != 1 or labels.dtype.kind not in "iu":
-        raise DataError(f"{where} labels: {labels.dtype} of shape {labels.shape}; expected integers of shape "
+    if labels.shape[1:] == (1,):
+        labels = labels[:, 0]
+    if labels.ndim != 1 or labels.dtype.kind == "f" and not (np.rint(labels) == labels).all():
+        raise DataError(f"{where} labels: {labels.dtype} of shape {labels.shape}; expected whole numbers of shape "
                         f"({n_rows},). Save one class number an image, as integers.")
     if len(labels) != n_rows:
         raise DataError(f"{where} labels: {len(labels):,} labels for {n_rows:,} images. "
                         "Give one label an image.")
-    if int(labels.max()) > np.iinfo(np.int64).max:
-        raise DataError(f"{where} labels: up to {labels.max()}; expected at most 2**63 - 1. "
+    low, high = labels.min().item(), labels.max().item()
+    if not -2**63 <= low <= high < 2**63:
+        raise DataError(f"{where} labels: from {low} to {high}; expected -2**63 to 2**63 - 1. "
                         "Number the classes from 0.")
     return labels.astype(np.int64)

@@ -1,22 +1,26 @@
 """From a data set to the rows that a step reads: checks at the edge, then minibatches into a buffer."""
+import math
+
 import numpy as np
 
 from ..arrays import as_array
 from ..errors import DataError, ShapeError
 from ..kernels import minibatch as kernels
+from ..likelihoods.base import ROUNDING
 from ..validation import one_of
+from .identity import check_mapped
+from .meaning import as_data, CHECKED_ROWS
 
 BINARIZE = {"none": kernels.GREY, "dynamic": kernels.DYNAMIC, "threshold": kernels.THRESHOLD}
-CHECKED_ROWS = 4096                                  # rows looked at in one go: bounds the memory of a check
 
 
-def as_rows(x, n_visible, name="x"):
-    """Return x as a C-contiguous (n, n_visible) array of uint8, float32 or float64, copying only where it must.
+def as_rows(x, n_visible, name="X"):
+    """Return x as rows (n, n_visible) of uint8 levels, float32 or float64, copying only where it must.
 
     Parameters
     ----------
     x : array_like (n, ...)
-        Images or rows; uint8 pixels stay uint8 (0..255 stands for 0..1), bool and integers become float32.
+        Images or rows; what their numbers mean is said in `scratchvae.data.meaning`.
     n_visible : int
         Numbers a row.
     name : str
@@ -26,6 +30,8 @@ def as_rows(x, n_visible, name="x"):
     ------
     ShapeError
         If x is no array of numbers, is empty, or has rows of another length.
+    DataError
+        If values are masked, or integers have no clear meaning.
 
     Examples
     --------
@@ -33,33 +39,61 @@ def as_rows(x, n_visible, name="x"):
     (5, 784)
     """
     x = as_array(x, name)
-    if x.dtype.kind not in "buif" or x.ndim < 2:
-        raise ShapeError(f"{name} has dtype {x.dtype} and shape {x.shape}; expected numbers of shape (n, {n_visible}). "
+    if x.ndim < 2:
+        raise ShapeError(f"{name} has shape {x.shape}; expected numbers of shape (n, {n_visible}). "
                          "Pass a two-dimensional array, one example a row.")
     if len(x) == 0:
         raise ShapeError(f"{name} is empty, shape {x.shape}; expected at least one row of {n_visible} numbers. "
                          "Check how the data were loaded or selected.")
-    columns = int(np.prod(x.shape[1:]))
+    columns = math.prod(x.shape[1:])
     if columns != n_visible:
         raise ShapeError(f"{name} has {columns} columns; this model was built for {n_visible} (n_visible). "
                          f"Reshape the images to (n, {n_visible}), or build the model with n_visible={columns}.")
-    native = x.dtype.newbyteorder("=")
-    x = x.astype(native if native in (np.uint8, np.float32, np.float64) else np.float32, copy=False)
-    x = x.reshape(len(x), columns)
-    return x if x.flags.c_contiguous else np.ascontiguousarray(x)
+    check_mapped(x, name)
+    return as_data(x, name).reshape(len(x), columns)
 
 
-def check_rows(x, likelihood, name="x"):
-    """Let the likelihood look at every value of x (n, D), in pieces; uint8 pixels are in range by their type.
+def check_data(x, model, name="X", binarize="none"):
+    """Return x as rows for a model, every value checked as the model will read it, that is, in its dtype.
+
+    Parameters
+    ----------
+    x : array_like (n, ...)
+        Images or rows.
+    model : VAE or Autoencoder
+        Its `n_visible`, `dtype` and `likelihood` say what is legal.
+    name : str
+        What to call x in an error.
+    binarize : str
+        Anything but "none" needs values in [0, 1].
+
+    Returns
+    -------
+    ndarray (n, n_visible)
+        uint8 levels, float32 or float64.
 
     Raises
     ------
-    DataError
-        What `likelihood.check` raises.
+    ShapeError, DataError
+        As `as_rows` and `model.likelihood.check` do, and if a finite value is infinite in the model's dtype.
     """
-    if x.dtype != np.uint8:
-        for start in range(0, len(x), CHECKED_ROWS):
-            likelihood.check(x[start:start + CHECKED_ROWS], name)
+    x = as_rows(x, model.n_visible, name)
+    if x.dtype == np.uint8:                          # in range by its type
+        return x
+    for start in range(0, len(x), CHECKED_ROWS):
+        piece = x[start:start + CHECKED_ROWS]
+        with np.errstate(over="ignore"):
+            read = piece.astype(model.dtype, copy=False)
+        if read.dtype != piece.dtype and not (np.isfinite(read) | ~np.isfinite(piece)).all():
+            raise DataError(f"{name} has values up to {np.abs(piece[np.isfinite(piece)]).max():.3g}; a model of dtype "
+                            f"{model.dtype} reads at most {np.finfo(model.dtype).max:.3g}. Scale the data, or build "
+                            'the model with dtype="float64".')
+        model.likelihood.check(read, f"{name}[{start}:]" if start else name)
+        if binarize != "none" and (read.min() < -ROUNDING or read.max() > 1 + ROUNDING):
+            raise DataError(f"binarize is {binarize!r} and {name} has values from {read.min():.16g} to "
+                            f"{read.max():.16g}; only values in [0, 1] can be binarised. Scale the data or leave "
+                            "binarize='none'.")
+    return x
 
 
 def binarize_mode(binarize):
@@ -67,21 +101,21 @@ def binarize_mode(binarize):
     return BINARIZE[one_of("binarize", binarize, BINARIZE)]
 
 
-def read_rows(data, index, mode, seed, step, out):
+def load_batch(data, index, mode, seed, step, out):
     """Write the rows `index` of `data` into out (len(index), D), scaled to 0..1 and binarised by `mode`.
 
     Dynamic binarisation draws each pixel anew from (seed, step).
     """
-    scale = 1 / 255 if data.itemsize == 1 else 1.0                  # uint8: a byte
+    scale = 1 / 255 if data.itemsize == 1 else 1.0                  # levels are bytes
     kernels.gather_rows(data, index, scale, mode, seed, step, out)
 
 
-def shuffled(n, seed, epoch):
+def epoch_permutation(n, seed, epoch):
     """Return the order in which epoch `epoch` visits n rows: a pure function of its arguments.
 
     Examples
     --------
-    >>> shuffled(4, seed=0, epoch=1).tolist() == shuffled(4, seed=0, epoch=1).tolist()
+    >>> epoch_permutation(4, seed=0, epoch=1).tolist() == epoch_permutation(4, seed=0, epoch=1).tolist()
     True
     """
     return np.random.Generator(np.random.PCG64([seed, epoch])).permutation(n)
@@ -110,10 +144,3 @@ def training_moments(data, mode):
     mean = total / len(data) / scale
     second = squares / data.size / scale**2 if mode == kernels.GREY else mean.mean()       # of 0 and 1, x^2 = x
     return mean, max(0.0, float(second - np.square(mean).mean()))
-
-
-def require_unit_range(data, binarize):
-    """Raise DataError where data that are to be binarised are no probabilities."""
-    if binarize != "none" and data.dtype != np.uint8 and (data.min() < 0 or data.max() > 1):
-        raise DataError(f"binarize is {binarize!r} and the data have values from {data.min():g} to {data.max():g}; "
-                        "only values in [0, 1] can be binarised. Scale the data or leave binarize='none'.")

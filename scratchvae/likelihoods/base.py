@@ -80,6 +80,6 @@ def require_unit_range(x, what, name):
     """Raise DataError unless every value of x (n, D) lies in [0, 1]."""
     require_finite(x, what)
     if x.size and (x.min() < -ROUNDING or x.max() > 1 + ROUNDING):
-        raise DataError(f"{what} has values from {x.min():g} to {x.max():g}; a {name} likelihood needs values "
+        raise DataError(f"{what} has values from {x.min():.16g} to {x.max():.16g}; a {name} likelihood needs values "
                         "in [0, 1]. Scale the data (images of 0..255: pass uint8, or divide by 255), or choose "
                         "likelihood='gaussian'.")

@@ -46,6 +46,7 @@ from typing import NamedTuple, Optional
 import numpy as np
 
 from ..arrays import as_finite
+from ..data.meaning import as_floats
 from ..data.minibatch import as_rows
 from ..elbo import Objective
 from ..errors import ConfigurationError, ShapeError
@@ -243,7 +244,7 @@ class LinearGaussian:
         return self.expected_objective(X), gradient
 
     def _rows(self, X):
-        rows = as_rows(X, self.n_visible, "X").astype(np.float64)
+        rows = as_floats(as_rows(X, self.n_visible, "X"), np.float64)
         Gaussian(self.sigma).check(rows, "X")
         return rows
 

@@ -17,6 +17,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ..arrays import as_array, as_finite
+from ..data.meaning import as_floats
 from ..data.minibatch import as_rows
 from ..errors import ConfigurationError, DataError
 from ..likelihoods import Gaussian
@@ -69,8 +70,7 @@ def ppca(X, n_latent, sigma=None):
     [False, False, True]
     """
     X = as_array(X, "X")
-    X = as_rows(X, X.shape[-1] if X.ndim else 0, "X")
-    X = as_finite(X, "X")
+    X = as_finite(as_floats(as_rows(X, X.shape[-1] if X.ndim else 0, "X"), np.float64), "X")
     if sigma is not None:
         Gaussian(sigma)                                               # its check of sigma
     most = X.shape[1] - (sigma is None)

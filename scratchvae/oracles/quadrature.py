@@ -33,7 +33,8 @@ from typing import Optional
 import numpy as np
 
 from ..arrays import as_array
-from ..data.minibatch import as_rows, check_rows
+from ..data.meaning import as_floats
+from ..data.minibatch import check_data
 from ..elbo import Objective
 from ..errors import ConfigurationError, DataError
 from ..parameters import Parameters
@@ -159,9 +160,7 @@ class Quadrature:
             yield np.broadcast_to(eps.reshape(shape), (n, *shape)), weight
 
     def _rows(self, X, name="X"):
-        rows = as_rows(X, self.vae.n_visible, name)
-        check_rows(rows, self.vae.likelihood, name)
-        return rows.astype(np.float64) / (255 if rows.dtype == np.uint8 else 1)
+        return as_floats(check_data(X, self.vae, name), np.float64)
 
     def _q(self, X):
         return tuple(part.astype(np.float64) for part in self.vae.encode(X))

@@ -7,7 +7,6 @@ import hashlib
 import io
 import json
 import os
-import re
 import zipfile
 import zlib
 
@@ -16,11 +15,10 @@ import numpy as np
 from ..errors import DataError, RunError
 from ..validation import file_path
 from .atomic import open_regular, write_atomically
-from .readers import npy_fields
+from .readers import npy_header
 
 FORMAT = 1
 DTYPES = ("float32", "float64", "int64")
-PLAIN = re.compile(r"[<>|=]?[biufU]\d{1,9}")            # numbers or text, as .npy headers call them; no objects
 
 
 def _checksum(meta, arrays):
@@ -101,9 +99,8 @@ def _read_members(path):
             name = member.filename.removesuffix(".npy")
             content = archive.read(member)
             stream = io.BytesIO(content)
-            descr, order, sides = npy_fields(f"array {name[:40]!r}", stream)
-            if descr is None or not PLAIN.fullmatch(descr):
-                raise DataError(f"array {name[:40]!r} holds {str(descr)[:20]!r}; expected {', '.join(DTYPES)}")
-            shape = tuple(int(side) for side in sides if side)
-            arrays[name] = np.ndarray(shape, descr, content, stream.tell(), order=order)
+            dtype, shape, order = npy_header(f"array {name[:40]!r}", stream)
+            if dtype.kind not in "biufU":                                # numbers or text; no objects, no fields
+                raise DataError(f"array {name[:40]!r} holds {dtype.str[:20]!r}; expected {', '.join(DTYPES)}")
+            arrays[name] = np.ndarray(shape, dtype, content, stream.tell(), order=order)
     return arrays

@@ -5,14 +5,16 @@ Plain IDX and .npy files are memory-mapped; compressed ones are unpacked piece b
 """
 import functools
 import gzip
+import io
 import math
 import os
-import re
 import struct
+import tokenize
 import zipfile
 import zlib
 
 import numpy as np
+from numpy.lib.format import read_array_header_1_0, read_array_header_2_0
 
 from ..errors import DataError
 
@@ -27,10 +29,8 @@ MOST_UNPACKED = 1 << 31
 CHUNK = 1 << 20
 
 MOST_HEADER = 10_000                        # bytes; NumPy writes 118, and refuses more than this too
-NPY_DTYPE = re.compile(r"[<>|=]?(b1|[iu][1248]|f[48])")
-NPY_FIELDS = (re.compile(r"'descr': *'([^']*)'"),
-              re.compile(r"'fortran_order': *(True|False)"),
-              re.compile(r"'shape': *\(([\d, ]*)\)"))
+PARSER_ERRORS = (ValueError, TypeError, SyntaxError, ArithmeticError, LookupError, RecursionError, MemoryError,
+                 tokenize.TokenError)       # what NumPy lets out over a damaged header
 
 AGAIN = "Fetch or write the file again."
 
@@ -110,7 +110,7 @@ def read_npy(path):
 
     Returns
     -------
-    memmap of bool, integers, float32 or float64
+    memmap of bool, integers, float16, float32 or float64
         In the file's own byte order and axis order.
 
     Raises
@@ -178,8 +178,8 @@ def _npz_member(where, archive, info):
         return np.frombuffer(content, dtype).reshape(shape, order=order)
 
 
-def npy_fields(where, stream):
-    """Read a .npy header: its dtype, order and sides as text. The three fields are matched, never evaluated.
+def npy_header(where, stream):
+    """Read a .npy header with NumPy's own parser, which gets at most MOST_HEADER bytes of it.
 
     Parameters
     ----------
@@ -190,8 +190,8 @@ def npy_fields(where, stream):
 
     Returns
     -------
-    (str or None, str, list of str)
-        The dtype as NumPy writes it, or None if it has several fields; the order, "C" or "F"; the sides.
+    (dtype, tuple of int, str)
+        The dtype, of any kind; the shape, whose sides may be negative in a damaged file; the order, "C" or "F".
 
     Raises
     ------
@@ -199,36 +199,38 @@ def npy_fields(where, stream):
         If this is no .npy header, or a damaged one.
     """
     start = stream.read(8)
-    if start[:6] != b"\x93NUMPY" or start[6:] not in (b"\1\0", b"\2\0", b"\3\0"):
-        raise DataError(f"{where}: begins {start!r}; expected an .npy array, b'\\x93NUMPY' and a version "
-                        "from 1 to 3. Write it with np.save or np.savez.")
-    length = int.from_bytes(stream.read(2 if start[6] == 1 else 4), "little")
-    header = stream.read(min(length, MOST_HEADER))
-    descr, fortran, sides = (match and match[1] for match in
-                             (field.search(header.decode("latin-1")) for field in NPY_FIELDS))
-    if len(header) != length or fortran is None or sides is None:
-        raise DataError(f"{where}: its .npy header is damaged or cut short ({length:,} bytes long). {AGAIN}")
-    return descr, "F" if fortran == "True" else "C", [side.strip() for side in sides.removesuffix(",").split(",")]
+    if start[:6] != b"\x93NUMPY" or start[6:] not in (b"\1\0", b"\2\0"):
+        raise DataError(f"{where}: begins {start!r}; expected an .npy array, b'\\x93NUMPY' and version "
+                        "1 or 2. Write it with np.save or np.savez.")
+    parse, width = ((read_array_header_1_0, 2) if start[6] == 1 else (read_array_header_2_0, 4))
+    size = stream.read(width)
+    length = int.from_bytes(size, "little")
+    try:
+        shape, fortran, dtype = parse(io.BytesIO(size + stream.read(min(length, MOST_HEADER))))
+    except PARSER_ERRORS as error:
+        reason = " ".join(str(error).split())[:100]
+        raise DataError(f"{where}: its .npy header is damaged or cut short ({length:,} bytes long: {reason}); expected "
+                        f"a dtype, an order and a shape. {AGAIN}") from error
+    return dtype, tuple(map(int, shape)), "F" if fortran else "C"
 
 
 def _npy_header(where, stream):
     """Read the .npy header of images: (dtype, shape, order "C" or "F")."""
-    descr, order, sides = npy_fields(where, stream)
-    if descr is not None and "O" in descr:
+    dtype, shape, order = npy_header(where, stream)
+    if dtype.hasobject:
         raise DataError(f"{where}: holds pickled Python objects, which can run code and are never loaded. "
                         "Save an array of numbers.")
-    if descr is None or not NPY_DTYPE.fullmatch(descr):
-        found = repr(descr[:20]) if descr else "of several fields"
-        raise DataError(f"{where}: holds dtype {found}; expected bool, "
-                        "integers 0..255, float32 or float64. Convert it, say with .astype(np.float32).")
-    if not 1 <= len(sides) <= 4 or not all(0 < len(side) < 19 and side.isdigit() for side in sides):
-        raise DataError(f"{where}: its .npy header states the shape {str(sides)[:60]}; expected (n, D) or "
+    if dtype.kind not in "buif" or dtype.itemsize > 8:
+        found = "of several fields" if dtype.names else repr(dtype.str[:20])
+        raise DataError(f"{where}: holds dtype {found}; expected bool, integers, float16, float32 or float64. "
+                        "Convert it, say with .astype(float).")
+    if not 1 <= len(shape) <= 4 or not all(0 <= side < 10**18 for side in shape):
+        raise DataError(f"{where}: its .npy header states the shape {str(shape)[:60]}; expected (n, D) or "
                         "(n, rows, columns). Save one array of images.")
-    shape = tuple(map(int, sides))
     if math.prod(shape) == 0:
         raise DataError(f"{where}: an empty array of shape {shape}; expected at least one row and column. "
                         + AGAIN)
-    return np.dtype(descr), shape, order
+    return dtype, shape, order
 
 
 def _check_size(where, promise, size, found):

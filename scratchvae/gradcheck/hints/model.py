@@ -29,8 +29,8 @@ def _check_likelihood(model, X, rng):
     likelihood = getattr(model, "likelihood", None)
     if not callable(getattr(likelihood, "nll_backward", None)):
         return
-    x = X[np.arange(ROWS) % len(X)].astype(np.float64)
-    outputs = rng.standard_normal((ROWS, likelihood.n_outputs(X.shape[1])))
+    x = np.asarray(X)[np.arange(ROWS) % len(X)].astype(np.float64)
+    outputs = rng.standard_normal((ROWS, likelihood.n_outputs(x.shape[1])))
     p = {name: array.copy() for name, array in model.parameters.likelihood.items()}
     weights, nll = rng.uniform(0.5, 1.5, ROWS), np.empty(ROWS)
 
@@ -43,7 +43,7 @@ def _check_likelihood(model, X, rng):
         likelihood.nll_backward(p, at, x, weights.copy(), nll, d_p, d_at)
         return {"outputs": d_at, **d_p}
 
-    sizes = {"D": X.shape[1], "sigma": getattr(likelihood, "sigma", 1.0)}
+    sizes = {"D": x.shape[1], "sigma": getattr(likelihood, "sigma", 1.0)}
     found = slope(outputs)
     for name, array in {"outputs": outputs, **p}.items():
         check = compare(f"likelihood: d_{name}", found[name], numerical_gradient(value, array), "", sizes)
@@ -77,7 +77,7 @@ def _check_head(model, X, eps):
     bias = dict(model.parameters.segments()).get(BIAS, ())
     if np.ndim(eps) != 2 or len(bias) != 2 * eps.shape[1] or getattr(model, "estimator", None) in SURROGATES:
         return
-    for part in check_head(model, np.asarray(X, np.float64), np.asarray(eps)):
+    for part in check_head(model, np.asarray(X), np.asarray(eps)):
         error = abs(part.analytic - part.numeric)
         worst = error / max(abs(part.analytic), abs(part.numeric))
         yield Check(part.name, float(worst), (), part.analytic, part.numeric, 0.0, False, part.hint, 0)
@@ -87,7 +87,7 @@ def _check_weights(model, X, eps):
     """Yield the failed Check of the weights that the samples of an example have, if there are several."""
     if np.ndim(eps) != 3 or np.shape(eps)[1] < 2:
         return
-    weights = check_weights(model, np.asarray(X, np.float64), np.asarray(eps))
+    weights = check_weights(model, np.asarray(X), np.asarray(eps))
     if weights is not None:
         error = np.abs(weights.found - weights.right)
         at = int(np.argmax(error))
