@@ -34,12 +34,26 @@ class Likelihood:
     ...         return np.exp(outputs)
     ...     def sample(self, p, outputs, rng):
     ...         return rng.poisson(np.exp(outputs)).astype(outputs.dtype)
+    ...     def is_density(self, x):
+    ...         return False
     >>> from scratchvae import VAE
     >>> from scratchvae.gradcheck import check_model
     >>> vae = VAE(n_visible=4, n_latent=1, hidden=(), likelihood=Poisson(), dtype="float64")
     >>> all(check.ok for check in check_model(vae, np.array([[0, 2.0, 1, 5]]), np.ones((1, 1))))
     True
     """
+
+    def is_density(self, x):
+        """Return whether exp(-nll) is a normalized density, or a probability, of every row of x (n, D).
+
+        True unless a likelihood says otherwise.  Where it is False, evaluation reports losses only: an ELBO or a
+        log-likelihood would not be one.
+        """
+        return True
+
+    def sigma_of(self, p):
+        """Return sigma, one number, if p(x | z) = N(outputs, sigma^2 I), else None: what closed forms need."""
+        return None
 
     def n_outputs(self, n_visible):
         """Return how many numbers the decoder must put out for `n_visible` pixels."""

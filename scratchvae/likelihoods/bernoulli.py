@@ -22,6 +22,10 @@ class Bernoulli(Likelihood):
         """Raise DataError unless every value of x (n, D) lies in [0, 1]."""
         require_unit_range(x, what, "Bernoulli")
 
+    def is_density(self, x):
+        """Return whether every pixel of x (n, D) is 0 or 1."""
+        return bool(((x == 0) | (x == 1)).all())
+
     def nll(self, p, outputs, x, nll):
         """Write -log p(x | z) of each row into nll (rows,), float64; row r belongs to x[r // K].      (E4)"""
         kernels.bernoulli_nll(outputs, x, nll)

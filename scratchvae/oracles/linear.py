@@ -136,11 +136,12 @@ class LinearGaussian:
         ConfigurationError
             Unless the VAE is linear and Gaussian.
         """
-        if not isinstance(vae, VAE) or vae.hidden or vae.likelihood.name != "gaussian":
+        sigma = vae.likelihood.sigma_of(vae.parameters.likelihood) if isinstance(vae, VAE) else None
+        if sigma is None or vae.hidden:
             raise ConfigurationError(f"vae is {vae!r}, which has no closed form; expected VAE(hidden=(), "
                                      "likelihood='gaussian'). For one or two latents, Quadrature takes any VAE.")
         p = vae.parameters
-        return cls(*p.decoder.head, vae.likelihood.sigma, p.encoder.head, vae.beta)
+        return cls(*p.decoder.head, sigma, p.encoder.head, vae.beta)
 
     def to_vae(self, **settings):
         """Return the package's float64 VAE with these parameters; settings (estimator, n_samples, ...) are VAE's."""
