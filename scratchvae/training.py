@@ -15,7 +15,7 @@ from .data.minibatch import (as_rows, binarize_mode, check_rows, read_rows, requ
 from .elbo import Objective
 from .errors import ConfigurationError, TrainingError
 from .kernels.random import EPS, SAMPLES, standard_normal
-from .nonfinite import explain, not_finite, POLICIES, step_is_finite
+from .nonfinite import explain, not_finite, POLICIES
 from .optimizers import make_optimizer
 from .parameters import Parameters
 from .schedules import as_schedule, check_beta
@@ -60,7 +60,8 @@ class History(list):
 def train_step(model, ws, gradient, optimizer, beta=None, average_loss=0.0):
     """Take one step on the batch in ws.x with the noise in ws.eps; return the Objective before it.
 
-    Where the loss or the gradient is not finite nothing moves: such a step would spoil every parameter for good.
+    Where the loss or the gradient is not finite, or the gradient is so large that the optimizer's moments would not be,
+    nothing moves: such a step would spoil parameters for good.
 
     Parameters
     ----------
@@ -80,15 +81,16 @@ def train_step(model, ws, gradient, optimizer, beta=None, average_loss=0.0):
     Raises
     ------
     TrainingError
-        If the loss or the gradient is not finite; says where first, and the likely cause.
+        If the loss or the gradient is not finite or too large; says where first, and the likely cause.
     """
     objective = model.forward_backward(ws, gradient, beta, average_loss)
-    if not step_is_finite(objective.loss, gradient):
-        what = "gradient" if math.isfinite(objective.loss) else "loss"
-        number = "not finite" if what == "gradient" else objective.loss
-        raise TrainingError(f"the {what} of step {optimizer.step + 1} is {number}; expected a finite number of nats. "
-                            + explain(model, ws, gradient, optimizer.learning_rate))
-    optimizer.update(model.parameters.flat, gradient.flat)
+    try:
+        if not math.isfinite(objective.loss):
+            raise TrainingError(f"the loss of step {optimizer.step + 1} is {objective.loss}; expected a finite number of "
+                                "nats.")
+        optimizer.update(model.parameters.flat, gradient.flat)
+    except TrainingError as error:
+        raise TrainingError(f"{error} {explain(model, ws, gradient, optimizer)}") from None
     model.likelihood.observe(model.parameters.likelihood, ws.decoder[-1], ws.nll)
     return objective
 
@@ -284,10 +286,13 @@ class Trainer:
         self.totals = [0.0, 0.0, 0.0]
 
     def require_finite(self):
-        """Raise TrainingError if a parameter is not finite: such a model must not replace a saved one."""
-        name = not_finite(self.model.parameters.segments())
+        """Raise TrainingError if a number that a resume needs is not finite: such a run must not replace a saved one."""
+        moments = [(f"the optimizer's {name}", moment) for name, moment in self.optimizer.moments.items()]
+        losses = [epoch[1:4] for epoch in self.history]
+        name = not_finite([*self.model.parameters.segments(), *moments, ("a training loss of the history", losses),
+                           ("the present epoch's loss", [*self.totals, self.average_loss])])
         if name:
-            raise TrainingError(f"{name} is not finite after step {self.optimizer.step}; expected finite parameters. "
+            raise TrainingError(f"{name} is not finite after step {self.optimizer.step}; expected finite numbers. "
                                 f"Lower the learning rate (now {self.optimizer.learning_rate:g}).")
 
     def state(self):

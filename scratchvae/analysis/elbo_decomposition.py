@@ -188,15 +188,6 @@ def refine(vae, X, steps=100, seed=0, binarize="none"):
     return Posterior(head[:, :vae.n_latent], head[:, vae.n_latent:])
 
 
-def _require_squares(d_head, head, step):
-    """Raise TrainingError unless the gradient and its squares, which Adam takes, are finite."""
-    if not float(np.abs(d_head).max()) < math.sqrt(np.finfo(d_head.dtype).max):
-        logvar = head[:, head.shape[1] // 2:]
-        raise TrainingError(f"step {step + 1} of refining mu and logvar has a gradient beyond the range of {head.dtype}; "
-                            f"expected finite numbers. The encoder's logvar reaches {logvar.max():g}, its mu "
-                            f"{np.abs(head).max():g}: train it further first, or take dtype='float64'.")
-
-
 class _Refiner:
     """Gradient descent on the heads of up to `most` examples at a time; holds the buffers."""
 
@@ -218,9 +209,14 @@ class _Refiner:
             ws.d_nll.fill(1 / REFINING_SAMPLES)
             decoder_backward(vae, vae.parameters, ws, self.gradient, ws.d_z)                        # (E5)
             gaussian_backward(head, ws.eps, ws.d_z, 1.0, d_head)              # (E6, E7): no 1/B, one loss an example
-            _require_squares(d_head, head, step)
             adam.learning_rate = LEARNING_RATE * (1 - step / steps)
-            adam.update(head.reshape(-1), d_head.reshape(-1))
+            try:
+                adam.update(head.reshape(-1), d_head.reshape(-1))
+            except TrainingError as error:
+                logvar = head[:, head.shape[1] // 2:]
+                raise TrainingError(f"refining mu and logvar: {error} The encoder's logvar reaches {logvar.max():g}, its "
+                                    f"mu {np.abs(head).max():g}: train it further first, or take dtype='float64'."
+                                    ) from None
         return head
 
 
