@@ -42,7 +42,7 @@ class ScratchVAE:
         from scratchvae.kernels.registry import set_threads
         from scratchvae.training import Trainer
         set_threads(config["threads"])
-        self.vae = VAE(N_VISIBLE, config["latent"], config["hidden"], activation=config["activation"])
+        self.vae = VAE(N_VISIBLE, config["latent"], hidden=config["hidden"], activation=config["activation"])
         self.trainer = Trainer(self.vae, training_data(), batch_size=config["batch"])
         self.order = shuffled(ROWS, 0, 0)
 
@@ -57,8 +57,8 @@ class ScratchVAE:
     def steps(self, n):
         trainer = self.trainer
         for _ in range(n):
-            if trainer.batch == ROWS // trainer.batch_size:
-                trainer.batch = 0
+            if trainer.state.batch == ROWS // trainer.batch_size:
+                trainer.state.batch = 0
             trainer.step(self.order)
 
 

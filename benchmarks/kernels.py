@@ -67,7 +67,7 @@ def passes(rng, batch=128, n_visible=784, hidden=400, latent=20):
     data, index = rng.integers(0, 256, (4096, n_visible), dtype=np.uint8), rng.permutation(4096)[:batch]
     x, eps, head = normal(batch, n_visible), normal(batch, latent), normal(batch, 2 * latent)
     W, y = normal(n_visible, hidden) / np.float32(np.sqrt(n_visible)), normal(batch, hidden)
-    n = VAE(n_visible, latent, (hidden,)).parameters.flat.size
+    n = VAE(n_visible, latent, hidden=(hidden,)).parameters.flat.size
     for mode in ("GREY", "DYNAMIC"):
         yield (f"gather_rows {mode.lower()}", "gather_rows",
                (data, index, 1 / 255, getattr(minibatch, mode), 1, 1, unwritten(*x.shape)), (6,))
@@ -113,7 +113,7 @@ def noise_share():
     ws = trainer.ws
 
     def step():
-        trainer.batch = 0
+        trainer.state.batch = 0
         trainer.step(order)
 
     def gather(mode):

@@ -58,7 +58,7 @@ class Point:
         chosen = {"batch": BATCH, "width": HIDDEN, "depth": 1, "samples": 1, "rows": ROWS,
                   "threads": numba.config.NUMBA_NUM_THREADS, sweep: value}
         self.batch, self.samples, self.threads = chosen["batch"], chosen["samples"], chosen["threads"]
-        self.vae = VAE(N_VISIBLE, LATENT, (chosen["width"],) * chosen["depth"], n_samples=self.samples)
+        self.vae = VAE(N_VISIBLE, LATENT, hidden=(chosen["width"],) * chosen["depth"], n_samples=self.samples)
         self.verify(f"{sweep} {value}")
         pixels = np.random.default_rng(0).integers(0, 256, (chosen["rows"], N_VISIBLE), dtype=np.uint8)
         self.trainer = Trainer(self.vae, pixels, batch_size=self.batch)
@@ -88,8 +88,8 @@ class Point:
     def step(self):
         """Take one training step: gather, noise, forward, backward, Adam."""
         set_threads(self.threads)
-        if self.trainer.batch == len(self.order) // self.batch:
-            self.trainer.batch = 0
+        if self.trainer.state.batch == len(self.order) // self.batch:
+            self.trainer.state.batch = 0
         self.trainer.step(self.order)
 
 

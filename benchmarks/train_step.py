@@ -76,7 +76,7 @@ class Worker:
 def write_problem(path, config):
     """Write parameters, data, noise and the float64 gradient that all must reproduce; return the loss."""
     rng = np.random.default_rng(0)
-    vae = VAE(N_VISIBLE, config["latent"], config["hidden"], activation=config["activation"], dtype="float64")
+    vae = VAE(N_VISIBLE, config["latent"], hidden=config["hidden"], activation=config["activation"], dtype="float64")
     vae.parameters.flat += 0.02 * rng.standard_normal(vae.parameters.flat.size)
     vae.parameters.flat[:] = vae.parameters.flat.astype(np.float32)
     x = rng.random((config["batch"], N_VISIBLE)).astype(np.float32)

@@ -121,6 +121,19 @@ def aligned(shape, dtype):
     return memory[start:start + length * dtype.itemsize].view(dtype).reshape(shape)
 
 
+def aligned_copy(array):
+    """Return a copy of an array whose first number begins a cache line.
+
+    Examples
+    --------
+    >>> aligned_copy(np.ones(3)).tolist()
+    [1.0, 1.0, 1.0]
+    """
+    made = aligned(array.shape, array.dtype.newbyteorder("="))        # a pickle may come from another make of machine
+    made[...] = array
+    return made
+
+
 def log_sum_exp(values, axis=None):
     """Return log sum exp(values) along `axis`, without overflow; -inf where every value is -inf.
 

@@ -21,9 +21,11 @@ class Autoencoder(Model):
 
     kind = "ae"
 
-    def __init__(self, n_visible, n_latent=20, hidden=(400,), activation="relu", likelihood="bernoulli",
+    def __init__(self, n_visible, n_latent=20, *, hidden=(400,), activation="relu", likelihood="bernoulli",
                  dtype="float32", seed=0, sigma=1.0):
+        given = {name: value for name, value in locals().items() if name != "self"}
         self.build(n_visible, n_latent, n_latent, hidden, activation, likelihood, sigma, dtype, seed)
+        self._remember(given)
 
     def _decode_codes(self, ws):
         p = self.parameters

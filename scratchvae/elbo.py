@@ -46,7 +46,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .arrays import aligned
+from .arrays import aligned, aligned_copy
 from .kernels.gaussian import gaussian_backward, gaussian_forward
 from .kernels.totals import totals
 
@@ -103,6 +103,15 @@ class Workspace(NamedTuple):
         cut = {name: batch if name in few else batch * n_samples for name in self._fields}
         return Workspace(*(tuple(layer[:cut[name]] for layer in field) if isinstance(field, tuple)
                            else field[:cut[name]] for name, field in zip(self._fields, self)))
+
+    def __reduce__(self):
+        return _own, tuple(self)
+
+
+def _own(*fields):
+    """Return a Workspace over copies: a copied or pickled one shares nothing with the original."""
+    return Workspace(*(tuple(map(aligned_copy, field)) if isinstance(field, tuple) else aligned_copy(field)
+                       for field in fields))
 
 
 def forward_to_outputs(vae, p, ws):

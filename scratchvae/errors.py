@@ -27,3 +27,7 @@ class RunError(ScratchVAEError):
 
 class TrainingError(ScratchVAEError, ArithmeticError):
     """Training met numbers that are not finite."""
+
+
+class ScratchVAEWarning(UserWarning):
+    """Something is not as it was asked for, and the package goes on."""

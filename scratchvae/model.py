@@ -8,28 +8,30 @@ from .arrays import as_array
 from .data.minibatch import as_rows, check_rows
 from .elbo import Workspace
 from .errors import ConfigurationError, RunError, ShapeError
+from .history import TrainingState
 from .layers import activation_code, MLP
 from .likelihoods import LIKELIHOODS, make_likelihood
 from .parameters import Layout, network_shapes, Parameters
 from .storage.checkpoint import load_arrays, save_arrays
-from .training import check_seed, fit, held_out_objective
-from .validation import one_of, positive_integer
+from .training import held_out_objective, Trainer
+from .validation import check_seed, one_of, positive_integer
 
 DTYPES = ("float32", "float64")
 CHUNK = 512                                   # rows that encode and decode take at a time
 MOST_PARAMETERS = 1 << 31                     # with Adam's moments and the gradient 34 GB of float32
-KINDS = {}                                    # kind in files and on the command line -> class
 
 
 class Model:
-    """The base of VAE and Autoencoder."""
+    """The base of VAE and Autoencoder.
+
+    A copy of any kind (`copy`, `deepcopy`, a pickle) is a model of its own: its views look into its own flat vector,
+    and it trains to the bits to which the original would have come.
+    """
 
     kind = None
     n_samples = 1
-
-    def __init_subclass__(cls):
-        if "kind" in vars(cls):                   # a subclass of VAE that names no kind of its own leaves files to VAE
-            KINDS[cls.kind] = cls
+    keep_weights = ()                             # settings that `set_params` changes without a new start
+    _training = None                              # the TrainingState from which partial_fit goes on
 
     def build(self, n_visible, n_latent, head, hidden, activation, likelihood, sigma, dtype, seed):
         """Check the settings, lay out the networks (the encoder ends in `head` units) and draw the first weights."""
@@ -42,7 +44,7 @@ class Model:
                                      "Pass for example (400,).") from None
         activation_code(activation)
         self.activation = activation
-        self.dtype = one_of("dtype", str(dtype), DTYPES)
+        self.dtype = one_of("dtype", np.dtype(dtype).name if isinstance(dtype, (type, np.dtype)) else dtype, DTYPES)
         self.seed = check_seed(seed)
         self.likelihood = make_likelihood(likelihood, sigma)
         self.sigma = getattr(self.likelihood, "sigma", sigma)
@@ -59,10 +61,14 @@ class Model:
                                      f"{layout.size:,} parameters; at most {MOST_PARAMETERS:,} are taken. Choose smaller layers.")
         self.encoder, self.decoder = (MLP.build(units, activation) for units in sizes.values())
         self.parameters = Parameters.zeros(layout, self.dtype)
-        rng = np.random.default_rng(self.seed)
-        self.encoder.initialise(self.parameters.encoder, rng)
-        self.decoder.initialise(self.parameters.decoder, rng)
-        self.likelihood.initialise(self.parameters.likelihood)
+        self._draw_weights()
+
+    def _draw_weights(self):
+        p, rng = self.parameters, np.random.default_rng(self.seed)
+        p.flat[:] = 0
+        self.encoder.initialise(p.encoder, rng)
+        self.decoder.initialise(p.decoder, rng)
+        self.likelihood.initialise(p.likelihood)
 
     def check_schedule(self, schedule):
         """Raise ConfigurationError: only a VAE has a KL to weigh."""
@@ -73,14 +79,26 @@ class Model:
         """Return the arrays that a step on up to `batch` examples writes."""
         return Workspace.allocate(self.encoder, self.decoder, batch, self.n_samples, self.dtype)
 
-    def frozen(self):
-        """Return the model to measure with: this one, or one with the same parameters and `likelihood.frozen()`."""
-        likelihood = self.likelihood.frozen()
+    def for_evaluation(self):
+        """Return the model to measure with: this one, or one of the same parameters with a likelihood to measure with.
+
+        Both read one vector: it is no copy.
+        """
+        likelihood = self.likelihood.for_evaluation()
         if likelihood is self.likelihood:
             return self
-        model = copy.copy(self)
-        model.likelihood = likelihood
+        model = object.__new__(type(self))
+        vars(model).update(vars(self), likelihood=likelihood)
         return model
+
+    def __copy__(self):
+        return copy.deepcopy(self)
+
+    def __repr__(self):
+        now, signature = self.get_params(), inspect.signature(type(self)).parameters
+        said = [f"{name}={value!r}" for name, value in now.items()
+                if signature[name].default is signature[name].empty or repr(value) != repr(signature[name].default)]
+        return f"<{type(self).__name__}({', '.join(said)}): {self.parameters.flat.size:,} parameters>"
 
     def _rows(self, X, name="X"):
         """Return users' data as checked rows in the model's dtype, scaled if they are uint8 pixels."""
@@ -139,51 +157,149 @@ class Model:
         """Return what the decoder makes of the codes of X, (n, D)."""
         return self.decode(self.transform(X))
 
-    def score(self, X):
+    def score(self, X, y=None):
         """Return minus the loss at beta = 1, averaged over X (n, D), in nats per example: a VAE's ELBO.
 
-        The noise is a fixed function of the model's seed.
+        The noise is a fixed function of the model's seed; y is ignored.
         """
         objective = held_out_objective(self, self._rows(X), seed=self.seed)
         return -(objective.reconstruction + objective.kl)
 
-    def fit(self, X, epochs=10, batch_size=128, learning_rate=1e-3, validation=None, seed=0, optimizer="adam",
-            binarize="none", output_bias="data", on_nonfinite="stop", beta=None):
-        """Train on X, starting from the present parameters.
+    def fit(self, X, y=None, *, epochs=10, batch_size=128, learning_rate=1e-3, validation=None, seed=0,
+            optimizer="adam", binarize="none", output_bias="data", on_nonfinite="stop", beta=None):
+        """Train on X from freshly drawn weights, whatever the present ones are; return the model itself.
+
+        A second call gives the same bits as the first.  `partial_fit` goes on from the present weights, also from
+        those that you set by hand.
 
         Parameters
         ----------
         X : array_like (n, D)
             Floats, uint8 images (0..255 stands for 0..1), or a memory map.
-        epochs, batch_size, learning_rate, validation, seed, optimizer, binarize, output_bias, on_nonfinite, beta
-            As in `scratchvae.training.Trainer`.
+        y : ignored
+            scikit-learn passes labels.
+        epochs : int
+            How often every example is seen.
+        batch_size, learning_rate, validation, seed, optimizer, binarize, output_bias, on_nonfinite, beta
+            As in `scratchvae.training.Trainer`.  This seed is that of order and noise; the model's draws the weights.
 
         Returns
         -------
-        History
-            One `Epoch` an epoch, losses in nats per example.
+        VAE or Autoencoder
+            The model.  Its `history_` holds one `Epoch` an epoch, losses in nats per example.
+
+        Raises
+        ------
+        ConfigurationError, ShapeError, DataError
+            With what, got, expected and remedy; the model is then as it was.
+        TrainingError
+            If a loss is not finite.
+        """
+        return self._train(X, y, epochs, True, batch_size=batch_size, learning_rate=learning_rate,
+                           validation=validation, seed=seed, optimizer=optimizer, binarize=binarize,
+                           output_bias=output_bias, on_nonfinite=on_nonfinite, beta=beta)
+
+    def partial_fit(self, X, y=None, *, epochs=1, batch_size=128, learning_rate=1e-3, validation=None, seed=0,
+                    optimizer="adam", binarize="none", output_bias="data", on_nonfinite="stop", beta=None):
+        """Train on X from the present weights, also from those that you set by hand; return the model itself.
+
+        It goes on where `fit` or the last `partial_fit` ended: weights, moments, step count, order, noise and
+        `history_`.  So n calls with epochs=1 give the bits of one with epochs=n, and of `fit` with epochs=n.  Copies,
+        pickles and files go on as well.  An epoch that was interrupted is begun again.
+
+        Parameters
+        ----------
+        X, y, epochs
+            As in `fit`; X may be other examples at each call.
+        batch_size, learning_rate, validation, seed, optimizer, binarize, output_bias, on_nonfinite, beta
+            As in `fit`.  They may differ from those of earlier calls, and hold from now on, but for two: another
+            optimizer is refused, for it has other moments, and output_bias matters for the very first step alone.
+
+        Returns
+        -------
+        VAE or Autoencoder
+            The model.
 
         Raises
         ------
         ConfigurationError, ShapeError, DataError, TrainingError
-            With what, got, expected and remedy.
+            As `fit`.
         """
-        return fit(self, X, epochs=epochs, batch_size=batch_size, learning_rate=learning_rate,
-                   validation=validation, seed=seed, optimizer=optimizer, binarize=binarize, output_bias=output_bias,
-                   on_nonfinite=on_nonfinite, beta=beta)
+        return self._train(X, y, epochs, False, batch_size=batch_size, learning_rate=learning_rate,
+                           validation=validation, seed=seed, optimizer=optimizer, binarize=binarize,
+                           output_bias=output_bias, on_nonfinite=on_nonfinite, beta=beta)
+
+    def _train(self, X, y, epochs, anew, **settings):
+        if y is not None and np.isscalar(y):
+            raise ConfigurationError(f"y is {y!r}; it stands for labels, which are ignored. Give settings by name, for "
+                                     "example epochs=20.")
+        positive_integer("epochs", epochs)
+        trainer = Trainer(self, X, **settings)            # checks everything, and moves nothing
+        if anew:
+            self._draw_weights()
+        elif self._training is not None:
+            trainer.go_on(self._training)
+        self._take_state(trainer.state)
+        trainer.run(trainer.state.epoch + epochs)
+        return self
+
+    def _take_state(self, state):
+        self._training, self.history_, self.n_features_in_ = state, state.history, self.n_visible
+
+    def fit_transform(self, X, y=None, **settings):
+        """Call `fit` with the same arguments, and return the codes of X, (n, Z)."""
+        return self.fit(X, y, **settings).transform(X)
 
     def get_params(self, deep=True):
-        """Return the constructor's arguments as a dict (`deep` is scikit-learn's and changes nothing)."""
-        params = {name: getattr(self, name) for name in inspect.signature(type(self)).parameters}
-        name = self.likelihood.name
-        if name in LIKELIHOODS and self.likelihood == make_likelihood(name, self.sigma):
-            params["likelihood"] = name
+        """Return the constructor's arguments as they were given, as a dict (`deep` changes nothing)."""
+        params = {}
+        for name in inspect.signature(type(self)).parameters:
+            now = getattr(self, name)
+            given, made_of_it = self._given.get(name, (now, now))
+            params[name] = given if made_of_it is now else now
         return params
 
+    def _remember(self, given):
+        """Keep the constructor's arguments beside what was made of them: `clone` asks for the very same objects."""
+        self._given = {name: (value, getattr(self, name)) for name, value in given.items()}
+
     def set_params(self, **params):
-        """Rebuild the model with some arguments changed, parameters newly initialised; return it."""
-        self.__init__(**{**self.get_params(), **params})
+        """Change some of the constructor's arguments, all or none; return the model itself.
+
+        `beta`, `estimator`, `n_samples` and `baseline` keep the weights and what training has come to.  Any other
+        argument that changes makes the model anew, as the constructor would, with freshly drawn weights.
+
+        Parameters
+        ----------
+        params
+            Arguments of the constructor, by name.
+
+        Raises
+        ------
+        ConfigurationError
+            If a name is unknown or a value cannot work; nothing has changed then.
+        """
+        present = self.get_params()
+        unknown = [name for name in params if name not in present]
+        if unknown:
+            raise ConfigurationError(f"{', '.join(unknown)}: no setting of {type(self).__name__}; it has "
+                                     f"{', '.join(present)}. Check the spelling.")
+        made = type(self)(**{**present, **params})
+        if all(name in self.keep_weights or getattr(made, name) == getattr(self, name) for name in params):
+            made.parameters = self.parameters
+        else:
+            for name in ("_training", "history_", "n_features_in_"):
+                vars(self).pop(name, None)
+        vars(self).update(vars(made))
         return self
+
+    def __sklearn_is_fitted__(self):
+        return hasattr(self, "history_")
+
+    def __sklearn_tags__(self):
+        from sklearn.utils import InputTags, Tags, TargetTags, TransformerTags        # it alone calls this
+        return Tags(estimator_type=None, target_tags=TargetTags(required=False), input_tags=InputTags(),
+                    transformer_tags=TransformerTags(preserves_dtype=[]))
 
     def save(self, path, extra_meta=None, extra_arrays=None):
         """Write settings and parameters to `path` (.npz), atomically; extras come back from `load_run`.
@@ -195,26 +311,37 @@ class Model:
         ConfigurationError
             If the likelihood is a custom object, which a file cannot hold.
         """
-        settings = self.get_params()
-        if not isinstance(settings["likelihood"], str):
-            raise ConfigurationError(f"likelihood {settings['likelihood']!r} is a custom object; a file holds only "
+        settings = {name: getattr(self, name) for name in inspect.signature(type(self)).parameters}
+        name = self.likelihood.name
+        if name not in LIKELIHOODS or self.likelihood != make_likelihood(name, self.sigma):
+            raise ConfigurationError(f"likelihood {self.likelihood!r} is a custom object; a file holds only "
                                      "settings and numbers. Save dict(parameters.segments()) yourself, with np.savez.")
-        save_arrays(path, self.kind, {"settings": settings, **(extra_meta or {})},
-                    {"parameters": self.parameters.layout.in_order(self.parameters.flat), **(extra_arrays or {})})
+        settings["likelihood"] = name
+        layout, meta, arrays = self.parameters.layout, {}, {}
+        if self._training is not None:
+            meta["training"], arrays = self._training.pack(layout)
+        save_arrays(path, self.kind, {"settings": settings, **meta, **(extra_meta or {})},
+                    {"parameters": layout.pack(self.parameters.flat), **arrays, **(extra_arrays or {})})
 
     @classmethod
     def load(cls, path):
-        """Return the model saved at `path`.
+        """Return the model saved at `path`; its `partial_fit` goes on where the one that was saved had come.
 
         Raises
         ------
         RunError
             If the file is missing, damaged, or holds another kind of model.
         """
-        model, _, _ = load_run(path)
+        model, meta, arrays = load_run(path)
         if not isinstance(model, cls):
             raise RunError(f"{path} holds a model of kind {model.kind!r}; expected {cls.kind!r}. "
                            f"Load it with {type(model).__name__}.load.")
+        if "training" in meta:
+            try:
+                model._take_state(TrainingState.of_file(model.parameters.layout, model.dtype, meta["training"], arrays))
+            except (KeyError, TypeError, ValueError, AttributeError) as error:
+                raise RunError(f"{path} does not say how far its training came ({type(error).__name__}: {error}). "
+                               "Take a file that scratchvae saved.") from error
         return model
 
 
@@ -232,8 +359,9 @@ def load_run(path):
         sizes = [int(settings["n_visible"]), *map(int, settings["hidden"]), int(settings["n_latent"])]
         if sum(n_in * n_out for n_in, n_out in zip(sizes, sizes[1:])) > numbers.size:      # before memory is taken
             raise ValueError(f"layers of {sizes} units have more than the {numbers.size} numbers stored")
-        model = KINDS[kind](**settings)
-        model.parameters.layout.place(numbers, model.parameters.flat)
+        kinds = {made.kind: made for made in Model.__subclasses__()}               # VAE and Autoencoder
+        model = kinds[kind](**{**settings, "hidden": tuple(settings["hidden"])})
+        model.parameters.layout.unpack(numbers, model.parameters.flat)
     except (KeyError, TypeError, ValueError) as error:
         raise RunError(f"{path} does not describe a model ({type(error).__name__}: {error}). "
                        "Take a file that scratchvae saved.") from error

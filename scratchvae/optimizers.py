@@ -13,7 +13,10 @@ ROOM = 4                            # of the largest number of a dtype, the shar
 
 
 class Optimizer:
-    """What Adam and SGD share: moments like the parameters, a count of steps, and the look before a step."""
+    """What Adam and SGD share: moments like the parameters, a count of steps, and the look before a step.
+
+    A copy or a pickle gets moments of its own, in memory that can be written.
+    """
 
     def __init__(self, size, dtype, learning_rate, moments):
         size, self.dtype = positive_integer("size", size), np.dtype(one_of("dtype", str(dtype), ("float32", "float64")))
@@ -23,12 +26,13 @@ class Optimizer:
                                      "Start with 0.001.")
         self.step = 0
         self.moments = {name: np.zeros(size, self.dtype) for name in moments}
-        self._shape, self._largest, self._found = (size,), float(np.finfo(self.dtype).max), np.empty(1)
+        self._shape, self._largest = (size,), float(np.finfo(self.dtype).max)
 
     def accepts(self, gradient):
         """Return whether a step against gradient (size,) would leave all numbers finite: those in it are below `limit`."""
-        are_below(gradient, self.limit, self._found)
-        return bool(self._found[0])
+        found = np.empty(1)
+        are_below(gradient, self.limit, found)
+        return bool(found[0])
 
     def begin_step(self, theta, gradient):
         """Count a step; raise what `update` raises, before anything has moved."""
@@ -40,6 +44,9 @@ class Optimizer:
             raise TrainingError(f"the gradient of step {self.step + 1} {found}, beyond the range of {self.dtype}; "
                                 f"{self.name} needs numbers below {self.limit:.2g}.")
         self.step += 1
+
+    def __setstate__(self, state):
+        vars(self).update(state, moments={name: np.array(moment) for name, moment in state["moments"].items()})
 
 
 class Adam(Optimizer):

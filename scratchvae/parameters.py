@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .arrays import aligned
+from .arrays import aligned, aligned_copy
 from .errors import ShapeError
 from .validation import instance_of
 
@@ -68,35 +68,33 @@ class Layout:
     def __eq__(self, other):
         return isinstance(other, Layout) and self.segments == other.segments
 
-    __hash__ = None
-
     def views(self, flat):
         """Return {name: view of `flat` in the segment's shape}."""
         return {s.name: flat[s.start:s.stop].reshape(s.shape) for s in self.segments}
 
-    def in_order(self, flat):
+    def pack(self, flat):
         """Return a copy of `flat` with one segment after the other: what files hold, wherever segments lie.
 
         Examples
         --------
-        >>> Layout({"encoder.head.b": (1,), "encoder.head.W": (1, 2)}).in_order(np.array([1.0, 2.0, 9.0])).tolist()
+        >>> Layout({"encoder.head.b": (1,), "encoder.head.W": (1, 2)}).pack(np.array([1.0, 2.0, 9.0])).tolist()
         [9.0, 1.0, 2.0]
         """
         return np.concatenate([flat[:0], *(view.reshape(-1) for view in self.views(flat).values())])
 
-    def place(self, numbers, flat):
-        """Write to `flat` what `in_order` made of another; raises ShapeError if they are not as many.
+    def unpack(self, numbers, flat):
+        """Write numbers (size,), as `pack` returns them, to `flat`; raises ShapeError for another number of them.
 
         Examples
         --------
         >>> flat = np.empty(3)
-        >>> Layout({"encoder.head.b": (1,), "encoder.head.W": (1, 2)}).place(np.array([9.0, 1.0, 2.0]), flat)
+        >>> Layout({"encoder.head.b": (1,), "encoder.head.W": (1, 2)}).unpack(np.array([9.0, 1.0, 2.0]), flat)
         >>> flat.tolist()
         [1.0, 2.0, 9.0]
         """
         if numbers.shape != (self.size,):
             raise ShapeError(f"the numbers have shape {numbers.shape}; this layout needs ({self.size},). "
-                             "Take those that in_order returned.")
+                             "Take those that pack returned.")
         start = 0
         for view in self.views(flat).values():
             view[...] = numbers[start:start + view.size].reshape(view.shape)
@@ -127,7 +125,9 @@ def network_shapes(prefix, sizes):
 
 
 class Parameters:
-    """A flat vector and its named views; gradients and optimiser moments have the same layout.
+    """A flat vector and its named views; gradients and optimizer moments have the same layout.
+
+    A copy of any kind (`copy`, `deepcopy`, a pickle) has a vector of its own, into which its views look.
 
     Parameters
     ----------
@@ -190,8 +190,16 @@ class Parameters:
 
     def copy(self):
         """Return an independent copy."""
-        return Parameters(self.layout, self.flat.copy())
+        return _own(self.layout, self.flat)
+
+    def __reduce__(self):
+        return _own, (self.layout, self.flat)
 
     def __repr__(self):
         lines = [f"  {name:20s} {str(view.shape):14s}" for name, view in self.segments()]
         return "\n".join([f"Parameters: {self.layout.size:,} numbers, {self.flat.dtype}", *lines])
+
+
+def _own(layout, flat):
+    """Return Parameters over a copy of `flat`: of a pickle it may be read-only, and lie anywhere."""
+    return Parameters(layout, aligned_copy(flat))

@@ -48,7 +48,7 @@ class VAE(Model):
     dtype : str
         "float32" to train, "float64" to check gradients.
     seed : int
-        Of the initial weights.
+        Seed of the initial weights.
     sigma : float
         Standard deviation of a pixel, for "gaussian"; where it starts for "gaussian_scalar", "gaussian_optimal".
     baseline : str
@@ -77,16 +77,19 @@ class VAE(Model):
 
     kind = "vae"
 
-    def __init__(self, n_visible, n_latent=20, hidden=(400,), activation="relu", likelihood="bernoulli", beta=1.0,
-                 estimator="analytic", n_samples=1, dtype="float32", seed=0, sigma=1.0,
-                 baseline="none"):
+    keep_weights = ("beta", "estimator", "n_samples", "baseline")
+
+    def __init__(self, n_visible, n_latent=20, *, hidden=(400,), activation="relu", likelihood="bernoulli", beta=1.0,
+                 estimator="analytic", n_samples=1, dtype="float32", seed=0, sigma=1.0, baseline="none"):
+        given = {name: value for name, value in locals().items() if name != "self"}
         self.beta = check_beta(beta)
         self.estimator = one_of("estimator", estimator, ESTIMATORS)
         self.n_samples = positive_integer("n_samples", n_samples)
         self.baseline = one_of("baseline", baseline, BASELINES)
-        n_latent = positive_integer("n_latent", n_latent)
-        self.build(n_visible, n_latent, 2 * n_latent, hidden, activation, likelihood, sigma, dtype, seed)
+        self.build(n_visible, n_latent, 2 * positive_integer("n_latent", n_latent), hidden, activation, likelihood,
+                   sigma, dtype, seed)
         estimators.check_settings(self.estimator, self.n_samples, self.baseline, self.likelihood)
+        self._remember(given)
 
     def forward(self, ws, beta=None):
         """Return the Objective of the batch in ws.x with the noise in ws.eps; beta is the model's if not given."""

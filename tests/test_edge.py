@@ -11,7 +11,7 @@ every_dtype = pytest.mark.parametrize("dtype", ["float32", "float64"])
 
 
 def model(dtype, **settings):
-    return VAE(D, 3, (9,), activation="tanh", n_samples=2, dtype=dtype, seed=4, **settings)
+    return VAE(D, 3, hidden=(9,), activation="tanh", n_samples=2, dtype=dtype, seed=4, **settings)
 
 
 def everything(dtype, n, layout=lambda array: array, folder=None):
@@ -25,7 +25,8 @@ def everything(dtype, n, layout=lambda array: array, folder=None):
     results = [objective, gradient.flat, vae.objective(pixels, eps), *vae.encode(x), vae.decode(z), vae.reconstruct(x),
                vae.transform(pixels), *evaluate(vae, binary, importance_samples=9)[:6], vae.score(x)]
     for data, binarize in ((x, "none"), (pixels, "dynamic")) if dtype == "float32" else ((x, "none"),):
-        for row in vae.fit(data, epochs=2, batch_size=max(1, n // 2), validation=x, binarize=binarize):
+        vae.fit(data, epochs=2, batch_size=max(1, n // 2), validation=x, binarize=binarize)
+        for row in vae.history_:
             results.append(row.train_loss)
             results.append(row.test_loss)
     results.append(vae.parameters.flat)

@@ -84,7 +84,7 @@ def test_kl_is_zero_exactly_where_the_posterior_is_the_prior():
 def test_batch_objective_and_gradient_are_the_mean_of_single_ones(problem):
     """So it is whenever rows do not depend on each other, as by a sigma that is solved for on the batch."""
     model, x, eps = problem
-    model = model.frozen()
+    model = model.for_evaluation()
     whole, gradient = model.gradient(x, eps)
     singles = [model.gradient(x[i:i + 1], eps[i:i + 1]) for i in range(len(x))]
     np.testing.assert_allclose(whole, np.mean([one for one, _ in singles], axis=0), **EXACT)
@@ -125,7 +125,7 @@ def test_standard_deviation_of_a_sample_is_exp_of_half_logvar():
 
 
 def test_zero_weights_give_d_log_2_nats_of_reconstruction():
-    model = VAE(10, 2, (3,), dtype="float64")
+    model = VAE(10, 2, hidden=(3,), dtype="float64")
     model.parameters.flat[:] = 0
     x = np.random.default_rng(0).random((4, 10))
     objective = model.objective(x, np.ones((4, 2)))
@@ -137,11 +137,11 @@ def test_trainer_uses_the_gradient_at_the_current_parameters(likelihood):
     """RV29/VAE's backward kept the initial weights for ever: its gradient check at the start could not see that."""
     rng = np.random.default_rng(0)
     data = rng.random((40, 6))
-    model = VAE(6, 2, (5,), activation="tanh", likelihood=likelihood, dtype="float64")
+    model = VAE(6, 2, hidden=(5,), activation="tanh", likelihood=likelihood, dtype="float64")
     trainer = Trainer(model, data, batch_size=8, learning_rate=1e-2)
     start = model.parameters.flat.copy()
     trainer.run(4)
-    assert trainer.optimizer.step == 20
+    assert trainer.state.optimizer.step == 20
     assert np.abs(model.parameters.flat - start).max() > 1e-2
     used = model.parameters.copy()
     trainer.step(np.arange(40))                      # leaves its batch, noise and gradient in the workspace
@@ -168,7 +168,7 @@ def test_gaussian_loss_with_fixed_sigma_is_half_squared_error_plus_lambda_kl():
     """T16: half squared error + lambda KL is this objective times sigma^2 = lambda, up to a constant."""
     rng = np.random.default_rng(1)
     lam, x, eps = 0.3, rng.random((5, 6)), rng.standard_normal((5, 2))
-    model = VAE(6, 2, (4,), likelihood="gaussian", sigma=np.sqrt(lam), dtype="float64")
+    model = VAE(6, 2, hidden=(4,), likelihood="gaussian", sigma=np.sqrt(lam), dtype="float64")
     mu, logvar = model.encode(x)
     half_error = 0.5 * np.square(x - model.decode(mu + np.exp(logvar / 2) * eps)).sum(axis=1).mean()
     kl = 0.5 * (mu**2 + np.exp(logvar) - 1 - logvar).sum(axis=1).mean()

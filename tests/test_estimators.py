@@ -20,11 +20,11 @@ PATHWISE = ("analytic", "monte_carlo", "stl", "antithetic")
 
 def made(name, *, likelihood="bernoulli", activation="tanh", seed=0, n_samples=2, hidden=(3,), scale=0.3, **settings):
     """A small float64 VAE with random weights and biases; specimens, which cannot be asked for, are put in."""
-    frozen = LIKELIHOODS[likelihood]().frozen()
+    frozen = LIKELIHOODS[likelihood]().for_evaluation()
     if EVERY[name].separate and type(frozen) is not LIKELIHOODS[likelihood]:
         pytest.skip("refused: see test_settings_that_do_not_go_together_are_refused")
     known = name if name in ESTIMATORS else "analytic"
-    vae = VAE(3, 2, hidden, activation=activation, likelihood=likelihood, sigma=0.7, dtype="float64",
+    vae = VAE(3, 2, hidden=hidden, activation=activation, likelihood=likelihood, sigma=0.7, dtype="float64",
               n_samples=n_samples, **{"estimator": known, **settings})
     vae.estimator = name
     vae.parameters.flat += scale * np.random.default_rng(seed).standard_normal(vae.parameters.flat.size)
@@ -300,7 +300,7 @@ def test_score_function_is_noisier_than_the_path_and_a_baseline_helps():
 @pytest.mark.parametrize("name", EVERY)
 @pytest.mark.parametrize("logvar, logit", [(-40.0, 1e4), (40.0, -1e4), (40.0, 0.0)])
 def test_extreme_log_variances_and_logits_give_finite_losses_and_gradients(name, logvar, logit, dtype):
-    vae = VAE(5, 2, (), estimator=name if name in ESTIMATORS else "analytic", n_samples=4, dtype=dtype)
+    vae = VAE(5, 2, hidden=(), estimator=name if name in ESTIMATORS else "analytic", n_samples=4, dtype=dtype)
     vae.estimator = name
     vae.parameters.encoder.head.b[2:] = logvar
     vae.parameters.decoder.head.b[:] = logit
@@ -352,7 +352,7 @@ def test_a_head_gradient_of_arrays_that_do_not_fit_is_refused(wrong, message):
 
 
 def test_save_and_load_know_the_estimator(tmp_path):
-    vae = VAE(6, 2, (3,), estimator="score_function", n_samples=3, baseline="leave_one_out")
+    vae = VAE(6, 2, hidden=(3,), estimator="score_function", n_samples=3, baseline="leave_one_out")
     vae.save(tmp_path / "model.npz")
     loaded = VAE.load(tmp_path / "model.npz")
     assert loaded.get_params() == vae.get_params()
@@ -362,13 +362,13 @@ def test_save_and_load_know_the_estimator(tmp_path):
 @pytest.mark.parametrize("name", ESTIMATORS)
 def test_every_estimator_trains(name):
     x = (np.random.default_rng(0).random((64, 6)) < [0.1, 0.9, 0.5, 0.1, 0.9, 0.5]).astype(np.float32)
-    vae = VAE(6, 2, (5,), estimator=name, n_samples=2, seed=1)
-    history = vae.fit(x, epochs=20, batch_size=16, learning_rate=1e-2, output_bias="zero")
+    vae = VAE(6, 2, hidden=(5,), estimator=name, n_samples=2, seed=1)
+    history = vae.fit(x, epochs=20, batch_size=16, learning_rate=1e-2, output_bias="zero").history_
     assert history[-1].train_loss < history[0].train_loss - 0.3
 
 
 def test_the_moving_average_knows_only_earlier_steps():
-    vae, seen = VAE(6, 2, (3,), estimator="score_function", baseline="moving_average"), []
+    vae, seen = VAE(6, 2, hidden=(3,), estimator="score_function", baseline="moving_average"), []
     step_taken = vae.forward_backward
 
     def watched(ws, gradient, beta, average_loss):

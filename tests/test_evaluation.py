@@ -17,7 +17,7 @@ def linear_gaussian(rng, d=5, sigma=0.6, wrong=0.3):
     Its encoder is the exact posterior N(w (x - b) / (sigma^2 M), 1 / M), M = 1 + w^2 / sigma^2, off by `wrong`:
     the mean shifted, the log variance raised.
     """
-    vae = VAE(d, 1, (), likelihood="gaussian", sigma=sigma, dtype="float64")
+    vae = VAE(d, 1, hidden=(), likelihood="gaussian", sigma=sigma, dtype="float64")
     w, b = rng.standard_normal(d), rng.standard_normal(d)
     precision = 1 + w @ w / sigma**2
     vae.parameters.flat[:] = 0
@@ -77,7 +77,7 @@ def test_result_does_not_depend_on_how_the_work_is_cut(monkeypatch):
 
 
 def test_kl_per_dimension_adds_up_and_active_units_are_counted():
-    vae = VAE(6, 4, (5,), dtype="float64")
+    vae = VAE(6, 4, hidden=(5,), dtype="float64")
     vae.parameters.encoder.head.W[:, 1:4] = 0                    # means of latents 2 to 4 do not move
     vae.parameters.encoder.head.W[:, 0] *= 30
     x = (np.random.default_rng(0).random((100, 6)) < 0.5).astype(float)
@@ -88,7 +88,7 @@ def test_kl_per_dimension_adds_up_and_active_units_are_counted():
 
 
 def test_grey_pixels_have_a_loss_but_no_likelihood_under_a_bernoulli():
-    vae = VAE(6, 2, (5,))
+    vae = VAE(6, 2, hidden=(5,))
     grey = np.random.default_rng(0).random((20, 6))
     result = evaluate(vae, grey, 10)
     assert result.binarization == "grey"
@@ -112,7 +112,7 @@ def test_the_name_and_the_class_of_a_likelihood_change_no_figure(name, hidden, p
     X = X if pixels == "gray" else np.round(X)
     likelihood = make_likelihood(name, sigma=0.5)
     renamed = type("Renamed", (type(likelihood),), {"name": "renamed"})(*([0.5] if hasattr(likelihood, "sigma") else []))
-    first, second = (measured(VAE(6, 2, hidden, likelihood=one), X) for one in (likelihood, renamed))
+    first, second = (measured(VAE(6, 2, hidden=hidden, likelihood=one), X) for one in (likelihood, renamed))
     for one, other in zip(first, second, strict=True):
         np.testing.assert_array_equal(one, other)
 
@@ -120,7 +120,7 @@ def test_the_name_and_the_class_of_a_likelihood_change_no_figure(name, hidden, p
 @pytest.mark.parametrize("row", [0, EXAMPLES + 3])
 def test_one_gray_row_among_binary_ones_leaves_no_likelihood_whichever_it_is(row):
     X = np.round(np.random.default_rng(0).random((EXAMPLES + 9, 6)))
-    vae = VAE(6, 2, (5,))
+    vae = VAE(6, 2, hidden=(5,))
     assert evaluate(vae, X, 3).binarization == "none" and math.isfinite(evaluate(vae, X, 3).elbo)
     X[row, 2] = 0.5
     found, stairs, account = evaluate(vae, X, 3), staircase(vae, X, (1, 3)), ledger(vae, X, 3, steps=1)
@@ -135,7 +135,7 @@ def test_a_likelihood_that_calls_itself_no_density_gets_a_loss_only():
         def is_density(self, x):
             return False
 
-    found = evaluate(VAE(6, 2, (5,), likelihood=Unnormalized()), np.eye(6), 3)
+    found = evaluate(VAE(6, 2, hidden=(5,), likelihood=Unnormalized()), np.eye(6), 3)
     assert math.isnan(found.elbo) and math.isnan(found.log_likelihood) and math.isfinite(found.loss)
 
 

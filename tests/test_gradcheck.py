@@ -111,8 +111,8 @@ def test_parameters_are_any_tree_of_arrays(p, name, get):
     assert name is None or checks[name].ok
 
 
-@pytest.mark.parametrize("model, eps", [(VAE(5, 2, (4,), activation="tanh", dtype="float64"), np.ones((3, 2))),
-                                        (Autoencoder(5, 2, (4,), dtype="float64"), None)])
+@pytest.mark.parametrize("model, eps", [(VAE(5, 2, hidden=(4,), activation="tanh", dtype="float64"), np.ones((3, 2))),
+                                        (Autoencoder(5, 2, hidden=(4,), dtype="float64"), None)])
 def test_models_pass_and_keep_their_parameters(model, eps):
     before = model.parameters.flat.copy()
     checks = check_model(model, np.random.default_rng(0).random((3, 5)), eps)
@@ -666,7 +666,7 @@ def test_one_example_passed_as_a_vector_is_asked_about_where_the_gradient_is_wro
 
 def test_a_float32_model_is_refused_with_the_remedy():
     with pytest.raises(ShapeError, match='Build the model with dtype="float64"'):
-        check_model(VAE(4, 1, (3,)), np.zeros((2, 4)), np.zeros((2, 1)))
+        check_model(VAE(4, 1, hidden=(3,)), np.zeros((2, 4)), np.zeros((2, 1)))
 
 
 # Models ---------------------------------------------------------------------------------------------------------------

@@ -77,14 +77,14 @@ def test_the_exact_gradient_of_two_samples_is_what_iwae_averages_to():
     """By Gauss-Hermite nodes for both samples' noise: other nodes, and another derivation, than the lab's."""
     scene = oracle_scene("oracle", off=0.2)
     head = np.hstack(scene.vae.encode(scene.X))[0]
-    vae = VAE(5, 1, (), likelihood="gaussian", sigma=0.8, estimator="iwae", n_samples=2, dtype="float64")
+    vae = VAE(5, 1, hidden=(), likelihood="gaussian", sigma=0.8, estimator="iwae", n_samples=2, dtype="float64")
     vae.parameters.flat[:] = scene.vae.parameters.flat
     _, gradient = Quadrature(vae, nodes=60).expected_gradient(scene.X)
     np.testing.assert_allclose(bound_gradient(vae, scene.X, head, 2), gradient.encoder.head.b, rtol=0, atol=1e-7)
 
 
 def test_step_times_are_multiples_of_the_first():
-    vae = VAE(6, 2, (4,), dtype="float64")
+    vae = VAE(6, 2, hidden=(4,), dtype="float64")
     times = step_times(vae, np.ones((3, 6)), (("analytic", 1, "none"), ("dreg", 4, "none")), rounds=3)
     assert times[0] == 1.0 and times[1] > 0
 

@@ -63,7 +63,7 @@ def test_the_effective_number_of_samples_is_that_of_all_weights_however_they_are
 @pytest.mark.parametrize("samples", [(), (0, 5), (1, 5, 12), (5, 5), (5, 1), 5, (1, 2.0)])
 def test_stairs_that_are_no_multiples_of_each_other_are_refused(samples):
     with pytest.raises(ConfigurationError, match="samples is"):
-        staircase(VAE(4, 1, ()), np.eye(4), samples)
+        staircase(VAE(4, 1, hidden=()), np.eye(4), samples)
 
 
 def test_with_the_prior_for_q_few_samples_count_and_fewer_in_more_dimensions():
@@ -128,7 +128,7 @@ def test_refining_finds_the_best_diagonal_gaussian():
 
 @pytest.mark.filterwarnings("error")
 def test_a_posterior_too_wide_to_refine_is_refused_and_never_nan():
-    vae = VAE(6, 2, (5,), likelihood="gaussian_diagonal")
+    vae = VAE(6, 2, hidden=(5,), likelihood="gaussian_diagonal")
     vae.parameters.encoder.head.b[2:] = 40
     with pytest.raises(TrainingError, match="beyond the range of float32.*logvar reaches 4.*float64"):
         ledger(vae, np.eye(6), importance_samples=5, steps=3)
@@ -139,7 +139,7 @@ def test_a_posterior_too_wide_to_refine_is_refused_and_never_nan():
 
 def test_the_gap_of_one_latent_is_found_by_quadrature_and_otherwise_from_below():
     for n_latent, by in ((1, "quadrature"), (2, "importance sampling")):
-        vae = VAE(4, n_latent, (3,), activation="tanh", dtype="float64", seed=1)
+        vae = VAE(4, n_latent, hidden=(3,), activation="tanh", dtype="float64", seed=1)
         vae.parameters.flat[:] *= 3
         X = (np.random.default_rng(0).random((12, 4)) < 0.5) * 1.0
         found = ledger(vae, X, importance_samples=300, steps=60)
@@ -149,7 +149,7 @@ def test_the_gap_of_one_latent_is_found_by_quadrature_and_otherwise_from_below()
 
 
 def test_grey_pixels_under_a_bernoulli_have_losses_and_gaps_of_losses_but_no_likelihood():
-    vae, grey = VAE(6, 2, (4,), dtype="float64"), np.random.default_rng(0).random((10, 6))
+    vae, grey = VAE(6, 2, hidden=(4,), dtype="float64"), np.random.default_rng(0).random((10, 6))
     found = ledger(vae, grey, importance_samples=20, steps=3)
     assert found.binarization == "grey" and math.isfinite(found.loss) and math.isfinite(found.amortisation_gap)
     for name in ("elbo", "elbo_stderr", "log_likelihood", "stderr", "approximation_gap"):
@@ -161,7 +161,7 @@ def test_grey_pixels_under_a_bernoulli_have_losses_and_gaps_of_losses_but_no_lik
 
 
 def test_an_optimal_sigma_is_measured_frozen_and_at_beta_is_widened():
-    vae = VAE(5, 2, (), likelihood="gaussian_optimal", sigma=0.5, beta=4.0, dtype="float64")
+    vae = VAE(5, 2, hidden=(), likelihood="gaussian_optimal", sigma=0.5, beta=4.0, dtype="float64")
     found = ledger(vae, np.random.default_rng(0).random((8, 5)), importance_samples=10, steps=2)
     assert found.effective_sigma == pytest.approx(1.0)
 
@@ -200,7 +200,7 @@ def test_a_weight_is_the_elbo_of_its_effective_sigma(reduction):
     sigma = effective_sigma(weight, reduction, D)
     losses, elbos = [], []
     for seed in range(3):
-        vae = VAE(D, 2, (3,), likelihood="gaussian", sigma=sigma, dtype="float64", seed=seed)
+        vae = VAE(D, 2, hidden=(3,), likelihood="gaussian", sigma=sigma, dtype="float64", seed=seed)
         objective = vae.objective(X, eps)
         error = 2 * sigma**2 * (objective.reconstruction - D / 2 * math.log(2 * math.pi * sigma**2))
         losses.append({"sum": error, "half": error / 2, "mean": error / D}[reduction] + weight * objective.kl)
@@ -219,7 +219,7 @@ def test_a_weight_that_is_not_positive_is_refused(weight):
 # At the edges ---------------------------------------------------------------------------------------------------------
 
 def test_wrong_settings_and_data_are_refused():
-    vae, X = VAE(4, 1, ()), np.eye(4)
+    vae, X = VAE(4, 1, hidden=()), np.eye(4)
     for wrong, words in (({"importance_samples": 0}, "importance_samples is 0"), ({"steps": 0}, "steps is 0"),
                          ({"binarize": "grey"}, "binarize is"), ({"seed": -1}, "seed is")):
         with pytest.raises(ConfigurationError, match=words):

@@ -1,13 +1,14 @@
 """Likelihoods: densities, gradients, moments, and what learning a sigma adds to them."""
 import decimal
 import math
+from unittest import mock
 
 import numpy as np
 import pytest
 
 from scratchvae import Autoencoder, evaluate, VAE
 from scratchvae.elbo import Objective
-from scratchvae.errors import ConfigurationError, DataError
+from scratchvae.errors import ConfigurationError, DataError, TrainingError
 from scratchvae.gradcheck import check_model, format_checks, numerical_gradient
 from scratchvae.kernels.learned_sigma import MIN_LOGVAR
 from scratchvae.likelihoods import (Bernoulli, ContinuousBernoulli, Gaussian, GaussianDiagonal, GaussianOptimal,
@@ -55,8 +56,9 @@ def problem(name, rows=6, examples=3, n_visible=4):
 @pytest.mark.parametrize("activation", SMOOTH)
 def test_every_segment_of_a_model_agrees_with_differences(name, activation):
     rng = np.random.default_rng(0)
-    for model in (VAE(5, 2, (4,), activation, name, n_samples=2, beta=0.7, sigma=0.6, dtype="float64"),
-                  Autoencoder(5, 2, (4,), activation, name, sigma=0.6, dtype="float64")):
+    for model in (VAE(5, 2, hidden=(4,), activation=activation, likelihood=name, n_samples=2, beta=0.7,
+                      sigma=0.6, dtype="float64"),
+                  Autoencoder(5, 2, hidden=(4,), activation=activation, likelihood=name, sigma=0.6, dtype="float64")):
         model.parameters.flat += 0.3 * rng.standard_normal(model.parameters.flat.size)
         checks = check_model(model, rng.random((3, 5)), rng.standard_normal((3, 2, 2)))
         assert all(check.ok for check in checks), format_checks(checks)
@@ -124,7 +126,7 @@ def test_extreme_outputs_give_finite_losses_and_gradients(name, dtype):
 def frozen_problem(name):
     """(likelihood, p, outputs (1, n), its support as a grid) for one pixel, several times."""
     for output in (-30.0, -2.0, -1e-3, 0.0, 0.5, 7.0):
-        likelihood = make_likelihood(name, sigma=0.6).frozen()
+        likelihood = make_likelihood(name, sigma=0.6).for_evaluation()
         p = parameters_of(likelihood, 1)
         outputs = np.array([[output, -1.3][:likelihood.n_outputs(1)]])
         if name == "bernoulli":
@@ -253,7 +255,7 @@ def test_an_optimal_sigma_has_a_floor_and_its_gradient_there_is_that_of_a_fixed_
     np.testing.assert_allclose(nll, nll_of(fixed, {}, outputs, x), rtol=1e-12)
     np.testing.assert_allclose(d_outputs, backward_of(fixed, {}, outputs, x, weights)[2], rtol=1e-12)
     assert np.isfinite(nll_of(GaussianOptimal(), p, x, x)).all()              # a perfect reconstruction
-    GaussianOptimal().observe(p, outputs, nll)
+    GaussianOptimal().update_running_variance(p, outputs, nll)
     np.testing.assert_allclose(p["logvar"], 0.1 * MIN_LOGVAR, rtol=1e-12)     # a tenth of the way from 0
 
 
@@ -293,7 +295,7 @@ def trained():
     """Models with one sigma, learned and solved for, trained alike."""
     models = {}
     for name in ("gaussian_scalar", "gaussian_optimal"):
-        models[name] = VAE(6, 1, (), likelihood=name, dtype="float64", seed=1)
+        models[name] = VAE(6, 1, hidden=(), likelihood=name, dtype="float64", seed=1)
         models[name].fit(noisy_line(), epochs=60, batch_size=16, learning_rate=0.02)
     return models
 
@@ -315,7 +317,7 @@ def test_the_stored_sigma_is_that_of_the_training_data(trained):
 
 def test_held_out_figures_use_the_stored_sigma_and_not_the_rows_they_score(trained):
     vae = trained["gaussian_optimal"]
-    fixed = VAE(6, 1, (), likelihood="gaussian", sigma=math.exp(vae.parameters.likelihood["logvar"][0] / 2),
+    fixed = VAE(6, 1, hidden=(), likelihood="gaussian", sigma=math.exp(vae.parameters.likelihood["logvar"][0] / 2),
                 dtype="float64", seed=vae.seed)
     fixed.parameters.flat[:] = vae.parameters.flat[:-1]
     x = noisy_line()[:10] + 0.3                                           # other data: its own sigma* would flatter
@@ -324,7 +326,7 @@ def test_held_out_figures_use_the_stored_sigma_and_not_the_rows_they_score(train
     assert held_out == pytest.approx(held_out_objective(fixed, x), rel=1e-12)
     assert vae.score(x) == pytest.approx(fixed.score(x), rel=1e-12)
     eps = np.zeros((10, 1))
-    assert vae.objective(x, eps).reconstruction < vae.frozen().objective(x, eps).reconstruction - 1
+    assert vae.objective(x, eps).reconstruction < vae.for_evaluation().objective(x, eps).reconstruction - 1
     draws = vae.likelihood.sample(vae.parameters.likelihood, np.zeros((20_000, 6)), np.random.default_rng(0))
     np.testing.assert_allclose(draws.std(), fixed.sigma, rtol=0.02)
 
@@ -341,20 +343,27 @@ def test_measuring_and_differentiating_leave_the_stored_sigma_alone(trained):
 
 def test_freezing_shares_parameters_and_is_nothing_for_other_likelihoods():
     for name in LIKELIHOODS:
-        vae = VAE(6, 2, (3,), likelihood=name)
-        assert (vae.frozen() is vae) == (name != "gaussian_optimal")
-        assert vae.frozen().parameters is vae.parameters
-    assert isinstance(VAE(6, 2, likelihood="gaussian_optimal").frozen().likelihood, GaussianScalar)
+        vae = VAE(6, 2, hidden=(3,), likelihood=name)
+        assert (vae.for_evaluation() is vae) == (name != "gaussian_optimal")
+        assert vae.for_evaluation().parameters is vae.parameters
+    assert isinstance(VAE(6, 2, likelihood="gaussian_optimal").for_evaluation().likelihood, GaussianScalar)
 
 
 # Where training starts ------------------------------------------------------------------------------------------------
+
+def begin(vae, x):
+    """Let training begin, and stop it before the first step moves anything."""
+    with mock.patch.object(vae, "forward_backward", side_effect=TrainingError("stopped")):
+        with pytest.raises(TrainingError, match="stopped"):
+            Trainer(vae, x, batch_size=10).run(1)
+
 
 @every_likelihood
 def test_training_starts_where_the_pixels_have_the_mean_of_the_data(name):
     rng = np.random.default_rng(0)
     x = np.clip(0.4 + 0.2 * rng.standard_normal((200, 6)) * np.linspace(0.2, 1, 6), 0, 1)
-    vae = VAE(6, 2, (), likelihood=name, dtype="float64")
-    Trainer(vae, x, batch_size=10)
+    vae = VAE(6, 2, hidden=(), likelihood=name, dtype="float64")
+    begin(vae, x)
     bias, p = vae.parameters.decoder.head.b, vae.parameters.likelihood
     np.testing.assert_allclose(vae.likelihood.mean(p, bias[None])[0], x.mean(axis=0), rtol=1e-9)
     if name in ("gaussian_scalar", "gaussian_optimal"):
@@ -365,24 +374,24 @@ def test_training_starts_where_the_pixels_have_the_mean_of_the_data(name):
 
 @every_likelihood
 def test_data_without_any_variance_can_be_started_from(name):
-    vae = VAE(6, 2, (), likelihood=name, dtype="float64")
-    history = vae.fit(np.ones((20, 6)), epochs=1, batch_size=10)
+    vae = VAE(6, 2, hidden=(), likelihood=name, dtype="float64")
+    history = vae.fit(np.ones((20, 6)), epochs=1, batch_size=10).history_
     assert np.isfinite(history[0].train_loss) and np.isfinite(vae.parameters.flat).all()
 
 
 def test_no_pixel_and_no_sigma_starts_at_an_infinity():
     likelihood, bias = ContinuousBernoulli(), np.empty(3)
-    likelihood.start({}, bias, np.array([0.0, 0.3, 1.0]), 0.1)
+    likelihood.init_output_bias({}, bias, np.array([0.0, 0.3, 1.0]), 0.1)
     np.testing.assert_allclose(likelihood.mean({}, bias), [0.02, 0.3, 0.98], rtol=1e-12)
     likelihood, bias = GaussianDiagonal(), np.empty(4)
-    likelihood.start({}, bias, np.zeros(2), 0.0)
+    likelihood.init_output_bias({}, bias, np.zeros(2), 0.0)
     np.testing.assert_allclose(likelihood.logvar(bias[None])[0], MIN_LOGVAR + 1, rtol=1e-12)
 
 
 def test_a_second_training_goes_on_from_the_learned_sigma(trained):
     vae = trained["gaussian_scalar"]
     before = vae.parameters.likelihood["logvar"].copy()
-    Trainer(vae, noisy_line() * 3, batch_size=10)
+    begin(vae, noisy_line() * 3)
     np.testing.assert_array_equal(vae.parameters.likelihood["logvar"], before)
 
 
@@ -401,7 +410,7 @@ def test_sigma_is_where_a_learned_one_starts():
 
 @every_likelihood
 def test_a_saved_model_loads_back_with_its_likelihood_and_bits(name, tmp_path):
-    vae = VAE(6, 2, (3,), likelihood=name, sigma=0.3)
+    vae = VAE(6, 2, hidden=(3,), likelihood=name, sigma=0.3)
     vae.parameters.flat[:] = np.random.default_rng(0).standard_normal(vae.parameters.flat.size)
     vae.save(tmp_path / "model.npz")
     loaded = VAE.load(tmp_path / "model.npz")
@@ -412,7 +421,7 @@ def test_a_saved_model_loads_back_with_its_likelihood_and_bits(name, tmp_path):
 
 
 def test_a_likelihood_passed_as_an_object_keeps_its_sigma_in_a_file(tmp_path):
-    vae = VAE(6, 2, (3,), likelihood=Gaussian(0.5))
+    vae = VAE(6, 2, hidden=(3,), likelihood=Gaussian(0.5))
     vae.save(tmp_path / "model.npz")
     assert VAE.load(tmp_path / "model.npz").likelihood == Gaussian(0.5)
 
@@ -431,7 +440,7 @@ class Laplace:
     def initialise(self, p):
         p["log_scale"][:] = -0.5
 
-    def start(self, p, bias, mean, variance):
+    def init_output_bias(self, p, bias, mean, variance):
         bias[:] = mean
 
     def check(self, x, what="x"):
@@ -460,16 +469,16 @@ class Laplace:
     def sigma_of(self, p):
         return None
 
-    def frozen(self):
+    def for_evaluation(self):
         return self
 
-    def observe(self, p, outputs, nll):
+    def update_running_variance(self, p, outputs, nll):
         pass
 
 
 def test_a_likelihood_of_ones_own_with_its_own_parameter_trains_and_is_checked():
     rng = np.random.default_rng(0)
-    vae = VAE(5, 2, (4,), "tanh", Laplace(), n_samples=2, dtype="float64")
+    vae = VAE(5, 2, hidden=(4,), activation="tanh", likelihood=Laplace(), n_samples=2, dtype="float64")
     assert vae.parameters.layout.names[-1] == "likelihood.log_scale"
     assert vae.parameters["likelihood.log_scale"][0] == -0.5
     checks = check_model(vae, rng.random((3, 5)), rng.standard_normal((3, 2, 2)))

@@ -9,7 +9,7 @@ from scratchvae.likelihoods import Bernoulli, Gaussian
 
 @pytest.fixture
 def vae():
-    return VAE(6, 2, (5,), dtype="float64", seed=3)
+    return VAE(6, 2, hidden=(5,), dtype="float64", seed=3)
 
 
 def test_same_seed_gives_the_same_weights_and_another_seed_others():
@@ -20,7 +20,7 @@ def test_same_seed_gives_the_same_weights_and_another_seed_others():
 
 @pytest.mark.parametrize("activation, variance", [("relu", 2 / 400), ("tanh", 2 / 600), ("softplus", 2 / 400)])
 def test_weights_start_with_the_variance_of_he_or_glorot(activation, variance):
-    W = VAE(400, 2, (200,), activation=activation).parameters.encoder[0].W
+    W = VAE(400, 2, hidden=(200,), activation=activation).parameters.encoder[0].W
     np.testing.assert_allclose(W.var(), variance, rtol=0.03)             # 80,000 draws: 3 % is over 8 deviations
     np.testing.assert_allclose(W.mean(), 0, atol=5 * np.sqrt(variance / W.size))
 
@@ -54,7 +54,7 @@ def test_read_only_input_is_read(vae):
     x = np.random.default_rng(0).random((4, 6))
     x.setflags(write=False)
     assert np.isfinite(vae.gradient(x, np.zeros((4, 2)))[0].loss)
-    assert np.isfinite(vae.fit(x, epochs=1, batch_size=2)[0].train_loss)
+    assert np.isfinite(vae.fit(x, epochs=1, batch_size=2).history_[0].train_loss)
 
 
 def test_a_long_input_is_encoded_as_its_pieces_are(vae):
@@ -81,8 +81,9 @@ def test_scikit_learn_habits(vae):
     assert vae.set_params(n_latent=3) is vae and vae.encode(x).mu.shape == (4, 3)
 
 
-@pytest.mark.parametrize("model", [VAE(6, 2, (5, 4), activation="tanh", likelihood="gaussian", sigma=0.3, beta=2.0),
-                                   VAE(6, 1, (), dtype="float64"), Autoencoder(6, 2, (3,))])
+@pytest.mark.parametrize("model", [VAE(6, 2, hidden=(5, 4), activation="tanh", likelihood="gaussian", sigma=0.3,
+                                       beta=2.0),
+                                   VAE(6, 1, hidden=(), dtype="float64"), Autoencoder(6, 2, hidden=(3,))])
 def test_save_and_load_give_back_settings_and_bits(model, tmp_path):
     model.save(tmp_path / "model.npz")
     loaded = type(model).load(tmp_path / "model.npz")
@@ -100,7 +101,7 @@ def test_a_custom_likelihood_is_taken_by_its_methods():
     class Scaled(Gaussian):
         name = "scaled"
 
-    vae = VAE(6, 2, (3,), likelihood=Scaled(0.5))
+    vae = VAE(6, 2, hidden=(3,), likelihood=Scaled(0.5))
     assert np.isfinite(vae.objective(np.ones((2, 6)), np.zeros((2, 2))).loss)
     with pytest.raises(ConfigurationError, match="custom object"):
         vae.save("unused.npz")
@@ -161,7 +162,7 @@ def test_errors_are_one_family():
 
 def test_output_bias_of_a_bernoulli_is_the_logit_of_the_clipped_mean():
     bias = np.empty(3)
-    Bernoulli().start({}, bias, np.array([0.0, 0.25, 1.0]), 0.1)
+    Bernoulli().init_output_bias({}, bias, np.array([0.0, 0.25, 1.0]), 0.1)
     np.testing.assert_allclose(bias, [np.log(0.001 / 0.999), np.log(1 / 3), np.log(999)], rtol=1e-12)
-    Gaussian().start({}, bias, np.array([0.3, 0.0, 7.0]), 0.1)
+    Gaussian().init_output_bias({}, bias, np.array([0.3, 0.0, 7.0]), 0.1)
     np.testing.assert_array_equal(bias, [0.3, 0.0, 7.0])

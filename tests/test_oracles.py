@@ -20,7 +20,7 @@ def linear_world(n_visible=5, n_latent=2, seed=0, beta=1.0):
     """A LinearGaussian with random, non-zero everything, and 6 examples that it does not find typical."""
     vae = VAE(n_visible, n_latent, hidden=(), likelihood="gaussian", sigma=0.7, beta=beta, dtype="float64")
     rng = np.random.default_rng(seed)
-    vae.parameters.layout.place(0.4 * rng.standard_normal(vae.parameters.flat.size), vae.parameters.flat)
+    vae.parameters.layout.unpack(0.4 * rng.standard_normal(vae.parameters.flat.size), vae.parameters.flat)
     return LinearGaussian.of(vae), 1.5 * rng.standard_normal((6, n_visible))
 
 
@@ -29,7 +29,7 @@ def smooth_vae(n_latent=1, likelihood="bernoulli", seed=0, **settings):
     vae = VAE(4, n_latent, hidden=(5,), activation="tanh", likelihood=likelihood, sigma=0.6, dtype="float64",
               **settings)
     rng = np.random.default_rng(seed)
-    vae.parameters.layout.place(0.4 * rng.standard_normal(vae.parameters.flat.size), vae.parameters.flat)
+    vae.parameters.layout.unpack(0.4 * rng.standard_normal(vae.parameters.flat.size), vae.parameters.flat)
     return vae, (rng.random((4, 4)) < 0.5).astype(float)
 
 
@@ -206,7 +206,7 @@ def test_training_ends_at_the_ppca_optimum_with_the_predicted_latents_dead():
     best = ppca(X, 3, sigma=1.0)
     vae = VAE(5, 3, hidden=(), likelihood="gaussian", sigma=1.0, dtype="float64", seed=2)
     vae.fit(X, epochs=60, batch_size=100, learning_rate=0.02)
-    vae.fit(X, epochs=40, batch_size=250, learning_rate=0.002)
+    vae.partial_fit(X, epochs=40, batch_size=250, learning_rate=0.002)
     world = LinearGaussian.of(vae)
     assert best.dead.sum() == 1
     assert world.elbo(X).mean() <= world.log_p(X).mean() <= best.log_p + EXACT
@@ -240,7 +240,7 @@ def test_log_p_is_the_elbo_plus_the_gap_for_a_network(n_latent, likelihood):
     assert (exact.gap(X) > 0.001).all()
     assert max(exact.posterior(x).error for x in X) < EXACT
     if n_latent == 1:
-        assert abs(Quadrature(vae.frozen()).expected_objective(X).loss + exact.elbo(X).mean()) < EXACT
+        assert abs(Quadrature(vae.for_evaluation()).expected_objective(X).loss + exact.elbo(X).mean()) < EXACT
 
 
 @pytest.mark.parametrize("n_latent, likelihood", [(1, "gaussian"), (2, "bernoulli")])

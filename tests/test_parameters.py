@@ -19,7 +19,7 @@ def test_segments_tile_the_vector_exactly_once():
 
 
 def test_matrices_lie_first_each_at_the_beginning_of_a_cache_line():
-    vae = VAE(784, 20, (400,))
+    vae = VAE(784, 20, hidden=(400,))
     for parameters in (vae.parameters, vae.gradient(np.zeros((2, 784)), np.zeros((2, 20)))[1]):
         assert [view.ctypes.data % 64 for _, view in parameters.segments() if view.ndim == 2] == 4 * [0]
     biases = 400 + 40 + 400 + 784
@@ -27,12 +27,12 @@ def test_matrices_lie_first_each_at_the_beginning_of_a_cache_line():
 
 
 def test_files_hold_the_segments_in_order_wherever_they_lie(tmp_path):
-    vae = VAE(6, 2, (5,), dtype="float64")
+    vae = VAE(6, 2, hidden=(5,), dtype="float64")
     trainer = Trainer(vae, np.random.default_rng(0).random((8, 6)), batch_size=4)
     trainer.run(1)
-    vae.save(tmp_path / "model.npz", *trainer.state())
+    vae.save(tmp_path / "model.npz", *trainer.checkpoint())
     with np.load(tmp_path / "model.npz") as file:
-        for name, flat in {"parameters": vae.parameters.flat, **trainer.optimizer.moments}.items():
+        for name, flat in {"parameters": vae.parameters.flat, **trainer.state.optimizer.moments}.items():
             one_by_one = [view.ravel() for _, view in Parameters(vae.parameters.layout, flat).segments()]
             np.testing.assert_array_equal(file[name], np.concatenate(one_by_one))
             assert not np.array_equal(file[name], flat)
@@ -41,15 +41,15 @@ def test_files_hold_the_segments_in_order_wherever_they_lie(tmp_path):
 def test_numbers_are_placed_only_if_there_are_as_many_as_places():
     flat = np.full(LAYOUT.size, np.nan)
     numbers = np.arange(float(LAYOUT.size))
-    LAYOUT.place(numbers, flat)
-    np.testing.assert_array_equal(LAYOUT.in_order(flat), numbers)
+    LAYOUT.unpack(numbers, flat)
+    np.testing.assert_array_equal(LAYOUT.pack(flat), numbers)
     for wrong in (numbers[:-1], np.append(numbers, 0), numbers[:1], numbers[None]):
         with pytest.raises(ShapeError, match=rf"this layout needs \({LAYOUT.size},\)"):
-            LAYOUT.place(wrong, flat)
+            LAYOUT.unpack(wrong, flat)
 
 
 def test_names_are_those_of_the_design():
-    assert VAE(6, 2, (5, 4)).parameters.layout.names == (
+    assert VAE(6, 2, hidden=(5, 4)).parameters.layout.names == (
         "encoder.0.W", "encoder.0.b", "encoder.1.W", "encoder.1.b", "encoder.head.W", "encoder.head.b",
         "decoder.0.W", "decoder.0.b", "decoder.1.W", "decoder.1.b", "decoder.head.W", "decoder.head.b")
 

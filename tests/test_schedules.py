@@ -21,12 +21,12 @@ def data(n=40, d=6):
 
 
 def made(**settings):
-    return VAE(6, 2, (5,), **settings)
+    return VAE(6, 2, hidden=(5,), **settings)
 
 
 def random_vae(estimator, n_samples):
     hidden = (3,) * (n_samples - 1)                      # none, one and two layers
-    vae = VAE(4, 3, hidden, activation="tanh", estimator=estimator, n_samples=n_samples, dtype="float64")
+    vae = VAE(4, 3, hidden=hidden, activation="tanh", estimator=estimator, n_samples=n_samples, dtype="float64")
     vae.parameters.flat += 0.4 * np.random.default_rng(0).standard_normal(vae.parameters.flat.size)
     return vae
 
@@ -95,13 +95,13 @@ def test_a_run_cut_after_any_step_and_resumed_ends_in_the_same_bits(schedule):
         trainer = Trainer(vae, data(), batch_size=16, beta=schedule)
 
         def stop(trainer, objective):
-            trainer.stop = trainer.optimizer.step == cut
+            trainer.stop = trainer.state.optimizer.step == cut
         trainer.run(3, after_step=stop)
         return vae, trainer
 
     whole, _ = run()
     first, trainer = run(cut=4)
-    meta, arrays = trainer.state()
+    meta, arrays = trainer.checkpoint()
     second = made()
     resumed = Trainer(second, data(), batch_size=16, beta=schedule)
     second.parameters.flat[:] = first.parameters.flat
@@ -116,7 +116,7 @@ def test_a_resumed_score_function_has_its_moving_average_back():
     Trainer(whole, data(), batch_size=20).run(4)
     trainer = Trainer(first, data(), batch_size=20)
     trainer.run(2)
-    meta, arrays = trainer.state()
+    meta, arrays = trainer.checkpoint()
     resumed = Trainer(second, data(), batch_size=20)
     second.parameters.flat[:] = first.parameters.flat
     resumed.restore(meta, {name: a.copy() for name, a in arrays.items()})

@@ -19,7 +19,7 @@ compiled_only = pytest.mark.skipif(registry.BACKEND == "numpy", reason="the twin
 def train(dtype, seed, batch_size=33):
     """A trained model, at odd sizes large enough for the products to use all threads."""
     x = np.random.default_rng(seed).random((131, 301))
-    vae = VAE(301, 5, (67,), activation="tanh", n_samples=2, dtype=dtype, seed=seed)
+    vae = VAE(301, 5, hidden=(67,), activation="tanh", n_samples=2, dtype=dtype, seed=seed)
     vae.fit(x, epochs=2, batch_size=batch_size, validation=x[:7], seed=seed, binarize="dynamic")
     return vae
 

@@ -3,13 +3,15 @@ import math
 import subprocess
 import sys
 import tracemalloc
+import warnings
+from unittest import mock
 
 import numpy as np
 import pytest
 
 from scratchvae import Autoencoder, VAE
 from scratchvae.data.minibatch import as_rows, shuffled
-from scratchvae.errors import ConfigurationError, DataError, TrainingError
+from scratchvae.errors import ConfigurationError, DataError, ScratchVAEWarning, TrainingError
 from scratchvae.kernels.registry import BACKEND
 from scratchvae.optimizers import Adam, SGD
 from scratchvae.training import held_out_objective, Trainer
@@ -38,7 +40,8 @@ def test_same_seed_trains_to_the_same_bits():
 def test_one_and_two_threads_train_to_the_same_bits():
     code = ("import hashlib, sys; from scratchvae import VAE, load_data; "
             "from scratchvae.kernels.registry import set_threads; set_threads(int(sys.argv[1])); "
-            "x = load_data('mnist5k').train[:1000]; vae = VAE(784, 8, (100,)); vae.fit(x, epochs=2, binarize='dynamic');"
+            "x = load_data('mnist5k').train[:1000]; vae = VAE(784, 8, hidden=(100,)); "
+            "vae.fit(x, epochs=2, binarize='dynamic'); "
             "print(hashlib.sha256(vae.parameters.flat.data).hexdigest())")
     sums = [subprocess.run([sys.executable, "-c", code, threads], capture_output=True, text=True, check=True,
                            env={**__import__("os").environ, "NUMBA_NUM_THREADS": "2"}).stdout
@@ -51,24 +54,23 @@ def test_one_and_two_threads_train_to_the_same_bits():
 def test_a_run_cut_after_any_step_and_resumed_ends_in_the_same_bits(cut, optimizer):
     settings = dict(batch_size=16, optimizer=optimizer, binarize="dynamic", validation=data(seed=1))
     whole = model()
-    history = Trainer(whole, data(), **settings).run(3)
+    undisturbed = Trainer(whole, data(), **settings)
+    undisturbed.run(3)
     first = model()
     trainer = Trainer(first, data(), **settings)
 
     def stop(trainer, objective):
-        trainer.stop = trainer.optimizer.step == cut
+        trainer.stop = trainer.state.optimizer.step == cut
     trainer.run(3, after_step=stop)
-    assert trainer.optimizer.step == cut
-    meta, arrays = trainer.state()
+    assert trainer.state.optimizer.step == cut
+    meta, arrays = trainer.checkpoint()
     second = model()
     resumed = Trainer(second, data(), **settings)
     second.parameters.flat[:] = first.parameters.flat
     resumed.restore(meta, {name: a.copy() for name, a in arrays.items()})
-    resumed_history = resumed.run(3)
+    resumed.run(3)
     np.testing.assert_array_equal(second.parameters.flat, whole.parameters.flat)
-    assert resumed_history.column("train_loss") == history.column("train_loss")
-    assert resumed_history.column("test_loss") == history.column("test_loss")
-    assert resumed_history.first_loss == history.first_loss
+    assert resumed.state == undisturbed.state != trainer.state
 
 
 def test_every_row_is_visited_once_an_epoch_in_a_new_order():
@@ -83,31 +85,47 @@ def test_epoch_loss_is_the_mean_over_rows_with_a_short_last_batch():
     trainer = Trainer(vae, x, batch_size=4)
     losses = []
     trainer.run(1, after_step=lambda trainer, objective: losses.append(objective.loss))
-    np.testing.assert_allclose(trainer.history[0].train_loss, np.average(losses, weights=[4, 4, 2]), rtol=1e-12)
-    assert trainer.history.first_loss == losses[0]
+    np.testing.assert_allclose(trainer.state.history[0].train_loss, np.average(losses, weights=[4, 4, 2]), rtol=1e-12)
+    assert trainer.state.history.first_loss == losses[0]
 
 
 def test_first_loss_with_a_zero_output_bias_is_near_d_log_2():
-    vae = VAE(784, 20, (400,))
+    vae = VAE(784, 20, hidden=(400,))
     x = (np.random.default_rng(0).random((128, 784)) < 0.2).astype(np.float32)
     history = Trainer(vae, x, output_bias="zero").run(1)
     assert abs(history.first_loss / (784 * math.log(2)) - 1) < 0.05
 
 
+def begin(vae, x):
+    """Let training begin, and stop it before the first step moves anything."""
+    with mock.patch.object(vae, "forward_backward", side_effect=TrainingError("stopped")):
+        with pytest.raises(TrainingError, match="stopped"):
+            Trainer(vae, x, batch_size=10).run(1)
+
+
 def test_output_bias_starts_at_the_data_and_only_if_it_is_zero():
     vae, x = model(), data()
-    Trainer(vae, x, batch_size=10)
+    begin(vae, x)
     mean = x.mean(axis=0, dtype=np.float64)
     np.testing.assert_allclose(vae.parameters.decoder.head.b, np.log(mean / (1 - mean)), rtol=1e-4)
     vae.parameters.decoder.head.b[:] = 5
-    Trainer(vae, x, batch_size=10)
+    begin(vae, x)
     np.testing.assert_array_equal(vae.parameters.decoder.head.b, 5)
+
+
+@pytest.mark.parametrize("make", [VAE, Autoencoder])
+def test_making_a_trainer_changes_nothing(make):
+    fresh, vae = (make(6, 2, hidden=(5,), likelihood="gaussian_scalar") for _ in range(2))
+    before = vars(vae).copy()
+    Trainer(vae, data(), batch_size=10, optimizer="sgd")
+    assert vars(vae) == before
+    np.testing.assert_array_equal(vae.parameters.flat, fresh.parameters.flat)
 
 
 def test_eight_images_are_learned_by_heart():
     x = (np.random.default_rng(0).random((8, 30)) < 0.5).astype(np.float32)
-    vae = VAE(30, 4, (50,), beta=0.01)
-    history = vae.fit(x, epochs=400, batch_size=8, learning_rate=1e-2)
+    vae = VAE(30, 4, hidden=(50,), beta=0.01)
+    history = vae.fit(x, epochs=400, batch_size=8, learning_rate=1e-2).history_
     assert history[-1].train_reconstruction < 0.2 < history[0].train_reconstruction
 
 
@@ -153,7 +171,7 @@ def test_held_out_objective_does_not_depend_on_its_pieces_beyond_noise():
     x = data(n=3000)
     pieces = [held_out_objective(vae, x, batch_size=size).loss for size in (100, 512, 3000)]
     np.testing.assert_allclose(pieces, pieces[0], rtol=2e-2)
-    assert held_out_objective(Autoencoder(6, 2, (3,)), x, batch_size=7).kl == 0
+    assert held_out_objective(Autoencoder(6, 2, hidden=(3,)), x, batch_size=7).kl == 0
 
 
 def test_a_memory_map_and_uint8_train_like_the_array_they_hold(tmp_path):
@@ -193,12 +211,12 @@ def test_moments_of_a_gradient_that_stays_zero_never_become_subnormal(optimizer,
 
 @pytest.mark.skipif(BACKEND == "numpy", reason="the twins may allocate")
 def test_a_step_allocates_no_array_data():
-    trainer = Trainer(VAE(200, 5, (50,)), data(n=640, d=200), batch_size=64, binarize="dynamic")
+    trainer = Trainer(VAE(200, 5, hidden=(50,)), data(n=640, d=200), batch_size=64, binarize="dynamic")
     order = shuffled(640, 0, 0)
 
     def steps(n):
         for _ in range(n):
-            trainer.batch = 0
+            trainer.state.batch = 0
             trainer.step(order)
     steps(3)
     tracemalloc.start()
@@ -215,7 +233,6 @@ def test_a_step_allocates_no_array_data():
 
 
 @pytest.mark.parametrize("settings, message", [
-    (dict(batch_size=51), "batch_size is 51; the training data have 50 rows"),
     (dict(batch_size=0), "batch_size is 0"),
     (dict(learning_rate=0.0), "learning_rate is 0.0"),
     (dict(learning_rate=float("nan")), "learning_rate is nan"),
@@ -229,6 +246,19 @@ def test_a_step_allocates_no_array_data():
 def test_a_setting_that_cannot_work_is_refused(settings, message):
     with pytest.raises(ConfigurationError, match=message):
         Trainer(model(), data(), **{"batch_size": 10, **settings})
+
+
+def test_a_batch_larger_than_the_data_is_all_of_them_and_says_so():
+    small, exact = model(), model()
+    with pytest.warns(ScratchVAEWarning, match="batch_size is 128, but the training data have 50 rows"):
+        small.fit(data(), epochs=3)
+    exact.fit(data(), epochs=3, batch_size=50)
+    np.testing.assert_array_equal(small.parameters.flat, exact.parameters.flat)
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("default")
+        for _ in range(3):
+            small.partial_fit(data())
+    assert len(said) == 1
 
 
 def test_data_that_cannot_be_binarised_are_refused():

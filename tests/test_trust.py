@@ -63,7 +63,7 @@ def test_an_infinite_loss_stops_with_the_step_the_segment_and_the_cause():
                                             r"parameters have grown to .*Lower the learning rate \(now 1e\+30\)"):
         with np.errstate(all="ignore"):
             trainer.run(5)
-    assert np.isfinite(trainer.model.parameters.flat).all() and trainer.optimizer.step == 1   # it moved nothing
+    assert np.isfinite(trainer.model.parameters.flat).all() and trainer.state.optimizer.step == 1   # it moved nothing
 
 
 def test_unscaled_data_are_named_as_the_cause():
@@ -113,7 +113,7 @@ def test_each_segment_is_named_when_it_is_the_first_that_is_not_finite():
 @pytest.mark.parametrize("wrong", [np.nan, np.inf, -np.inf])
 def test_a_cotangent_that_is_not_finite_anywhere_is_seen_in_the_gradient(activation, wrong):
     """Through units that are dead or saturated, and weights of zero, too."""
-    vae = VAE(6, 2, (5, 4, 3), activation=activation)
+    vae = VAE(6, 2, hidden=(5, 4, 3), activation=activation)
     for view in (vae.parameters["encoder.1.W"], vae.parameters["decoder.1.W"]):
         view[:] = 0
     for name in ("encoder.0.b", "encoder.2.b", "decoder.0.b", "decoder.2.b"):
@@ -179,16 +179,17 @@ def test_a_finite_gradient_whose_square_overflows_stops_before_anything_moves():
     with pytest.raises(TrainingError, match=r"the gradient of step 2 reaches .*e\+25, beyond the range of float32; adam "
                                             r"needs numbers below 4.6e\+18. First too large: the gradient of decoder.head.b"):
         trainer.run(1)
-    assert trainer.optimizer.step == 1
+    assert trainer.state.optimizer.step == 1
     trainer.require_finite()
 
 
 def test_a_finite_gradient_whose_square_overflows_is_skipped_and_the_run_goes_on():
     trainer = steep_trainer(on_nonfinite="skip")
     trainer.run(3)
-    assert trainer.skipped >= 1 and trainer.optimizer.step + trainer.skipped == 15
-    trainer.state()
-    assert all(np.isfinite(moment).all() for moment in trainer.optimizer.moments.values())
+    state = trainer.state
+    assert state.skipped >= 1 and state.optimizer.step + state.skipped == 15
+    trainer.checkpoint()
+    assert all(np.isfinite(moment).all() for moment in state.optimizer.moments.values())
 
 
 def test_a_velocity_cannot_overflow_either(monkeypatch):
@@ -222,21 +223,22 @@ def poisoned(steps, **settings):
 def test_skip_drops_the_batch_counts_it_and_averages_over_the_rest():
     trainer, losses = poisoned({2, 8}, on_nonfinite="skip"), []
     trainer.run(2, after_step=lambda trainer, objective: losses.append(objective.loss))
-    assert trainer.skipped == 2 and trainer.optimizer.step == 8 and np.isnan(losses[1]) and np.isnan(losses[7])
+    assert trainer.state.skipped == 2 and trainer.state.optimizer.step == 8
+    assert np.isnan(losses[1]) and np.isnan(losses[7])
     wanted = [np.nanmean(losses[:5]), np.nanmean(losses[5:])]
-    np.testing.assert_allclose(trainer.history.column("train_loss"), wanted, rtol=1e-12)
+    np.testing.assert_allclose(trainer.state.history.column("train_loss"), wanted, rtol=1e-12)
 
 
 def test_a_run_with_skipped_batches_is_resumed_to_the_same_bits():
     whole = poisoned({2}, on_nonfinite="skip")
     whole.run(2)
     cut = poisoned({2}, on_nonfinite="skip")
-    cut.run(2, after_step=lambda trainer, _: setattr(trainer, "stop", trainer.batch == 3))
+    cut.run(2, after_step=lambda trainer, _: setattr(trainer, "stop", trainer.state.batch == 3))
     resumed = poisoned((), on_nonfinite="skip")
     resumed.model.parameters.flat[:] = cut.model.parameters.flat
-    resumed.restore(*cut.state())
+    resumed.restore(*cut.checkpoint())
     resumed.run(2)
-    assert resumed.skipped == 1 and resumed.history.column("train_loss") == whole.history.column("train_loss")
+    assert resumed.state == whole.state and resumed.state.skipped == 1
     np.testing.assert_array_equal(resumed.model.parameters.flat, whole.model.parameters.flat)
 
 
@@ -253,27 +255,27 @@ def test_parameters_or_a_held_out_loss_that_are_not_finite_are_never_saved():
     trainer = Trainer(model(), data(), batch_size=50, validation=data())
     trainer.model.parameters["decoder.head.W"][0, 0] = np.inf
     with pytest.raises(TrainingError, match="decoder.head.W is not finite after step 0"):
-        trainer.state()
+        trainer.checkpoint()
     trainer = Trainer(model(likelihood="gaussian"), data(), batch_size=50, validation=data(), learning_rate=1e30,
                       optimizer="sgd")
     with pytest.raises(TrainingError, match="the held-out loss after epoch 1 is"), np.errstate(all="ignore"):
         trainer.run(1)
-    assert not trainer.history
+    assert not trainer.state.history
 
 
 @pytest.mark.parametrize("spoil, words", [
-    (lambda trainer: trainer.optimizer.moments["v"].__setitem__(3, np.inf), "the optimizer's v"),
-    (lambda trainer: trainer.optimizer.moments["m"].__setitem__(0, np.nan), "the optimizer's m"),
-    (lambda trainer: trainer.totals.__setitem__(1, np.nan), "the present epoch's loss"),
-    (lambda trainer: setattr(trainer, "average_loss", np.inf), "the present epoch's loss"),
-    (lambda trainer: trainer.history.append(trainer.history[0]._replace(train_kl=np.nan)), "a training loss of the")])
-def test_a_state_is_saved_only_if_all_of_it_is_finite(spoil, words):
+    (lambda state: state.optimizer.moments["v"].__setitem__(3, np.inf), "the optimizer's v"),
+    (lambda state: state.optimizer.moments["m"].__setitem__(0, np.nan), "the optimizer's m"),
+    (lambda state: state.totals.__setitem__(1, np.nan), "the present epoch's loss"),
+    (lambda state: setattr(state, "average_loss", np.inf), "the present epoch's loss"),
+    (lambda state: state.history.append(state.history[0]._replace(train_kl=np.nan)), "a training loss of the history")])
+def test_a_run_is_saved_only_if_all_of_it_is_finite(spoil, words):
     trainer = Trainer(model(), data(), batch_size=50)
     trainer.run(1)
-    trainer.state()
-    spoil(trainer)
-    with pytest.raises(TrainingError, match=f"{words}.* is not finite after step 1"):
-        trainer.state()
+    trainer.checkpoint()
+    spoil(trainer.state)
+    with pytest.raises(TrainingError, match=f"{words} is not finite after step 1"):
+        trainer.checkpoint()
 
 
 def test_the_command_stops_in_one_line_and_leaves_the_last_good_model(capsys, tmp_path):
@@ -301,9 +303,9 @@ def test_extreme_but_legal_data_train_without_a_warning(what, likelihood):
     with warnings.catch_warnings(), np.errstate(under="ignore"):
         warnings.simplefilter("error")
         vae = model(likelihood=likelihood)
-        history = vae.fit(x, epochs=3, batch_size=min(8, len(x)), validation=x)
+        history = vae.fit(x, epochs=3, batch_size=min(8, len(x)), validation=x).history_
         assert np.isfinite(history.column("test_loss")).all() and np.isfinite(vae.reconstruct(x)).all()
-        Autoencoder(6, 2, (5,), likelihood=likelihood).fit(x, epochs=1, batch_size=1)
+        Autoencoder(6, 2, hidden=(5,), likelihood=likelihood).fit(x, epochs=1, batch_size=1)
         binary = x if x.dtype == np.uint8 or likelihood == "gaussian" else np.rint(x)
         assert np.isfinite(evaluate(vae, binary, importance_samples=3).log_likelihood)
 
@@ -580,9 +582,9 @@ def test_a_mapped_file_is_trained_on_in_shuffled_minibatches_without_being_read_
         file.write(header)
         file.truncate(len(header) + rows * 256)         # 256 MiB that take no room on the disk
     images = load_data(source).train
-    before, vae = anonymous_bytes(), VAE(256, 2, (4,))
+    before, vae = anonymous_bytes(), VAE(256, 2, hidden=(4,))
     trainer = Trainer(vae, images, batch_size=64)
-    trainer.run(1, after_step=lambda trainer, _: setattr(trainer, "stop", trainer.optimizer.step == 20))
+    trainer.run(1, after_step=lambda trainer, _: setattr(trainer, "stop", trainer.state.optimizer.step == 20))
     assert anonymous_bytes() - before < 40 << 20        # of it 8 MiB the order of the rows
 
 

@@ -59,8 +59,8 @@ def junk():
 def others():
     """Objects of this package that stand where another kind is wanted."""
     return [Discrete([0.2, 0.8]), DiagonalGaussian([0.0], [90.0]), DiagonalGaussian(np.zeros((4, 2)), np.ones((4, 2))),
-            Constant(1.0), Posterior(np.zeros((3, 2)), np.zeros((3, 1))), Autoencoder(6, 1, ()),
-            VAE(6, 3, (), dtype="float32")]
+            Constant(1.0), Posterior(np.zeros((3, 2)), np.zeros((3, 1))), Autoencoder(6, 1, hidden=()),
+            VAE(6, 3, hidden=(), dtype="float32")]
 
 
 @contextlib.contextmanager

@@ -48,7 +48,7 @@ def a_run(folder):
     """A finished run of two epochs in `folder`."""
     rng = np.random.default_rng(0)
     run = Run(folder, {"data": "digits", "model": "vae", "epochs": 2})
-    trainer = Trainer(VAE(6, 2, (5,)), rng.random((20, 6), np.float32), batch_size=10)
+    trainer = Trainer(VAE(6, 2, hidden=(5,)), rng.random((20, 6), np.float32), batch_size=10)
     trainer.run(2)
     with run.held():
         run.begin()

@@ -25,7 +25,7 @@ def contents(folder):
 def full_at(limits, folder):
     """Save a run under each limit of bytes a file; return the counts.  For a process of its own: limits stay."""
     run = Run(folder, {"data": "digits", "model": "vae"})
-    trainer = Trainer(VAE(20, 2, (5,)), np.random.default_rng(0).random((20, 20), np.float32), batch_size=10)
+    trainer = Trainer(VAE(20, 2, hidden=(5,)), np.random.default_rng(0).random((20, 20), np.float32), batch_size=10)
     hard = resource.getrlimit(resource.RLIMIT_FSIZE)[1]
     found = {"writes": 0, "failed": 0, "damaged": 0, "leftovers": 0, "other": []}
     with run.held():

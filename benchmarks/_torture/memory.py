@@ -39,7 +39,7 @@ class Stepper:
         """Take steps and return the median of their seconds."""
         taken = []
         for _ in range(steps):
-            self.trainer.batch %= len(self.order) // 128
+            self.trainer.state.batch %= len(self.order) // 128
             begun = time.perf_counter()
             self.trainer.step(self.order)
             taken.append(time.perf_counter() - begun)
@@ -80,7 +80,7 @@ def train_for(folder, minutes):
     with run.held():
         run.begin()
         trainer.run(10**9, after_step, run.save)
-    return {"minutes": minutes, "epochs": trainer.epoch, "steps": trainer.optimizer.step, "first_mb": seen[0] / 1024,
+    return {"minutes": minutes, "epochs": trainer.state.epoch, "steps": trainer.state.optimizer.step, "first_mb": seen[0] / 1024,
             "last_mb": seen[-1] / 1024, "spread_mb": (max(seen) - min(seen)) / 1024, "samples": len(seen)}
 
 

@@ -71,7 +71,7 @@ class HeldOut:
     Parameters
     ----------
     vae : VAE
-        Unchanged; `vae` is then the one to measure with (`frozen`).
+        Unchanged; `vae` is then the one to measure with (`for_evaluation`).
     X, seed, binarize
         As in `evaluate`.
     """
@@ -80,7 +80,7 @@ class HeldOut:
         if not isinstance(vae, VAE):
             raise ConfigurationError(f"vae is {type(vae).__name__}; expected a VAE, which has an ELBO. Pass one.")
         self.binarize, self.mode, self.seed = binarize, binarize_mode(binarize), check_seed(seed) + HELD_OUT_SEED
-        self.vae = vae = vae.frozen()
+        self.vae = vae = vae.for_evaluation()
         self.rows = as_rows(X, vae.n_visible, "X")
         check_rows(self.rows, vae.likelihood, "X")
         require_unit_range(self.rows, binarize)

@@ -15,7 +15,8 @@ from typing import NamedTuple
 import numpy as np
 
 from ..errors import ScratchVAEError
-from ..training import History, Trainer
+from ..history import History
+from ..training import Trainer
 from ..vae import VAE
 from . import detectors, estimators, heads, likelihoods, networks, reporting, training, training_detectors
 from .cases import Case, random_case
@@ -136,12 +137,12 @@ def demonstrate(name, data, epochs=15, seed=0):
         trainer = Trainer(model, data.train, **settings)
         try:
             trainer.run(epochs // 2)
-            state, trainer = trainer.state(), Trainer(model, data.train, **settings)
-            trainer.restore(*state)                          # interrupted halfway: some faults show only then
+            saved, trainer = trainer.checkpoint(), Trainer(model, data.train, **settings)
+            trainer.restore(*saved)                          # interrupted halfway: some faults show only then
             trainer.run(epochs)
         except ScratchVAEError as error:
-            return trainer.history, str(error)
-        return trainer.history, ""
+            return trainer.state.history, str(error)
+        return trainer.state.history, ""
 
     right, _ = train()
     with plant(name), np.errstate(all="ignore"):

@@ -210,7 +210,7 @@ def trained_on_held_out(original):
 def moments_not_restored(original):
     """A resumed run starts with empty moments."""
     def restore(self, meta, arrays):
-        original(self, meta, {name: np.zeros_like(arrays[name]) if name in self.optimizer.moments else arrays[name]
+        original(self, meta, {name: np.zeros_like(arrays[name]) if name in self.state.optimizer.moments else arrays[name]
                               for name in arrays})
     return restore
 

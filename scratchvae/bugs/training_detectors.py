@@ -80,7 +80,7 @@ def replay(case):
         trainer = Trainer(model, rows, batch_size=BATCH, seed=seed)
         if interrupted:
             trainer.run(1)
-            meta, arrays = trainer.state()
+            meta, arrays = trainer.checkpoint()
             arrays = {name: array.copy() for name, array in arrays.items()}
             again = case.new_model()
             again.parameters.flat[:] = model.parameters.flat
@@ -183,7 +183,7 @@ def sampler_moments(case):
     trainer = Trainer(model, np.repeat(case.X[:1], n, axis=0), batch_size=n, learning_rate=1e-12)
     order, draws = np.arange(n), []
     for _ in range(2):
-        trainer.batch = 0
+        trainer.state.batch = 0
         trainer.step(order)
         draws.append(trainer.ws.z.copy())
     q = model.encode(case.X[:1])

@@ -21,20 +21,20 @@ class Progress:
             self.start = now                              # the first step also compiles or loads the kernels
         if self.in_place and now - self.shown > 0.2:
             self.shown = now
-            rows = min(trainer.batch * trainer.batch_size, len(trainer.x))
-            loss, reconstruction, kl = (total / rows for total in trainer.totals)
-            self._show(trainer, trainer.epoch + 1, loss, reconstruction, kl, "")
+            rows = min(trainer.state.batch * trainer.batch_size, len(trainer.x))
+            loss, reconstruction, kl = (total / rows for total in trainer.state.totals)
+            self._show(trainer, trainer.state.epoch + 1, loss, reconstruction, kl, "")
 
     def after_epoch(self, trainer):
         """Show a finished epoch."""
-        last = trainer.history[-1]
+        last = trainer.state.history[-1]
         held_out = "" if math.isnan(last.test_loss) else f"  held-out {last.test_loss:8.2f}"
         self._show(trainer, last.epoch, last.train_loss, last.train_reconstruction, last.train_kl, held_out)
 
     def _show(self, trainer, epoch, loss, reconstruction, kl, held_out):
         elapsed = time.perf_counter() - self.start
         rate = self.steps / elapsed if elapsed > 0 else 0.0
-        steps_left = (self.epochs - trainer.epoch) * trainer.batches - trainer.batch
+        steps_left = (self.epochs - trainer.state.epoch) * trainer.batches - trainer.state.batch
         left = _clock(steps_left / rate) if rate > 0 else "?:??"
         line = (f"epoch {epoch:3d}/{self.epochs}  loss {loss:8.2f} = reconstruction {reconstruction:8.2f} + "
                 f"KL {kl:6.2f} nats{held_out}  {rate:6.0f} steps/s  {left} left")

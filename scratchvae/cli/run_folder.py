@@ -10,11 +10,12 @@ from .. import __version__, plots
 from ..data.download import SETS
 from ..data.loading import BUNDLED, DRAWN, load_data
 from ..errors import RunError
+from ..history import Epoch, History
 from ..model import load_run
 from ..schedules import make_schedule
 from ..storage.atomic import remove_leftovers, write_atomically
 from ..storage.lock import FolderLock
-from ..training import Epoch, History, Trainer
+from ..training import Trainer
 from ..vae import VAE
 from .figures import decoded_grid_figure, kl_per_dimension, reconstruction_figure, sample_figure
 
@@ -134,12 +135,12 @@ class Run:
         lost = not self.lock.is_held()
         if lost:
             self._take_back()
-        meta, arrays = trainer.state()
+        meta, arrays = trainer.checkpoint()
         trainer.model.save(self.folder / MODEL, {"training": meta}, arrays)
         table = io.StringIO()
         writer = csv.writer(table, lineterminator="\n")
         writer.writerow(Epoch._fields)
-        writer.writerows(trainer.history)
+        writer.writerows(trainer.state.history)
         write_atomically(self.folder / HISTORY, lambda file: file.write(table.getvalue().encode()))
         return lost
 

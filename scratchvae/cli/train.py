@@ -4,6 +4,7 @@ import sys
 
 import numpy as np
 
+from ..autoencoder import Autoencoder
 from ..data.download import SETS
 from ..data.loading import BUNDLED, DRAWN, load_data
 from ..data.minibatch import BINARIZE
@@ -12,7 +13,6 @@ from ..estimators import BASELINES, ESTIMATORS
 from ..kernels.registry import note_compilation
 from ..layers import ACTIVATIONS
 from ..likelihoods import LIKELIHOODS
-from ..model import KINDS
 from ..nonfinite import POLICIES
 from ..optimizers import OPTIMIZERS
 from ..schedules import SCHEDULES
@@ -45,7 +45,7 @@ def add(commands):
     setting("--data", metavar="NAME or PATH",
             help=f"{', '.join(BUNDLED + DRAWN)}, one that was fetched ({', '.join(SETS)}), or a folder of IDX files, "
                  f"an .npz or an .npy file; {say('data')}")
-    setting("--model", choices=KINDS, help=say("model"))
+    setting("--model", choices=("vae", "ae"), help=say("model"))
     setting("--hidden", type=int, nargs="*", metavar="UNITS", help="hidden layer sizes, as in --hidden 400; the "
             f"decoder mirrors them; default: {TRAIN_DEFAULTS['hidden'][0]}")
     setting("--latent", type=int, metavar="Z", help=f"latent dimensions; {say('latent')}")
@@ -105,10 +105,10 @@ def _train(record, settings, args):
         except (KeyError, TypeError, ValueError) as error:
             raise RunError(f"{folder}/model.npz does not say how far its training came ({error}). "
                            "Begin another run.") from error
-        if trainer.epoch >= settings["epochs"]:
-            raise ConfigurationError(f"the run in {folder} has {trainer.epoch} epochs; --epochs is "
+        if trainer.state.epoch >= settings["epochs"]:
+            raise ConfigurationError(f"the run in {folder} has {trainer.state.epoch} epochs; --epochs is "
                                      f"{settings['epochs']}. Ask for more epochs in all, as in "
-                                     f"--epochs {trainer.epoch + 10}.")
+                                     f"--epochs {trainer.state.epoch + 10}.")
     if not resumed:
         record.begin()
     else:
@@ -126,21 +126,21 @@ def _train(record, settings, args):
         try:
             history = trainer.run(settings["epochs"], progress.after_step, after_epoch)
         except TrainingError as error:
-            raise TrainingError(f"{error} {folder}/{MODEL} holds the model after epoch {trainer.epoch}.") from error
+            raise TrainingError(f"{error} {folder}/{MODEL} holds the model after epoch {trainer.state.epoch}.") from error
         progress.close()
         if caught:
             record.save(trainer)
-            print(f"stopped after step {trainer.optimizer.step}; saved. Go on with: "
+            print(f"stopped after step {trainer.state.optimizer.step}; saved. Go on with: "
                   f"scratchvae train --out {folder} --resume", file=sys.stderr)
     if not caught:
         for path in record.draw(model, data, history):
             print(f"figure   {path}")
     status = 128 + caught[0] if caught else 0
     last = history[-1] if history else None
-    result = {"run": str(record.folder), "epochs": trainer.epoch, "steps": trainer.optimizer.step,
-              "first_loss": history.first_loss, "skipped": trainer.skipped}
-    if trainer.skipped:
-        print(f"skipped  {trainer.skipped} batches whose loss or gradient was not finite", file=sys.stderr)
+    result = {"run": str(record.folder), "epochs": trainer.state.epoch, "steps": trainer.state.optimizer.step,
+              "first_loss": history.first_loss, "skipped": trainer.state.skipped}
+    if trainer.state.skipped:
+        print(f"skipped  {trainer.state.skipped} batches whose loss or gradient was not finite", file=sys.stderr)
     if last:
         seconds = sum(history.column("seconds"))
         result |= {"train_loss": last.train_loss, "test_loss": last.test_loss,
@@ -150,7 +150,7 @@ def _train(record, settings, args):
         parts = (f" {sign} reconstruction {last.test_reconstruction:.2f} + {settings['beta']:g} x KL {last.test_kl:.2f}"
                  if isinstance(model, VAE) else "")
         print(f"run      {record.folder}\nheld-out loss {last.test_loss:.2f}{parts} nats per example after "
-              f"{trainer.epoch} epochs, {seconds:.1f} s")
+              f"{trainer.state.epoch} epochs, {seconds:.1f} s")
     return result, status
 
 
@@ -180,6 +180,6 @@ def _new_model(settings, n_visible):
                   activation=settings["activation"], likelihood=settings["likelihood"], sigma=settings["sigma"],
                   dtype=settings["dtype"], seed=settings["seed"])
     if settings["model"] == "ae":
-        return KINDS["ae"](**shared)
+        return Autoencoder(**shared)
     return VAE(**shared, beta=settings["beta"], estimator=settings["estimator"], n_samples=settings["samples"],
                baseline=settings["baseline"])

@@ -82,7 +82,7 @@ def check_settings(name, n_samples, baseline, likelihood):
     if baseline == "leave_one_out" and n_samples < 2:
         raise ConfigurationError(f"n_samples is {n_samples}; baseline 'leave_one_out' is the mean of the example's "
                                  "other samples, so it needs at least 2. Use for example 4.")
-    if ESTIMATORS[name].separate and likelihood.frozen() is not likelihood:
+    if ESTIMATORS[name].separate and likelihood.for_evaluation() is not likelihood:
         raise ConfigurationError(f"likelihood is {likelihood.name!r}; estimator {name!r} needs one under which the "
                                  "loss of a sample depends on its own z alone, and this one fits its sigma to the "
                                  "whole batch. Choose another likelihood, or estimator 'analytic'.")

@@ -66,17 +66,17 @@ class Likelihood:
     def initialise(self, p):
         """Write the first values of p."""
 
-    def start(self, p, bias, mean, variance):
+    def init_output_bias(self, p, bias, mean, variance):
         """Write what puts p(x | z) at the training data, into the decoder's output bias (n_outputs,) and p.
 
         mean (D,) is the data's mean row, variance (one number) the average of the pixels' variances around it.
         """
 
-    def frozen(self):
+    def for_evaluation(self):
         """Return the likelihood to measure with: one by which the rows of a batch do not depend on each other."""
         return self
 
-    def observe(self, p, outputs, nll):
+    def update_running_variance(self, p, outputs, nll):
         """Take note, after a training step, of the outputs and the nll that it had."""
 
 

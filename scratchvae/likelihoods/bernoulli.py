@@ -42,7 +42,7 @@ class Bernoulli(Likelihood):
         """Draw x from p(x | z), (rows, D) of 0 and 1."""
         return (rng.random(outputs.shape) < self.mean(p, outputs)).astype(outputs.dtype)
 
-    def start(self, p, bias, mean, variance):
+    def init_output_bias(self, p, bias, mean, variance):
         """Set the bias to the logit of the training mean, clipped.
 
         A pixel that is never on would want a logit of minus infinity; 0.001 to 0.999 leaves it +-6.9.
@@ -87,7 +87,7 @@ class ContinuousBernoulli(Likelihood):
         x = np.log1p(rng.random(outputs.shape) * np.expm1(-t)) / -t
         return np.where(outputs > 0, 1 - x, x).astype(outputs.dtype)
 
-    def start(self, p, bias, mean, variance):
+    def init_output_bias(self, p, bias, mean, variance):
         """Set the bias to the logit that has the training mean, by bisection (L2 has no inverse in closed form).
 
         The mean is clipped to 0.02 to 0.98: a pixel that is never on would want a logit of minus infinity.

@@ -61,7 +61,7 @@ class Gaussian(Likelihood):
         """Draw x from p(x | z), (rows, D)."""
         return (outputs + self.sigma_of(p) * rng.standard_normal(outputs.shape)).astype(outputs.dtype)
 
-    def start(self, p, bias, mean, variance):
+    def init_output_bias(self, p, bias, mean, variance):
         """Set the bias to the training mean."""
         bias[:] = mean
 
@@ -104,7 +104,7 @@ class GaussianScalar(Gaussian):
         half_d, logvar = 0.5 * outputs.shape[1], np.float64(p["logvar"][0])
         d_p["logvar"][:] = half_d * (1 + logvar + LOG_2PI) * d_nll.sum() - d_nll @ nll
 
-    def start(self, p, bias, mean, variance):
+    def init_output_bias(self, p, bias, mean, variance):
         """Set the bias to the training mean and logvar to the log of the training variance."""
         bias[:] = mean
         p["logvar"][:] = math.log(max(variance, math.exp(MIN_LOGVAR)))
@@ -116,7 +116,7 @@ class GaussianOptimal(GaussianScalar):
 
     The batch's own sigma* serves objective and gradient.  It must not serve to measure: sigma* sees the very rows that
     it would score, and the rows' likelihoods depend on each other.  So "likelihood.logvar" keeps a running mean of
-    log sigma*^2 over the training batches, weight `NEWEST` to the newest one, which no gradient moves; `frozen`,
+    log sigma*^2 over the training batches, weight `NEWEST` to the newest one, which no gradient moves; `for_evaluation`,
     evaluation, the held-out loss and samples use that.
 
     Parameters
@@ -152,11 +152,11 @@ class GaussianOptimal(GaussianScalar):
         kernels.gaussian_nll_backward(outputs, x, math.sqrt(variance), d_nll, nll, d_outputs)
         d_p["logvar"][:] = 0
 
-    def frozen(self):
+    def for_evaluation(self):
         """Return the Gaussian whose sigma is the stored one."""
         return GaussianScalar(self.sigma)
 
-    def observe(self, p, outputs, nll):
+    def update_running_variance(self, p, outputs, nll):
         """Let the stored logvar follow log sigma*^2 = 2/D mean(nll) - 1 - log(2 pi), which is L4 at L11."""
         newest = max(2 * float(nll.mean()) / outputs.shape[1] - 1 - LOG_2PI, MIN_LOGVAR)
         p["logvar"] += NEWEST * (newest - p["logvar"])
@@ -201,7 +201,7 @@ class GaussianDiagonal(Likelihood):
         mean = self.mean(p, outputs)
         return (mean + np.exp(0.5 * self.logvar(outputs)) * rng.standard_normal(mean.shape)).astype(outputs.dtype)
 
-    def start(self, p, bias, mean, variance):
+    def init_output_bias(self, p, bias, mean, variance):
         """Set the bias of the means to the training mean, that of raw to one log variance for all pixels: the data's.
 
         A pixel that never changes in the data would want sigma = 0 at once, and the first example where it does

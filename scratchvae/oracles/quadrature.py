@@ -151,9 +151,9 @@ class Quadrature:
 
     def _noise(self, X):
         """Yield (eps (n, K, Z), weight) for every node of the rule over all K Z noise variables.            (G14)"""
-        if self.vae.frozen() is not self.vae:
+        if self.vae.for_evaluation() is not self.vae:
             raise ConfigurationError(f"likelihood {self.vae.likelihood.name!r} depends on the noise of the whole "
-                                     "batch; expected one where an example depends on its own. Take vae.frozen().")
+                                     "batch; expected one where an example depends on its own. Take vae.for_evaluation().")
         n, shape = len(self._rows(X)), (self.vae.n_samples, self.vae.n_latent)
         for eps, weight in zip(*self._rule(shape[0] * shape[1])):
             yield np.broadcast_to(eps.reshape(shape), (n, *shape)), weight
@@ -168,7 +168,7 @@ class Quadrature:
 
     def _log_likelihood(self, x, z):
         """Return log p(x | z), (m,), of one x (D,) and many z (m, Z)."""
-        vae, nll = self.vae.frozen(), np.empty(len(z))
+        vae, nll = self.vae.for_evaluation(), np.empty(len(z))
         x = np.ascontiguousarray(x[None], vae.dtype)
         for start in range(0, len(z), ROWS):
             outputs = vae.decode_outputs(z[start:start + ROWS])

@@ -1,0 +1,141 @@
+"""What a run remembers: the losses of its epochs, and the state from which it goes on."""
+import copy
+import math
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+import numpy as np
+
+from .optimizers import make_optimizer, Optimizer, OPTIMIZERS
+
+
+class Epoch(NamedTuple):
+    """One line of the history: losses in nats per example, NaN where there is no held-out set."""
+
+    epoch: int
+    train_loss: float
+    train_reconstruction: float
+    train_kl: float
+    test_loss: float
+    test_reconstruction: float
+    test_kl: float
+    seconds: float
+    steps_per_second: float
+
+
+class History(list):
+    """The `Epoch`s of a run, in order, and `first_loss`: the loss of the very first batch, in nats per example.
+
+    Examples
+    --------
+    >>> History([Epoch(1, 3.0, 2.0, 1.0, 4.0, 3.0, 1.0, 0.5, 10.0)]).column("test_loss")
+    [4.0]
+    """
+
+    first_loss = math.nan
+
+    def column(self, name):
+        """Return one field of every epoch as a list."""
+        return [getattr(epoch, name) for epoch in self]
+
+    def __repr__(self):
+        if not self:
+            return "History(0 epochs)"
+        first, last = self[0], self[-1]
+        held_out = ("" if math.isnan(last.test_loss) else
+                    f", held-out loss {first.test_loss:.2f} to {last.test_loss:.2f}")
+        return (f"History({len(self)} epochs, training loss {first.train_loss:.2f} to {last.train_loss:.2f}{held_out}, "
+                "nats per example)")
+
+
+@dataclass(eq=False)
+class TrainingState:
+    """How far a run has come: all that its next steps depend on, besides the model's parameters, and its history.
+
+    Everything random is a function of (seed, step, index), so counters stand for it.  Two states are equal if their
+    runs go on to the same bits and have the same history; times do not count.
+
+    Parameters
+    ----------
+    optimizer : Adam or SGD
+        Its moments, and its count of the steps taken, which is also the counter of all noise.
+    epoch, batch : int
+        Finished epochs; finished batches of the present one.
+    totals : list of float
+        Rows x (loss, reconstruction, KL), summed over the present epoch's batches, in nats.
+    average_loss : float
+        Running mean of the steps' losses, in nats per example.
+    seconds : float
+        Spent in the present epoch's steps.
+    skipped, rows_skipped : int
+        Batches of the run that were dropped; examples of the present epoch that were.
+    history : History
+        The finished epochs.
+    """
+
+    optimizer: Optimizer
+    epoch: int = 0
+    batch: int = 0
+    totals: list = field(default_factory=lambda: [0.0, 0.0, 0.0])
+    average_loss: float = 0.0
+    seconds: float = 0.0
+    skipped: int = 0
+    rows_skipped: int = 0
+    history: History = field(default_factory=History)
+
+    def begin_epoch(self):
+        """Forget what the present epoch has summed up."""
+        self.batch, self.rows_skipped, self.seconds, self.totals = 0, 0, 0.0, [0.0, 0.0, 0.0]
+
+    def numbers(self):
+        """Yield (name, array) of all that must be finite: moments and losses."""
+        for name, moment in self.optimizer.moments.items():
+            yield f"the optimizer's {name}", moment
+        yield "a training loss of the history", np.array([epoch[1:4] for epoch in self.history])
+        yield "the present epoch's loss", np.array([*self.totals, self.average_loss])
+
+    def pack(self, layout):
+        """Return (meta, arrays) for a file: what JSON holds, and the arrays, moments as `layout.pack` orders them."""
+        meta = {"epoch": self.epoch, "batch": self.batch, "step": self.optimizer.step, "seconds": self.seconds,
+                "skipped": self.skipped, "rows_skipped": self.rows_skipped,
+                "first_loss": self.history.first_loss, "average_loss": self.average_loss}
+        moments = {name: layout.pack(moment) for name, moment in self.optimizer.moments.items()}
+        history = np.array(self.history).reshape(-1, len(Epoch._fields))
+        return meta, {"totals": np.array(self.totals), "history": history, **moments}
+
+    @classmethod
+    def of_file(cls, layout, dtype, meta, arrays):
+        """Return the state that a file holds, as `unpack` does; the names of the moments tell the optimizer."""
+        for name in OPTIMIZERS:
+            state = cls(make_optimizer(name, layout.size, dtype, 1e-3))
+            if state.optimizer.moments.keys() <= arrays.keys():
+                state.unpack(meta, arrays, layout)
+                return state
+        raise KeyError("the moments of an optimizer")
+
+    def unpack(self, meta, arrays, layout):
+        """Take over what `pack` returned; raises KeyError, TypeError or ValueError where something is missing."""
+        self.epoch, self.batch, self.seconds = meta["epoch"], meta["batch"], meta["seconds"]
+        self.skipped, self.rows_skipped = meta.get("skipped", 0), meta.get("rows_skipped", 0)
+        self.optimizer.step, self.average_loss = meta["step"], meta["average_loss"]
+        self.history = History(Epoch(int(row[0]), *row[1:]) for row in arrays["history"].tolist())
+        self.history.first_loss = meta["first_loss"]
+        self.totals = arrays["totals"].tolist()
+        for name, moment in self.optimizer.moments.items():
+            layout.unpack(arrays[name], moment)
+
+    def _compared(self):
+        o, timeless = self.optimizer, len(Epoch._fields) - 2
+        numbers = [self.epoch, self.batch, *self.totals, self.average_loss, self.skipped, self.rows_skipped, o.step,
+                   self.history.first_loss, *(x for epoch in self.history for x in epoch[:timeless])]
+        return {"numbers": np.array(numbers), **o.moments}
+
+    def __eq__(self, other):
+        if not isinstance(other, TrainingState):
+            return NotImplemented
+        mine, others = self._compared(), other._compared()
+        return mine.keys() == others.keys() and all(np.array_equal(mine[name], others[name], equal_nan=True)
+                                                    for name in mine)
+
+    def __copy__(self):
+        return copy.deepcopy(self)
