@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from .errors import ConfigurationError
-from .validation import at_least, one_of, positive_integer
+from .validation import at_least, keep, one_of, positive_integer
 
 
 def check_beta(beta):
@@ -34,11 +34,11 @@ class Constant:
     beta: float = 1.0
 
     def __post_init__(self):
-        check_beta(self.beta)
+        keep(self, beta=check_beta(self.beta))
 
     def at(self, step):
         """Return beta."""
-        return float(self.beta)
+        return self.beta
 
 
 @dataclass(frozen=True)
@@ -56,9 +56,8 @@ class Linear:
     start: float = 0.0
 
     def __post_init__(self):
-        check_beta(self.beta)
-        at_least("start", self.start, 0, "It is the KL's weight at the first step: use 0.")
-        positive_integer("steps", self.steps)
+        keep(self, beta=check_beta(self.beta), steps=positive_integer("steps", self.steps),
+             start=at_least("start", self.start, 0, "It is the KL's weight at the first step: use 0."))
 
     def at(self, step):
         """Return beta after `step` steps."""
@@ -80,9 +79,9 @@ class Cyclical:
     ramp: float = 0.5
 
     def __post_init__(self):
-        check_beta(self.beta)
-        positive_integer("steps", self.steps)
-        if at_least("ramp", self.ramp, 0, "It is a share of the cycle: use 0.5.", open_interval=True) > 1:
+        keep(self, beta=check_beta(self.beta), steps=positive_integer("steps", self.steps),
+             ramp=at_least("ramp", self.ramp, 0, "It is a share of the cycle: use 0.5.", open_interval=True))
+        if self.ramp > 1:
             raise ConfigurationError(f"ramp is {self.ramp!r}; it is a share of the cycle, at most 1. Use 0.5.")
 
     def at(self, step):
@@ -105,8 +104,7 @@ class FreeBits:
     beta: float = 1.0
 
     def __post_init__(self):
-        check_beta(self.beta)
-        at_least("nats", self.nats, 0, "It is what each latent may use for free: try 0.25.")
+        keep(self, beta=check_beta(self.beta), nats=at_least("nats", self.nats, 0, "It is what each latent may use for free: try 0.25."))
 
     def at(self, step):
         """Return the penalty, which is this object itself."""
@@ -135,8 +133,7 @@ class Target:
     beta: float
 
     def __post_init__(self):
-        check_beta(self.beta)
-        at_least("nats", self.nats, 0, "It is the KL that is aimed at: try 20.")
+        keep(self, beta=check_beta(self.beta), nats=at_least("nats", self.nats, 0, "It is the KL that is aimed at: try 20."))
 
     def value(self, kl):
         """Return R in nats, of kl (Z,)."""
@@ -164,9 +161,8 @@ class Capacity:
     beta: float = 1.0
 
     def __post_init__(self):
-        check_beta(self.beta)
-        at_least("nats", self.nats, 0, "It is the KL that the latents may carry in the end: try 20.")
-        positive_integer("steps", self.steps)
+        keep(self, beta=check_beta(self.beta), steps=positive_integer("steps", self.steps),
+             nats=at_least("nats", self.nats, 0, "It is the KL that the latents may carry in the end: try 20."))
 
     def at(self, step):
         """Return the penalty after `step` steps."""

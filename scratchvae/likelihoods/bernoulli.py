@@ -5,7 +5,7 @@ import numpy as np
 
 from ..kernels import continuous_bernoulli as continuous
 from ..kernels import likelihoods as kernels
-from .base import Likelihood, require_unit_range
+from .base import Likelihood, require_sizes, require_unit_range
 
 
 @dataclass(frozen=True)
@@ -28,10 +28,12 @@ class Bernoulli(Likelihood):
 
     def nll(self, p, outputs, x, nll):
         """Write -log p(x | z) of each row into nll (rows,), float64; row r belongs to x[r // K].      (E4)"""
+        require_sizes(outputs, x, nll)
         kernels.bernoulli_nll(outputs, x, nll)
 
     def nll_backward(self, p, outputs, x, d_nll, nll, d_p, d_outputs):
         """Write nll and, at once, d_outputs = dL/d(outputs), where d_nll is dL/d(nll) of each row.    (E5)"""
+        require_sizes(outputs, x, nll, d_nll, d_outputs)
         kernels.bernoulli_nll_backward(outputs, x, d_nll, nll, d_outputs)
 
     def mean(self, p, outputs):
@@ -67,10 +69,12 @@ class ContinuousBernoulli(Likelihood):
 
     def nll(self, p, outputs, x, nll):
         """Write -log p(x | z) of each row into nll (rows,), float64; row r belongs to x[r // K].      (L1)"""
+        require_sizes(outputs, x, nll)
         continuous.continuous_bernoulli_nll(outputs, x, nll)
 
     def nll_backward(self, p, outputs, x, d_nll, nll, d_p, d_outputs):
         """Write nll and, at once, d_outputs = dL/d(outputs), where d_nll is dL/d(nll) of each row.    (L2)"""
+        require_sizes(outputs, x, nll, d_nll, d_outputs)
         continuous.continuous_bernoulli_nll_backward(outputs, x, d_nll, nll, d_outputs)
 
     def mean(self, p, outputs):

@@ -108,8 +108,8 @@ class LinearGaussian:
     beta: float = 1.0
 
     def __post_init__(self):
-        Gaussian(self.sigma)                                          # its check of sigma
-        check_beta(self.beta)
+        object.__setattr__(self, "sigma", Gaussian(self.sigma).sigma)              # its check of sigma
+        object.__setattr__(self, "beta", check_beta(self.beta))
         W, b = as_finite(self.W, "W"), as_finite(self.b, "b")
         if W.ndim != 2 or b.shape != W.shape[1:]:
             raise ShapeError(f"W has shape {W.shape} and b {b.shape}; expected (Z, D) and (D,). "
