@@ -5,6 +5,7 @@ import pytest
 from scratchvae import Autoencoder, ScratchVAEError, VAE
 from scratchvae.errors import ConfigurationError, DataError, RunError, ShapeError
 from scratchvae.likelihoods import Bernoulli, Gaussian
+from scratchvae.training import Trainer
 
 
 @pytest.fixture
@@ -79,6 +80,168 @@ def test_scikit_learn_habits(vae):
     assert vae.score(x) < 0
     assert vae.get_params()["n_latent"] == 2
     assert vae.set_params(n_latent=3) is vae and vae.encode(x).mu.shape == (4, 3)
+
+
+BOTH = [VAE, Autoencoder]
+X = np.random.default_rng(5).random((30, 6))
+
+
+def made(kind=VAE, **settings):
+    return kind(**{"n_visible": 6, "n_latent": 2, "hidden": (5,), "dtype": "float64", "seed": 3, **settings})
+
+
+@pytest.mark.parametrize("kind", BOTH)
+@pytest.mark.parametrize("likelihood", ["bernoulli", "gaussian_optimal"])
+def test_fit_starts_anew_whatever_was_before(kind, likelihood):
+    once, again = made(kind, likelihood=likelihood), made(kind, likelihood=likelihood)
+    assert once.fit(X, epochs=3, batch_size=10) is once
+    again.parameters.flat[:] = 7
+    again.fit(X, epochs=2, batch_size=5, optimizer="sgd", seed=1).partial_fit(X, batch_size=5, optimizer="sgd")
+    again.fit(X, [0] * 30, epochs=3, batch_size=10)
+    np.testing.assert_array_equal(again.parameters.flat, once.parameters.flat)
+    assert again._training == once._training and len(again.history_) == 3
+
+
+@pytest.mark.parametrize("kind", BOTH)
+@pytest.mark.parametrize("optimizer", ["adam", "sgd"])
+def test_partial_fit_again_and_again_is_one_fit(kind, optimizer):
+    settings = dict(batch_size=10, optimizer=optimizer, binarize="dynamic", validation=X[:7], learning_rate=1e-2)
+    whole, several, mixed = made(kind).fit(X, epochs=5, **settings), made(kind), made(kind)
+    for _ in range(5):
+        assert several.partial_fit(X, **settings) is several
+    mixed.fit(X, epochs=2, **settings).partial_fit(X, epochs=3, **settings)
+    for model in (several, mixed):
+        np.testing.assert_array_equal(model.parameters.flat, whole.parameters.flat)
+        assert model._training == whole._training
+        assert model.history_.column("epoch") == [1, 2, 3, 4, 5]
+
+
+def test_partial_fit_trains_weights_that_were_set_by_hand():
+    by_hand, trainers = made(), made()
+    for vae in (by_hand, trainers):
+        vae.parameters.flat[:] = np.random.default_rng(0).standard_normal(vae.parameters.flat.size)
+    by_hand.partial_fit(X, epochs=2, batch_size=10)
+    Trainer(trainers, X, batch_size=10).run(2)
+    np.testing.assert_array_equal(by_hand.parameters.flat, trainers.parameters.flat)
+    assert not np.array_equal(by_hand.parameters.flat, made().partial_fit(X, epochs=2, batch_size=10).parameters.flat)
+
+
+@pytest.mark.parametrize("kind", BOTH)
+def test_partial_fit_goes_on_after_a_file(kind, tmp_path):
+    model = made(kind).fit(X, epochs=2, batch_size=10, optimizer="sgd", validation=X)
+    model.save(tmp_path / "model.npz")
+    loaded = kind.load(tmp_path / "model.npz")
+    assert loaded.history_ == model.history_ and loaded._training == model._training
+    for it in (model, loaded):
+        it.partial_fit(X, epochs=2, batch_size=10, optimizer="sgd")
+    np.testing.assert_array_equal(loaded.parameters.flat, model.parameters.flat)
+
+
+def test_settings_may_change_between_calls_of_partial_fit_but_not_the_optimizer():
+    vae, before = made().fit(X, epochs=1, batch_size=10), made()
+    vae.partial_fit(X[:17], batch_size=5, learning_rate=1e-2, binarize="threshold", beta=0.5, seed=4)
+    assert vae._training.optimizer.learning_rate == 1e-2 and len(vae.history_) == 2
+    before = vae.parameters.flat.copy()
+    with pytest.raises(ConfigurationError, match="optimizer is 'sgd'; training began with 'adam'"):
+        vae.partial_fit(X, batch_size=10, optimizer="sgd")
+    np.testing.assert_array_equal(vae.parameters.flat, before)
+    assert len(vae.history_) == 2 and vae._training.optimizer.learning_rate == 1e-2
+
+
+def test_an_interrupted_epoch_is_begun_again_also_with_fewer_rows():
+    vae, seen = made(), []
+    step = vae.forward_backward
+
+    def interrupted(*arguments):
+        seen.append(1)
+        if len(seen) == 5:
+            raise KeyboardInterrupt
+        return step(*arguments)
+    vae.forward_backward = interrupted
+    with pytest.raises(KeyboardInterrupt):
+        vae.fit(X, epochs=3, batch_size=10)
+    assert vae._training.batch == 2 and len(vae.history_) == 1
+    vae.partial_fit(X[:10], batch_size=10)
+    assert len(seen) == 6 and len(vae.history_) == 2
+
+
+@pytest.mark.parametrize("change", [dict(epochs=0), dict(batch_size=0), dict(optimizer="lion"), dict(X=X + 2)])
+def test_what_fit_refuses_leaves_the_model_as_it_was(change):
+    vae = made().fit(X, epochs=1, batch_size=10)
+    before, state, history = vae.parameters.flat.copy(), vae._training, vae.history_
+    for train in (vae.fit, vae.partial_fit):
+        with pytest.raises(ScratchVAEError):
+            train(**{"X": X, "batch_size": 10, **change})
+    np.testing.assert_array_equal(vae.parameters.flat, before)
+    assert vae._training is state and vae.history_ is history
+
+
+def test_settings_are_given_by_name():
+    with pytest.raises(TypeError):
+        VAE(6, 2, (5,))
+    with pytest.raises(TypeError):
+        Autoencoder(6, 2, (5,))
+    with pytest.raises(TypeError):
+        made().fit(X, None, 20)
+    with pytest.raises(ConfigurationError, match="y is 20; it stands for labels.*epochs=20"):
+        made().fit(X, 20)
+
+
+def test_settings_that_leave_the_networks_alone_keep_the_weights_and_the_training():
+    vae, whole = made().fit(X, epochs=1, batch_size=10), made()
+    before, state = vae.parameters.flat.copy(), vae._training
+    vae.set_params(beta=4.0, estimator="iwae", n_samples=3, hidden=(5,), seed=3)           # the last two are as before
+    np.testing.assert_array_equal(vae.parameters.flat, before)
+    assert (vae.beta, vae.estimator, vae.n_samples) == (4.0, "iwae", 3) and vae._training is state and vae.history_
+    vae.partial_fit(X, batch_size=10)
+    whole = made(beta=4.0, estimator="iwae", n_samples=3)
+    whole.parameters.flat[:], whole._training = before, made().fit(X, epochs=1, batch_size=10)._training
+    np.testing.assert_array_equal(vae.parameters.flat, whole.partial_fit(X, batch_size=10).parameters.flat)
+
+
+@pytest.mark.parametrize("change", [dict(n_latent=3), dict(n_visible=7), dict(hidden=(4,)), dict(activation="tanh"),
+                                    dict(likelihood="gaussian"), dict(dtype="float32"), dict(seed=4), dict(sigma=0.5)])
+@pytest.mark.parametrize("kind", BOTH)
+def test_other_settings_make_the_model_anew(kind, change):
+    model = made(kind).fit(X, epochs=1, batch_size=10)
+    model.set_params(**change)
+    np.testing.assert_array_equal(model.parameters.flat, made(kind, **change).parameters.flat)
+    assert vars(model).keys() == vars(made(kind)).keys()                    # no history, no moments of another model
+
+
+@pytest.mark.parametrize("change, message", [
+    (dict(beta=5.0, n_latent=0), "n_latent is 0"), (dict(hidden=(8,), activation="gelu"), "activation is 'gelu'"),
+    (dict(beta=2.0, nonsense=1), "nonsense: no setting of VAE; it has n_visible"),
+    (dict(likelihood__sigma=1), "likelihood__sigma"), (dict(n_samples=3, estimator="antithetic"), "n_samples is 3")])
+def test_a_refused_set_params_changes_nothing_and_the_model_is_saved_and_loaded(change, message, tmp_path):
+    vae = made().fit(X, epochs=1, batch_size=10)
+    before, settings, inside = vae.parameters.flat.copy(), vae.get_params(), vars(vae).copy()
+    with pytest.raises(ConfigurationError, match=message):
+        vae.set_params(**change)
+    assert vae.get_params() == settings and vars(vae) == inside
+    vae.save(tmp_path / "model.npz")
+    np.testing.assert_array_equal(VAE.load(tmp_path / "model.npz").parameters.flat, before)
+
+
+def test_settings_come_back_as_they_were_given():
+    given = dict(n_visible=np.int64(6), n_latent=2, hidden=[5, 4], beta=2, dtype=np.float64, likelihood=Gaussian(0.5),
+                 sigma=np.float64(2), seed=np.uint8(1))
+    vae = VAE(**given)
+    assert all(vae.get_params()[name] is value for name, value in given.items())
+    assert (vae.hidden, vae.dtype, vae.sigma, type(vae.n_visible)) == ((5, 4), "float64", 0.5, int)
+    vae.beta = 3.0
+    assert vae.get_params()["beta"] == 3.0
+
+
+def test_models_and_histories_say_what_they_are_on_one_line():
+    assert repr(made()) == "<VAE(n_visible=6, n_latent=2, hidden=(5,), dtype='float64', seed=3): 110 parameters>"
+    assert repr(Autoencoder(6)) == "<Autoencoder(n_visible=6): 21,626 parameters>"
+    history = made().fit(X, epochs=2, batch_size=10, validation=X).history_
+    first, last = history
+    assert repr(history) == (f"History(2 epochs, training loss {first.train_loss:.2f} to {last.train_loss:.2f}, "
+                             f"held-out loss {first.test_loss:.2f} to {last.test_loss:.2f}, nats per example)")
+    assert "held-out" not in repr(made().fit(X, epochs=1, batch_size=10).history_)
+    assert repr(type(history)()) == "History(0 epochs)"
 
 
 @pytest.mark.parametrize("model", [VAE(6, 2, hidden=(5, 4), activation="tanh", likelihood="gaussian", sigma=0.3,

@@ -9,6 +9,7 @@ from unittest import mock
 import numpy as np
 import pytest
 
+from demos.training_loop import train
 from scratchvae import Autoencoder, VAE
 from scratchvae.data.minibatch import as_rows, shuffled
 from scratchvae.errors import ConfigurationError, DataError, ScratchVAEWarning, TrainingError
@@ -71,6 +72,15 @@ def test_a_run_cut_after_any_step_and_resumed_ends_in_the_same_bits(cut, optimiz
     resumed.run(3)
     np.testing.assert_array_equal(second.parameters.flat, whole.parameters.flat)
     assert resumed.state == undisturbed.state != trainer.state
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_the_loop_on_one_page_takes_the_steps_of_fit_to_the_bit(dtype):
+    by_hand, fitted, x = model(dtype=dtype), model(dtype=dtype), data()
+    losses = list(train(by_hand, x, epochs=3, batch_size=16, learning_rate=1e-2, seed=4))
+    fitted.fit(x, epochs=3, batch_size=16, learning_rate=1e-2, seed=4, output_bias="zero")
+    np.testing.assert_array_equal(by_hand.parameters.flat, fitted.parameters.flat)
+    assert losses == fitted.history_.column("train_loss")
 
 
 def test_every_row_is_visited_once_an_epoch_in_a_new_order():

@@ -4,6 +4,8 @@ import numpy as np
 from ..arrays import require_buffer
 from ..errors import DataError, ShapeError
 
+ROUNDING = 1e-6             # how far outside [0, 1] a number may lie that a scaler of float32 or float64 put inside
+
 
 class Likelihood:
     """The protocol, and the answers of a likelihood without parameters of its own.
@@ -117,7 +119,7 @@ def require_finite(x, what):
 def require_unit_range(x, what, name):
     """Raise DataError unless every value of x (n, D) lies in [0, 1]."""
     require_finite(x, what)
-    if x.size and (x.min() < 0 or x.max() > 1):
+    if x.size and (x.min() < -ROUNDING or x.max() > 1 + ROUNDING):
         raise DataError(f"{what} has values from {x.min():g} to {x.max():g}; a {name} likelihood needs values "
                         "in [0, 1]. Scale the data (images of 0..255: pass uint8, or divide by 255), or choose "
                         "likelihood='gaussian'.")
