@@ -104,7 +104,8 @@ class FreeBits:
     beta: float = 1.0
 
     def __post_init__(self):
-        keep(self, beta=check_beta(self.beta), nats=at_least("nats", self.nats, 0, "It is what each latent may use for free: try 0.25."))
+        keep(self, beta=check_beta(self.beta),
+             nats=at_least("nats", self.nats, 0, "It is what each latent may use for free: try 0.25."))
 
     def at(self, step):
         """Return the penalty, which is this object itself."""
@@ -133,7 +134,8 @@ class Target:
     beta: float
 
     def __post_init__(self):
-        keep(self, beta=check_beta(self.beta), nats=at_least("nats", self.nats, 0, "It is the KL that is aimed at: try 20."))
+        keep(self, beta=check_beta(self.beta),
+             nats=at_least("nats", self.nats, 0, "It is the KL that is aimed at: try 20."))
 
     def value(self, kl):
         """Return R in nats, of kl (Z,)."""

@@ -309,3 +309,6 @@ class Trainer:
     def restore(self, meta, arrays):
         """Continue where `checkpoint` was made."""
         self.state.unpack(meta, arrays, self.gradient.layout)
+        if self.state.batch > self.batches or self.state.rows_skipped > len(self.x):
+            raise ValueError(f"batch {self.state.batch} of {self.batches}, with {self.state.rows_skipped} rows skipped, "
+                             "does not exist")
