@@ -69,6 +69,20 @@ def as_finite(values, name, ndim=None):
     return values
 
 
+def require_floats(name, array, ndim):
+    """Raise ShapeError unless array has `ndim` dimensions of float32 or float64, in the machine's byte order.
+
+    Examples
+    --------
+    >>> require_floats("x", np.zeros((3, 2)), 2)
+    """
+    if not isinstance(array, np.ndarray) or array.ndim != ndim or array.dtype not in (np.float32, np.float64):
+        found = f"has dtype {array.dtype} and shape {array.shape}" if isinstance(array, np.ndarray) else (
+            f"is a {type(array).__name__}")
+        raise ShapeError(f"{name} {found}; expected an array of float32 or float64 with {ndim} dimensions. "
+                         "Convert it with np.asarray and astype.")
+
+
 def require_buffer(name, array, shape, dtype, written=False):
     """Raise ShapeError unless array is one that a kernel may be given, which looks at no size itself.
 

@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .arrays import aligned, require_buffer
+from .arrays import aligned, require_buffer, require_floats
 from .errors import ShapeError
 from .kernels import dense as kernels
 from .validation import keep, one_of, positive_integer
@@ -64,10 +64,7 @@ class Dense:
     def _require(self, p, x, more):
         """Raise ShapeError unless W, b, x, and the arrays (name, array, rows, columns, written) of `more` fit."""
         for name, array in (("W", p.W), ("x", x)):
-            if not isinstance(array, np.ndarray) or array.ndim != 2 or array.dtype not in (np.float32, np.float64):
-                found = f"{getattr(array, 'dtype', type(array).__name__)}, shape {np.shape(array)}"
-                raise ShapeError(f"{name} is of {found}; expected two dimensions of float32 or float64. "
-                                 "Pass a NumPy array.")
+            require_floats(name, array, 2)
         sides = {"B": len(x), "n_in": self.n_in, "n_out": self.n_out}
         for name, array, shape, written in (("W", p.W, ("n_in", "n_out"), False), ("b", p.b, ("n_out",), False),
                                             ("x", x, ("B", "n_in"), False), *more):

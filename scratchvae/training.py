@@ -6,6 +6,7 @@ This room knows models only by what they offer: `parameters`, `likelihood`, `n_v
 import copy
 import math
 import time
+import weakref
 import warnings
 from collections import deque
 
@@ -14,7 +15,7 @@ import numpy as np
 from .data.minibatch import (as_rows, binarize_mode, check_rows, read_rows, require_unit_range, shuffled,
                              training_moments)
 from .elbo import Objective
-from .errors import ConfigurationError, ScratchVAEWarning, TrainingError
+from .errors import ConfigurationError, ScratchVAEWarning, ShapeError, TrainingError
 from .history import Epoch, TrainingState
 from .kernels.random import EPS, SAMPLES, standard_normal
 from .nonfinite import explain, not_finite, POLICIES
@@ -174,6 +175,7 @@ class Trainer:
         self.state = TrainingState(make_optimizer(optimizer, theta.size, theta.dtype, learning_rate))
         self.batches = -(-len(self.x) // self.batch_size)
         self.timed = deque(maxlen=LAST_TIMED)            # seconds of the epoch's last steps
+        self._order = object                             # the order that was checked last, a weak reference
         self.started = False                             # the first step is not timed: it compiles or loads the kernels
         self.stop = False
         self._allocate()
@@ -183,10 +185,10 @@ class Trainer:
         self.ws = self.model.workspace(self.batch_size)
 
     def __getstate__(self):
-        return {name: value for name, value in vars(self).items() if name not in ("gradient", "ws")}
+        return {name: value for name, value in vars(self).items() if name not in ("gradient", "ws", "_order")}
 
     def __setstate__(self, state):
-        vars(self).update(state)
+        vars(self).update(state, _order=object)
         self._allocate()
 
     def __copy__(self):
@@ -216,9 +218,19 @@ class Trainer:
         beta = self.schedule.at(step)
         return beta if hasattr(beta, "slope") else check_beta(beta)
 
+    def _require(self, order):
+        """Raise ShapeError unless order names rows of the data: the kernels read wherever it points."""
+        right = isinstance(order, np.ndarray) and order.shape == (len(self.x),) and order.dtype.kind in "iu"
+        if not (right and 0 <= order.min() and order.max() < len(self.x)):
+            raise ShapeError(f"order has shape {np.shape(order)}; expected an array of the numbers of the {len(self.x)} rows. "
+                             "Take np.arange of them, or a permutation.")
+
     def step(self, order):
         """Train on the next batch of this epoch's order; return its Objective, NaN if the batch was skipped."""
         state, model = self.state, self.model
+        if order is None or self._order() is not order:
+            self._require(order)
+            self._order = weakref.ref(order)
         index = order[state.batch * self.batch_size:(state.batch + 1) * self.batch_size]
         ws = self.ws.first(len(index))
         number = state.optimizer.step                    # steps taken so far: the counter of all noise

@@ -1,7 +1,7 @@
 """What a likelihood is: the methods that a model calls, and those of them that most likelihoods share."""
 import numpy as np
 
-from ..arrays import require_buffer
+from ..arrays import require_buffer, require_floats
 from ..errors import DataError, ShapeError
 
 ROUNDING = 1e-6             # how far outside [0, 1] a number may lie that a scaler of float32 or float64 put inside
@@ -83,19 +83,20 @@ class Likelihood:
         """Take note, after a training step, of the outputs and the nll that it had."""
 
 
-def require_sizes(outputs, x, nll, d_nll=None, d_outputs=None, per_pixel=1):
+def require_sizes(outputs, x, nll, *backward, per_pixel=1):
     """Raise ShapeError unless the arrays of `nll`, or of `nll_backward`, fit each other, as kernels expect.
 
     Parameters
     ----------
-    outputs, x, nll, d_nll, d_outputs : ndarray
-        As `Likelihood` says; the last two are absent in `nll`.
+    outputs, x, nll : ndarray
+        As `Likelihood` says.
+    backward : ndarray
+        d_nll and d_outputs of `nll_backward`.
     per_pixel : int
         Outputs a pixel.
     """
-    if not isinstance(x, np.ndarray) or x.ndim != 2 or x.dtype not in (np.float32, np.float64):
-        raise ShapeError(f"x is of {getattr(x, 'dtype', type(x).__name__)}, shape {np.shape(x)}; expected two dimensions "
-                         "of float32 or float64. Pass a NumPy array.")
+    require_floats("x", x, 2)
+    require_floats("outputs", outputs, 2)
     rows, (n, n_visible) = len(outputs), x.shape
     if n == 0 or rows % n:
         raise ShapeError(f"outputs has {rows} rows and x {n}; expected K rows of outputs for each row of x. "
@@ -103,7 +104,8 @@ def require_sizes(outputs, x, nll, d_nll=None, d_outputs=None, per_pixel=1):
     require_buffer("x", x, x.shape, x.dtype)
     require_buffer("outputs", outputs, (rows, per_pixel * n_visible), x.dtype)
     require_buffer("nll", nll, (rows,), np.float64, written=True)
-    if d_nll is not None:
+    if backward:
+        d_nll, d_outputs = backward
         require_buffer("d_nll", d_nll, (rows,), np.float64, written=True)
         require_buffer("d_outputs", d_outputs, outputs.shape, x.dtype, written=True)
 

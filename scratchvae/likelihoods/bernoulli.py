@@ -3,6 +3,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ..arrays import require_buffer
 from ..kernels import continuous_bernoulli as continuous
 from ..kernels import likelihoods as kernels
 from .base import Likelihood, require_sizes, require_unit_range
@@ -49,6 +50,7 @@ class Bernoulli(Likelihood):
 
         A pixel that is never on would want a logit of minus infinity; 0.001 to 0.999 leaves it +-6.9.
         """
+        require_buffer("bias", bias, mean.shape, bias.dtype, written=True)
         clipped = np.clip(mean, 0.001, 0.999)
         bias[:] = np.log(clipped) - np.log1p(-clipped)
 
@@ -96,6 +98,7 @@ class ContinuousBernoulli(Likelihood):
 
         The mean is clipped to 0.02 to 0.98: a pixel that is never on would want a logit of minus infinity.
         """
+        require_buffer("bias", bias, mean.shape, bias.dtype, written=True)
         wanted = np.clip(mean, 0.02, 0.98)
         low, high = np.full(wanted.shape, -60.0), np.full(wanted.shape, 60.0)
         for _ in range(50):

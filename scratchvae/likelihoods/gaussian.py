@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ..arrays import require_buffer
 from ..errors import ConfigurationError
 from ..kernels import learned_sigma
 from ..kernels import likelihoods as kernels
@@ -66,6 +67,7 @@ class Gaussian(Likelihood):
 
     def init_output_bias(self, p, bias, mean, variance):
         """Set the bias to the training mean."""
+        require_buffer("bias", bias, mean.shape, bias.dtype, written=True)
         bias[:] = mean
 
 
@@ -109,7 +111,7 @@ class GaussianScalar(Gaussian):
 
     def init_output_bias(self, p, bias, mean, variance):
         """Set the bias to the training mean and logvar to the log of the training variance."""
-        bias[:] = mean
+        super().init_output_bias(p, bias, mean, variance)
         p["logvar"][:] = math.log(max(variance, math.exp(MIN_LOGVAR)))
 
 
