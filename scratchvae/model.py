@@ -82,6 +82,7 @@ class Model:
 
     @parameters.setter
     def parameters(self, others):
+        """Copy the numbers of other Parameters into this model's."""
         instance_of("parameters", others, Parameters, "Take the parameters of a model with the same settings.")
         if others.layout != self._parameters.layout or others.flat.dtype != self.dtype:
             raise ShapeError(f"parameters have {others.flat.size:,} numbers of {others.flat.dtype} in segments of their own; "
