@@ -76,7 +76,8 @@ def require_floats(name, array, ndim):
     --------
     >>> require_floats("x", np.zeros((3, 2)), 2)
     """
-    if not isinstance(array, np.ndarray) or array.ndim != ndim or array.dtype not in (np.float32, np.float64):
+    if (not isinstance(array, np.ndarray) or array.ndim != ndim or array.dtype.type not in (np.float32, np.float64)
+            or not array.dtype.isnative):
         found = f"has dtype {array.dtype} and shape {array.shape}" if isinstance(array, np.ndarray) else (
             f"is a {type(array).__name__}")
         raise ShapeError(f"{name} {found}; expected an array of float32 or float64 with {ndim} dimensions. "

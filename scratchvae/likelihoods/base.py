@@ -5,6 +5,7 @@ from ..arrays import require_buffer, require_floats
 from ..errors import DataError, ShapeError
 
 ROUNDING = 1e-6             # how far outside [0, 1] a number may lie that a scaler of float32 or float64 put inside
+FLOAT64 = np.dtype("float64")
 
 
 class Likelihood:
@@ -103,10 +104,10 @@ def require_sizes(outputs, x, nll, *backward, per_pixel=1):
                          "Decode K samples of each example.")
     require_buffer("x", x, x.shape, x.dtype)
     require_buffer("outputs", outputs, (rows, per_pixel * n_visible), x.dtype)
-    require_buffer("nll", nll, (rows,), np.float64, written=True)
+    require_buffer("nll", nll, (rows,), FLOAT64, written=True)
     if backward:
         d_nll, d_outputs = backward
-        require_buffer("d_nll", d_nll, (rows,), np.float64, written=True)
+        require_buffer("d_nll", d_nll, (rows,), FLOAT64, written=True)
         require_buffer("d_outputs", d_outputs, outputs.shape, x.dtype, written=True)
 
 
