@@ -115,6 +115,55 @@ def as_finite(values, name, ndim=None):
     return values
 
 
+def require_floats(name, array, ndim):
+    """Raise ShapeError unless array has `ndim` dimensions of float32 or float64, in the machine's byte order.
+
+    Examples
+    --------
+    >>> require_floats("x", np.zeros((3, 2)), 2)
+    """
+    if (not isinstance(array, np.ndarray) or array.ndim != ndim or array.dtype.type not in (np.float32, np.float64)
+            or not array.dtype.isnative):
+        found = f"has dtype {array.dtype} and shape {array.shape}" if isinstance(array, np.ndarray) else (
+            f"is a {type(array).__name__}")
+        raise ShapeError(f"{name} {found}; expected an array of float32 or float64 with {ndim} dimensions. "
+                         "Convert it with np.asarray and astype.")
+
+
+def require_buffer(name, array, shape, dtype, written=False):
+    """Raise ShapeError unless array is one that a kernel may be given, which looks at no size itself.
+
+    Parameters
+    ----------
+    name : str
+        What to call the array in an error.
+    array : ndarray
+        Of this shape and dtype, in the machine's byte order; the numbers of a row lie side by side.
+    shape, dtype : tuple, dtype
+        The ones that it must have.
+    written : bool
+        Whether it must be writable.
+
+    Examples
+    --------
+    >>> require_buffer("y", np.empty((3, 2)), (3, 2), np.float64, written=True)
+    """
+    if not isinstance(array, np.ndarray):
+        raise ShapeError(f"{name} is a {type(array).__name__}; expected an array of {np.dtype(dtype)}, shape {shape}. "
+                         "Pass a NumPy array.")
+    if array.shape != shape or array.dtype != dtype:
+        raise ShapeError(f"{name} has shape {array.shape} and dtype {array.dtype}; expected {shape} and "
+                         f"{np.dtype(dtype)}. Pass an array of that shape and dtype.")
+    flags = array.flags
+    if not (flags.c_contiguous and flags.aligned):
+        whole_rows = array.strides[-1] == array.itemsize or shape[-1] <= 1
+        if not (array.ndim > 1 and whole_rows and flags.aligned and min(array.strides) >= 0):
+            raise ShapeError(f"{name} has strides {array.strides}, in bytes; expected the numbers of a row side by side. "
+                             "Pass np.ascontiguousarray of a transposed or sliced array.")
+    if written and not flags.writeable:
+        raise ShapeError(f"{name} is read-only; expected an array to write to. Pass a copy.")
+
+
 def aligned(shape, dtype):
     """Return an array whose contents are arbitrary and whose first number begins a cache line.
 

@@ -6,7 +6,23 @@ from typing import NamedTuple
 
 import numpy as np
 
+from .nonfinite import not_finite
 from .optimizers import make_optimizer, Optimizer, OPTIMIZERS
+from .validation import at_least
+
+MOST_COUNTED = 1 << 62              # of steps and batches: what a counter of noise in int64 has room for
+
+
+def _of_type(kind, name, value):
+    if type(value) is not kind:
+        raise TypeError(f"{name} is {value!r:.40}, not of type {kind.__name__}")
+    return value
+
+
+def _count(name, value):
+    if not 0 <= _of_type(int, name, value) < MOST_COUNTED:
+        raise ValueError(f"{name} is {value!r:.40}, no count")
+    return value
 
 
 class Epoch(NamedTuple):
@@ -87,6 +103,13 @@ class TrainingState:
         """Forget what the present epoch has summed up."""
         self.batch, self.rows_skipped, self.seconds, self.totals = 0, 0, 0.0, [0.0, 0.0, 0.0]
 
+    def numbers(self):
+        """Yield (name, array) of all that must be finite: moments and losses."""
+        for name, moment in self.optimizer.moments.items():
+            yield f"the optimizer's {name}", moment
+        yield "a training loss of the history", np.array([epoch[1:4] for epoch in self.history])
+        yield "the present epoch's loss", np.array([*self.totals, *self.estimator.values()])
+
     def pack(self, layout):
         """Return (meta, arrays) for a file: what JSON holds, and the arrays, moments as `layout.pack` orders them."""
         meta = {"epoch": self.epoch, "batch": self.batch, "step": self.optimizer.step, "seconds": self.seconds,
@@ -107,17 +130,32 @@ class TrainingState:
         raise KeyError("the moments of an optimizer")
 
     def unpack(self, meta, arrays, layout):
-        """Take over what `pack` returned; raises KeyError, TypeError or ValueError where something is missing."""
-        self.epoch, self.batch, self.seconds = meta["epoch"], meta["batch"], meta["seconds"]
-        self.skipped, self.rows_skipped = meta.get("skipped", 0), meta.get("rows_skipped", 0)
-        self.optimizer.step = meta["step"]
+        """Take over what `pack` returned; raises KeyError, TypeError or ValueError for anything else."""
+        for name in ("epoch", "batch", "skipped", "rows_skipped", "step"):
+            setattr(self.optimizer if name == "step" else self, name, _count(name, meta[name]))
+        self.seconds = at_least("seconds", meta["seconds"], 0, "It is a duration.")
+        first_loss = _of_type(float, "first_loss", meta["first_loss"])
         older = {"average_loss": meta.get("average_loss", 0.0), "steps": meta["step"]}      # files without "estimator"
-        self.estimator.update(meta.get("estimator", older))
-        self.history = History(Epoch(int(row[0]), *row[1:]) for row in arrays["history"].tolist())
-        self.history.first_loss = meta["first_loss"]
-        self.totals = arrays["totals"].tolist()
+        said = _of_type(dict, "estimator", meta.get("estimator", older))
+        for name, number in self.estimator.items():
+            self.estimator[name] = _of_type(type(number), name, said[name])
+        history, totals = arrays["history"], arrays["totals"]
+        if history.shape != (self.epoch, len(Epoch._fields)) or not np.array_equal(history[:, 0],
+                                                                                   np.arange(1, self.epoch + 1)):
+            raise ValueError(f"the history of shape {history.shape} is not that of {self.epoch} epochs")
+        if totals.shape != (3,):
+            raise ValueError(f"totals have shape {totals.shape}, not (3,)")
+        self.history = History(Epoch(int(row[0]), *row[1:]) for row in history.astype(float).tolist())
+        self.history.first_loss, self.totals = first_loss, totals.astype(float).tolist()
         for name, moment in self.optimizer.moments.items():
+            if arrays[name].dtype != moment.dtype:
+                raise ValueError(f"{name} is {arrays[name].dtype}, not {moment.dtype}")
             layout.unpack(arrays[name], moment)
+        wrong = not_finite(self.numbers())
+        if wrong:
+            raise ValueError(f"{wrong} is not finite")
+        if (self.optimizer.moments.get("v", totals[:0]) < 0).any():
+            raise ValueError("v, a mean of squares, is negative")
 
     def _compared(self):
         o, timeless = self.optimizer, len(Epoch._fields) - 2

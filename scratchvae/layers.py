@@ -1,17 +1,27 @@
 """Dense layers: forward and backward next to each other, over buffers that the caller owns."""
+import weakref
 from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
 
-from .arrays import aligned
+from .arrays import aligned, require_buffer, require_floats
 from .errors import ShapeError
 from .kernels import dense as kernels
-from .validation import one_of, positive_integer
+from .validation import keep, one_of, positive_integer
 
 ACTIVATIONS = {"identity": kernels.IDENTITY, "relu": kernels.RELU, "tanh": kernels.TANH,
                "sigmoid": kernels.SIGMOID, "softplus": kernels.SOFTPLUS}
 HEAD_GAIN = 0.1
+
+
+def _none():
+    return None
+
+
+def _references(*arrays):
+    """Return a weak reference to each array, a function that gives the array or, once it is gone, None."""
+    return tuple(_none if array is None else weakref.ref(array) for array in arrays)
 
 
 def activation_code(name):
@@ -25,6 +35,8 @@ class Dense:
 
     What the layer remembers for its backward is exactly its input and its output: the derivative of every
     activation can be written in the output.  All arrays have one dtype, float32 or float64.
+
+    Arrays of another size raise ShapeError.  They are checked when the layer first meets them, not at every step.
 
     Examples
     --------
@@ -40,11 +52,23 @@ class Dense:
     n_in: int
     n_out: int
     activation: str = "identity"
+    _forward_fits = _backward_fits = (_none,) * 7                   # the arrays that were checked last
 
     def __post_init__(self):
-        for name in ("n_in", "n_out"):
-            positive_integer(name, getattr(self, name))
+        keep(self, n_in=positive_integer("n_in", self.n_in), n_out=positive_integer("n_out", self.n_out))
         activation_code(self.activation)
+
+    def __getstate__(self):
+        return {name: value for name, value in vars(self).items() if not name.endswith("_fits")}
+
+    def _require(self, p, x, more):
+        """Raise ShapeError unless W, b, x, and the arrays (name, array, rows, columns, written) of `more` fit."""
+        for name, array in (("W", p.W), ("x", x)):
+            require_floats(name, array, 2)
+        sides = {"B": len(x), "n_in": self.n_in, "n_out": self.n_out}
+        for name, array, shape, written in (("W", p.W, ("n_in", "n_out"), False), ("b", p.b, ("n_out",), False),
+                                            ("x", x, ("B", "n_in"), False), *more):
+            require_buffer(name, array, tuple(sides[side] for side in shape), p.W.dtype, written)
 
     def initialise(self, p, rng):
         """Fill W with He's (relu, softplus) or Glorot's uniform draws and b with zeros.
@@ -57,12 +81,13 @@ class Dense:
         p.b[:] = 0
 
     def forward(self, p, x, y):
-        """Write act(x W + b) into y; raises ShapeError for an x or W whose rows do not lie in one piece."""
-        if ((x.strides[1] != x.itemsize and x.shape[1] > 1)
-                or (p.W.strides[1] != p.W.itemsize and p.W.shape[1] > 1)):
-            raise ShapeError(f"x has strides {x.strides} and W {p.W.strides}, in bytes; a dense layer needs the numbers "
-                             "of a row side by side. Pass np.ascontiguousarray of a transposed or sliced array.")
-        kernels.dense_forward(x, p.W, p.b, ACTIVATIONS[self.activation], y)
+        """Write act(x W + b) into y."""
+        W, b = p.W, p.b
+        fits = self._forward_fits
+        if fits[0]() is not W or fits[1]() is not b or fits[2]() is not x or fits[3]() is not y:
+            self._require(p, x, [("y", y, ("B", "n_out"), True)])
+            keep(self, _forward_fits=_references(W, b, x, y))
+        kernels.dense_forward(x, W, b, ACTIVATIONS[self.activation], y)
 
     def backward(self, p, x, y, d_y, d_p, d_x):
         """Overwrite d_p and d_x with the gradients; d_y is consumed.
@@ -75,8 +100,15 @@ class Dense:
             d_b = sum over rows of d_a     (D4)
             d_x = d_a W^T                  (D5)
         """
-        kernels.dense_backward(x, p.W, y, d_y, ACTIVATIONS[self.activation], d_p.W, d_p.b,
-                               x[:0] if d_x is None else d_x)
+        W, d_W, d_b = p.W, d_p.W, d_p.b
+        fits = self._backward_fits
+        if (fits[0]() is not W or fits[1]() is not x or fits[2]() is not y or fits[3]() is not d_y
+                or fits[4]() is not d_W or fits[5]() is not d_b or fits[6]() is not d_x):
+            more = [("y", y, ("B", "n_out"), False), ("d_y", d_y, ("B", "n_out"), True),
+                    ("d_W", d_W, ("n_in", "n_out"), True), ("d_b", d_b, ("n_out",), True)]
+            self._require(p, x, more if d_x is None else [*more, ("d_x", d_x, ("B", "n_in"), True)])
+            keep(self, _backward_fits=_references(W, x, y, d_y, d_W, d_b, d_x))
+        kernels.dense_backward(x, W, y, d_y, ACTIVATIONS[self.activation], d_W, d_b, x[:0] if d_x is None else d_x)
 
 
 class MLP(NamedTuple):
@@ -113,8 +145,15 @@ class MLP(NamedTuple):
             layer.initialise(p_layer, rng)
         p[-1].W[:] *= HEAD_GAIN
 
+    def _require_lengths(self, **tuples):
+        for name, of_layers in tuples.items():
+            if len(of_layers) != len(self.layers):
+                raise ShapeError(f"{name} has {len(of_layers)} members; this network has {len(self.layers)} layers. "
+                                 "Pass one for each layer.")
+
     def forward(self, p, x, y):
         """Write every layer's output into y."""
+        self._require_lengths(p=p, y=y)
         for i, layer in enumerate(self.layers):
             layer.forward(p[i], y[i - 1] if i else x, y[i])
 
@@ -123,6 +162,7 @@ class MLP(NamedTuple):
 
         forward was y[i] = layer_i(y[i - 1]), so d_y[i - 1] is what layer i returns for its input.
         """
+        self._require_lengths(p=p, y=y, d_y=d_y, d_p=d_p)
         for i in range(len(self.layers) - 1, -1, -1):
             below, d_below = (y[i - 1], d_y[i - 1]) if i else (x, d_x)
             self.layers[i].backward(p[i], below, y[i], d_y[i], d_p[i], d_below)

@@ -8,15 +8,16 @@ from .arrays import as_array
 from .data.meaning import as_floats
 from .data.minibatch import check_data
 from .elbo import Workspace
-from .errors import ConfigurationError, RunError, ShapeError
+from .errors import ConfigurationError, DataError, RunError, ShapeError
 from .estimators.named import estimator_settings, make_estimator
 from .history import TrainingState
 from .layers import activation_code, MLP
 from .likelihoods import LIKELIHOODS, make_likelihood
+from .nonfinite import not_finite
 from .parameters import Layout, network_shapes, Parameters
 from .storage.checkpoint import load_arrays, save_arrays
 from .training import held_out_objective, Trainer
-from .validation import check_seed, one_of, positive_integer
+from .validation import at_least, check_seed, instance_of, one_of, positive_integer, rows_at_once
 
 DTYPES = ("float32", "float64")
 CHUNK = 512                                   # rows that encode and decode take at a time
@@ -49,8 +50,9 @@ class Model:
         self.dtype = one_of("dtype", np.dtype(dtype).name if isinstance(dtype, (type, np.dtype)) else dtype, DTYPES)
         self.seed = check_seed(seed)
         self.likelihood = make_likelihood(likelihood, sigma)
-        self.sigma = getattr(self.likelihood, "sigma", sigma)
-        sizes = {"encoder": (self.n_visible, *self.hidden, head),
+        remedy = "Pass the noise level of a pixel, for example 0.1."
+        self.sigma = getattr(self.likelihood, "sigma", at_least("sigma", sigma, 0, remedy, open_interval=True))
+        sizes = {"encoder": (self.n_visible, *self.hidden, int(head)),
                  "decoder": (self.n_latent, *reversed(self.hidden), self.likelihood.n_outputs(self.n_visible))}
         shapes = {}
         for prefix, units in sizes.items():
@@ -62,7 +64,7 @@ class Model:
             raise ConfigurationError(f"n_visible {self.n_visible}, hidden {self.hidden} and n_latent {self.n_latent} make "
                                      f"{layout.size:,} parameters; at most {MOST_PARAMETERS:,} are taken. Choose smaller layers.")
         self.encoder, self.decoder = (MLP.build(units, activation) for units in sizes.values())
-        self.parameters = Parameters.zeros(layout, self.dtype)
+        self._parameters = Parameters.zeros(layout, self.dtype)
         self._draw_weights()
 
     def _draw_weights(self):
@@ -71,6 +73,24 @@ class Model:
         self.encoder.initialise(p.encoder, rng)
         self.decoder.initialise(p.decoder, rng)
         self.likelihood.initialise(p.likelihood)
+
+    @property
+    def parameters(self):
+        """The Parameters that the model learns: one flat vector with named, writable views.
+
+        To assign others copies their numbers into it; raises ShapeError unless their layout and dtype are the same.
+        """
+        return self._parameters
+
+    @parameters.setter
+    def parameters(self, others):
+        """Copy the numbers of other Parameters into this model's."""
+        instance_of("parameters", others, Parameters, "Take the parameters of a model with the same settings.")
+        if others.layout != self._parameters.layout or others.flat.dtype != self.dtype:
+            raise ShapeError(f"parameters have {others.flat.size:,} numbers of {others.flat.dtype} in segments of their own; "
+                             f"expected {self._parameters.flat.size:,} of {self.dtype}, laid out as this model's are. "
+                             "Take the parameters of a model with the same settings.")
+        self._parameters.flat[:] = others.flat
 
     def check_schedule(self, schedule):
         """Raise ConfigurationError: only a VAE has a KL to weigh."""
@@ -85,7 +105,15 @@ class Model:
         """Take note of a step's loss in that dict."""
 
     def workspace(self, batch):
-        """Return the arrays that a step on up to `batch` examples writes."""
+        """Return the arrays that a step on up to `batch` examples writes.
+
+        Raises
+        ------
+        ConfigurationError
+            If they would have more numbers than are made at once.
+        """
+        widest = max(layer.n_out for layer in (*self.encoder.layers, *self.decoder.layers))
+        rows_at_once("batch times n_samples", positive_integer("batch", batch) * self.n_samples, widest)
         return Workspace.allocate(self.encoder, self.decoder, batch, self.n_samples, self.dtype)
 
     def for_evaluation(self):
@@ -291,7 +319,7 @@ class Model:
                                      f"{', '.join(present)}. Check the spelling.")
         made = type(self)(**{**present, **params})
         if all(name in self.keep_weights or getattr(made, name) == getattr(self, name) for name in params):
-            made.parameters = self.parameters
+            made._parameters = self._parameters
         else:
             for name in ("_training", "history_", "n_features_in_"):
                 vars(self).pop(name, None)
@@ -314,8 +342,14 @@ class Model:
         RunError
             If the file cannot be written.
         ConfigurationError
-            If the likelihood is a custom object, which a file cannot hold.
+            If the likelihood is a custom object, which a file cannot hold, or the extras are no such thing.
+        DataError
+            If a parameter is not finite; the segment is named.
         """
+        name = not_finite(self.parameters.segments())
+        if name:
+            raise DataError(f"{name} is not finite; a saved model needs finite parameters. Train it anew, with a lower "
+                            "learning rate.")
         settings = {name: getattr(self, name) for name in inspect.signature(type(self)).parameters}
         if "estimator" in settings:
             settings["estimator"] = estimator_settings(self.estimator)
@@ -347,7 +381,7 @@ class Model:
             try:
                 model._take_state(TrainingState.of_file(model.parameters.layout, model.dtype, meta["training"], arrays))
             except (KeyError, TypeError, ValueError, AttributeError) as error:
-                raise RunError(f"{path} does not say how far its training came ({type(error).__name__}: {error}). "
+                raise RunError(f"{path} does not say how far its training came ({type(error).__name__}: {error!s:.300}). "
                                "Take a file that scratchvae saved.") from error
         return model
 
@@ -362,7 +396,7 @@ def load_run(path):
     """
     kind, meta, arrays = load_arrays(path)
     try:
-        settings, numbers = meta.pop("settings"), arrays.pop("parameters")
+        settings, numbers = dict(meta.pop("settings")), arrays.pop("parameters")
         estimator, baseline = settings.get("estimator"), settings.pop("baseline", "none")     # its own in older files
         if baseline != "none":
             settings["estimator"] = make_estimator(estimator, baseline=baseline)
@@ -373,8 +407,12 @@ def load_run(path):
             raise ValueError(f"layers of {sizes} units have more than the {numbers.size} numbers stored")
         kinds = {made.kind: made for made in Model.__subclasses__()}               # VAE and Autoencoder
         model = kinds[kind](**{**settings, "hidden": tuple(settings["hidden"])})
+        if numbers.dtype != model.dtype:
+            raise ValueError(f"parameters are {numbers.dtype}, the model's dtype is {model.dtype}")
         model.parameters.layout.unpack(numbers, model.parameters.flat)
-    except (KeyError, TypeError, ValueError) as error:
-        raise RunError(f"{path} does not describe a model ({type(error).__name__}: {error}). "
+        if not_finite(model.parameters.segments()):
+            raise ValueError(f"{not_finite(model.parameters.segments())} is not finite")
+    except (KeyError, TypeError, ValueError, OverflowError) as error:
+        raise RunError(f"{path} does not describe a model ({type(error).__name__}: {error!s:.300}). "
                        "Take a file that scratchvae saved.") from error
     return model, meta, arrays

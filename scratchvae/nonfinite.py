@@ -3,51 +3,18 @@ import math
 
 import numpy as np
 
-from .kernels.totals import totals
-
 POLICIES = ("stop", "skip")
 UNSCALED = 50.0             # |x|: data scaled to 0..1, or to unit variance, stay far below
 GROWN = 1e3                 # |parameter|: weights of networks that learn stay far below
 WIDE = 60.0                 # |logvar|: a sigma of 1e13, or of 1e-13
 
 
-def step_is_finite(loss, gradient):
-    """Whether a step's loss and gradient may be used.
-
-    Of the gradient only each network's first bias is looked at, and the likelihood's own.  A bias's gradient is the
-    sum of its layer's cotangent over the batch, infinite or NaN wherever the cotangent is; and the first layer's
-    cotangent is made from those of all layers above it, through products in which even 0 times infinity is NaN.
-    A sum of them tells: one number that is not finite makes it so.
-
-    Parameters
-    ----------
-    loss : float
-        In nats per example.
-    gradient : Parameters
-        dL/d(parameters).
-
-    Returns
-    -------
-    bool
-
-    Examples
-    --------
-    >>> from scratchvae.parameters import Layout, Parameters
-    >>> gradient = Parameters.zeros(Layout({"encoder.head.W": (3, 2), "encoder.head.b": (2,)}), "float32")
-    >>> step_is_finite(1.5, gradient), step_is_finite(math.nan, gradient)
-    (True, False)
-    """
-    first = [network[0].b for network in (gradient.encoder, gradient.decoder) if network]
-    own = [view.reshape(-1) for view in gradient.likelihood.values()]
-    return math.isfinite(loss) and all(map(math.isfinite, totals(*first, *own)))
+def not_finite(named, limit=math.inf):
+    """Return the first name of (name, array) pairs whose array holds a NaN or a |number| not below limit, or None."""
+    return next((name for name, array in named if not (np.abs(array) < limit).all()), None)
 
 
-def not_finite(named):
-    """Return the first name of (name, array) pairs whose array holds an infinity or a NaN, or None."""
-    return next((name for name, array in named if not np.isfinite(array).all()), None)
-
-
-def explain(model, ws, gradient, learning_rate):
+def explain(model, ws, gradient, optimizer):
     """Say where in a step the numbers were first not finite, and what to do about the likely cause.
 
     Parameters
@@ -58,8 +25,8 @@ def explain(model, ws, gradient, learning_rate):
         As forward and backward left it.
     gradient : Parameters
         As backward left it.
-    learning_rate : float
-        The optimiser's.
+    optimizer : Adam or SGD
+        Its `limit` says which numbers are too large.
 
     Returns
     -------
@@ -70,8 +37,10 @@ def explain(model, ws, gradient, learning_rate):
         (name for name, _ in model.parameters.segments() if name.endswith(".W")), (*ws.encoder, *ws.decoder))]
     backward = [(f"the gradient of {name}", view) for name, view in reversed(list(gradient.segments()))]
     where = not_finite([("the data", ws.x), *model.parameters.segments(), *layers, *backward])
+    large = not_finite(backward, optimizer.limit)
+    first = f"First too large: {large}" if large and not where else f"First not finite: {where or 'the loss itself'}"
     with np.errstate(all="ignore"):
-        return f"First not finite: {where or 'the loss itself'}. {_cause(model, ws, learning_rate)}"
+        return f"{first}. {_cause(model, ws, optimizer.learning_rate)}"
 
 
 def _cause(model, ws, learning_rate):

@@ -1,12 +1,49 @@
-"""Optimisers: what moves the flat parameter vector, and what they remember from step to step."""
+"""Optimizers: what moves the flat parameter vector, and what they remember from step to step."""
+import math
+
 import numpy as np
 
-from .kernels.optimizers import adam_update, sgd_update
-from .validation import at_least, one_of
+from .arrays import require_buffer
+from .errors import ConfigurationError, TrainingError
+from .kernels.optimizers import adam_update, are_below, sgd_update
+from .validation import at_least, one_of, positive_integer
+
+MOST_RATE = 1e30                    # of a learning rate: its products with moments have room in float32
+ROOM = 4                            # of the largest number of a dtype, the share that a step may make
 
 
 class Optimizer:
-    """What both have: a copy or a pickle gets moments of its own, in memory that can be written."""
+    """What Adam and SGD share: moments like the parameters, a count of steps, and the look before a step.
+
+    A copy or a pickle gets moments of its own, in memory that can be written.
+    """
+
+    def __init__(self, size, dtype, learning_rate, moments):
+        size, self.dtype = positive_integer("size", size), np.dtype(one_of("dtype", str(dtype), ("float32", "float64")))
+        self.learning_rate = at_least("learning_rate", learning_rate, 0, "Start with 0.001.", open_interval=True)
+        if self.learning_rate > MOST_RATE:
+            raise ConfigurationError(f"learning_rate is {learning_rate!r}; it must be at most {MOST_RATE:g}. "
+                                     "Start with 0.001.")
+        self.step = 0
+        self.moments = {name: np.zeros(size, self.dtype) for name in moments}
+        self._shape, self._largest = (size,), float(np.finfo(self.dtype).max)
+
+    def accepts(self, gradient):
+        """Return whether a step against gradient (size,) would leave all numbers finite: those in it are below `limit`."""
+        found = np.empty(1)
+        are_below(gradient, self.limit, found)
+        return bool(found[0])
+
+    def begin_step(self, theta, gradient):
+        """Count a step; raise what `update` raises, before anything has moved."""
+        require_buffer("theta", theta, self._shape, self.dtype, written=True)
+        require_buffer("gradient", gradient, self._shape, self.dtype)
+        if not self.accepts(gradient):
+            largest = float(np.abs(gradient).max())
+            found = f"reaches {largest:.2g}" if math.isfinite(largest) else "is not finite"
+            raise TrainingError(f"the gradient of step {self.step + 1} {found}, beyond the range of {self.dtype}; "
+                                f"{self.name} needs numbers below {self.limit:.2g}.")
+        self.step += 1
 
     def __setstate__(self, state):
         vars(self).update(state, moments={name: np.array(moment) for name, moment in state["moments"].items()})
@@ -24,6 +61,11 @@ class Adam(Optimizer):
     learning_rate, beta1, beta2, epsilon : float
         The paper's alpha, beta_1, beta_2 and epsilon, with its defaults.
 
+    Raises
+    ------
+    ConfigurationError
+        For a setting that cannot work.
+
     Examples
     --------
     The first step is learning_rate * sign(gradient), whatever the gradient's size, up to epsilon.
@@ -37,13 +79,26 @@ class Adam(Optimizer):
     name = "adam"
 
     def __init__(self, size, dtype, learning_rate=1e-3, beta1=0.9, beta2=0.999, epsilon=1e-8):
-        self.learning_rate, self.beta1, self.beta2, self.epsilon = learning_rate, beta1, beta2, epsilon
-        self.step = 0
-        self.moments = {"m": np.zeros(size, dtype), "v": np.zeros(size, dtype)}
+        super().__init__(size, dtype, learning_rate, ("m", "v"))
+        self.beta1, self.beta2 = _share("beta1", beta1), _share("beta2", beta2)
+        self.epsilon = at_least("epsilon", epsilon, 0, "Use 1e-8.")
+
+    @property
+    def limit(self):
+        """What every |number| of a gradient must be below: its square, v, and the step before its division fit."""
+        return min(math.sqrt(self._largest), self._largest / self.learning_rate) / ROOM
 
     def update(self, theta, gradient):
-        """Move theta (size,) one step against gradient (size,), in place.                      (O2)"""
-        self.step += 1
+        """Move theta (size,) one step against gradient (size,), in place.                      (O2)
+
+        Raises
+        ------
+        ShapeError
+            If a vector has another length or dtype, or does not lie in one piece.
+        TrainingError
+            If the gradient is not finite or too large; nothing has moved then.
+        """
+        self.begin_step(theta, gradient)
         adam_update(theta, gradient, self.moments["m"], self.moments["v"], self.step, self.learning_rate,
                     self.beta1, self.beta2, self.epsilon)
 
@@ -60,6 +115,11 @@ class SGD(Optimizer):
     learning_rate, momentum : float
         Step length, and the share of the last step that is kept (0 for plain gradient descent).
 
+    Raises
+    ------
+    ConfigurationError
+        For a setting that cannot work.
+
     Examples
     --------
     >>> theta = np.array([1.0])
@@ -71,21 +131,31 @@ class SGD(Optimizer):
     name = "sgd"
 
     def __init__(self, size, dtype, learning_rate=1e-3, momentum=0.9):
-        self.learning_rate, self.momentum = learning_rate, momentum
-        self.step = 0
-        self.moments = {"velocity": np.zeros(size, dtype)}
+        super().__init__(size, dtype, learning_rate, ("velocity",))
+        self.momentum = _share("momentum", momentum)
+
+    @property
+    def limit(self):
+        """What every |number| of a gradient must be below: the velocity, a sum of a geometric series, and the step fit."""
+        return self._largest * (1 - self.momentum) / max(1.0, self.learning_rate) / ROOM
 
     def update(self, theta, gradient):
-        """Move theta (size,) one step against gradient (size,), in place.                      (O1)"""
-        self.step += 1
+        """Move theta (size,) one step against gradient (size,), in place; raises as `Adam.update` does.    (O1)"""
+        self.begin_step(theta, gradient)
         sgd_update(theta, gradient, self.moments["velocity"], self.learning_rate, self.momentum)
+
+
+def _share(name, value):
+    """Return value as a float; raises ConfigurationError unless it is a share of what was: from 0 to below 1."""
+    found = at_least(name, value, 0, "Use 0.9.")
+    if found >= 1:
+        raise ConfigurationError(f"{name} is {value!r}; it must be below 1. Use 0.9.")
+    return found
 
 
 OPTIMIZERS = {"adam": Adam, "sgd": SGD}
 
 
 def make_optimizer(name, size, dtype, learning_rate):
-    """Return a fresh optimiser by name; raises ConfigurationError for an unknown name or a learning rate <= 0."""
-    one_of("optimizer", name, OPTIMIZERS)
-    learning_rate = at_least("learning_rate", learning_rate, 0, "Start with 0.001.", open_interval=True)
-    return OPTIMIZERS[name](size, dtype, learning_rate)
+    """Return a fresh optimizer by name; raises ConfigurationError for an unknown name or a learning rate <= 0."""
+    return OPTIMIZERS[one_of("optimizer", name, OPTIMIZERS)](size, dtype, learning_rate)

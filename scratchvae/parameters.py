@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .arrays import aligned, aligned_copy
+from .arrays import aligned, aligned_copy, require_buffer, require_floats
 from .errors import ShapeError
 from .validation import instance_of
 
@@ -162,6 +162,8 @@ class Parameters:
         if flat.shape != (layout.size,):
             raise ShapeError(f"flat has shape {flat.shape}; this layout needs ({layout.size},). "
                              "Use Parameters.zeros(layout, dtype) to make a fitting one.")
+        require_floats("flat", flat, 1)
+        require_buffer("flat", flat, flat.shape, flat.dtype)               # views of a strided one would be copies
         self.layout = layout
         self.flat = flat
         self._views = layout.views(flat)

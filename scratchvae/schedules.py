@@ -19,7 +19,7 @@ from typing import ClassVar
 import numpy as np
 
 from .errors import ConfigurationError
-from .validation import at_least, one_of, positive_integer
+from .validation import at_least, keep, one_of, positive_integer
 
 
 def check_beta(beta):
@@ -72,7 +72,7 @@ class Constant(KLWeight):
     beta: float = 1.0
 
     def __post_init__(self):
-        object.__setattr__(self, "beta", check_beta(self.beta))
+        keep(self, beta=check_beta(self.beta))
 
     def value(self, kl):
         """Return R in nats, of the batch's mean KL."""
@@ -98,9 +98,8 @@ class Linear(KLWeight):
     start: float = 0.0
 
     def __post_init__(self):
-        check_beta(self.beta)
-        at_least("start", self.start, 0, "It is the KL's weight at the first step: use 0.")
-        positive_integer("steps", self.steps)
+        keep(self, beta=check_beta(self.beta), steps=positive_integer("steps", self.steps),
+             start=at_least("start", self.start, 0, "It is the KL's weight at the first step: use 0."))
 
     def at(self, step):
         """Return the Constant after `step` steps."""
@@ -122,9 +121,9 @@ class Cyclical(KLWeight):
     ramp: float = 0.5
 
     def __post_init__(self):
-        check_beta(self.beta)
-        positive_integer("steps", self.steps)
-        if at_least("ramp", self.ramp, 0, "It is a share of the cycle: use 0.5.", open_interval=True) > 1:
+        keep(self, beta=check_beta(self.beta), steps=positive_integer("steps", self.steps),
+             ramp=at_least("ramp", self.ramp, 0, "It is a share of the cycle: use 0.5.", open_interval=True))
+        if self.ramp > 1:
             raise ConfigurationError(f"ramp is {self.ramp!r}; it is a share of the cycle, at most 1. Use 0.5.")
 
     def at(self, step):
@@ -148,8 +147,8 @@ class FreeBits(KLWeight):
     by_latent = True
 
     def __post_init__(self):
-        check_beta(self.beta)
-        at_least("nats", self.nats, 0, "It is what each latent may use for free: try 0.25.")
+        keep(self, beta=check_beta(self.beta),
+             nats=at_least("nats", self.nats, 0, "It is what each latent may use for free: try 0.25."))
 
     def value(self, kl):
         """Return R in nats, of kl (Z,)."""
@@ -175,8 +174,8 @@ class Target(KLWeight):
     by_latent = True
 
     def __post_init__(self):
-        check_beta(self.beta)
-        at_least("nats", self.nats, 0, "It is the KL that is aimed at: try 20.")
+        keep(self, beta=check_beta(self.beta),
+             nats=at_least("nats", self.nats, 0, "It is the KL that is aimed at: try 20."))
 
     def value(self, kl):
         """Return R in nats, of kl (Z,)."""
@@ -205,9 +204,8 @@ class Capacity(KLWeight):
     by_latent = True
 
     def __post_init__(self):
-        check_beta(self.beta)
-        at_least("nats", self.nats, 0, "It is the KL that the latents may carry in the end: try 20.")
-        positive_integer("steps", self.steps)
+        keep(self, beta=check_beta(self.beta), steps=positive_integer("steps", self.steps),
+             nats=at_least("nats", self.nats, 0, "It is the KL that the latents may carry in the end: try 20."))
 
     def at(self, step):
         """Return the Target after `step` steps."""

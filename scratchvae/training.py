@@ -8,6 +8,7 @@ import copy
 import math
 import time
 import warnings
+import weakref
 from collections import deque
 
 import numpy as np
@@ -15,10 +16,10 @@ import numpy as np
 from .data.identity import check_unchanged, mapped_files
 from .data.minibatch import binarize_mode, check_data, epoch_permutation, load_batch, training_moments
 from .elbo import Objective
-from .errors import ConfigurationError, ScratchVAEWarning, TrainingError
+from .errors import ConfigurationError, ScratchVAEWarning, ShapeError, TrainingError
 from .history import Epoch, TrainingState
 from .kernels.random import EPS, SAMPLES, standard_normal
-from .nonfinite import explain, not_finite, POLICIES, step_is_finite
+from .nonfinite import explain, not_finite, POLICIES
 from .optimizers import make_optimizer
 from .parameters import Parameters
 from .schedules import as_weight
@@ -32,7 +33,8 @@ HELD_OUT_SEED = SEEDS               # added to the seed: held-out noise comes fr
 def train_step(model, ws, gradient, optimizer, beta=None, state=None):
     """Take one step on the batch in ws.x with the noise in ws.eps; return the Objective before it.
 
-    Where the loss or the gradient is not finite nothing moves: such a step would spoil every parameter for good.
+    Where the loss or the gradient is not finite, or the gradient is so large that the optimizer's moments would not be,
+    nothing moves: such a step would spoil parameters for good.
 
     Parameters
     ----------
@@ -52,17 +54,19 @@ def train_step(model, ws, gradient, optimizer, beta=None, state=None):
     Raises
     ------
     TrainingError
-        If the loss or the gradient is not finite; says where first, and the likely cause.
+        If the loss or the gradient is not finite or too large; says where first, and the likely cause.
     """
     objective = model.forward_backward(ws, gradient, beta, state)
-    if not step_is_finite(objective.loss, gradient):
-        what = "gradient" if math.isfinite(objective.loss) else "loss"
-        number = "not finite" if what == "gradient" else objective.loss
-        raise TrainingError(f"the {what} of step {optimizer.step + 1} is {number}; expected a finite number of nats. "
-                            + explain(model, ws, gradient, optimizer.learning_rate))
-    optimizer.update(model.parameters.flat, gradient.flat)
+    try:
+        if not math.isfinite(objective.loss):
+            raise TrainingError(f"the loss of step {optimizer.step + 1} is {objective.loss}; expected a finite number of "
+                                "nats.")
+        optimizer.update(model.parameters.flat, gradient.flat)
+    except TrainingError as error:
+        raise TrainingError(f"{error} {explain(model, ws, gradient, optimizer)}") from None
     model.likelihood.update_running_variance(model.parameters.likelihood, ws.decoder[-1], ws.nll)
-    model.update_state(state, objective.loss)
+    if state is not None:
+        model.update_state(state, objective.loss)
     return objective
 
 
@@ -170,6 +174,7 @@ class Trainer:
         self.state = TrainingState(make_optimizer(optimizer, theta.size, theta.dtype, learning_rate), model.initial_state())
         self.batches = -(-len(self.x) // self.batch_size)
         self.timed = deque(maxlen=LAST_TIMED)            # seconds of the epoch's last steps
+        self._order = object                             # the order that was checked last, a weak reference
         self.started = False                             # the first step is not timed: it compiles or loads the kernels
         self.stop = False
         self._allocate()
@@ -179,10 +184,10 @@ class Trainer:
         self.ws = self.model.workspace(self.batch_size)
 
     def __getstate__(self):
-        return {name: value for name, value in vars(self).items() if name not in ("gradient", "ws")}
+        return {name: value for name, value in vars(self).items() if name not in ("gradient", "ws", "_order")}
 
     def __setstate__(self, state):
-        vars(self).update(state)
+        vars(self).update(state, _order=object)
         self._allocate()
 
     def __copy__(self):
@@ -206,9 +211,19 @@ class Trainer:
         state.begin_epoch()
         self.state = state
 
+    def _require(self, order):
+        """Raise ShapeError unless order names rows of the data: the kernels read wherever it points."""
+        right = isinstance(order, np.ndarray) and order.shape == (len(self.x),) and order.dtype.kind in "iu"
+        if not (right and 0 <= order.min() and order.max() < len(self.x)):
+            raise ShapeError(f"order has shape {np.shape(order)}; expected an array of the numbers of the {len(self.x)} "
+                             "rows. Take np.arange of them, or a permutation.")
+
     def step(self, order):
         """Train on the next batch of this epoch's order; return its Objective, NaN if the batch was skipped."""
         state, model = self.state, self.model
+        if order is None or self._order() is not order:
+            self._require(order)
+            self._order = weakref.ref(order)
         index = order[state.batch * self.batch_size:(state.batch + 1) * self.batch_size]
         ws = self.ws.first(len(index))
         number = state.optimizer.step                    # steps taken so far: the counter of all noise
@@ -287,11 +302,11 @@ class Trainer:
         self.timed.clear()
 
     def require_finite(self):
-        """Raise TrainingError if a parameter is not finite: such a model must not replace a saved one."""
-        name, optimizer = not_finite(self.model.parameters.segments()), self.state.optimizer
+        """Raise TrainingError if a number that a resume needs is not finite: such a run must not replace a saved one."""
+        name, state = not_finite([*self.model.parameters.segments(), *self.state.numbers()]), self.state
         if name:
-            raise TrainingError(f"{name} is not finite after step {optimizer.step}; expected finite parameters. "
-                                f"Lower the learning rate (now {optimizer.learning_rate:g}).")
+            raise TrainingError(f"{name} is not finite after step {state.optimizer.step}; expected finite numbers. "
+                                f"Lower the learning rate (now {state.optimizer.learning_rate:g}).")
 
     def checkpoint(self):
         """Return (meta, arrays): all that `restore` needs besides the model's own parameters."""
@@ -301,3 +316,6 @@ class Trainer:
     def restore(self, meta, arrays):
         """Continue where `checkpoint` was made."""
         self.state.unpack(meta, arrays, self.gradient.layout)
+        if self.state.batch > self.batches or self.state.rows_skipped > len(self.x):
+            raise ValueError(f"batch {self.state.batch} of {self.batches}, with {self.state.rows_skipped} rows skipped, "
+                             "does not exist")

@@ -72,7 +72,6 @@ class VAE(Model):
     """
 
     kind = "vae"
-
     keep_weights = ("beta", "estimator", "n_samples")
 
     def __init__(self, n_visible, n_latent=20, *, hidden=(400,), activation="relu", likelihood="bernoulli", beta=1.0,
@@ -88,14 +87,12 @@ class VAE(Model):
 
     def forward(self, ws, beta=None):
         """Return the Objective of the batch in ws.x with the noise in ws.eps; beta is the model's if not given."""
-        return self.estimator.forward(self, self.parameters, ws, self._weight(beta))
+        return self.estimator.forward(self, self.parameters, ws, as_weight(self.beta if beta is None else beta))
 
     def forward_backward(self, ws, gradient, beta=None, state=None):
         """The same, and overwrite `gradient` with the estimator's; `state` is what it remembers from earlier steps."""
-        return self.estimator.forward_backward(self, self.parameters, ws, self._weight(beta), gradient, state)
-
-    def _weight(self, beta):
-        return as_weight(self.beta if beta is None else beta)
+        weight = as_weight(self.beta if beta is None else beta)
+        return self.estimator.forward_backward(self, self.parameters, ws, weight, gradient, state)
 
     def _workspace_of(self, X, eps):
         rows = self._rows(X)
@@ -144,7 +141,7 @@ class VAE(Model):
 
     def surrogate(self, X, eps):
         """Return a function () -> float whose derivative, here and now, `gradient` is: the loss itself, or S11."""
-        return self.estimator.surrogate(self, self._workspace_of(X, eps), self._weight(None))
+        return self.estimator.surrogate(self, self._workspace_of(X, eps), as_weight(self.beta))
 
     def initial_state(self):
         """Return what the estimator remembers from step to step, before the first one: a dict."""
@@ -152,8 +149,7 @@ class VAE(Model):
 
     def update_state(self, state, loss):
         """Take note of a step's loss in that dict."""
-        if state is not None:
-            self.estimator.update_state(state, loss)
+        self.estimator.update_state(state, loss)
 
     def check_schedule(self, schedule):
         """Raise ConfigurationError if the estimator cannot follow a schedule of beta (`scratchvae.schedules`)."""

@@ -68,6 +68,12 @@ def at_least(name, value, least, remedy, open_interval=False):
     return found
 
 
+def keep(instance, **values):
+    """Set attributes of a frozen dataclass: its arguments as the checks of this room return them, plain numbers."""
+    for name, value in values.items():
+        object.__setattr__(instance, name, value)
+
+
 def instance_of(name, value, kinds, remedy):
     """Return value; raises ConfigurationError unless it is an object of one of the classes `kinds`.
 

@@ -23,9 +23,8 @@ ORDER = """
     likelihoods
     schedules elbo
     estimators
-    optimizers history
+    nonfinite optimizers history
     data
-    nonfinite
     training
     model vae autoencoder
     oracles

@@ -5,7 +5,10 @@ import numpy as np
 import pytest
 
 from scratchvae import evaluate, VAE
+from scratchvae.analysis.elbo_decomposition import ledger
+from scratchvae.analysis.evaluation import EXAMPLES, staircase
 from scratchvae.errors import ConfigurationError, DataError
+from scratchvae.likelihoods import Bernoulli, LIKELIHOODS, make_likelihood
 
 
 def linear_gaussian(rng, d=5, sigma=0.6, wrong=0.3):
@@ -93,6 +96,47 @@ def test_grey_pixels_have_a_loss_but_no_likelihood_under_a_bernoulli():
     binary = evaluate(vae, grey, 10, binarize="dynamic")
     assert binary.binarization == "dynamic" and binary.elbo <= binary.log_likelihood
     assert math.isfinite(evaluate(vae, np.round(grey), 10).elbo)
+
+
+def measured(vae, X):
+    """Every figure that the three measurements give."""
+    parts = (evaluate(vae, X, 9), staircase(vae, X, (1, 3)), ledger(vae, X, 9, steps=2))
+    return [np.asarray(value) for part in parts for value in part]
+
+
+@pytest.mark.parametrize("hidden", [(), (4,)])
+@pytest.mark.parametrize("name", LIKELIHOODS)
+@pytest.mark.parametrize("pixels", ["gray", "binary"])
+def test_the_name_and_the_class_of_a_likelihood_change_no_figure(name, hidden, pixels):
+    X = np.random.default_rng(0).random((20, 6))
+    X = X if pixels == "gray" else np.round(X)
+    likelihood = make_likelihood(name, sigma=0.5)
+    renamed = type("Renamed", (type(likelihood),), {"name": "renamed"})(*([0.5] if hasattr(likelihood, "sigma") else []))
+    first, second = (measured(VAE(6, 2, hidden=hidden, likelihood=one), X) for one in (likelihood, renamed))
+    for one, other in zip(first, second, strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+@pytest.mark.parametrize("row", [0, EXAMPLES + 3])
+def test_one_gray_row_among_binary_ones_leaves_no_likelihood_whichever_it_is(row):
+    X = np.round(np.random.default_rng(0).random((EXAMPLES + 9, 6)))
+    vae = VAE(6, 2, hidden=(5,))
+    assert evaluate(vae, X, 3).binarization == "none" and math.isfinite(evaluate(vae, X, 3).elbo)
+    X[row, 2] = 0.5
+    found, stairs, account = evaluate(vae, X, 3), staircase(vae, X, (1, 3)), ledger(vae, X, 3, steps=1)
+    assert found.binarization == stairs.binarization == account.binarization == "grey"
+    for value in (found.elbo, found.log_likelihood, found.stderr, account.elbo, account.log_likelihood, *stairs.bounds):
+        assert math.isnan(value)
+    assert math.isfinite(found.loss) and math.isfinite(account.loss) and np.isfinite(stairs.losses).all()
+
+
+def test_a_likelihood_that_calls_itself_no_density_gets_a_loss_only():
+    class Unnormalized(Bernoulli):
+        def is_density(self, x):
+            return False
+
+    found = evaluate(VAE(6, 2, hidden=(5,), likelihood=Unnormalized()), np.eye(6), 3)
+    assert math.isnan(found.elbo) and math.isnan(found.log_likelihood) and math.isfinite(found.loss)
 
 
 def test_standard_error_is_that_of_a_mean_over_examples():

@@ -188,6 +188,14 @@ def adam_update_cases(rng, dtype, size):
                    rowwise={1: (0, 2, 3)})
 
 
+@cases_of("are_below")
+def are_below_cases(rng, dtype, size):
+    for n in (size, 97 * size, 1 << 15, (1 << 15) + 1, 70_000) if size == 1 else (size, 97 * size):
+        vector = normal(rng, dtype, n)
+        for limit in (np.abs(vector).max(), np.abs(vector).max() * 1.001, 1e30):
+            yield Case((vector, float(limit), np.empty(1)), outputs=(2,))
+
+
 @cases_of("uniform")
 def uniform_cases(rng, dtype, size):
     for n in (size, 97 * size):

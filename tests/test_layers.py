@@ -1,4 +1,8 @@
 """What a dense layer refuses and how a network begins; the derivatives are test_gradcheck's, kernels test_kernels'."""
+import copy
+import pickle
+import weakref
+
 import numpy as np
 import pytest
 
@@ -24,6 +28,28 @@ def test_a_single_column_lies_in_one_piece_whatever_its_strides_say():
     assert W.strides[1] != W.itemsize
     Dense(1, 1).forward(Affine(W, np.zeros(1)), x, y)
     np.testing.assert_array_equal(y, 1)
+
+
+def test_arrays_that_were_checked_are_known_again_and_others_are_not():
+    """What a layer remembers keeps nothing alive, and an array in the place of one that is gone is looked at."""
+    layer, p, y = Dense(4, 2), Affine(np.ones((4, 2)), np.zeros(2)), np.empty((3, 2))
+    for _ in range(50):
+        layer.forward(p, np.ones((3, 4)), y)
+        with pytest.raises(ShapeError, match=r"x has shape \(3, 3\)"):
+            layer.forward(p, np.ones((3, 3)), y)
+    x = np.ones((3, 4))
+    layer.forward(p, x, y)
+    gone = weakref.ref(x)
+    del x
+    assert gone() is None and pickle.loads(pickle.dumps(layer)) == copy.deepcopy(layer) == layer
+
+
+def test_a_network_takes_one_array_for_each_layer():
+    network = MLP.build((4, 3, 2), "tanh")
+    p, y = tuple(Affine(np.ones(shape), np.zeros(shape[1])) for shape in ((4, 3), (3, 2))), network.outputs(5, "float64")
+    for wrong_p, wrong_y in ((p[:1], y), (p, y[:1]), (p, (*y, y[-1]))):
+        with pytest.raises(ShapeError, match="members; this network has 2 layers"):
+            network.forward(wrong_p, np.ones((5, 4)), wrong_y)
 
 
 def test_a_layer_without_units_is_refused():

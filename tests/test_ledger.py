@@ -109,6 +109,14 @@ def test_both_accounts_add_up_and_the_gaps_are_those_of_the_oracle():
     assert found.effective_sigma == 0.6 and (found.n, found.binarization) == (100, "none")
 
 
+def test_a_gaussian_of_any_name_has_the_oracles_log_likelihood():
+    oracle = world()
+    X, vae = oracle.sample(10), oracle.to_vae()
+    learned = oracle.to_vae(likelihood="gaussian_scalar")
+    assert ledger(learned, X, 9, steps=1).log_likelihood_by == "linear-Gaussian oracle"
+    np.testing.assert_allclose(LinearGaussian.of(learned).log_p(X), LinearGaussian.of(vae).log_p(X), rtol=1e-12)
+
+
 def test_refining_finds_the_best_diagonal_gaussian():
     oracle = world()
     X = oracle.sample(40)

@@ -463,6 +463,12 @@ class Laplace:
     def sample(self, p, outputs, rng):
         return rng.laplace(outputs, np.exp(p["log_scale"][0]))
 
+    def is_density(self, x):
+        return True
+
+    def sigma_of(self, p):
+        return None
+
     def for_evaluation(self):
         return self
 

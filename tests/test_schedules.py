@@ -202,7 +202,7 @@ def test_train_takes_estimator_and_schedule(capsys, tmp_path):
 
 
 @pytest.mark.parametrize("flags, message", [
-    (["--estimator", "iwae", "--samples", 0], "n_samples is 0"), (["--beta", -1], "beta is -1.0"),
+    (["--estimator", "iwae", "--samples", 0], "--samples is 0"), (["--beta", -1], "beta is -1.0"),
     (["--estimator", "stl", "--schedule", "free_bits"], "closed form"),
     (["--schedule", "linear", "--schedule-steps", 0], "steps is 0"),
     (["--model", "ae", "--schedule", "linear"], "has no KL"),

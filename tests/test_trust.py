@@ -18,12 +18,14 @@ from test_cli import command, result
 from scratchvae import Autoencoder, evaluate, load_data, VAE
 from scratchvae.cli.run_folder import MODEL, Run
 from scratchvae.cli.train import TRAIN_DEFAULTS
+from scratchvae.data.minibatch import epoch_permutation
 from scratchvae.errors import ConfigurationError, RunError, TrainingError
 from scratchvae.layers import ACTIVATIONS, MLP
 from scratchvae.likelihoods import Bernoulli
 from scratchvae.model import load_run
-from scratchvae.nonfinite import explain, step_is_finite
-from scratchvae.parameters import Layout, Parameters
+from scratchvae.nonfinite import explain
+from scratchvae.optimizers import Adam, make_optimizer, SGD
+from scratchvae.parameters import Parameters
 from scratchvae.storage.atomic import write_atomically
 from scratchvae.storage.checkpoint import load_arrays, save_arrays
 from scratchvae.storage.lock import FolderLock
@@ -41,6 +43,10 @@ def data(n=50, d=6):
 
 def model(**settings):
     return VAE(**{"n_visible": 6, "n_latent": 2, "hidden": (5,), **settings})
+
+
+def adam_of(model):
+    return make_optimizer("adam", model.parameters.flat.size, model.dtype, 1e-3)
 
 
 def process(*words, **options):
@@ -89,22 +95,23 @@ def test_a_gradient_that_is_not_finite_stops_even_if_the_loss_is():
 
 def test_each_segment_is_named_when_it_is_the_first_that_is_not_finite():
     vae = model()
-    ws, gradient = vae.workspace(4), Parameters.zeros(vae.parameters.layout, "float32")
+    ws, gradient, adam = vae.workspace(4), Parameters.zeros(vae.parameters.layout, "float32"), adam_of(vae)
     for array in (ws.x, *ws.encoder, *ws.decoder):
         array[:] = 0
     for name, view in gradient.segments():
-        view.flat[-1] = np.inf
-        assert f"First not finite: the gradient of {name}" in explain(vae, ws, gradient, 1e-3)
+        for value, words in ((np.inf, "First not finite"), (1e20, "First too large")):
+            view.flat[-1] = value
+            assert f"{words}: the gradient of {name}" in explain(vae, ws, gradient, adam)
         view.flat[-1] = 0
     ws.decoder[0][1, 2] = np.nan
-    assert "the output of decoder.0." in explain(vae, ws, gradient, 1e-3)
+    assert "the output of decoder.0." in explain(vae, ws, gradient, adam)
     vae.parameters["encoder.0.W"][0, 0] = np.nan
-    assert "First not finite: encoder.0.W." in explain(vae, ws, gradient, 1e-3)
+    assert "First not finite: encoder.0.W." in explain(vae, ws, gradient, adam)
 
 
 @pytest.mark.parametrize("activation", ACTIVATIONS)
 @pytest.mark.parametrize("wrong", [np.nan, np.inf, -np.inf])
-def test_a_cotangent_that_is_not_finite_anywhere_reaches_the_bias_that_is_looked_at(activation, wrong):
+def test_a_cotangent_that_is_not_finite_anywhere_is_seen_in_the_gradient(activation, wrong):
     """Through units that are dead or saturated, and weights of zero, too."""
     vae = VAE(6, 2, hidden=(5, 4, 3), activation=activation)
     for view in (vae.parameters["encoder.1.W"], vae.parameters["decoder.1.W"]):
@@ -113,7 +120,9 @@ def test_a_cotangent_that_is_not_finite_anywhere_reaches_the_bias_that_is_looked
         vae.parameters[name][:] = -1e3                            # relu dead, tanh and sigmoid saturated
     ws, gradient = vae.workspace(4), Parameters.zeros(vae.parameters.layout, "float32")
     ws.x[:], ws.eps[:] = 0.5, 0.5
-    assert step_is_finite(vae.forward_backward(ws, gradient).loss, gradient)
+    vae.forward_backward(ws, gradient)
+    adam = adam_of(vae)
+    assert np.isfinite(gradient.flat).all()
     for network, p, x, y, d_y, d_p in (
             (vae.encoder, vae.parameters.encoder, ws.x, ws.encoder, ws.d_encoder, gradient.encoder),
             (vae.decoder, vae.parameters.decoder, ws.z, ws.decoder, ws.d_decoder, gradient.decoder)):
@@ -123,19 +132,79 @@ def test_a_cotangent_that_is_not_finite_anywhere_reaches_the_bias_that_is_looked
             d_y[top - 1][2, 1] = wrong
             with np.errstate(all="ignore"):
                 MLP(network.layers[:top]).backward(p[:top], x, y[:top], d_y[:top], d_p[:top], None)
-            assert not step_is_finite(1.0, gradient)
+            assert not adam.accepts(gradient.flat)
 
 
-def test_a_likelihoods_own_gradient_that_is_not_finite_is_seen():
-    gradient = Parameters.zeros(VAE(6, 2, hidden=(5,), likelihood="gaussian_scalar").parameters.layout, "float32")
-    gradient.likelihood["logvar"][...] = np.inf
-    assert not step_is_finite(1.0, gradient)
+@pytest.mark.parametrize("kind", [Adam, SGD])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("size", [1, 5, 70_000])
+@pytest.mark.parametrize("learning_rate", [1e-3, 1.0, 1e30])
+def test_after_the_largest_gradient_that_is_accepted_every_number_is_finite_and_a_larger_one_moves_nothing(
+        kind, dtype, size, learning_rate):
+    made, theta = kind(size, dtype, learning_rate), np.zeros(size, dtype)
+    accepted = np.full(size, 0.99 * made.limit, dtype)
+    for sign in (1, 1, 1, 1, 1, -1, 1):
+        made.update(theta, sign * accepted)
+    numbers = (theta, *made.moments.values())
+    assert all(np.isfinite(array).all() for array in numbers)
+    before, refused = [array.copy() for array in numbers], np.zeros(size, dtype)
+    for wrong in (1.01 * made.limit, -1.01 * made.limit, np.inf, np.nan, np.finfo(dtype).max):
+        for place in (0, size // 2, size - 1):
+            refused[:], refused[place] = 0, wrong
+            with pytest.raises(TrainingError, match=f"the gradient of step 8 .*beyond the range of {dtype}"):
+                made.update(theta, refused)
+    assert made.step == 7 and all(map(np.array_equal, numbers, before))
 
 
-def test_large_numbers_are_finite_though_their_sum_is_not_in_float32():
+class Steep(Bernoulli):
+    """A likelihood whose gradient is finite and too large to be squared, at batches that begin with 1 in their corner."""
+
+    slope = 1e25
+
+    def nll_backward(self, p, outputs, x, d_nll, nll, d_p, d_outputs):
+        super().nll_backward(p, outputs, x, d_nll, nll, d_p, d_outputs)
+        if x[0, 0] == 1:
+            d_outputs[0, 1] = self.slope
+
+
+def steep_trainer(optimizer="adam", **settings):
+    """At step 2 of 5 the gradient of one weight is too large, though in float32 it is finite."""
+    x, wrong = data(), epoch_permutation(50, 0, 0)[10:20]
+    x[:, 0], x[wrong, 0] = 0.5, 1
+    return Trainer(model(likelihood=Steep()), x, batch_size=10, optimizer=optimizer, **settings)
+
+
+def test_a_finite_gradient_whose_square_overflows_stops_before_anything_moves():
+    trainer = steep_trainer()
+    with pytest.raises(TrainingError, match=r"the gradient of step 2 reaches .*e\+25, beyond the range of float32; adam "
+                                            r"needs numbers below 4.6e\+18. First too large: the gradient of decoder.head.b"):
+        trainer.run(1)
+    assert trainer.state.optimizer.step == 1
+    trainer.require_finite()
+
+
+def test_a_finite_gradient_whose_square_overflows_is_skipped_and_the_run_goes_on():
+    trainer = steep_trainer(on_nonfinite="skip")
+    trainer.run(3)
+    state = trainer.state
+    assert state.skipped >= 1 and state.optimizer.step + state.skipped == 15
+    trainer.checkpoint()
+    assert all(np.isfinite(moment).all() for moment in state.optimizer.moments.values())
+
+
+def test_a_velocity_cannot_overflow_either(monkeypatch):
+    monkeypatch.setattr(Steep, "slope", 2e37)
+    trainer = steep_trainer("sgd")
+    with pytest.raises(TrainingError, match=r"the gradient of step 2 reaches .*e\+37, .*sgd needs numbers below 8.5e\+36"):
+        trainer.run(1)
+
+
+def test_a_large_weight_whose_bias_cancels_is_seen():
+    """Rows of opposite cotangents: the bias's gradient is 0, that of a weight beside them is not."""
     gradient = VAE(n_visible=5, n_latent=2, hidden=(4,)).parameters.copy()
-    gradient.flat[:] = 3e38
-    assert step_is_finite(1.0, gradient)
+    gradient.flat[:] = 0
+    gradient["decoder.0.W"][1, 2] = 1e19
+    assert not make_optimizer("adam", gradient.flat.size, "float32", 1e-3).accepts(gradient.flat)
 
 
 def poisoned(steps, **settings):
@@ -192,6 +261,21 @@ def test_parameters_or_a_held_out_loss_that_are_not_finite_are_never_saved():
     with pytest.raises(TrainingError, match="the held-out loss after epoch 1 is"), np.errstate(all="ignore"):
         trainer.run(1)
     assert not trainer.state.history
+
+
+@pytest.mark.parametrize("spoil, words", [
+    (lambda state: state.optimizer.moments["v"].__setitem__(3, np.inf), "the optimizer's v"),
+    (lambda state: state.optimizer.moments["m"].__setitem__(0, np.nan), "the optimizer's m"),
+    (lambda state: state.totals.__setitem__(1, np.nan), "the present epoch's loss"),
+    (lambda state: state.estimator.update(average_loss=np.inf), "the present epoch's loss"),
+    (lambda state: state.history.append(state.history[0]._replace(train_kl=np.nan)), "a training loss of the history")])
+def test_a_run_is_saved_only_if_all_of_it_is_finite(spoil, words):
+    trainer = Trainer(model(), data(), batch_size=50)
+    trainer.run(1)
+    trainer.checkpoint()
+    spoil(trainer.state)
+    with pytest.raises(TrainingError, match=f"{words} is not finite after step 1"):
+        trainer.checkpoint()
 
 
 def test_the_command_stops_in_one_line_and_leaves_the_last_good_model(capsys, tmp_path):
@@ -493,8 +577,3 @@ def test_a_model_far_larger_than_memory_is_refused_before_memory_is_taken(settin
 def test_far_too_many_samples_at_once_are_refused():
     with pytest.raises(ConfigurationError, match="n is 2000000000"):
         model().sample(2 * 10**9)
-
-
-def test_parameters_of_another_layout_are_told_from_finite_ones():
-    gradient = Parameters.zeros(Layout({"a.W": (2, 2), "a.b": (2,)}), "float64")
-    assert step_is_finite(0.0, gradient) and not step_is_finite(np.inf, gradient)

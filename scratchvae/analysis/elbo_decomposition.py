@@ -50,8 +50,9 @@ class Ledger(NamedTuple):
     log_likelihood = elbo + amortisation_gap + approximation_gap.
 
     `log_likelihood_by` says how log p(x) was found: "linear-Gaussian oracle", "quadrature", or "importance sampling"
-    with q* as the proposal, which bounds it, and so the approximation gap, from below.  For grey pixels under a
-    Bernoulli every likelihood is NaN; the rest are losses.  `effective_sigma` is T16's, NaN without a Gaussian sigma.
+    with q* as the proposal, which bounds it, and so the approximation gap, from below.  Where the
+    likelihood is no density of the rows every likelihood is NaN; the rest are losses.  `effective_sigma` is T16's, NaN
+    without a Gaussian sigma.
     """
 
     loss: float
@@ -187,15 +188,6 @@ def refine(vae, X, steps=100, seed=0, binarize="none"):
     return Posterior(head[:, :vae.n_latent], head[:, vae.n_latent:])
 
 
-def _require_squares(d_head, head, step):
-    """Raise TrainingError unless the gradient and its squares, which Adam takes, are finite."""
-    if not float(np.abs(d_head).max()) < math.sqrt(np.finfo(d_head.dtype).max):
-        logvar = head[:, head.shape[1] // 2:]
-        raise TrainingError(f"step {step + 1} of refining mu and logvar has a gradient beyond the range of {head.dtype}; "
-                            f"expected finite numbers. The encoder's logvar reaches {logvar.max():g}, its mu "
-                            f"{np.abs(head).max():g}: train it further first, or take dtype='float64'.")
-
-
 class _Refiner:
     """Gradient descent on the heads of up to `most` examples at a time; holds the buffers."""
 
@@ -217,15 +209,20 @@ class _Refiner:
             ws.d_nll.fill(1 / REFINING_SAMPLES)
             decoder_backward(vae, vae.parameters, ws, self.gradient, ws.d_z)                        # (E5)
             gaussian_backward(head, ws.eps, ws.d_z, ws.d_kl, d_head)          # (E6, E7): no 1/B, one loss an example
-            _require_squares(d_head, head, step)
             adam.learning_rate = LEARNING_RATE * (1 - step / steps)
-            adam.update(head.reshape(-1), d_head.reshape(-1))
+            try:
+                adam.update(head.reshape(-1), d_head.reshape(-1))
+            except TrainingError as error:
+                logvar = head[:, head.shape[1] // 2:]
+                raise TrainingError(f"refining mu and logvar: {error} The encoder's logvar reaches {logvar.max():g}, its "
+                                    f"mu {np.abs(head).max():g}: train it further first, or take dtype='float64'."
+                                    ) from None
         return head
 
 
 def _oracle(vae):
     """Return (name, log_p) if something knows log p(x) exactly at a bearable price, else None."""
-    if not vae.hidden and vae.likelihood.name == "gaussian":
+    if not vae.hidden and vae.likelihood.sigma_of(vae.parameters.likelihood) is not None:
         return "linear-Gaussian oracle", LinearGaussian.of(vae).log_p
     if vae.n_latent == 1:
         return "quadrature", Quadrature(vae).log_p
@@ -234,9 +231,8 @@ def _oracle(vae):
 
 def _sigma(vae):
     """Return T16's sigma: that of the likelihood, and beta's share."""
-    if not hasattr(vae.likelihood, "sigma_of") or vae.beta == 0:
-        return math.nan
-    return vae.likelihood.sigma_of(vae.parameters.likelihood) * effective_sigma(vae.beta, "half")
+    sigma = vae.likelihood.sigma_of(vae.parameters.likelihood)
+    return math.nan if sigma is None or vae.beta == 0 else sigma * effective_sigma(vae.beta, "half")
 
 
 def ledger(vae, X, importance_samples=1000, steps=100, seed=0, binarize="none"):
@@ -294,14 +290,14 @@ def ledger(vae, X, importance_samples=1000, steps=100, seed=0, binarize="none"):
         if oracle:
             log_p[here] = oracle[1](x)
     information = mutual_information(heads[:, :n_latent], heads[:, n_latent:], seed)
-    elbo, known = -nll - kl, math.nan if held.grey else 1.0
+    loss, elbo, log_p = nll + kl, held.likelihoods(-nll - kl), held.likelihoods(log_p)
     return Ledger(
-        loss=float(-elbo.mean()), reconstruction=float(nll.mean()), kl=float(kl.mean()),
+        loss=float(loss.mean()), reconstruction=float(nll.mean()), kl=float(kl.mean()),
         mutual_information=information.value, mutual_information_stderr=information.stderr, log_n=math.log(held.n),
         marginal_kl=float(kl.mean()) - information.value,
-        elbo=float(elbo.mean()) * known, elbo_stderr=float(standard_error(elbo)) * known,
-        amortisation_gap=float((best - elbo).mean()), amortisation_gap_stderr=float(standard_error(best - elbo)),
-        approximation_gap=float((log_p - best).mean()) * known,
-        log_likelihood=float(log_p.mean()) * known, stderr=float(standard_error(log_p)) * known,
+        elbo=float(elbo.mean()), elbo_stderr=float(standard_error(elbo)),
+        amortisation_gap=float((best + loss).mean()), amortisation_gap_stderr=float(standard_error(best + loss)),
+        approximation_gap=float((log_p - best).mean()), log_likelihood=float(log_p.mean()),
+        stderr=float(standard_error(log_p)),
         log_likelihood_by=oracle[0] if oracle else "importance sampling", importance_samples=importance_samples,
         effective_sigma=_sigma(vae), binarization=held.binarization, n=held.n)

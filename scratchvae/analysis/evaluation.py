@@ -1,6 +1,7 @@
 """Held-out quality: the ELBO, the importance-sampled log-likelihood, the staircase between them, and latents in use.
 
-Whatever is measured on grey pixels under a Bernoulli is a loss: p(x | z) is a distribution of zeros and ones.
+Rows of which the likelihood is no density have a loss only, such as gray pixels under a Bernoulli: its p(x | z) is a
+distribution of zeros and ones.
 """
 import math
 from typing import NamedTuple
@@ -24,8 +25,8 @@ PROPOSALS = ("encoder", "prior")
 class Evaluation(NamedTuple):
     """What `evaluate` measures; all figures are nats per example.
 
-    For grey pixels under a Bernoulli nothing is a likelihood: `elbo`, `log_likelihood` and `stderr` are then NaN
-    and only `loss` (reconstruction + kl) is given.
+    Where the likelihood is no density of the rows (gray pixels under a Bernoulli), `elbo`, `log_likelihood` and
+    `stderr` are NaN, `binarization` is "grey", and only `loss` (reconstruction + kl) is given.
     """
 
     elbo: float
@@ -46,7 +47,8 @@ class Evaluation(NamedTuple):
 class Staircase(NamedTuple):
     """The bounds L_K that `staircase` measures: `samples` K, `bounds` L_K and their standard errors, (m,) each, nats.
 
-    For grey pixels under a Bernoulli `bounds` and `stderrs` are NaN, and only `losses`, -L_K, are given.
+    Where the likelihood is no density of the rows (gray pixels under a Bernoulli), `bounds` and `stderrs` are NaN,
+    and only `losses`, -L_K, are given.
     """
 
     samples: np.ndarray
@@ -63,8 +65,8 @@ def log_mean_exp(total, top, count):
 
 
 class HeldOut:
-    """Held-out rows, checked, and read in chunks as q(z | x) sees them; `grey` once a chunk had grey pixels that
-    the likelihood has no probability for.
+    """Held-out rows, checked, and read in chunks as q(z | x) sees them; `is_density` says whether the likelihood is
+    a density of all of them.
 
     Parameters
     ----------
@@ -80,23 +82,33 @@ class HeldOut:
         self.binarize, self.mode, self.seed = binarize, binarize_mode(binarize), check_seed(seed) + HELD_OUT_SEED
         self.vae = vae = vae.for_evaluation()
         self.rows = check_data(X, vae, "X", binarize)
-        self.n, self.most, self.grey = len(self.rows), min(EXAMPLES, len(self.rows)), False
+        self.n, self.most = len(self.rows), min(EXAMPLES, len(self.rows))
+        self.is_density = all(vae.likelihood.is_density(x) for _, _, x in self._batches())
 
     @property
     def binarization(self):
-        """"grey", or the `binarize` of the settings."""
-        return "grey" if self.grey else self.binarize
+        """The `binarize` of the settings, or "grey" where the likelihood is no density of the rows."""
+        return self.binarize if self.is_density else "grey"
+
+    def likelihoods(self, values):
+        """Return values, an array or a number, or NaN in their place where the likelihood is no density of the rows."""
+        return values if self.is_density else np.full_like(values, np.nan)
+
+    def _batches(self):
+        """Yield (number, slice of the rows, x (k, D)) of every chunk, in a buffer that the next reuses."""
+        buffer = np.empty((self.most, self.vae.n_visible), self.vae.dtype)
+        for number, start in enumerate(range(0, self.n, EXAMPLES)):
+            here = slice(start, min(start + EXAMPLES, self.n))
+            x = buffer[:here.stop - start]
+            load_batch(self.rows, np.arange(here.start, here.stop), self.mode, self.seed, number, x)
+            yield number, here, x
 
     def chunks(self):
         """Yield (number, slice of the rows, x (k, D), head (k, 2Z)) of every chunk, in buffers that the next reuses."""
         vae = self.vae
-        x_buffer = np.empty((self.most, vae.n_visible), vae.dtype)
         outputs = vae.encoder.outputs(self.most, vae.dtype)
-        for number, start in enumerate(range(0, self.n, EXAMPLES)):
-            here = slice(start, min(start + EXAMPLES, self.n))
-            x, y = x_buffer[:here.stop - start], tuple(layer[:here.stop - start] for layer in outputs)
-            load_batch(self.rows, np.arange(here.start, here.stop), self.mode, self.seed, number, x)
-            self.grey |= vae.likelihood.name == "bernoulli" and bool(((x != 0) & (x != 1)).any())
+        for number, here, x in self._batches():
+            y = tuple(layer[:len(x)] for layer in outputs)
             vae.encoder.forward(vae.parameters.encoder, x, y)
             yield number, here, x, y[-1]
 
@@ -215,9 +227,9 @@ def evaluate(vae, X, importance_samples=5000, seed=0, binarize="none", proposal=
         kl_per_dimension += terms.sum(axis=0)
         kl[here] = terms.sum(axis=1)
         log_p[here], nll[here], effective[here] = sampler.summary(head, x, importance_samples, held.seed, number)
-    loss, known = float(nll.mean() + kl.mean()), math.nan if held.grey else 1.0
+    loss, log_p = float(nll.mean() + kl.mean()), held.likelihoods(log_p)
     return Evaluation(
-        elbo=-loss * known, log_likelihood=float(log_p.mean()) * known, stderr=float(standard_error(log_p)) * known,
+        elbo=float(held.likelihoods(-loss)), log_likelihood=float(log_p.mean()), stderr=float(standard_error(log_p)),
         importance_samples=importance_samples, effective_samples=float(effective.mean()),
         active_units=int((mu.var(axis=0) > ACTIVE).sum()), binarization=held.binarization, n=n, loss=loss,
         reconstruction=float(nll.mean()), kl=float(kl.mean()), kl_per_dimension=kl_per_dimension / n,
@@ -276,6 +288,6 @@ def staircase(vae, X, samples=(1, 5, 50, 500), seed=0, binarize="none"):
             top = groups.max(axis=2)
             log_w = log_mean_exp(np.exp(groups - top[:, :, None]).sum(axis=2), top, k // length)
             bounds[here, step], length = log_w.mean(axis=1), k
-    known = math.nan if held.grey else 1.0
-    return Staircase(np.array(ladder), bounds.mean(axis=0) * known, standard_error(bounds) * known,
-                     -bounds.mean(axis=0), held.binarization, held.n)
+    known = held.likelihoods(bounds)
+    return Staircase(np.array(ladder), known.mean(axis=0), standard_error(known), -bounds.mean(axis=0),
+                     held.binarization, held.n)

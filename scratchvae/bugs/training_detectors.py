@@ -9,7 +9,7 @@ from ..gradcheck.numerical import numerical_gradient
 from ..optimizers import make_optimizer
 from ..training import held_out_objective, Trainer
 from .cases import N_ROWS
-from .detectors import differs, EXACT, SIGMAS, verdict
+from .detectors import differs, EXACT, is_black_and_white, SIGMAS, verdict
 
 BATCH = 5                               # of N_ROWS: two full batches and a short one
 
@@ -220,7 +220,7 @@ def generative_moments(case):
     deviation = np.maximum(drawn.std(axis=0), 0.01)
     if np.max(np.abs(drawn.mean(axis=0) - mean) / deviation) * math.sqrt(n) > SIGMAS:
         return "pixels drawn from p(x | z) do not have its mean"
-    if likelihood.name == "bernoulli" and (mean.min() < 0 or mean.max() > 1):
+    if is_black_and_white(model) and (mean.min() < 0 or mean.max() > 1):
         return f"the mean of p(x | z) has values from {mean.min():.2f} to {mean.max():.2f}; pixels lie in [0, 1]"
     linear = case.new_model(hidden=(), likelihood="gaussian", n_visible=model.n_latent)
     linear.parameters.decoder.head.W[:] = np.eye(model.n_latent)

@@ -1,15 +1,12 @@
 """`scratchvae evaluate`: measure a run on its held-out data."""
 import math
 
-import numpy as np
-
 from ..analysis.elbo_decomposition import ledger
-from ..analysis.evaluation import evaluate
+from ..analysis.evaluation import evaluate, HeldOut
 from ..data.loading import load_data
 from ..data.minibatch import BINARIZE
 from ..errors import ConfigurationError
 from ..kernels.registry import note_compilation
-from ..likelihoods import Bernoulli
 from ..vae import VAE
 from ..validation import check_seed, positive_integer
 from .parser import add_run_command
@@ -42,7 +39,7 @@ def run(args):
                                  "data. Evaluate a run of --model vae.")
     data = load_data(args.data) if args.data else record.load_data(meta)
     binarize = args.binarize or record.config.get("binarize", "none")
-    if args.binarize is None and binarize == "none" and isinstance(model.likelihood, Bernoulli) and _is_grey(data.test):
+    if args.binarize is None and not HeldOut(model, data.test, args.seed, binarize).is_density:
         binarize = "dynamic"
         say("trained on grey pixels, which have no likelihood under a Bernoulli: measured on dynamically binarised "
             "pixels")
@@ -81,9 +78,3 @@ log n = {found.log_n:.3f}
   approximation {found.approximation_gap:10.3f}{"" if exact else " at least"}, what a diagonal Gaussian costs""")
     if math.isfinite(found.effective_sigma):
         print(f"effective sigma {found.effective_sigma:10.4f} a pixel")
-
-
-def _is_grey(x):
-    """Whether any pixel lies strictly between black and white."""
-    top = 255 if x.dtype == np.uint8 else 1
-    return any(bool(((row != 0) & (row != top)).any()) for row in x)

@@ -1,4 +1,4 @@
-"""Optimiser updates over flat vectors, each one pass.
+"""Optimizer updates over flat vectors, each one pass, and the look at a gradient before any of it is used.
 
 STRICT keeps divisions and roots as written: an estimate that only vector instructions have would make an
 element depend on where the threads cut the vector.
@@ -12,8 +12,9 @@ import math
 import numpy as np
 
 from .hints import will_write
-from .registry import inlined, prange, STRICT, twin_of
+from .registry import device, inlined, prange, STRICT, twin_of
 
+SERIAL_SIZE, LOOK = 1 << 15, 1 << 14     # numbers that one thread looks at alone, and of each look of several
 PIECE = 256         # numbers that a thread updates in one go
 AHEAD = 512         # so many numbers later they are needed; half and twice as many do as well, four times as many not
 LINE_BYTES = 64     # of a cache line
@@ -37,6 +38,32 @@ def ask_ahead(theta, gradient, first):
     for i in range(first + AHEAD, first + AHEAD + PIECE, LINE_BYTES // theta.itemsize):
         will_write(theta, i)
         will_write(gradient, i)
+
+
+@device()
+def _are_below(vector, first, last, limit):
+    """Whether |number| < limit from first to last; of a NaN it is not."""
+    below = True
+    for i in range(np.uint64(first), np.uint64(last)):
+        below = below & (abs(vector[i]) < limit)
+    return below
+
+
+def are_below_ref(vector, limit, out):
+    """out (1,) float64 = 1 if every |number| of vector (n,) is below limit, else 0; a NaN is not below."""
+    out[0] = (np.abs(vector) < limit).all()
+
+
+@twin_of(are_below_ref, parallel=True)
+def are_below(vector, limit, out):
+    bound, beyond = vector.dtype.type(limit), 0
+    if len(vector) <= SERIAL_SIZE:
+        out[0] = _are_below(vector, 0, len(vector), bound)
+    else:
+        for look in prange((len(vector) + LOOK - 1) // LOOK):
+            first = np.int64(look * LOOK)
+            beyond += 0 if _are_below(vector, first, min(len(vector), first + LOOK), bound) else 1
+        out[0] = beyond == 0
 
 
 def sgd_update_ref(theta, gradient, velocity, learning_rate, momentum):

@@ -51,8 +51,8 @@ __all__ = ["LIKELIHOODS", "Bernoulli", "ContinuousBernoulli", "Gaussian", "Gauss
            "GaussianScalar", "Likelihood", "make_likelihood"]
 LIKELIHOODS = {made.name: made for made in (Bernoulli, ContinuousBernoulli, Gaussian, GaussianScalar,
                                             GaussianDiagonal, GaussianOptimal)}
-WANTED = ("name", "n_outputs", "parameter_shapes", "initialise", "init_output_bias", "check", "nll", "nll_backward",
-          "mean", "sample", "for_evaluation", "update_running_variance")
+WANTED = ("name", "n_outputs", "parameter_shapes", "initialise", "init_output_bias", "check", "is_density", "sigma_of",
+          "nll", "nll_backward", "mean", "sample", "for_evaluation", "update_running_variance")
 
 
 def make_likelihood(likelihood, sigma=1.0):

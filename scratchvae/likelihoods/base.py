@@ -1,9 +1,11 @@
 """What a likelihood is: the methods that a model calls, and those of them that most likelihoods share."""
 import numpy as np
 
-from ..errors import DataError
+from ..arrays import require_buffer, require_floats
+from ..errors import DataError, ShapeError
 
 ROUNDING = 1e-6             # how far outside [0, 1] a number may lie that a scaler of float32 or float64 put inside
+FLOAT64 = np.dtype("float64")
 
 
 class Likelihood:
@@ -36,12 +38,26 @@ class Likelihood:
     ...         return np.exp(outputs)
     ...     def sample(self, p, outputs, rng):
     ...         return rng.poisson(np.exp(outputs)).astype(outputs.dtype)
+    ...     def is_density(self, x):
+    ...         return False
     >>> from scratchvae import VAE
     >>> from scratchvae.gradcheck import check_model
     >>> vae = VAE(n_visible=4, n_latent=1, hidden=(), likelihood=Poisson(), dtype="float64")
     >>> all(check.ok for check in check_model(vae, np.array([[0, 2.0, 1, 5]]), np.ones((1, 1))))
     True
     """
+
+    def is_density(self, x):
+        """Return whether exp(-nll) is a normalized density, or a probability, of every row of x (n, D).
+
+        True unless a likelihood says otherwise.  Where it is False, evaluation reports losses only: an ELBO or a
+        log-likelihood would not be one.
+        """
+        return True
+
+    def sigma_of(self, p):
+        """Return sigma, one number, if p(x | z) = N(outputs, sigma^2 I), else None: what closed forms need."""
+        return None
 
     def n_outputs(self, n_visible):
         """Return how many numbers the decoder must put out for `n_visible` pixels."""
@@ -66,6 +82,33 @@ class Likelihood:
 
     def update_running_variance(self, p, outputs, nll):
         """Take note, after a training step, of the outputs and the nll that it had."""
+
+
+def require_sizes(outputs, x, nll, *backward, per_pixel=1):
+    """Raise ShapeError unless the arrays of `nll`, or of `nll_backward`, fit each other, as kernels expect.
+
+    Parameters
+    ----------
+    outputs, x, nll : ndarray
+        As `Likelihood` says.
+    backward : ndarray
+        d_nll and d_outputs of `nll_backward`.
+    per_pixel : int
+        Outputs a pixel.
+    """
+    require_floats("x", x, 2)
+    require_floats("outputs", outputs, 2)
+    rows, (n, n_visible) = len(outputs), x.shape
+    if n == 0 or rows % n:
+        raise ShapeError(f"outputs has {rows} rows and x {n}; expected K rows of outputs for each row of x. "
+                         "Decode K samples of each example.")
+    require_buffer("x", x, x.shape, x.dtype)
+    require_buffer("outputs", outputs, (rows, per_pixel * n_visible), x.dtype)
+    require_buffer("nll", nll, (rows,), FLOAT64, written=True)
+    if backward:
+        d_nll, d_outputs = backward
+        require_buffer("d_nll", d_nll, (rows,), FLOAT64, written=True)
+        require_buffer("d_outputs", d_outputs, outputs.shape, x.dtype, written=True)
 
 
 def require_finite(x, what):

@@ -3,9 +3,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ..arrays import require_buffer
 from ..kernels import continuous_bernoulli as continuous
 from ..kernels import likelihoods as kernels
-from .base import Likelihood, require_unit_range
+from .base import Likelihood, require_sizes, require_unit_range
 
 
 @dataclass(frozen=True)
@@ -22,12 +23,18 @@ class Bernoulli(Likelihood):
         """Raise DataError unless every value of x (n, D) lies in [0, 1]."""
         require_unit_range(x, what, "Bernoulli")
 
+    def is_density(self, x):
+        """Return whether every pixel of x (n, D) is 0 or 1."""
+        return bool(((x == 0) | (x == 1)).all())
+
     def nll(self, p, outputs, x, nll):
         """Write -log p(x | z) of each row into nll (rows,), float64; row r belongs to x[r // K].      (E4)"""
+        require_sizes(outputs, x, nll)
         kernels.bernoulli_nll(outputs, x, nll)
 
     def nll_backward(self, p, outputs, x, d_nll, nll, d_p, d_outputs):
         """Write nll and, at once, d_outputs = dL/d(outputs), where d_nll is dL/d(nll) of each row.    (E5)"""
+        require_sizes(outputs, x, nll, d_nll, d_outputs)
         kernels.bernoulli_nll_backward(outputs, x, d_nll, nll, d_outputs)
 
     def mean(self, p, outputs):
@@ -43,6 +50,7 @@ class Bernoulli(Likelihood):
 
         A pixel that is never on would want a logit of minus infinity; 0.001 to 0.999 leaves it +-6.9.
         """
+        require_buffer("bias", bias, mean.shape, bias.dtype, written=True)
         clipped = np.clip(mean, 0.001, 0.999)
         bias[:] = np.log(clipped) - np.log1p(-clipped)
 
@@ -63,10 +71,12 @@ class ContinuousBernoulli(Likelihood):
 
     def nll(self, p, outputs, x, nll):
         """Write -log p(x | z) of each row into nll (rows,), float64; row r belongs to x[r // K].      (L1)"""
+        require_sizes(outputs, x, nll)
         continuous.continuous_bernoulli_nll(outputs, x, nll)
 
     def nll_backward(self, p, outputs, x, d_nll, nll, d_p, d_outputs):
         """Write nll and, at once, d_outputs = dL/d(outputs), where d_nll is dL/d(nll) of each row.    (L2)"""
+        require_sizes(outputs, x, nll, d_nll, d_outputs)
         continuous.continuous_bernoulli_nll_backward(outputs, x, d_nll, nll, d_outputs)
 
     def mean(self, p, outputs):
@@ -88,6 +98,7 @@ class ContinuousBernoulli(Likelihood):
 
         The mean is clipped to 0.02 to 0.98: a pixel that is never on would want a logit of minus infinity.
         """
+        require_buffer("bias", bias, mean.shape, bias.dtype, written=True)
         wanted = np.clip(mean, 0.02, 0.98)
         low, high = np.full(wanted.shape, -60.0), np.full(wanted.shape, 60.0)
         for _ in range(50):

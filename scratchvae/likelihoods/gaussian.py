@@ -4,13 +4,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ..arrays import require_buffer
 from ..errors import ConfigurationError
 from ..kernels import learned_sigma
 from ..kernels import likelihoods as kernels
 from ..kernels.learned_sigma import MIN_LOGVAR
 from ..kernels.vectormath import softplus
-from ..validation import at_least
-from .base import Likelihood, require_finite
+from ..validation import at_least, keep
+from .base import Likelihood, require_finite, require_sizes
 
 LOG_2PI = math.log(2 * math.pi)
 LEAST_SIGMA, MOST_SIGMA = 1e-100, 1e100
@@ -33,7 +34,8 @@ class Gaussian(Likelihood):
 
     def __post_init__(self):
         remedy = "Pass the noise level of a pixel, for example 0.1."
-        if not LEAST_SIGMA <= at_least("sigma", self.sigma, 0, remedy, open_interval=True) <= MOST_SIGMA:
+        keep(self, sigma=at_least("sigma", self.sigma, 0, remedy, open_interval=True))
+        if not LEAST_SIGMA <= self.sigma <= MOST_SIGMA:
             raise ConfigurationError(f"sigma is {self.sigma!r}; expected {LEAST_SIGMA:g} to {MOST_SIGMA:g}, whose squares "
                                      f"float64 holds. {remedy}")
 
@@ -47,10 +49,12 @@ class Gaussian(Likelihood):
 
     def nll(self, p, outputs, x, nll):
         """Write -log p(x | z) of each row into nll (rows,), float64; row r belongs to x[r // K].      (E8)"""
+        require_sizes(outputs, x, nll)
         kernels.gaussian_nll(outputs, x, self.sigma_of(p), nll)
 
     def nll_backward(self, p, outputs, x, d_nll, nll, d_p, d_outputs):
         """Write nll and, at once, d_outputs = dL/d(outputs), where d_nll is dL/d(nll) of each row.    (E9)"""
+        require_sizes(outputs, x, nll, d_nll, d_outputs)
         kernels.gaussian_nll_backward(outputs, x, self.sigma_of(p), d_nll, nll, d_outputs)
 
     def mean(self, p, outputs):
@@ -63,6 +67,7 @@ class Gaussian(Likelihood):
 
     def init_output_bias(self, p, bias, mean, variance):
         """Set the bias to the training mean."""
+        require_buffer("bias", bias, mean.shape, bias.dtype, written=True)
         bias[:] = mean
 
 
@@ -106,7 +111,7 @@ class GaussianScalar(Gaussian):
 
     def init_output_bias(self, p, bias, mean, variance):
         """Set the bias to the training mean and logvar to the log of the training variance."""
-        bias[:] = mean
+        super().init_output_bias(p, bias, mean, variance)
         p["logvar"][:] = math.log(max(variance, math.exp(MIN_LOGVAR)))
 
 
@@ -136,6 +141,7 @@ class GaussianOptimal(GaussianScalar):
 
     def nll(self, p, outputs, x, nll):
         """Write -log p(x | z) of each row, at the batch's sigma*, into nll (rows,), float64.          (L4, L11)"""
+        require_sizes(outputs, x, nll)
         variance, _ = self._optimum(outputs, x, nll)
         kernels.gaussian_nll(outputs, x, math.sqrt(variance), nll)
 
@@ -146,6 +152,7 @@ class GaussianOptimal(GaussianScalar):
             d_mean = (d_nll + c) (mean - x) / sigma*^2                                     (L12)
         with c = 0 if all rows weigh the same.
         """
+        require_sizes(outputs, x, nll, d_nll, d_outputs)
         variance, at_floor = self._optimum(outputs, x, nll)
         if not at_floor:
             d_nll += (d_nll.sum() - d_nll @ nll / (outputs.shape[1] * variance)) / len(nll)
@@ -182,10 +189,12 @@ class GaussianDiagonal(Likelihood):
 
     def nll(self, p, outputs, x, nll):
         """Write -log p(x | z) of each row into nll (rows,), float64; row r belongs to x[r // K].      (L7)"""
+        require_sizes(outputs, x, nll, per_pixel=2)
         learned_sigma.diagonal_nll(outputs, x, nll)
 
     def nll_backward(self, p, outputs, x, d_nll, nll, d_p, d_outputs):
         """Write nll and, at once, d_outputs = dL/d(outputs), where d_nll is dL/d(nll) of each row.    (L8 to L10)"""
+        require_sizes(outputs, x, nll, d_nll, d_outputs, per_pixel=2)
         learned_sigma.diagonal_nll_backward(outputs, x, d_nll, nll, d_outputs)
 
     def mean(self, p, outputs):

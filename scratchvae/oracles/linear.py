@@ -109,8 +109,8 @@ class LinearGaussian:
     beta: float = 1.0
 
     def __post_init__(self):
-        Gaussian(self.sigma)                                          # its check of sigma
-        check_beta(self.beta)
+        object.__setattr__(self, "sigma", Gaussian(self.sigma).sigma)              # its check of sigma
+        object.__setattr__(self, "beta", check_beta(self.beta))
         W, b = as_finite(self.W, "W"), as_finite(self.b, "b")
         if W.ndim != 2 or b.shape != W.shape[1:]:
             raise ShapeError(f"W has shape {W.shape} and b {b.shape}; expected (Z, D) and (D,). "
@@ -137,11 +137,12 @@ class LinearGaussian:
         ConfigurationError
             Unless the VAE is linear and Gaussian.
         """
-        if not isinstance(vae, VAE) or vae.hidden or vae.likelihood.name != "gaussian":
+        sigma = vae.likelihood.sigma_of(vae.parameters.likelihood) if isinstance(vae, VAE) else None
+        if sigma is None or vae.hidden:
             raise ConfigurationError(f"vae is {vae!r}, which has no closed form; expected VAE(hidden=(), "
                                      "likelihood='gaussian'). For one or two latents, Quadrature takes any VAE.")
         p = vae.parameters
-        return cls(*p.decoder.head, vae.likelihood.sigma, p.encoder.head, vae.beta)
+        return cls(*p.decoder.head, sigma, p.encoder.head, vae.beta)
 
     def to_vae(self, **settings):
         """Return the package's float64 VAE with these parameters; settings (estimator, n_samples, ...) are VAE's."""

@@ -12,13 +12,14 @@ import zlib
 
 import numpy as np
 
-from ..errors import DataError, RunError
+from ..errors import ConfigurationError, DataError, RunError
 from ..validation import file_path
 from .atomic import open_regular, write_atomically
 from .readers import npy_header
 
 FORMAT = 1
 DTYPES = ("float32", "float64", "int64")
+RESERVED = ("meta", "file", "allow_pickle")             # what numpy.savez has other uses for
 
 
 def _checksum(meta, arrays):
@@ -48,10 +49,20 @@ def save_arrays(path, kind, meta, arrays):
     ------
     RunError
         If the file cannot be written.
+    ConfigurationError
+        If meta or an array is nothing that such a file holds.
     """
     path = file_path("path", path)
+    for name, array in arrays.items():
+        if name in RESERVED or not isinstance(array, np.ndarray) or array.dtype.name not in DTYPES:
+            raise ConfigurationError(f"array {name!r} is of {getattr(array, 'dtype', type(array).__name__)}; a file holds "
+                                     f"arrays of {', '.join(DTYPES)}, not called {', '.join(RESERVED)}. Convert it.")
     meta = {"format": FORMAT, "kind": kind, **meta}
-    text = json.dumps({**meta, "sha256": _checksum(meta, arrays)})
+    try:
+        text = json.dumps({**meta, "sha256": _checksum(meta, arrays)})
+    except (TypeError, ValueError, RecursionError) as error:
+        raise ConfigurationError(f"meta holds what JSON cannot ({error}); expected text, plain numbers, lists and dicts. "
+                                 "Convert it.") from error
     write_atomically(path, lambda file: np.savez(file, meta=np.array(text), **arrays))
 
 
@@ -72,7 +83,7 @@ def load_arrays(path):
         raise RunError(f"{path} does not exist; expected a model file saved by scratchvae. Check the path.") from error
     except (OSError, ValueError, KeyError, TypeError, AttributeError, EOFError, NotImplementedError, RuntimeError,
             zipfile.BadZipFile, zlib.error) as error:
-        raise RunError(f"{path} is no intact model file ({type(error).__name__}: {error}). "
+        raise RunError(f"{path} is no intact model file ({type(error).__name__}: {error!s:.300}). "
                        "Take a copy that scratchvae saved.") from error
     if version != FORMAT:
         raise RunError(f"{path} has format {version!r:.20}; this version of scratchvae reads format {FORMAT}. "
