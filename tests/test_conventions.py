@@ -15,7 +15,7 @@ TESTS = Path(__file__).parent
 # Imports point only to rooms further up this list.
 ROOMS = [
     "errors", "arguments", "arrays", "files", "kernels.registry", "kernels.hints", "kernels.vectormath",
-    "kernels.microkernel", "kernels.dots", "kernels.matmul",
+    "kernels.workspace", "kernels.microkernel", "kernels.dots", "kernels.matmul",
     "kernels.dense",
     "kernels.gaussian", "kernels.likelihoods", "kernels.continuous_bernoulli", "kernels.learned_sigma",
     "kernels.optimizers", "kernels.random", "kernels.minibatch", "kernels.totals",
