@@ -17,7 +17,7 @@ ROOMS = [
     "errors", "arguments", "arrays", "files", "kernels.registry", "kernels.hints", "kernels.vectormath",
     "kernels.workspace", "kernels.microkernel", "kernels.dots", "kernels.matmul",
     "kernels.dense",
-    "kernels.gaussian", "kernels.likelihoods", "kernels.continuous_bernoulli", "kernels.learned_sigma",
+    "kernels.gaussian", "kernels.rows", "kernels.likelihoods", "kernels.continuous_bernoulli", "kernels.learned_sigma",
     "kernels.optimizers", "kernels.random", "kernels.minibatch", "kernels.totals",
     "kernels.__main__", "parameters", "layers",
     "distributions", "divergences", "monte_carlo", "projections", "joint", "attributes", "mixture", "latent",

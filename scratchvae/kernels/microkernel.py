@@ -42,7 +42,7 @@ SSE2 = Family("sse2", 16, 4, 2, False, False, 96 * 1024)
 PLAIN = Family("plain", 0, 1, 1, False, False, 0)       # no vector code: plain loops
 
 DEPTH = 256                 # a stretch of the inner dimension, where not all of it can be packed at once
-AHEAD = 16                  # rows of B: so far ahead a tile that reads B where it lies asks the cache for it
+PREFETCH_ROWS = 16          # of B: so far ahead a tile that reads B where it lies asks the cache for it
 CHUNK_BYTES = 16 * 1024     # of A, packed where its strips lie across the cache lines
 
 if BACKEND == "numba":
@@ -244,7 +244,7 @@ def _outer_products(vectors, rows, columns, a_transposed, full, o, valid, mask):
                  vectors.load_masked(places[-1], mask) if masked else vectors.load(places[-1])]
         if o.kept is not None:
             for v in range(columns):
-                prefetch(builder, vectors.at(places[v], (AHEAD, o.ldb)), to_write=False)
+                prefetch(builder, vectors.at(places[v], (PREFETCH_ROWS, o.ldb)), to_write=False)
                 vectors.store(b_row[v], vectors.at(o.kept, (p, o.ldk), v * vectors.width))
         for r in range(rows):
             broadcast = vectors.splat(builder.load(vectors.at(a_rows[r], (p, o.lda) if a_transposed else p)))
