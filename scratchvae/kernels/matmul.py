@@ -30,7 +30,7 @@ if BACKEND == "numba":
     from .microkernel import (give_back, pack_transposed, pack_vectors, pointer, running_threads, shift, take_slot,
                               tile)
 
-ROWS, VECTORS = FAMILY.rows, FAMILY.vectors
+TILE_ROWS, TILE_VECTORS = FAMILY.rows, FAMILY.vectors
 VECTOR_BYTES, GROUP_BYTES = FAMILY.vector_bytes, FAMILY.group_bytes
 FEW_ROWS = 40                   # of A, and of B, do not pay for transposing B: then scalar products are taken, ...
 LONG_ROWS = 8 * VECTOR_BYTES    # ... of rows beside which adding up the lanes costs little
@@ -93,9 +93,9 @@ def _share_start(m, vectors, panels, groups, share, shares):
         if at < m * end - slack or group == groups - 1:
             break
         group += 1
-    strip = (end - first) * ROWS
+    strip = (end - first) * TILE_ROWS
     past = at - first * m
-    return group, 0 if past < slack else min(m, (past + strip // 2) // strip * ROWS)
+    return group, 0 if past < slack else min(m, (past + strip // 2) // strip * TILE_ROWS)
 
 
 def _product_by_tiles(least, finish):
@@ -115,19 +115,19 @@ def _product_by_tiles(least, finish):
         lda, ldb, ldc = a.strides[0] // itemsize, b.strides[0] // itemsize, c.strides[0] // itemsize
         a0, b0, c0 = pointer(a), pointer(b), pointer(c)
         vectors = _parts(n, width)
-        panels = _parts(vectors, VECTORS)
+        panels = _parts(vectors, TILE_VECTORS)
         narrow, wider = vectors // panels, vectors % panels         # see _first_vector
 
         ragged = n % width > 0 and not FAMILY.has_masks
         pack_from = 0 if b_transposed else panels - 1 if ragged else panels
         # A stays in the cache while B goes by: in the second level, or where its columns are read, in the first.
         a_stays = k * lda * itemsize <= SMALL_BYTES if a_transposed else m * k * itemsize <= GROUP_BYTES
-        depth = max(1, _parts(k, _parts(k, GROUP_BYTES // (VECTORS * VECTOR_BYTES) if a_stays else DEPTH)))
-        groups = panels if a_stays else _parts(panels, GROUP_BYTES // (depth * VECTORS * VECTOR_BYTES))
+        depth = max(1, _parts(k, _parts(k, GROUP_BYTES // (TILE_VECTORS * VECTOR_BYTES) if a_stays else DEPTH)))
+        groups = panels if a_stays else _parts(panels, GROUP_BYTES // (depth * TILE_VECTORS * VECTOR_BYTES))
         if n > m:                           # a wide C is cut by columns: each thread packs a part of B, not all
             groups = max(groups, min(shares, panels))
-        tall = TALL_ROWS if a_transposed and panels == 1 and vectors == 2 else ROWS         # once B is packed
-        chunk = max(width, ROWS)
+        tall = TALL_ROWS if a_transposed and panels == 1 and vectors == 2 else TILE_ROWS         # once B is packed
+        chunk = max(width, TILE_ROWS)
         pack_a = a_transposed and panels > 1 and not a_stays        # its columns lie on as many pages as it has rows
 
         packed_b = take_slot(c0, share)
@@ -158,7 +158,7 @@ def _product_by_tiles(least, finish):
                 i, height = low, 0
                 while i + height < high:
                     i += height
-                    height = tall if i > low and high - i >= tall else min(ROWS, high - i)
+                    height = tall if i > low and high - i >= tall else min(TILE_ROWS, high - i)
                     if pack_a:
                         if (i - low) % chunk == 0:
                             inside = min(chunk, high - i)

@@ -15,7 +15,8 @@ from .hints import will_write
 from .registry import STRICT, inlined, prange, twin_of
 
 NUMBERS_A_TURN = 256        # that a thread updates at a time
-PREFETCH_DISTANCE = 512     # numbers, from those asked for back to those at work; half and twice as many do as well, four times as many not
+# Numbers, from those at work to those asked for: half and twice as many do as well, four times as many do not.
+PREFETCH_DISTANCE = 512
 LINE_BYTES = 64             # of a cache line
 
 # The size below which a running mean counts as zero: far above the subnormals, far below any effect.

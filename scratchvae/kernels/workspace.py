@@ -13,6 +13,7 @@ import numpy as np
 from .registry import BACKEND
 
 LINE_BYTES = 64                                         # of a cache line, and before a slot: whether it is taken
+SYMBOL = "scratchvae_slots"                             # under which compiled code finds the slots, also from a cache
 
 
 class Slots:
@@ -34,8 +35,6 @@ if BACKEND == "numba":
     from numba import types
     from numba.core import cgutils, config
     from numba.extending import intrinsic
-
-    SYMBOL = "scratchvae_slots"
 
     def slots_of(size):
         """Make the slots; return (take, give_back) for kernels, which are to be called in pairs.
