@@ -1,6 +1,10 @@
 """Likelihoods: densities, gradients, moments, and what learning a sigma adds to them."""
 import decimal
 import math
+import os
+import subprocess
+import sys
+from pathlib import Path
 from unittest import mock
 
 import numpy as np
@@ -10,7 +14,9 @@ from scratchvae import Autoencoder, evaluate, VAE
 from scratchvae.elbo import Objective
 from scratchvae.errors import ConfigurationError, DataError, TrainingError
 from scratchvae.gradcheck import check_model, format_checks, numerical_gradient
+from scratchvae.kernels import registry
 from scratchvae.kernels.learned_sigma import MIN_LOGVAR
+from scratchvae.kernels.microkernel import FAMILY
 from scratchvae.likelihoods import (Bernoulli, ContinuousBernoulli, Gaussian, GaussianDiagonal, GaussianOptimal,
                                     GaussianScalar, Likelihood, LIKELIHOODS, make_likelihood)
 from scratchvae.parameters import Parameters
@@ -88,11 +94,58 @@ def test_rows_may_weigh_differently(name):
 @every_dtype
 def test_the_loss_is_the_same_to_the_bit_with_and_without_its_gradient(name, dtype):
     likelihood, rng = make_likelihood(name), np.random.default_rng(0)
-    x = rng.random((40, 784)).astype(dtype)
-    outputs = rng.standard_normal((40, likelihood.n_outputs(784))).astype(dtype)
-    p = parameters_of(likelihood, 784, dtype)
-    nll, _, _ = backward_of(likelihood, p, outputs, x, np.ones(40))
-    np.testing.assert_array_equal(nll, nll_of(likelihood, p, outputs, x))
+    for n_visible in (1, 3, 4, 7, 12, 33, 64, 129, 784):                 # around the widths of vectors and of blocks
+        x = rng.random((40, n_visible)).astype(dtype)
+        outputs = rng.standard_normal((40, likelihood.n_outputs(n_visible))).astype(dtype)
+        p = parameters_of(likelihood, n_visible, dtype)
+        nll, _, _ = backward_of(likelihood, p, outputs, x, np.ones(40))
+        np.testing.assert_array_equal(nll, nll_of(likelihood, p, outputs, x), err_msg=f"{n_visible} pixels")
+
+
+@every_likelihood
+@every_dtype
+def test_a_row_has_the_same_bits_whatever_batch_it_is_part_of(name, dtype):
+    likelihood, rng = make_likelihood(name).for_evaluation(), np.random.default_rng(0)
+    x, weights = rng.random((10, 77)).astype(dtype), rng.standard_normal(20)
+    outputs = rng.standard_normal((20, likelihood.n_outputs(77))).astype(dtype)
+    p = parameters_of(likelihood, 77, dtype)
+    nll, _, d_outputs = backward_of(likelihood, p, outputs, x, weights)
+    for first, last in ((0, 1), (4, 6), (7, 10)):
+        rows = slice(2 * first, 2 * last)
+        part, _, d_part = backward_of(likelihood, p, outputs[rows], x[first:last], weights[rows])
+        np.testing.assert_array_equal(part, nll[rows])
+        np.testing.assert_array_equal(d_part, d_outputs[rows])
+
+
+@pytest.mark.parametrize("processor", ["znver4", "haswell"])
+def test_these_bits_hold_on_other_processors(processor):
+    """The code for them runs here as well, if their instructions do; znver4 takes other vectors for the same loops."""
+    if registry.BACKEND == "numpy" or FAMILY.name != "avx512":
+        pytest.skip("needs compiled kernels and AVX-512")
+    done = subprocess.run([sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", "-k",
+                           "same_to_the_bit and diagonal and float64", __file__],
+                          env={**os.environ, "NUMBA_CPU_NAME": processor}, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout
+
+
+def test_a_sum_over_many_rows_does_not_depend_on_the_threads_of_blas():
+    """OpenBLAS cuts a scalar product of more than 10,000 numbers into as many parts as it has threads."""
+    program = """if True:
+        import numpy as np
+        from scratchvae.likelihoods import make_likelihood
+        rng = np.random.default_rng(0)
+        outputs, x, d_nll = rng.standard_normal((20_001, 1)), rng.standard_normal((20_001, 1)), rng.random(20_001)
+        for name in ("gaussian_optimal", "gaussian_scalar"):
+            p, d_p = {"logvar": np.zeros(1)}, {"logvar": np.zeros(1)}
+            nll, d_outputs = np.empty(20_001), np.empty_like(outputs)
+            make_likelihood(name).nll_backward(p, outputs, x, d_nll.copy(), nll, d_p, d_outputs)
+            print(d_p["logvar"][0].hex(), d_outputs.sum().hex())
+    """
+    found = {subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, text=True,
+                            env={**os.environ, "OPENBLAS_NUM_THREADS": threads, "SCRATCHVAE_BACKEND": "numpy",
+                                 "PYTHONPATH": str(Path(__file__).parents[1])}).stdout
+             for threads in ("1", "2", "3")}
+    assert len(found) == 1
 
 
 @every_likelihood

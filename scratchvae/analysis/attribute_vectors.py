@@ -93,11 +93,11 @@ def balanced_difference(codes, labels, others):
     spread = others.std(axis=0)
     standard = (others - others.mean(axis=0)) / np.where(spread > 0, spread, 1.0)
     centred = labels - labels.mean()
-    rest = centred - standard @ np.linalg.lstsq(standard, centred, rcond=None)[0]
-    if rest @ rest < EXPLAINED * (centred @ centred):
+    rest = centred - np.einsum("ni,i->n", standard, np.linalg.lstsq(standard, centred, rcond=None)[0])
+    if np.square(rest).sum() < EXPLAINED * np.square(centred).sum():
         raise DataError("others determine the labels; expected some examples where they leave them open. "
                         "Drop the attribute that says the same, or add examples.")
-    return (rest @ codes) / (rest @ rest)
+    return np.einsum("n,ni->i", rest, codes) / np.square(rest).sum()
 
 
 def logistic_direction(codes, labels, ridge=1.0):
@@ -182,14 +182,14 @@ def logistic_regression(x, labels, ridge=1.0):
     w = np.append(np.zeros(d), np.log(rate) - np.log1p(-rate))
 
     def loss(w):
-        score = features @ w
+        score = np.einsum("ni,i->n", features, w)
         return np.sum(np.logaddexp(0.0, score) - labels * score) + 0.5 * np.sum(penalty * w * w)
 
     value = loss(w)
     for _ in range(NEWTON_STEPS):
-        p = 0.5 * (1 + np.tanh(0.5 * (features @ w)))
-        gradient = features.T @ (p - labels) + penalty * w
-        hessian = (features.T * (p * (1 - p))) @ features + np.diag(penalty)
+        p = 0.5 * (1 + np.tanh(0.5 * np.einsum("ni,i->n", features, w)))
+        gradient = np.einsum("ni,n->i", features, p - labels) + penalty * w
+        hessian = np.einsum("ni,nj->ij", (p * (1 - p))[:, None] * features, features) + np.diag(penalty)
         step = np.linalg.solve(hessian, gradient)
         if gradient @ step < CONVERGED * (1 + value):
             w = w - step

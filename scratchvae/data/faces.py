@@ -134,7 +134,8 @@ def make_faces(n, seed=0, correlation=None):
         raise ConfigurationError(f"n is {n}; at most {MOST} faces are drawn at once. Draw them in parts, each with a "
                                  "seed of its own.")
     root = np.linalg.cholesky(_correlation_matrix({} if correlation is None else correlation))
-    normal = np.random.default_rng(check_seed(seed)).standard_normal((n, len(FACTORS))) @ root.T
+    normal = np.random.default_rng(check_seed(seed)).standard_normal((n, len(FACTORS)))
+    normal = np.einsum("nj,ij->ni", normal, root)
     share = [0.5 + 0.5 * math.erf(value) for value in (normal / math.sqrt(2)).ravel().tolist()]
     matrix = LOW + (HIGH - LOW) * np.reshape(share, normal.shape)
     return Faces(paint(matrix, np.float32), _as_dict(matrix))
@@ -220,8 +221,8 @@ def measure(images, start=None):
     for _ in range(GAUSS_NEWTON_STEPS):
         here, drawn = u[moving], pictures[moving]
         slopes = _slopes(here, drawn)
-        downhill = slopes @ (images[moving] - drawn)[:, :, None]
-        curvature = slopes @ slopes.transpose(0, 2, 1)
+        downhill = np.einsum("nid,nd->ni", slopes, images[moving] - drawn)[:, :, None]
+        curvature = np.einsum("nid,njd->nij", slopes, slopes)
         ridge = damping[moving] * curvature.trace(axis1=1, axis2=2) / len(FACTORS)
         curvature += ridge[:, None, None] * np.eye(len(FACTORS))
         tried = np.clip(here + np.linalg.solve(curvature, downhill)[:, :, 0], -OUTSIDE, 1 + OUTSIDE)

@@ -2,14 +2,18 @@
 
 As in `likelihoods`, row r of the outputs belongs to example r // K, and sums over pixels end in float64.
 """
+import math
+
 import numpy as np
 
-from .hints import widest_vectors
-from .likelihoods import BLOCK, example_rows
-from .registry import inlined, prange, twin_of
-from .vectormath import exp, log
+from .likelihoods import example_rows
+from .registry import device, prange, twin_of
+from .rows import EXACT, row_loop
+from .vectormath import exp, log, polynomial
 
 NEAR = 2.0            # up to this |logit| a series, of which 8 terms leave out less than 2^-52
+U = tuple(1 / math.factorial(2 * n + 1) for n in range(8, 0, -1))          # u / w and du/dw of L3, highest power first
+DU = tuple(n / math.factorial(2 * n + 1) for n in range(8, 0, -1))
 
 
 def at_minus(t):
@@ -31,19 +35,17 @@ def at_minus(t):
             np.where(t <= NEAR, 0.5 - y * du / (1 + u), 1 / far - e / (1 - e)))
 
 
-@inlined
-def continuous_terms(logit, pixel):
+@device(EXACT, forceinline=True)
+def continuous_terms(logits, i, pixel):
     """A(logit) - pixel logit, and its derivative A'(logit) - pixel, from one exponential and one logarithm."""
+    logit = logits[i]
     f = type(logit)
     zero, one, half, boundary = f(0), f(1), f(0.5), f(NEAR)
     t = abs(logit)
     near, positive = t <= boundary, logit > zero
     y = half * t
     w = y * y if near else one
-    u = w * f(1 / 6) * (one + w * f(1 / 20) * (one + w * f(1 / 42) * (one + w * f(1 / 72) * (
-        one + w * f(1 / 110) * (one + w * f(1 / 156) * (one + w * f(1 / 210) * (one + w * f(1 / 272))))))))
-    du = f(1 / 6) * (one + w * f(1 / 10) * (one + w * f(1 / 28) * (one + w * f(1 / 54) * (
-        one + w * f(1 / 88) * (one + w * f(1 / 130) * (one + w * f(1 / 180) * (one + w * f(1 / 238))))))))
+    u, du = w * polynomial(U, w), polynomial(DU, w)
     e = exp(-t)
     inverse = one / (boundary if near else t)
     ratio = one + u if near else (one - e) * inverse
@@ -53,26 +55,19 @@ def continuous_terms(logit, pixel):
             (one - pixel) - mean if positive else mean - pixel)
 
 
+continuous_row = row_loop(continuous_terms)
+
+
 def continuous_bernoulli_nll_ref(logits, x, nll):
     """nll (B*K,) = sum_d A(logit) - x logit, A(a) = log((exp(a) - 1) / a), in nats per row.  (L1)"""
     t, x = np.abs(logits), example_rows(x, logits)
     nll[:] = np.sum(t * np.where(logits > 0, 1 - x, x) + at_minus(t)[0], axis=1, dtype=np.float64)
 
 
-@twin_of(continuous_bernoulli_nll_ref, parallel=True)
+@twin_of(continuous_bernoulli_nll_ref, parallel=True, fastmath=EXACT)
 def continuous_bernoulli_nll(logits, x, nll):
-    n_samples = len(logits) // len(x)
     for r in prange(len(logits)):
-        widest_vectors()
-        b = r // n_samples
-        total = 0.0
-        for start in range(0, logits.shape[1], BLOCK):
-            part = logits.dtype.type(0)
-            for d in range(start, min(logits.shape[1], start + BLOCK)):
-                i = np.uint64(d)
-                part += continuous_terms(logits[r, i], x[b, i])[0]
-            total += part
-        nll[r] = total
+        nll[r] = continuous_row(logits, x, r, 0.0, logits, False)
 
 
 def continuous_bernoulli_nll_backward_ref(logits, x, d_nll, nll, d_logits):
@@ -86,20 +81,7 @@ def continuous_bernoulli_nll_backward_ref(logits, x, d_nll, nll, d_logits):
     d_logits[:] = d_nll[:, None] * np.where(logits > 0, (1 - x) - mean, mean - x)
 
 
-@twin_of(continuous_bernoulli_nll_backward_ref, parallel=True)
+@twin_of(continuous_bernoulli_nll_backward_ref, parallel=True, fastmath=EXACT)
 def continuous_bernoulli_nll_backward(logits, x, d_nll, nll, d_logits):
-    n_samples = len(logits) // len(x)
     for r in prange(len(logits)):
-        widest_vectors()
-        b = r // n_samples
-        weight = logits.dtype.type(d_nll[r])
-        total = 0.0
-        for start in range(0, logits.shape[1], BLOCK):
-            part = logits.dtype.type(0)
-            for d in range(start, min(logits.shape[1], start + BLOCK)):
-                i = np.uint64(d)
-                term, slope = continuous_terms(logits[r, i], x[b, i])
-                part += term
-                d_logits[r, i] = weight * slope
-            total += part
-        nll[r] = total
+        nll[r] = continuous_row(logits, x, r, d_nll[r], d_logits, True)

@@ -31,10 +31,7 @@ if BACKEND == "numba":
 
     @intrinsic
     def widest_vectors(context):
-        """Let the loops of the function that says so use the processor's widest vectors.
-
-        With 512 bits at hand LLVM takes 256 by itself, for the sake of code that seldom uses either.
-        """
+        """Ask LLVM for 512-bit vectors in the calling function; by itself it takes 256 bits where there are 512."""
         def generate(context, builder, signature, arguments):
             # llvmlite's own add() refuses every attribute that has a value.
             set.add(builder.function.attributes, '"prefer-vector-width"="512"')
@@ -43,7 +40,7 @@ if BACKEND == "numba":
 
 else:
     def will_write(vector, i):
-        """NumPy leaves the cache to the processor ..."""
+        """Do nothing: NumPy leaves the cache to the processor."""
 
     def widest_vectors():
-        """... and chooses its vectors itself."""
+        """Do nothing: NumPy chooses its vectors itself."""

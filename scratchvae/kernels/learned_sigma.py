@@ -6,8 +6,9 @@ import math
 
 import numpy as np
 
-from .likelihoods import BLOCK, example_rows
+from .likelihoods import example_rows, row_of_squares
 from .registry import device, prange, twin_of
+from .rows import EXACT, row_loop
 from .vectormath import exp, log1p_unit, sigmoid, softplus
 
 MIN_LOGVAR = -12.0                 # sigma stays above exp(-6) = 0.0025: of 8-bit pixels in [0, 1], 0.6 of a grey level
@@ -15,14 +16,13 @@ MAX_PRECISION = math.exp(-MIN_LOGVAR)
 HALF_LOG_2PI = 0.5 * math.log(2 * math.pi)
 
 
-# Without "contract": which products are fused with a sum depends on what else a kernel uses them for, and the kernel
-# of the loss alone would differ from that of loss and gradient in the last bits.
-@device(frozenset(), forceinline=True)
-def diagonal_terms(mean, raw, pixel):
+@device(EXACT, forceinline=True)
+def diagonal_terms(outputs, i, pixel):
     """The nll of a pixel without log(2 pi) / 2, and its derivatives by mean and by raw, from one exponential.
 
     With q = raw - MIN_LOGVAR the precision exp(-logvar) is MAX_PRECISION / (1 + exp(q)): nothing overflows.
     """
+    mean, raw = outputs[i], outputs[i + np.uint64(len(outputs) // 2)]
     zero, one, half, lowest = type(raw)(0), type(raw)(1), type(raw)(0.5), type(raw)(MIN_LOGVAR)
     q = raw - lowest
     e = exp(-abs(q))
@@ -34,6 +34,9 @@ def diagonal_terms(mean, raw, pixel):
     scaled = residual * (type(raw)(MAX_PRECISION) * falling)
     nll = half * (residual * scaled + logvar)
     return nll, scaled, half * (one - residual * scaled) * rising
+
+
+diagonal_row = row_loop(diagonal_terms, two=True)
 
 
 def diagonal_nll_ref(outputs, x, nll):
@@ -49,20 +52,11 @@ def diagonal_nll_ref(outputs, x, nll):
     nll[:] = 0.5 * np.sum(squares * np.exp(-logvar) + logvar, axis=1, dtype=np.float64) + n_visible * HALF_LOG_2PI
 
 
-@twin_of(diagonal_nll_ref, parallel=True)
+@twin_of(diagonal_nll_ref, parallel=True, fastmath=EXACT)
 def diagonal_nll(outputs, x, nll):
-    n_samples, n_visible = len(outputs) // len(x), x.shape[1]
+    constant = x.shape[1] * HALF_LOG_2PI
     for r in prange(len(outputs)):
-        b = r // n_samples
-        mean, raw = outputs[r, :n_visible], outputs[r, n_visible:]
-        total = 0.0
-        for start in range(0, n_visible, BLOCK):
-            part = outputs.dtype.type(0)
-            for d in range(start, min(n_visible, start + BLOCK)):
-                i = np.uint64(d)
-                part += diagonal_terms(mean[i], raw[i], x[b, i])[0]
-            total += part
-        nll[r] = total + n_visible * HALF_LOG_2PI
+        nll[r] = diagonal_row(outputs, x, r, 0.0, outputs, False) + constant
 
 
 def diagonal_nll_backward_ref(outputs, x, d_nll, nll, d_outputs):
@@ -81,25 +75,11 @@ def diagonal_nll_backward_ref(outputs, x, d_nll, nll, d_outputs):
     d_outputs[:, n_visible:] = 0.5 * d_nll[:, None] * (1 - np.square(residual) * precision) * sigmoid(q)
 
 
-@twin_of(diagonal_nll_backward_ref, parallel=True)
+@twin_of(diagonal_nll_backward_ref, parallel=True, fastmath=EXACT)
 def diagonal_nll_backward(outputs, x, d_nll, nll, d_outputs):
-    n_samples, n_visible = len(outputs) // len(x), x.shape[1]
+    constant = x.shape[1] * HALF_LOG_2PI
     for r in prange(len(outputs)):
-        b = r // n_samples
-        mean, raw = outputs[r, :n_visible], outputs[r, n_visible:]
-        d_mean, d_raw = d_outputs[r, :n_visible], d_outputs[r, n_visible:]
-        weight = outputs.dtype.type(d_nll[r])
-        total = 0.0
-        for start in range(0, n_visible, BLOCK):
-            part = outputs.dtype.type(0)
-            for d in range(start, min(n_visible, start + BLOCK)):
-                i = np.uint64(d)
-                term, by_mean, by_raw = diagonal_terms(mean[i], raw[i], x[b, i])
-                part += term
-                d_mean[i] = weight * by_mean
-                d_raw[i] = weight * by_raw
-            total += part
-        nll[r] = total + n_visible * HALF_LOG_2PI
+        nll[r] = diagonal_row(outputs, x, r, d_nll[r], d_outputs, True) + constant
 
 
 def squared_errors_ref(means, x, squares):
@@ -107,13 +87,7 @@ def squared_errors_ref(means, x, squares):
     squares[:] = np.sum(np.square(means - example_rows(x, means)), axis=1, dtype=np.float64)
 
 
-@twin_of(squared_errors_ref, parallel=True)
+@twin_of(squared_errors_ref, parallel=True, fastmath=EXACT)
 def squared_errors(means, x, squares):
-    n_samples = len(means) // len(x)
     for r in prange(len(means)):
-        b = r // n_samples
-        total = 0.0
-        for d in range(means.shape[1]):
-            residual = means[r, d] - x[b, d]
-            total += residual * residual
-        squares[r] = total
+        squares[r] = row_of_squares(means, x, r, 0.0, means, False)

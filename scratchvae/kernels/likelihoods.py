@@ -7,15 +7,9 @@ import math
 
 import numpy as np
 
-from .hints import widest_vectors
-from .registry import inlined, prange, twin_of
+from .registry import device, prange, twin_of
+from .rows import EXACT, row_loop
 from .vectormath import exp, log1p_unit
-
-# So many Bernoulli terms of a row are added in the arrays' own dtype, then the sum goes on in float64:
-# float64 all along would halve the vectors.  With pixels in [0, 1] no term is negative, so that the
-# relative error of nll in float32 is at most 2^-24 times 4 (of a term) + 36 (of a block's sum in vectors
-# of 4, fewer in wider ones).
-BLOCK = 128
 
 
 def example_rows(x, outputs):
@@ -23,17 +17,21 @@ def example_rows(x, outputs):
     return np.repeat(x, len(outputs) // len(x), axis=0)
 
 
-@inlined
-def bernoulli_terms(logit, pixel):
+@device(EXACT, forceinline=True)
+def bernoulli_terms(logits, i, pixel):
     """softplus(logit) - pixel logit, and its derivative sigmoid(logit) - pixel, from one exponential.
 
     The first is |logit| (1 - pixel or pixel) + log(1 + exp(-|logit|)): nothing cancels, nothing overflows.
     """
+    logit = logits[i]
     zero, one = type(logit)(0), type(logit)(1)
     e = exp(-abs(logit))
     positive = logit > zero
     nll = abs(logit) * (one - pixel if positive else pixel) + log1p_unit(e)
     return nll, (one if positive else e) / (one + e) - pixel
+
+
+bernoulli_row = row_loop(bernoulli_terms)
 
 
 def bernoulli_nll_ref(logits, x, nll):
@@ -42,20 +40,10 @@ def bernoulli_nll_ref(logits, x, nll):
                     axis=1, dtype=np.float64)
 
 
-@twin_of(bernoulli_nll_ref, parallel=True)
+@twin_of(bernoulli_nll_ref, parallel=True, fastmath=EXACT)
 def bernoulli_nll(logits, x, nll):
-    n_samples = len(logits) // len(x)
     for r in prange(len(logits)):
-        widest_vectors()
-        b = r // n_samples
-        total = 0.0
-        for start in range(0, logits.shape[1], BLOCK):
-            part = logits.dtype.type(0)
-            for d in range(start, min(logits.shape[1], start + BLOCK)):
-                i = np.uint64(d)
-                part += bernoulli_terms(logits[r, i], x[b, i])[0]
-            total += part
-        nll[r] = total
+        nll[r] = bernoulli_row(logits, x, r, 0.0, logits, False)
 
 
 def bernoulli_nll_backward_ref(logits, x, d_nll, nll, d_logits):
@@ -68,23 +56,20 @@ def bernoulli_nll_backward_ref(logits, x, d_nll, nll, d_logits):
     d_logits[:] = d_nll[:, None] * (0.5 * (1 + np.tanh(0.5 * logits)) - example_rows(x, logits))
 
 
-@twin_of(bernoulli_nll_backward_ref, parallel=True)
+@twin_of(bernoulli_nll_backward_ref, parallel=True, fastmath=EXACT)
 def bernoulli_nll_backward(logits, x, d_nll, nll, d_logits):
-    n_samples = len(logits) // len(x)
     for r in prange(len(logits)):
-        widest_vectors()
-        b = r // n_samples
-        weight = logits.dtype.type(d_nll[r])
-        total = 0.0
-        for start in range(0, logits.shape[1], BLOCK):
-            part = logits.dtype.type(0)
-            for d in range(start, min(logits.shape[1], start + BLOCK)):
-                i = np.uint64(d)
-                term, slope = bernoulli_terms(logits[r, i], x[b, i])
-                part += term
-                d_logits[r, i] = weight * slope
-            total += part
-        nll[r] = total
+        nll[r] = bernoulli_row(logits, x, r, d_nll[r], d_logits, True)
+
+
+@device(EXACT, forceinline=True)
+def square_terms(means, i, pixel):
+    """(mean - pixel)^2, and half its derivative."""
+    residual = means[i] - pixel
+    return residual * residual, residual
+
+
+row_of_squares = row_loop(square_terms)
 
 
 def gaussian_nll_ref(means, x, sigma, nll):
@@ -93,17 +78,11 @@ def gaussian_nll_ref(means, x, sigma, nll):
     nll[:] = squares / (2 * sigma * sigma) + means.shape[1] * (np.log(sigma) + 0.5 * np.log(2 * np.pi))
 
 
-@twin_of(gaussian_nll_ref, parallel=True)
+@twin_of(gaussian_nll_ref, parallel=True, fastmath=EXACT)
 def gaussian_nll(means, x, sigma, nll):
-    n_samples = len(means) // len(x)
     constant = means.shape[1] * (math.log(sigma) + 0.5 * math.log(2 * math.pi))
     for r in prange(len(means)):
-        b = r // n_samples
-        squares = 0.0
-        for d in range(means.shape[1]):
-            residual = means[r, d] - x[b, d]
-            squares += residual * residual
-        nll[r] = squares / (2 * sigma * sigma) + constant
+        nll[r] = row_of_squares(means, x, r, 0.0, means, False) / (2 * sigma * sigma) + constant
 
 
 def gaussian_nll_backward_ref(means, x, sigma, d_nll, nll, d_means):
@@ -116,16 +95,9 @@ def gaussian_nll_backward_ref(means, x, sigma, d_nll, nll, d_means):
     d_means[:] = (d_nll[:, None] / (sigma * sigma)) * (means - example_rows(x, means))
 
 
-@twin_of(gaussian_nll_backward_ref, parallel=True)
+@twin_of(gaussian_nll_backward_ref, parallel=True, fastmath=EXACT)
 def gaussian_nll_backward(means, x, sigma, d_nll, nll, d_means):
-    n_samples = len(means) // len(x)
     constant = means.shape[1] * (math.log(sigma) + 0.5 * math.log(2 * math.pi))
     for r in prange(len(means)):
-        b = r // n_samples
-        weight = means.dtype.type(d_nll[r] / (sigma * sigma))
-        squares = 0.0
-        for d in range(means.shape[1]):
-            residual = means[r, d] - x[b, d]
-            squares += residual * residual
-            d_means[r, d] = weight * residual
+        squares = row_of_squares(means, x, r, d_nll[r] / (sigma * sigma), d_means, True)
         nll[r] = squares / (2 * sigma * sigma) + constant

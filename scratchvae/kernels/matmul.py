@@ -6,8 +6,8 @@ else, and is packed in the order in which the tile reads it: the first strip of 
 leaves it packed for the strips below. (A transposed B is packed beforehand, and so is a panel whose last
 vector would reach beyond B, unless the family has masks.) The inner dimension is taken in stretches, unless A
 is so small that it stays in the cache while B goes by, panel after panel: then there is one, and C is written
-once. Nothing is allocated: packed data lie on the stack of the running thread (FAMILY.group_bytes and
-CHUNK_BYTES), so that Python threads that multiply at once share nothing.
+once. Nothing is allocated: packed data (FAMILY.group_bytes of B and CHUNK_BYTES of A) lie in a slot of `workspace`,
+so that Python threads that multiply at once share nothing, and need no large stack.
 
 The tiles stand in one line, group by group and strip by strip, and threads take equal parts of the line.
 Every element of C has one writer and is one chain of multiply-adds in the order of the inner dimension,
@@ -22,15 +22,14 @@ nothing of C that its own thread will not write.
 import numpy as np
 
 from .dots import DOT_COLUMNS, DOT_ROWS
-from .microkernel import DEPTH, FAMILY, TALL_ROWS
+from .microkernel import CHUNK_BYTES, DEPTH, FAMILY, TALL_ROWS
 from .registry import BACKEND, device, prange, twin_of
 
 if BACKEND == "numba":
     from .dots import dots
-    from .microkernel import (chunk_buffer, group_buffer, pack_transposed, pack_vectors, pointer, row_buffer,
-                              running_threads, shift, tile)
+    from .microkernel import give_back, pack_transposed, pack_vectors, pointer, running_threads, shift, take_slot, tile
 
-ROWS, VECTORS = FAMILY.rows, FAMILY.vectors
+TILE_ROWS, TILE_VECTORS = FAMILY.rows, FAMILY.vectors
 VECTOR_BYTES, GROUP_BYTES = FAMILY.vector_bytes, FAMILY.group_bytes
 FEW_ROWS = 40                   # of A, and of B, do not pay for transposing B: then scalar products are taken, ...
 LONG_ROWS = 8 * VECTOR_BYTES    # ... of rows beside which adding up the lanes costs little
@@ -93,9 +92,9 @@ def _share_start(m, vectors, panels, groups, share, shares):
         if at < m * end - slack or group == groups - 1:
             break
         group += 1
-    strip = (end - first) * ROWS
+    strip = (end - first) * TILE_ROWS
     past = at - first * m
-    return group, 0 if past < slack else min(m, (past + strip // 2) // strip * ROWS)
+    return group, 0 if past < slack else min(m, (past + strip // 2) // strip * TILE_ROWS)
 
 
 def _product_by_tiles(least, finish):
@@ -115,26 +114,28 @@ def _product_by_tiles(least, finish):
         lda, ldb, ldc = a.strides[0] // itemsize, b.strides[0] // itemsize, c.strides[0] // itemsize
         a0, b0, c0 = pointer(a), pointer(b), pointer(c)
         vectors = _parts(n, width)
-        panels = _parts(vectors, VECTORS)
+        panels = _parts(vectors, TILE_VECTORS)
         narrow, wider = vectors // panels, vectors % panels         # see _first_vector
 
         ragged = n % width > 0 and not FAMILY.has_masks
         pack_from = 0 if b_transposed else panels - 1 if ragged else panels
         # A stays in the cache while B goes by: in the second level, or where its columns are read, in the first.
         a_stays = k * lda * itemsize <= SMALL_BYTES if a_transposed else m * k * itemsize <= GROUP_BYTES
-        depth = max(1, _parts(k, _parts(k, GROUP_BYTES // (VECTORS * VECTOR_BYTES) if a_stays else DEPTH)))
-        groups = panels if a_stays else _parts(panels, GROUP_BYTES // (depth * VECTORS * VECTOR_BYTES))
+        depth = max(1, _parts(k, _parts(k, GROUP_BYTES // (TILE_VECTORS * VECTOR_BYTES) if a_stays else DEPTH)))
+        groups = panels if a_stays else _parts(panels, GROUP_BYTES // (depth * TILE_VECTORS * VECTOR_BYTES))
         if n > m:                           # a wide C is cut by columns: each thread packs a part of B, not all
             groups = max(groups, min(shares, panels))
-        tall = TALL_ROWS if a_transposed and panels == 1 and vectors == 2 else ROWS         # once B is packed
-        chunk = max(width, ROWS)
+        tall = TALL_ROWS if a_transposed and panels == 1 and vectors == 2 else TILE_ROWS         # once B is packed
+        chunk = max(width, TILE_ROWS)
         pack_a = a_transposed and panels > 1 and not a_stays        # its columns lie on as many pages as it has rows
 
-        packed_b, packed_a, unused = group_buffer(c0), chunk_buffer(c0), row_buffer(c0)
+        packed_b = take_slot(c0, share)
+        packed_a = shift(packed_b, GROUP_BYTES // itemsize)
+        unused = shift(packed_a, CHUNK_BYTES // itemsize)
         group0, row0 = _share_start(m, vectors, panels, groups, share, shares)
         group1, row1 = _share_start(m, vectors, panels, groups, share + 1, shares)
         p = 0
-        while True:
+        while p < k or p == 0:              # an empty inner dimension is one stretch too: C is written
             inner = min(depth, k - p)
             floor = c.dtype.type(least(option) if p + inner >= k else -np.inf)
             for group in range(group0, group1 + 1):
@@ -156,7 +157,7 @@ def _product_by_tiles(least, finish):
                 i, height = low, 0
                 while i + height < high:
                     i += height
-                    height = tall if i > low and high - i >= tall else min(ROWS, high - i)
+                    height = tall if i > low and high - i >= tall else min(TILE_ROWS, high - i)
                     if pack_a:
                         if (i - low) % chunk == 0:
                             inside = min(chunk, high - i)
@@ -191,9 +192,8 @@ def _product_by_tiles(least, finish):
                              min(width, n - (end - 1) * width))
                     if p + inner >= k:
                         finish(c, i, i + height, first_vector * width, min(n, end_vector * width), option)
-            p += inner
-            if p >= k:
-                return
+            p += max(1, inner)
+        give_back(packed_b)
     return multiply
 
 

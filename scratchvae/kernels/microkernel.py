@@ -31,7 +31,7 @@ class Family(NamedTuple):
     vectors: int            # of a tile's width
     has_fma: bool
     has_masks: bool         # one instruction loads the lanes that a mask names, and no others
-    group_bytes: int        # of B, packed on the stack: a part of a second-level cache
+    group_bytes: int        # of B, packed: a part of a second-level cache
 
 
 # rows * vectors sums, `vectors` registers of B and one broadcast fit the register file (32, 16, 32, 16).
@@ -42,8 +42,8 @@ SSE2 = Family("sse2", 16, 4, 2, False, False, 96 * 1024)
 PLAIN = Family("plain", 0, 1, 1, False, False, 0)       # no vector code: plain loops
 
 DEPTH = 256                 # a stretch of the inner dimension, where not all of it can be packed at once
-AHEAD = 16                  # rows of B: so far ahead a tile that reads B where it lies asks the cache for it
-CHUNK_BYTES = 16 * 1024     # of A, packed on the stack where its strips lie across the cache lines
+PREFETCH_ROWS = 16          # of B: so far ahead a tile that reads B where it lies asks the cache for it
+CHUNK_BYTES = 16 * 1024     # of A, packed where its strips lie across the cache lines
 
 if BACKEND == "numba":
     from llvmlite import binding, ir
@@ -53,6 +53,7 @@ if BACKEND == "numba":
     from numba.extending import intrinsic
 
     from .hints import prefetch
+    from .workspace import slots_of
 
 _PROBE = """
 declare <16 x float> @llvm.fma.v16f32(<16 x float>, <16 x float>, <16 x float>)
@@ -243,7 +244,7 @@ def _outer_products(vectors, rows, columns, a_transposed, full, o, valid, mask):
                  vectors.load_masked(places[-1], mask) if masked else vectors.load(places[-1])]
         if o.kept is not None:
             for v in range(columns):
-                prefetch(builder, vectors.at(places[v], (AHEAD, o.ldb)), to_write=False)
+                prefetch(builder, vectors.at(places[v], (PREFETCH_ROWS, o.ldb)), to_write=False)
                 vectors.store(b_row[v], vectors.at(o.kept, (p, o.ldk), v * vectors.width))
         for r in range(rows):
             broadcast = vectors.splat(builder.load(vectors.at(a_rows[r], (p, o.lda) if a_transposed else p)))
@@ -328,23 +329,7 @@ if BACKEND == "numba":
             return builder.gep(*arguments[:1], [arguments[1]])
         return base(base, types.intp), codegen
 
-    def _stack_buffer(size):
-        @intrinsic
-        def buffer(typingctx, like):
-            """Memory on the stack of the running thread, aligned to a cache line: not shared."""
-            require_floats(like)
-
-            def codegen(context, builder, signature, arguments):
-                with builder.goto_entry_block():
-                    buffer = builder.alloca(ir.IntType(8), size)
-                    buffer.align = 64
-                return builder.bitcast(buffer, arguments[0].type)
-            return like(like), codegen
-        return buffer
-
-    group_buffer = _stack_buffer(FAMILY.group_bytes)
-    chunk_buffer = _stack_buffer(CHUNK_BYTES)
-    row_buffer = _stack_buffer(FAMILY.vectors * FAMILY.vector_bytes)
+    SLOTS, take_slot, give_back = slots_of(FAMILY.group_bytes + CHUNK_BYTES + FAMILY.vectors * FAMILY.vector_bytes)
 
     @intrinsic(prefer_literal=True)
     def tile(typingctx, a_transposed, packed, k, a, lda, b, ldb, kept, ldk, fresh, start, lds, c, ldc, after, least,

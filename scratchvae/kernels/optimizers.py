@@ -15,9 +15,10 @@ from .hints import will_write
 from .registry import device, inlined, prange, STRICT, twin_of
 
 SERIAL_SIZE, LOOK = 1 << 15, 1 << 14     # numbers that one thread looks at alone, and of each look of several
-PIECE = 256         # numbers that a thread updates in one go
-AHEAD = 512         # so many numbers later they are needed; half and twice as many do as well, four times as many not
-LINE_BYTES = 64     # of a cache line
+NUMBERS_A_TURN = 256        # that a thread updates at a time
+# Numbers, from those at work to those asked for: half and twice as many do as well, four times as many do not.
+PREFETCH_DISTANCE = 512
+LINE_BYTES = 64             # of a cache line
 
 # The size below which a running mean counts as zero: far above the subnormals, far below any effect.
 NEGLIGIBLE32, NEGLIGIBLE64 = 1e-30, 1e-290
@@ -30,12 +31,12 @@ def negligible(dtype):
 
 @inlined
 def ask_ahead(theta, gradient, first):
-    """Ask for the lines of a later piece of two vectors that lie in the caches of all cores.
+    """Ask for the lines of a later part of two vectors that lie in the caches of all cores.
 
     theta has been read by every thread in forward and backward, and the gradient will be written by some thread in
     the next.  The moments are their own thread's alone.
     """
-    for i in range(first + AHEAD, first + AHEAD + PIECE, LINE_BYTES // theta.itemsize):
+    for i in range(first + PREFETCH_DISTANCE, first + PREFETCH_DISTANCE + NUMBERS_A_TURN, LINE_BYTES // theta.itemsize):
         will_write(theta, i)
         will_write(gradient, i)
 
@@ -82,9 +83,9 @@ def sgd_update(theta, gradient, velocity, learning_rate, momentum):
     kind = theta.dtype.type
     rate, keep = kind(learning_rate), kind(momentum)
     smallest = kind(NEGLIGIBLE32 if theta.itemsize == 4 else NEGLIGIBLE64)
-    for piece in prange((len(theta) + PIECE - 1) // PIECE):
-        first = np.int64(piece * PIECE)
-        last = min(len(theta), first + PIECE)
+    for turn in prange((len(theta) + NUMBERS_A_TURN - 1) // NUMBERS_A_TURN):
+        first = np.int64(turn * NUMBERS_A_TURN)
+        last = min(len(theta), first + NUMBERS_A_TURN)
         ask_ahead(theta, gradient, first)
         for i in range(np.uint64(first), np.uint64(last)):
             mean = keep * velocity[i] + gradient[i]
@@ -112,9 +113,9 @@ def adam_update(theta, gradient, m, v, step, learning_rate, beta1, beta2, epsilo
     rate, unbias = kind(learning_rate / (1 - beta1 ** step)), kind(1 / (1 - beta2 ** step))
     blend1, blend2, floor = kind(1 - beta1), kind(1 - beta2), kind(epsilon)
     zero, smallest = kind(0), kind(NEGLIGIBLE32 if theta.itemsize == 4 else NEGLIGIBLE64)
-    for piece in prange((len(theta) + PIECE - 1) // PIECE):
-        first = np.int64(piece * PIECE)
-        last = min(len(theta), first + PIECE)
+    for turn in prange((len(theta) + NUMBERS_A_TURN - 1) // NUMBERS_A_TURN):
+        first = np.int64(turn * NUMBERS_A_TURN)
+        last = min(len(theta), first + NUMBERS_A_TURN)
         ask_ahead(theta, gradient, first)
         for i in range(np.uint64(first), np.uint64(last)):
             g = gradient[i]

@@ -22,7 +22,7 @@ MULTIPLIER_0, MULTIPLIER_1 = np.uint64(0xD2511F53), np.uint64(0xCD9E8D57)
 WEYL_0, WEYL_1 = np.uint64(0x9E3779B9), np.uint64(0xBB67AE85)
 MASK, HALF = np.uint64(0xFFFFFFFF), np.uint64(32)
 
-CHUNK = 2048        # elements that one thread fills at a time
+ELEMENTS_A_TURN = 2048      # that one thread fills at a time
 
 
 def philox_ref(key_0, key_1, c0, c1, c2, c3):
@@ -54,7 +54,7 @@ def words_ref(seed, stream, step, n):
 
 @inlined
 def fill_uniform(seed, stream, step, first, last, out):
-    """Elements `first` (a multiple of 4) to last - 1 of uniform's `out`."""
+    """Elements `first` (a multiple of 4) to last - 1 of what uniform_ref writes."""
     kind = out.dtype.type
     bits = 23 if out.itemsize == 4 else 31
     shift, half, width = np.uint64(32 - bits), kind(0.5), kind(2.0 ** -bits)
@@ -78,12 +78,6 @@ def uniform_ref(seed, stream, step, out):
     bits = 23 if out.itemsize == 4 else 31
     cell = (words_ref(seed, stream, step, len(out)) >> np.uint64(32 - bits)).astype(out.dtype)
     out[:] = (cell + out.dtype.type(0.5)) * out.dtype.type(2.0 ** -bits)
-
-
-@twin_of(uniform_ref, parallel=True, fastmath=STRICT)
-def uniform(seed, stream, step, out):
-    for chunk in prange((len(out) + CHUNK - 1) // CHUNK):
-        fill_uniform(seed, stream, step, chunk * CHUNK, min(len(out), (chunk + 1) * CHUNK), out)
 
 
 @inlined
@@ -124,10 +118,10 @@ def standard_normal_ref(seed, stream, step, out):
 @twin_of(standard_normal_ref, parallel=True, fastmath=STRICT)
 def standard_normal(seed, stream, step, out):
     kind, flat = out.dtype.type, out.reshape(-1)
-    for chunk in prange((len(flat) + CHUNK - 1) // CHUNK):
+    for turn in prange((len(flat) + ELEMENTS_A_TURN - 1) // ELEMENTS_A_TURN):
         widest_vectors()
-        last = min(len(flat), (chunk + 1) * CHUNK)
-        for block in range(chunk * (CHUNK // 4), last // 4):
+        last = min(len(flat), (turn + 1) * ELEMENTS_A_TURN)
+        for block in range(turn * (ELEMENTS_A_TURN // 4), last // 4):
             w0, w1, w2, w3 = block_words(seed, stream, step, block)
             i = np.uint64(4 * block)
             flat[i], flat[i + np.uint64(1)] = normal_pair(w0, w1, kind)

@@ -10,6 +10,7 @@ Error bounds are in ULP, units in the last place of the exact result rounded to 
 inputs; infinities, NaN, signed zeros, subnormal inputs and results, and overflow are as in C's math library.
 The polynomials are minimax fits of relative error (Remez's algorithm).
 """
+import functools
 import math
 from typing import NamedTuple
 
@@ -19,6 +20,7 @@ from .registry import BACKEND, STRICT, twin_of
 
 if BACKEND == "numba":
     from numba import types
+    from numba.core import cgutils
     from numba.extending import intrinsic, overload
 
     OPTIONS = dict(fastmath=set(STRICT), error_model="numpy", forceinline=True)
@@ -120,12 +122,17 @@ if BACKEND == "numba":
         """Horner's rule, written out: an inner loop would keep the caller's loop from becoming vectors."""
         def generate(context, builder, signature, arguments):
             constants, point = arguments
-            y = builder.extract_value(constants, 0)
-            for i in range(1, len(terms)):
-                product = builder.fmul(y, point, flags=tuple(STRICT))
-                y = builder.fadd(product, builder.extract_value(constants, i), flags=tuple(STRICT))
+            y, *others = (context.cast(builder, term, terms.dtype, x)
+                          for term in cgutils.unpack_tuple(builder, constants))
+            for term in others:
+                y = builder.fadd(builder.fmul(y, point, flags=tuple(STRICT)), term, flags=tuple(STRICT))
             return y
         return x(terms, x), generate
+
+else:
+    def polynomial(terms, x):
+        """Horner's rule, highest degree first."""
+        return functools.reduce(lambda y, term: y * x + term, terms)
 
 
 def exp(x):

@@ -107,7 +107,7 @@ class GaussianScalar(Gaussian):
         """
         super().nll_backward(p, outputs, x, d_nll, nll, d_p, d_outputs)
         half_d, logvar = 0.5 * outputs.shape[1], np.float64(p["logvar"][0])
-        d_p["logvar"][:] = half_d * (1 + logvar + LOG_2PI) * d_nll.sum() - d_nll @ nll
+        d_p["logvar"][:] = half_d * (1 + logvar + LOG_2PI) * d_nll.sum() - np.einsum("r,r->", d_nll, nll)
 
     def init_output_bias(self, p, bias, mean, variance):
         """Set the bias to the training mean and logvar to the log of the training variance."""
@@ -155,7 +155,8 @@ class GaussianOptimal(GaussianScalar):
         require_sizes(outputs, x, nll, d_nll, d_outputs)
         variance, at_floor = self._optimum(outputs, x, nll)
         if not at_floor:
-            d_nll += (d_nll.sum() - d_nll @ nll / (outputs.shape[1] * variance)) / len(nll)
+            weighed = np.einsum("r,r->", d_nll, nll)                              # d_nll @ nll, without threads of BLAS
+            d_nll += (d_nll.sum() - weighed / (outputs.shape[1] * variance)) / len(nll)
         kernels.gaussian_nll_backward(outputs, x, math.sqrt(variance), d_nll, nll, d_outputs)
         d_p["logvar"][:] = 0
 

@@ -185,7 +185,7 @@ class LinearGaussian:
     def posterior(self, X):
         """Return p(z | x) of every row: mean (n, Z), one covariance (Z, Z).                                 (G2)"""
         A = self._precision()
-        pull = (self._rows(X) - self.b) @ self.W.T / self.sigma**2
+        pull = np.einsum("nd,zd->nz", self._rows(X) - self.b, self.W) / self.sigma**2
         return GaussianPosterior(np.linalg.solve(A, pull.T).T, np.linalg.inv(A))
 
     def log_p(self, X):
@@ -196,7 +196,7 @@ class LinearGaussian:
     def q(self, X):
         """Return the encoder's Posterior of every row: mu and logvar, (n, Z) each."""
         V, c = self._encoder()
-        return Posterior(*np.hsplit(self._rows(X) @ V + c, 2))
+        return Posterior(*np.hsplit(np.einsum("nd,dz->nz", self._rows(X), V) + c, 2))
 
     def best_diagonal(self, X):
         """Return the Posterior of largest ELBO among those with independent latents.                       (G11)"""
@@ -269,13 +269,13 @@ class LinearGaussian:
         return q
 
     def _precision(self):
-        return np.eye(self.n_latent) + self.W @ self.W.T / self.sigma**2
+        return np.eye(self.n_latent) + np.einsum("id,jd->ij", self.W, self.W) / self.sigma**2
 
     def _constant(self):
         return self.n_visible * np.log(2 * np.pi * self.sigma**2)
 
     def _squares(self, X, z):
-        return np.square(self._rows(X) - self.b - z @ self.W).sum(axis=1) / self.sigma**2
+        return np.square(self._rows(X) - self.b - np.einsum("nz,zd->nd", z, self.W)).sum(axis=1) / self.sigma**2
 
     def _moments(self, X, q):
         """Return q's means (n, Z) and covariances (n, Z, Z)."""

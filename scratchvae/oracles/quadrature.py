@@ -100,7 +100,8 @@ class Quadrature:
         """Return E_q log p(x | z) - KL(q || p(z)) of every row, (n,), at beta = 1.                     (G14, T15)"""
         X, (mu, logvar) = self._rows(X), self._q(X)
         eps, weights = self._rule(self.vae.n_latent)
-        expected = [weights @ self._log_likelihood(x, m + np.exp(0.5 * v) * eps) for x, m, v in zip(X, mu, logvar)]
+        expected = [np.einsum("i,i->", weights, self._log_likelihood(x, m + np.exp(0.5 * v) * eps))
+                    for x, m, v in zip(X, mu, logvar)]
         return np.array(expected) - kl_terms(mu, logvar).sum(axis=1)
 
     def log_p(self, X):
@@ -111,7 +112,7 @@ class Quadrature:
     def gap(self, X):
         """Return KL(q || p(z | x)) of every row, (n,): what the ELBO falls short of log p(x), T17.          (G16)"""
         weights = self._even[1]
-        return self.log_p(X) - np.array([weights @ log_w for log_w in self._log_weights(X)])
+        return self.log_p(X) - np.array([np.einsum("i,i->", weights, log_w) for log_w in self._log_weights(X)])
 
     def iwae(self, X, n_samples):
         """Return the expected K-sample bound of every row, (n,), K = n_samples: K = 1 is the ELBO.          (G17)"""

@@ -76,14 +76,14 @@ def expected_log_sum(log_w, weights, n_samples):
     >>> bool(abs(expected_log_sum(one_or_three, np.array([0.5, 0.5]), 2) - exact) < 1e-12)
     True
     """
-    step, level, order = 0.25, weights @ log_w, np.argsort(log_w)
+    step, level, order = 0.25, np.einsum("i,i->", weights, log_w), np.argsort(log_w)
     log_w, weights = log_w[order] - level, weights[order]             # t counts in units of a typical weight
     up_to = np.concatenate([[0.0], np.cumsum(weights)])
     u = np.floor(-log_w[-1] - LOG_EDGE - np.log(n_samples))           # u and step are binary: no rounding adds up
     total = 0.0
     while True:
         first, last = np.searchsorted(log_w, [-LOG_EDGE - u, 7 - u])   # below, e^(-tw) is 1; above, e^(-e^7) is 0
-        phi = up_to[first] + weights[first:last] @ np.exp(-np.exp(u + log_w[first:last]))
+        phi = up_to[first] + np.einsum("i,i->", weights[first:last], np.exp(-np.exp(u + log_w[first:last])))
         reference, gone = np.exp(-np.exp(min(u, 7))), phi**n_samples
         total += step * (reference - gone)
         if max(reference, gone) < NOTHING:

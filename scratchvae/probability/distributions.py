@@ -246,13 +246,14 @@ class FullGaussian:
 
     def log_density(self, x):
         """Return log N(x; mean, covariance), in nats, for x (Z,) or (n, Z)."""
-        standardised = (_points(x, self.mean, ndim=(1, 2)) - self.mean) @ np.linalg.inv(self.cholesky).T
+        centred, root = _points(x, self.mean, ndim=(1, 2)) - self.mean, np.linalg.inv(self.cholesky)
+        standardised = np.einsum("...j,ij->...i", centred, root)
         log_determinant = 2 * np.log(np.diag(self.cholesky)).sum()
         return -0.5 * (np.square(standardised).sum(axis=-1) + log_determinant + len(self.mean) * LOG_2PI)
 
     def sample(self, n, rng):
         """Return n draws from the generator rng, (n, Z)."""
-        return self.mean + _standard_normal(n, self.mean.shape, rng) @ self.cholesky.T
+        return self.mean + np.einsum("nj,ij->ni", _standard_normal(n, self.mean.shape, rng), self.cholesky)
 
 
 def require_same_kind(p, q):

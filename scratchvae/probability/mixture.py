@@ -174,9 +174,10 @@ def _maximise(z, responsibility, previous, floor):
         if not count > 0:                                         # nothing to learn from, and no weight
             components.append(previous[k])
             continue
-        mean = responsibility[:, k] @ z / count
+        mean = np.einsum("n,ni->i", responsibility[:, k], z) / count
         centred = z - mean
-        values, vectors = np.linalg.eigh((responsibility[:, k, None] * centred).T @ centred / count)
-        covariance = vectors * np.maximum(values, floor) @ vectors.T
+        spread = np.einsum("ni,nj->ij", responsibility[:, k, None] * centred, centred)
+        values, vectors = np.linalg.eigh(spread / count)
+        covariance = np.einsum("ik,jk->ij", vectors * np.maximum(values, floor), vectors)
         components.append(FullGaussian(mean, 0.5 * (covariance + covariance.T)))
     return GaussianMixture(counts / counts.sum(), components)
