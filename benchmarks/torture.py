@@ -12,7 +12,7 @@ from pathlib import Path
 from _harness import machine, report, say
 from _torture import arguments, damage, disk, kills, memory, processes
 
-from scratchvae.kernels import registry
+from scratchvae.kernels import threads
 
 TRIALS = {                          # name: trial(folder, in full or quickly, minutes)
     "kills": lambda folder, full, _: kills.run(folder, 200 if full else 8),
@@ -35,7 +35,7 @@ def main():
     parser.add_argument("--only", nargs="+", choices=TRIALS, default=list(TRIALS), metavar="TRIAL",
                         help=f"some of {', '.join(TRIALS)}")
     options = parser.parse_args()
-    registry.threading_layer()                                     # starts the threads, which `machine` describes
+    threads.threading_layer()                                     # starts the threads, which `machine` describes
     say(" ".join(f"{key} {value}" for key, value in machine().items()))
     verdicts = []
     for name in options.only:

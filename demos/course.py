@@ -19,7 +19,7 @@ from typing import NamedTuple
 
 from scratchvae.data.loading import load_data
 from scratchvae.errors import RunError, ScratchVAEError
-from scratchvae.kernels.registry import note_compilation
+from scratchvae.cli.progress import note_compilation
 from scratchvae.plots import save
 
 OUT = Path("runs") / "course"

@@ -9,25 +9,25 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from scratchvae.kernels import registry, vectormath  # noqa: F401  (registers exp)
+from scratchvae.kernels import cache, twins, vectormath  # noqa: F401  (registers exp)
 
-PACKAGE = Path(registry.__file__).parents[1]
+PACKAGE = Path(cache.__file__).parents[1]
 
-pytestmark = pytest.mark.skipif(registry.BACKEND == "numpy", reason="nothing is compiled")
+pytestmark = pytest.mark.skipif(twins.BACKEND == "numpy", reason="nothing is compiled")
 
 ONE_KERNEL = """
 import numpy as np
-from scratchvae.kernels import registry, vectormath  # noqa: F401  (registers exp)
+from scratchvae.kernels import cache, twins, vectormath  # noqa: F401  (registers exp)
 x = np.linspace(-1, 1, 7)
 y = np.empty_like(x)
 vectormath.exp_array(x, y)
 assert np.allclose(y, np.exp(x), rtol=1e-14, atol=0)
-print(registry.__file__, registry.CACHE_FOLDER)
+print(cache.__file__, cache.CACHE_FOLDER)
 """
 
 
 def test_where_no_folder_can_be_written_kernels_are_compiled_in_every_process(tmp_path):
-    """Every folder of registry lies where a file already is, which stops root too, as a read-only disk would."""
+    """Every folder lies where a file already is, which stops root too, as a read-only disk would."""
     copy, wall = tmp_path / "scratchvae", tmp_path / "wall"
     shutil.copytree(PACKAGE, copy, ignore=shutil.ignore_patterns("__pycache__", "datasets"))
     (copy / "kernels" / "__pycache__").write_text("")
@@ -36,7 +36,7 @@ def test_where_no_folder_can_be_written_kernels_are_compiled_in_every_process(tm
                    "PYTHONPATH": str(tmp_path), "PYTHONDONTWRITEBYTECODE": "1"}
     done = subprocess.run([sys.executable, "-c", ONE_KERNEL], env=environment, cwd=tmp_path, capture_output=True, text=True)
     assert done.returncode == 0 and done.stderr == "", done.stderr
-    assert done.stdout.split() == [str(copy / "kernels" / "registry.py"), "None"]
+    assert done.stdout.split() == [str(copy / "kernels" / "cache.py"), "None"]
 
 
 @contextmanager
@@ -70,7 +70,7 @@ def cut_short(pattern):
 
 def compiled():
     """The kernel of exp, as a process that starts now would have it."""
-    return registry._compile(registry.TWINS["exp_array"].source, parallel=False, fastmath=registry.STRICT)
+    return twins._compile(twins.TWINS["exp_array"].source, parallel=False, fastmath=twins.STRICT)
 
 
 def use(kernel, dtype):
@@ -83,7 +83,7 @@ def use(kernel, dtype):
 @pytest.fixture
 def folder(tmp_path, monkeypatch):
     """A cache that holds exp in float32."""
-    monkeypatch.setattr(registry, "CACHE_FOLDER", tmp_path / "cache")
+    monkeypatch.setattr(cache, "CACHE_FOLDER", tmp_path / "cache")
     use(compiled(), np.float32)
     return tmp_path / "cache"
 

@@ -8,7 +8,7 @@ import math
 import numpy as np
 import pytest
 
-from scratchvae.kernels import minibatch, random, registry
+from scratchvae.kernels import minibatch, random, threads, twins
 
 N = 1 << 18
 DEVIATIONS = 3.9            # of a standard normal statistic: exceeded with probability 1e-4
@@ -64,7 +64,7 @@ def test_an_element_takes_its_word_from_block_stream_and_step():
 def test_kernel_and_twin_draw_the_same_noise(dtype):
     for n in (1, 2, 3, 4, 5, 63, 4097, 50001):
         for noise, limit in (("uniform", 0), ("standard_normal", ULP)):
-            reference, _, compiled = registry.TWINS[noise]
+            reference, _, compiled = twins.TWINS[noise]
             got, want = np.full((2, n), np.nan, dtype)
             compiled(9, random.SAMPLES, 3, got)
             reference(9, random.SAMPLES, 3, want)
@@ -81,18 +81,18 @@ def test_the_first_elements_do_not_depend_on_how_many_are_asked_for(noise, dtype
 
 @both_kinds
 def test_the_noise_does_not_depend_on_the_number_of_threads(noise):
-    if registry.BACKEND == "numpy":
+    if twins.BACKEND == "numpy":
         pytest.skip("the twins run on one thread")
-    before = registry.set_threads(1)
+    before = threads.set_threads(1)
     try:
         alone = draw(noise)
         try:
-            registry.set_threads(2)
+            threads.set_threads(2)
         except ValueError:
             pytest.skip("this process may use only one thread")
         np.testing.assert_array_equal(draw(noise), alone)
     finally:
-        registry.set_threads(before)
+        threads.set_threads(before)
 
 
 def test_float64_noise_is_float32_noise_rounded_less():

@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 
 from scratchvae import evaluate, VAE
-from scratchvae.kernels import matmul, registry
+from scratchvae.kernels import matmul, threads, twins
 
 TESTS = Path(__file__).parent
-compiled_only = pytest.mark.skipif(registry.BACKEND == "numpy", reason="the twins have no threads of their own")
+compiled_only = pytest.mark.skipif(twins.BACKEND == "numpy", reason="the twins have no threads of their own")
 
 
 def train(dtype, seed, batch_size=33):
@@ -38,16 +38,16 @@ def everything(dtype):
 @compiled_only
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_a_model_gives_the_same_bits_on_any_number_of_threads(dtype):
-    most = registry.threads()
+    most = threads.threads()
     if most == 1:
         pytest.skip("this process uses only one thread")
     try:
         results = []
-        for threads in range(1, most + 1):
-            registry.set_threads(threads)
+        for n_threads in range(1, most + 1):
+            threads.set_threads(n_threads)
             results.append(everything(dtype))
     finally:
-        registry.set_threads(most)
+        threads.set_threads(most)
     alone, *together = results
     for several in together:
         for a, b in zip(alone, several, strict=True):
@@ -73,15 +73,15 @@ def test_two_models_trained_at_once_in_two_python_threads_give_the_bits_they_giv
 
 
 @compiled_only
-@pytest.mark.parametrize("threads", [1, 2])
-def test_other_python_threads_run_while_a_product_does(threads):
-    if registry.threads() < threads:
+@pytest.mark.parametrize("n_threads", [1, 2])
+def test_other_python_threads_run_while_a_product_does(n_threads):
+    if threads.threads() < n_threads:
         pytest.skip("this process uses only one thread")
     a = np.ones((1536, 1536))
     c, stamps, call = np.empty_like(a), [], []
 
     def multiply():
-        registry.set_threads(threads)                           # of this Python thread alone
+        threads.set_threads(n_threads)                          # of this Python thread alone
         call.append(time.perf_counter())
         matmul.multiply_nn(a, a, c)
         call.append(time.perf_counter())

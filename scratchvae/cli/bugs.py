@@ -4,8 +4,8 @@ import textwrap
 from .. import bugs
 from ..data.loading import load_data
 from ..errors import ConfigurationError
-from ..kernels.registry import note_compilation
 from .parser import add_command
+from .progress import note_compilation
 
 WIDTH = 110
 

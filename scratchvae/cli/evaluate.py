@@ -9,10 +9,10 @@ from ..analysis.evaluation import evaluate
 from ..data.loading import load_data
 from ..data.minibatch import BINARIZE
 from ..errors import ConfigurationError
-from ..kernels.registry import note_compilation
 from ..likelihoods import Bernoulli
 from ..vae import VAE
 from .parser import add_run_command
+from .progress import note_compilation
 from .run_folder import Run
 
 

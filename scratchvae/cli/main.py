@@ -8,7 +8,7 @@ import sys
 
 from ..cli import attribute, bugs, data, estimators, evaluate, gradcheck, lambda_, pictures, train
 from ..errors import ConfigurationError, ScratchVAEError
-from ..kernels.registry import set_threads
+from ..kernels.threads import set_threads
 from .parser import as_json, OneLineParser
 
 COMMANDS = (train, evaluate, pictures, attribute, gradcheck, bugs, estimators, lambda_, data)      # in the order of --help

@@ -5,6 +5,9 @@ import sys
 import time
 from contextlib import contextmanager
 
+from ..kernels.backend import BACKEND
+from ..kernels.cache import kernels_are_cached
+
 
 class Progress:
     """What training shows: on a terminal one line in place, elsewhere one plain line an epoch."""
@@ -61,6 +64,12 @@ class FetchProgress:
             line = f"{name:28s} {done / 1e6:6.1f} of {size / 1e6:.1f} MB"
             self.stream.write((f"\r{line}\x1b[K" if self.in_place else line) + ("\n" if finished else ""))
             self.stream.flush()
+
+
+def note_compilation():
+    """Say once, on a terminal, that the first run compiles the kernels."""
+    if BACKEND == "numba" and sys.stderr.isatty() and not kernels_are_cached():
+        print("compiling kernels for this machine, once ...", file=sys.stderr)
 
 
 def _clock(seconds):

@@ -9,7 +9,6 @@ from ..data.loading import BUNDLED, DRAWN, load_data
 from ..data.minibatch import BINARIZE
 from ..errors import ConfigurationError, RunError, TrainingError
 from ..estimators import BASELINES, ESTIMATORS, make_estimator
-from ..kernels.registry import note_compilation
 from ..layers import ACTIVATIONS
 from ..likelihoods import LIKELIHOODS
 from ..model import KINDS
@@ -20,7 +19,7 @@ from ..training import OUTPUT_BIASES
 from ..vae import VAE
 from ..validation import positive_integer
 from .parser import add_command
-from .progress import finishing_the_step, Progress
+from .progress import finishing_the_step, note_compilation, note_compilation, Progress
 from .run_folder import data_source, MODEL, Run
 
 # What a run is, flag by flag.  A run folder keeps these; --resume may change only the FREE ones.

@@ -1,1 +1,1 @@
-"""The hot loop: compiled kernels, each below the NumPy function that defines it.  `registry` holds the pairs."""
+"""The hot loop: compiled kernels, each below the NumPy function that defines it.  `twins` holds the pairs."""

@@ -6,7 +6,7 @@ import numpy as np
 
 from .hints import widest_vectors
 from .likelihoods import BLOCK, example_rows
-from .registry import inlined, prange, twin_of
+from .twins import inlined, prange, twin_of
 from .vectormath import exp, log
 
 NEAR = 2.0            # up to this |logit| a series, of which 8 terms leave out less than 2^-52

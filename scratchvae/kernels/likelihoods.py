@@ -8,7 +8,7 @@ import math
 import numpy as np
 
 from .hints import widest_vectors
-from .registry import inlined, prange, twin_of
+from .twins import inlined, prange, twin_of
 from .vectormath import exp, log1p_unit
 
 # So many Bernoulli terms of a row are added in the arrays' own dtype, then the sum goes on in float64:

@@ -12,7 +12,7 @@ import math
 import numpy as np
 
 from .hints import will_write
-from .registry import inlined, prange, STRICT, twin_of
+from .twins import inlined, prange, STRICT, twin_of
 
 PIECE = 256         # numbers that a thread updates in one go
 AHEAD = 512         # so many numbers later they are needed; half and twice as many do as well, four times as many not
