@@ -53,9 +53,9 @@ def runs(tmp_path_factory):
     """For each family: a running process, and the file that its output goes to."""
     started = {}
     for family, settings in {**(OLDER if on_x86_64 else {}), "plain": {}}.items():
-        own = cache.CACHE_FOLDER
-        folder = own.with_name(f"{own.name}-{family}") if own else tmp_path_factory.mktemp(family)
-        environment = {**os.environ, **settings, "NUMBA_NUM_THREADS": "4", "NUMBA_CACHE_DIR": str(folder),
+        own = cache.usable_folder()
+        folder = own.with_name(f"kernels-{family}") if own else tmp_path_factory.mktemp(family)
+        environment = {**os.environ, **settings, "NUMBA_NUM_THREADS": "4", "SCRATCHVAE_CACHE": str(folder),
                        "PYTHONPATH": str(TESTS.parent)}
         how = [__file__, "-k", CHOSEN] if settings else ["-c", REFUSE_VECTORS, __file__, "-k", PRODUCTS]
         output = open(tmp_path_factory.mktemp("output") / family, "w+")

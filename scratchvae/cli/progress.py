@@ -6,7 +6,7 @@ import time
 from contextlib import contextmanager
 
 from ..kernels.backend import BACKEND
-from ..kernels.cache import kernels_are_cached
+from ..kernels.cache import kernels_are_cached, usable_folder
 
 
 class Progress:
@@ -67,9 +67,10 @@ class FetchProgress:
 
 
 def note_compilation():
-    """Say once, on a terminal, that the first run compiles the kernels."""
+    """Say once, on a terminal, that kernels are compiled now."""
     if BACKEND == "numba" and sys.stderr.isatty() and not kernels_are_cached():
-        print("compiling kernels for this machine, once ...", file=sys.stderr)
+        often = "once" if usable_folder() else "in every process: no folder can keep them, set SCRATCHVAE_CACHE to one"
+        print(f"compiling kernels for this machine, {often} ...", file=sys.stderr)
 
 
 def _clock(seconds):

@@ -20,7 +20,7 @@ def describe():
         yield "tile              none: plain loops"
     yield f"threads           {threads.threads()}"
     yield f"threading layer   {threads.threading_layer()}"
-    yield f"kernel cache      {cache.CACHE_FOLDER or 'none: kernels are compiled in every process'}"
+    yield f"kernel cache      {cache.usable_folder() or 'none: kernels are compiled in every process'}"
 
 
 def main():

@@ -7,8 +7,8 @@ pair in `TWINS`, and returns the one that the chosen backend runs.
 import inspect
 from typing import Callable, NamedTuple
 
-from . import cache
 from .backend import BACKEND
+from .cache import KernelCache
 from .threads import one_at_a_time
 
 if BACKEND == "numba":
@@ -35,22 +35,14 @@ TWINS: dict[str, Twin] = {}
 
 
 def _compile(function, *, parallel, fastmath):
-    """Compile `function` on its first call, kept in cache.CACHE_FOLDER where there is one.
+    """Compile `function` on its first call, unless an earlier process has done so.
 
     Without nogil: a parallel loop gives up Python's lock by itself, and what stands outside of one is over in
     microseconds.  To give it up around the loop as well would be to take it back and give it up twice more a call.
     """
-    options = dict(parallel=parallel, fastmath=set(fastmath), error_model="numpy")
-    if cache.CACHE_FOLDER is None:
-        return numba.njit(**options)(function)
-    before = numba.config.CACHE_DIR
-    numba.config.CACHE_DIR = str(cache.CACHE_FOLDER)     # read while the cache is made, not later
-    try:
-        kernel = numba.njit(**options)(function)
-        kernel._cache = cache.ForgivingCache(function)      # what njit(cache=True) does, with Numba's own class
-        return kernel
-    finally:
-        numba.config.CACHE_DIR = before
+    kernel = numba.njit(parallel=parallel, fastmath=set(fastmath), error_model="numpy")(function)
+    kernel._cache = KernelCache(function.__name__)         # what njit(cache=True) does, with Numba's own class
+    return kernel
 
 
 def twin_of(reference, *, parallel=False, fastmath=FASTMATH):
