@@ -18,6 +18,7 @@ import numpy as np
 
 from ..storage.cache_folder import user_cache_folder
 from .backend import BACKEND
+from .threads import start_threads
 
 if BACKEND == "numba":
     import llvmlite
@@ -129,8 +130,8 @@ class KernelCache(NullCache):
     A failure costs the time to compile but never the call: the disk may be full, a file may have been cut short.
     """
 
-    def __init__(self, kernel):
-        self.kernel = kernel
+    def __init__(self, kernel, parallel):
+        self.kernel, self.parallel = kernel, parallel
 
     def _name(self, signature, codegen):
         code = hashlib.sha256(repr((signature, codegen.magic_tuple())).encode()).hexdigest()[:16]
@@ -139,6 +140,8 @@ class KernelCache(NullCache):
     def load_overload(self, signature, context):
         """Return the kernel that was kept for a signature, or None."""
         context.refresh()                               # as Numba's own cache does: it may not have begun yet
+        if self.parallel:
+            start_threads()
         if FOLDER is None:
             return None
         trouble = reason_against_folder()

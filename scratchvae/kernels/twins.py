@@ -41,7 +41,7 @@ def _compile(function, *, parallel, fastmath):
     microseconds.  To give it up around the loop as well would be to take it back and give it up twice more a call.
     """
     kernel = numba.njit(parallel=parallel, fastmath=set(fastmath), error_model="numpy")(function)
-    kernel._cache = KernelCache(function.__name__)         # what njit(cache=True) does, with Numba's own class
+    kernel._cache = KernelCache(function.__name__, parallel)     # what njit(cache=True) does, with Numba's own class
     return kernel
 
 
