@@ -10,7 +10,7 @@ import tempfile
 from pathlib import Path
 
 from _harness import machine, report, say
-from _torture import arguments, damage, disk, kills, memory, processes
+from _torture import arguments, damage, disk, kernel_cache, kills, memory, processes
 
 from scratchvae.kernels import threads
 
@@ -18,6 +18,7 @@ TRIALS = {                          # name: trial(folder, in full or quickly, mi
     "kills": lambda folder, full, _: kills.run(folder, 200 if full else 8),
     "damage": lambda folder, full, _: damage.run(folder, 20_000 if full else 500),
     "disk": lambda folder, full, _: disk.run(folder, 2_000 if full else 100),
+    "kernels": lambda folder, full, _: kernel_cache.run(folder, 2_000 if full else 200, 10 if full else 1),
     "cache": lambda folder, full, _: processes.run(folder, 8 if full else 2),
     "folder": lambda folder, full, _: processes.run_one_folder(folder, 8 if full else 3),
     "large": lambda folder, full, _: memory.run_large(folder, *((4,) if full else (0.4, 3, 30))),
