@@ -19,7 +19,7 @@ from ..training import OUTPUT_BIASES
 from ..vae import VAE
 from ..validation import positive_integer
 from .parser import add_command
-from .progress import finishing_the_step, note_compilation, note_compilation, Progress
+from .progress import finishing_the_step, note_compilation, Progress
 from .run_folder import data_source, MODEL, Run
 
 # What a run is, flag by flag.  A run folder keeps these; --resume may change only the FREE ones.
