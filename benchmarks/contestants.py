@@ -39,7 +39,7 @@ class ScratchVAE:
     def __init__(self, config):
         from scratchvae import VAE
         from scratchvae.data.minibatch import epoch_permutation
-        from scratchvae.kernels.registry import set_threads
+        from scratchvae.kernels.threads import set_threads
         from scratchvae.training import Trainer
         set_threads(config["threads"])
         self.vae = VAE(N_VISIBLE, config["latent"], hidden=config["hidden"], activation=config["activation"])

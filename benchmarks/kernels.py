@@ -14,7 +14,7 @@ from _harness import fma_peak, geometric_mean, interleaved, machine, memory_band
 
 from scratchvae import VAE
 from scratchvae.data.minibatch import epoch_permutation
-from scratchvae.kernels import dense, matmul, minibatch, random, registry
+from scratchvae.kernels import dense, matmul, minibatch, random, twins
 from scratchvae.training import Trainer
 
 PRODUCTS = {"NN": matmul.multiply_nn, "TN": matmul.multiply_tn, "NT": matmul.multiply_nt}
@@ -88,7 +88,7 @@ def passes(rng, batch=128, n_visible=784, hidden=400, latent=20):
 
 def compare_pass(name, kernel, arguments, written):
     """Return one row: microseconds of the kernel, nanoseconds a number of its largest output, ratio to its twin."""
-    reference, _, compiled = registry.TWINS[kernel]
+    reference, _, compiled = twins.TWINS[kernel]
 
     def copied(dtype):
         return [a.astype(dtype if a.dtype == np.float32 else a.dtype) if isinstance(a, np.ndarray) else a

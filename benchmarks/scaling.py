@@ -18,7 +18,7 @@ from _harness import fma_peak, interleaved, machine, memory_bandwidth, report, s
 
 from scratchvae import VAE
 from scratchvae.data.minibatch import epoch_permutation
-from scratchvae.kernels.registry import set_threads
+from scratchvae.kernels.threads import set_threads
 from scratchvae.plots.sheet import new_figure, note, plain_axes, save
 from scratchvae.training import Trainer
 

@@ -18,7 +18,7 @@ from train_step import MODELS, step_flops
 
 from scratchvae.arrays import aligned
 from scratchvae.kernels.microkernel import FAMILY, lanes, pointer, tile
-from scratchvae.kernels.registry import TWINS
+from scratchvae.kernels.twins import TWINS
 
 STEPS = 600
 ROWS, VECTORS, DEPTH = FAMILY.rows, FAMILY.vectors, 128

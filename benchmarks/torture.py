@@ -10,15 +10,16 @@ import tempfile
 from pathlib import Path
 
 from _harness import machine, report, say
-from _torture import arguments, damage, disk, displays, kills, memory, processes
+from _torture import arguments, damage, disk, displays, kernel_cache, kills, memory, processes
 
-from scratchvae.kernels import registry
+from scratchvae.kernels import threads
 
 TRIALS = {                          # name: trial(folder, in full or quickly, minutes)
     "kills": lambda folder, full, _: kills.run(folder, 200 if full else 8),
     "damage": lambda folder, full, _: damage.run(folder, 20_000 if full else 500),
     "disk": lambda folder, full, _: disk.run(folder, 2_000 if full else 100),
     "displays": lambda folder, *_: displays.run(folder),
+    "kernels": lambda folder, full, _: kernel_cache.run(folder, 2_000 if full else 200, 10 if full else 1),
     "cache": lambda folder, full, _: processes.run(folder, 8 if full else 2),
     "folder": lambda folder, full, _: processes.run_one_folder(folder, 8 if full else 3),
     "large": lambda folder, full, _: memory.run_large(folder, *((4,) if full else (0.4, 3, 30))),
@@ -36,7 +37,7 @@ def main():
     parser.add_argument("--only", nargs="+", choices=TRIALS, default=list(TRIALS), metavar="TRIAL",
                         help=f"some of {', '.join(TRIALS)}")
     options = parser.parse_args()
-    registry.threading_layer()                                     # starts the threads, which `machine` describes
+    threads.threading_layer()                                     # starts the threads, which `machine` describes
     say(" ".join(f"{key} {value}" for key, value in machine().items()))
     verdicts = []
     for name in options.only:

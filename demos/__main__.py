@@ -5,8 +5,8 @@ import sys
 from importlib import import_module
 from pathlib import Path
 
+from scratchvae.cli.progress import note_compilation
 from scratchvae.errors import ScratchVAEError
-from scratchvae.kernels.registry import note_compilation
 from scratchvae.storage.atomic import write_atomically
 
 from .course import arguments, COLUMNS, failures, perform

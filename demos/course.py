@@ -17,9 +17,9 @@ import time
 from pathlib import Path
 from typing import NamedTuple
 
+from scratchvae.cli.progress import note_compilation
 from scratchvae.data.loading import load_data
 from scratchvae.errors import RunError, ScratchVAEError
-from scratchvae.kernels.registry import note_compilation
 from scratchvae.plots import save
 
 OUT = Path("runs") / "course"

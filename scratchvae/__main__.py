@@ -1,6 +1,33 @@
-"""`python -m scratchvae` is the command `scratchvae`."""
+"""The command `scratchvae`, also as `python -m scratchvae`: it answers for what happens before a command can."""
+import os
+import signal
 import sys
+from contextlib import suppress
 
-from .cli.main import main
+from .errors import ScratchVAEError
 
-sys.exit(main())
+
+def _leave(number, frame):
+    """End at once: an exception would be swallowed or wrapped wherever an import happens to be."""
+    with suppress(OSError):
+        os.write(2, b"scratchvae: interrupted\n")
+    os._exit(130)
+
+
+def main():
+    """Import the commands, with Numba and all that takes its time, and run one; return its exit status."""
+    ours = signal.getsignal(signal.SIGINT) is signal.default_int_handler       # else somebody ignores it, or handles it
+    if ours:
+        signal.signal(signal.SIGINT, _leave)
+    try:
+        from .cli.main import main as run
+    except ScratchVAEError as error:
+        print(f"scratchvae: error: {' '.join(str(error).split())}", file=sys.stderr)
+        return 2
+    if ours:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+    return run()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

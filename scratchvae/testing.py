@@ -39,7 +39,7 @@ from .autoencoder import Autoencoder
 from .errors import ConfigurationError
 from .gradcheck import assert_ok, check_layer, check_model
 from .gradcheck.contract import map_arrays, named_arrays
-from .kernels.registry import set_threads
+from .kernels.threads import set_threads
 from .layers import ACTIVATIONS, Dense, MLP
 from .likelihoods import LIKELIHOODS
 from .parameters import Affine

@@ -7,7 +7,7 @@ from scratchvae.estimators import IWAE, pathwise, sampled
 from scratchvae.estimators.importance import normalized
 from scratchvae.gradcheck import check_layer, check_model, complex_step, continued, from_vjp
 from scratchvae.kernels import dense, gaussian, likelihoods
-from scratchvae.kernels.registry import TWINS
+from scratchvae.kernels.twins import TWINS
 from scratchvae.layers import ACTIVATIONS, Dense, MLP
 from scratchvae.likelihoods import LIKELIHOODS
 from scratchvae.parameters import Affine

@@ -10,7 +10,7 @@ import pytest
 import demos.__main__ as course
 from demos.__main__ import chapters, page, section
 from demos.course import Claim, failures, main, perform, Result, Settings, table
-from scratchvae.kernels.registry import BACKEND
+from scratchvae.kernels.twins import BACKEND
 from scratchvae.plots import image_grid
 from scratchvae.plots.sheet import new_figure
 

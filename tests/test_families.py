@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from scratchvae.kernels import registry
+from scratchvae.kernels import cache, twins
 
 TESTS = Path(__file__).parent
 KERNELS = ("test_kernels.py", "test_matmul.py", "test_vectormath.py", "test_random.py", "test_threads.py")
@@ -44,7 +44,7 @@ SOME = "float32 and twin_says"
 CHOSEN = EVERYTHING if os.environ.get("HYPOTHESIS_PROFILE") in ("ci", "thorough") else SOME
 PRODUCTS = "float32 and (dense or multiply or products)"          # what is other code without vectors
 
-pytestmark = pytest.mark.skipif(registry.BACKEND == "numpy", reason="the twins are compiled for no processor")
+pytestmark = pytest.mark.skipif(twins.BACKEND == "numpy", reason="the twins are compiled for no processor")
 on_x86_64 = platform.machine() in ("x86_64", "AMD64")
 
 
@@ -53,9 +53,9 @@ def runs(tmp_path_factory):
     """For each family: a running process, and the file that its output goes to."""
     started = {}
     for family, settings in {**(OLDER if on_x86_64 else {}), "plain": {}}.items():
-        own = registry.CACHE_FOLDER
-        folder = own.with_name(f"{own.name}-{family}") if own else tmp_path_factory.mktemp(family)
-        environment = {**os.environ, **settings, "NUMBA_NUM_THREADS": "4", "NUMBA_CACHE_DIR": str(folder),
+        own = cache.usable_folder()
+        folder = own.with_name(f"kernels-{family}") if own else tmp_path_factory.mktemp(family)
+        environment = {**os.environ, **settings, "NUMBA_NUM_THREADS": "4", "SCRATCHVAE_CACHE": str(folder),
                        "PYTHONPATH": str(TESTS.parent)}
         how = [__file__, "-k", CHOSEN] if settings else ["-c", REFUSE_VECTORS, __file__, "-k", PRODUCTS]
         output = open(tmp_path_factory.mktemp("output") / family, "w+")
@@ -98,7 +98,7 @@ def widest_registers():
     """The widest registers in a loop over exp that is compiled now, not loaded: "zmm", "ymm" or "xmm"."""
     import numba
     array = numba.float32[::1]
-    loop = numba.njit((array, array), fastmath=set(registry.FASTMATH))(registry.TWINS["exp_array"].source)
+    loop = numba.njit((array, array), fastmath=set(twins.FASTMATH))(twins.TWINS["exp_array"].source)
     return max(re.findall(r"\b[xyz]mm", "\n".join(loop.inspect_asm().values())), default="none")
 
 

@@ -5,7 +5,7 @@ import pytest
 from scratchvae.kernels import vectormath
 from scratchvae.kernels.hints import widest_vectors, will_write
 from scratchvae.kernels.microkernel import FAMILY
-from scratchvae.kernels.registry import BACKEND
+from scratchvae.kernels.twins import BACKEND
 
 every_dtype = pytest.mark.parametrize("dtype", ["float32", "float64"])
 

@@ -1,6 +1,6 @@
 """Every compiled kernel against the NumPy twin that defines it.
 
-The tests walk registry.TWINS: a kernel without a maker of cases in CASES fails.  A maker yields cases for one
+The tests walk twins.TWINS: a kernel without a maker of cases in CASES fails.  A maker yields cases for one
 dtype and one size; outputs start as NaN, so an element that is never written shows.
 """
 import importlib
@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 import scratchvae.kernels
-from scratchvae.kernels import dense, likelihoods, minibatch, random, registry, rows
+from scratchvae.kernels import dense, likelihoods, minibatch, random, rows, threads, twins
 from scratchvae.kernels.totals import totals
 
 for module in pkgutil.iter_modules(scratchvae.kernels.__path__):
@@ -260,18 +260,18 @@ def run_in_float64(kernel, case):
     return run(kernel, case._replace(arguments=wide))
 
 
-every_kernel = pytest.mark.parametrize("name", sorted(registry.TWINS))
+every_kernel = pytest.mark.parametrize("name", sorted(twins.TWINS))
 every_dtype = pytest.mark.parametrize("dtype", DTYPES)
 
 
 def test_every_kernel_has_cases():
-    assert sorted(registry.TWINS) == sorted(CASES), "give each registered kernel a maker of cases in CASES"
+    assert sorted(twins.TWINS) == sorted(CASES), "give each registered kernel a maker of cases in CASES"
 
 
 @every_kernel
 @every_dtype
 def test_a_kernel_computes_what_its_twin_says(name, dtype):
-    reference, _, compiled = registry.TWINS[name]
+    reference, _, compiled = twins.TWINS[name]
     for case in cases(name, dtype):
         got = run(compiled, case)
         want = run(reference, case) if case.exact else run_in_float64(reference, case)
@@ -288,7 +288,7 @@ def test_a_kernel_computes_what_its_twin_says(name, dtype):
 @every_dtype
 def test_a_kernel_leaves_its_inputs_alone(name, dtype):
     for case in cases(name, dtype, sizes=(1, 17)):
-        arguments = run(registry.TWINS[name].compiled, case)
+        arguments = run(twins.TWINS[name].compiled, case)
         for position, (before, after) in enumerate(zip(case.arguments, arguments)):
             if isinstance(before, np.ndarray) and position not in case.outputs + case.updated:
                 np.testing.assert_array_equal(before, after, err_msg=f"argument {position} of {name}")
@@ -297,16 +297,16 @@ def test_a_kernel_leaves_its_inputs_alone(name, dtype):
 @every_kernel
 @every_dtype
 def test_a_kernel_gives_the_same_bits_on_any_number_of_threads(name, dtype):
-    most = registry.threads()
+    most = threads.threads()
     if most == 1:
         pytest.skip("this process uses only one thread")
     try:
         results = []
-        for threads in range(1, most + 1):
-            registry.set_threads(threads)
-            results.append([run(registry.TWINS[name].compiled, case) for case in cases(name, dtype)])
+        for n_threads in range(1, most + 1):
+            threads.set_threads(n_threads)
+            results.append([run(twins.TWINS[name].compiled, case) for case in cases(name, dtype)])
     finally:
-        registry.set_threads(most)
+        threads.set_threads(most)
     alone, *together = results
     for several in together:
         for one, two in zip(alone, several):
@@ -318,10 +318,10 @@ def test_a_kernel_gives_the_same_bits_on_any_number_of_threads(name, dtype):
 @every_dtype
 def test_the_source_of_a_kernel_does_what_its_twin_says_when_python_runs_it(name, dtype):
     """So a reader without Numba may trust the loops, and a wrong sign in them is found without compiling."""
-    if registry.BACKEND == "numba":
+    if twins.BACKEND == "numba":
         pytest.skip("device functions are compiled; the compiled kernels are held to their twins instead")
     for case in cases(name, dtype, sizes=(1, 3, 7)):
-        got, wanted = run(registry.TWINS[name].source, case), run_in_float64(registry.TWINS[name].reference, case)
+        got, wanted = run(twins.TWINS[name].source, case), run_in_float64(twins.TWINS[name].reference, case)
         for position in (*case.outputs, *case.updated):
             scale = max(1.0, float(np.max(np.abs(wanted[position]), initial=0)))
             np.testing.assert_allclose(got[position], wanted[position], rtol=0, atol=TOLERANCE[dtype] * scale)
@@ -329,7 +329,7 @@ def test_the_source_of_a_kernel_does_what_its_twin_says_when_python_runs_it(name
 
 @pytest.mark.parametrize("name, flops", [("dense_forward", 2), ("dense_backward", 4)])
 def test_the_source_of_a_dense_kernel_gives_the_same_bits_in_any_number_of_shares(name, flops, monkeypatch):
-    if registry.BACKEND == "numba":
+    if twins.BACKEND == "numba":
         pytest.skip("the compiled kernels are run on several threads instead")
     results, calls = [], []
 
@@ -355,7 +355,7 @@ def test_the_source_of_a_dense_kernel_gives_the_same_bits_in_any_number_of_share
         for case in cases(name, np.float64, sizes=(7,)):
             x, W, *_ = case.arguments
             calls.clear()
-            results[-1].append(run(registry.TWINS[name].source, case))
+            results[-1].append(run(twins.TWINS[name].source, case))
             cut = max(1, shares)                         # 0: tiny work, in one piece
             assert sorted(set(calls)) == [(share, cut) for share in range(cut)]
     for one, *others in zip(*results):
@@ -366,8 +366,8 @@ def test_the_source_of_a_dense_kernel_gives_the_same_bits_in_any_number_of_share
 
 def ways_to_run(name):
     """The twin and what the kernel is: compiled, or its source where Python runs it."""
-    reference, source, compiled = registry.TWINS[name]
-    return reference, compiled if registry.BACKEND == "numba" else source
+    reference, source, compiled = twins.TWINS[name]
+    return reference, compiled if twins.BACKEND == "numba" else source
 
 
 @pytest.mark.parametrize("dtype, smallest", [(np.float32, 1e-30), (np.float64, 1e-290)])
@@ -410,7 +410,7 @@ def test_the_sums_of_blocks_of_rows_wait_inside_d_W_and_add_up(batch, n_in):
 @every_dtype
 def test_the_blocks_of_a_long_row_add_up(name, dtype):
     case = next(cases(name, dtype, sizes=(2 * rows.BLOCK + 3,)))
-    wanted = run_in_float64(registry.TWINS[name].reference, case)
+    wanted = run_in_float64(twins.TWINS[name].reference, case)
     got = run(ways_to_run(name)[1], case)
     for position in case.outputs:
         np.testing.assert_allclose(got[position], wanted[position], rtol=0,
@@ -418,7 +418,7 @@ def test_the_blocks_of_a_long_row_add_up(name, dtype):
 
 
 def test_no_two_threads_gather_the_same_row():
-    if registry.BACKEND == "numba":
+    if twins.BACKEND == "numba":
         pytest.skip("only Python lets an index count how often it is looked at")
     looked_at = []
 
@@ -428,7 +428,7 @@ def test_no_two_threads_gather_the_same_row():
             return super().__getitem__(b)
 
     out = np.empty((10, 3))
-    registry.TWINS["gather_rows"].source(np.ones((2, 3)), Index([0, 1] * 5), 1.0, minibatch.GREY, 0, 0, out)
+    twins.TWINS["gather_rows"].source(np.ones((2, 3)), Index([0, 1] * 5), 1.0, minibatch.GREY, 0, 0, out)
     assert sorted(looked_at) == list(range(10))
 
 
@@ -464,7 +464,7 @@ def felt_rows(row, rows, output_rows):
 @every_kernel
 @every_dtype
 def test_nan_stays_visible_and_stays_in_its_row(name, dtype):
-    compiled = registry.TWINS[name].compiled
+    compiled = twins.TWINS[name].compiled
     for case in cases(name, dtype, sizes=(3, 17)):
         clean = run(compiled, case)
         for position, outputs in case.rowwise.items():
@@ -506,8 +506,8 @@ def test_extreme_log_variances_give_finite_and_exact_samples_and_gradients(dtype
     forward = Case((head, eps, np.empty_like(eps), np.empty(1)), outputs=(2, 3))
     backward = Case((head, eps, d_z, 0.3, np.empty_like(head)), outputs=(4,))
     for name, case in (("gaussian_forward", forward), ("gaussian_backward", backward)):
-        got = run(registry.TWINS[name].compiled, case)
-        exact = run_in_float64(registry.TWINS[name].reference, case)
+        got = run(twins.TWINS[name].compiled, case)
+        exact = run_in_float64(twins.TWINS[name].reference, case)
         for position in case.outputs:
             assert np.isfinite(got[position]).all()
             np.testing.assert_allclose(got[position], exact[position], rtol=TOLERANCE[dtype])

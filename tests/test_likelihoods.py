@@ -14,7 +14,7 @@ from scratchvae import Autoencoder, evaluate, VAE
 from scratchvae.elbo import Objective
 from scratchvae.errors import ConfigurationError, DataError, TrainingError
 from scratchvae.gradcheck import check_model, format_checks, numerical_gradient
-from scratchvae.kernels import registry
+from scratchvae.kernels import twins
 from scratchvae.kernels.learned_sigma import MIN_LOGVAR
 from scratchvae.kernels.microkernel import FAMILY
 from scratchvae.likelihoods import (Bernoulli, ContinuousBernoulli, Gaussian, GaussianDiagonal, GaussianOptimal,
@@ -120,7 +120,7 @@ def test_a_row_has_the_same_bits_whatever_batch_it_is_part_of(name, dtype):
 @pytest.mark.parametrize("processor", ["znver4", "haswell"])
 def test_these_bits_hold_on_other_processors(processor):
     """The code for them runs here as well, if their instructions do; znver4 takes other vectors for the same loops."""
-    if registry.BACKEND == "numpy" or FAMILY.name != "avx512":
+    if twins.BACKEND == "numpy" or FAMILY.name != "avx512":
         pytest.skip("needs compiled kernels and AVX-512")
     done = subprocess.run([sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", "-k",
                            "same_to_the_bit and diagonal and float64", __file__],

@@ -16,10 +16,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from scratchvae.kernels import dense, matmul, registry
+from scratchvae.kernels import dense, matmul, threads, twins
 from scratchvae.kernels.microkernel import DEPTH, FAMILY
 
-pytestmark = pytest.mark.skipif(registry.BACKEND == "numpy", reason="the products are NumPy's own then")
+pytestmark = pytest.mark.skipif(twins.BACKEND == "numpy", reason="the products are NumPy's own then")
 
 PRODUCTS = {"nn": (matmul.multiply_nn, False, False), "tn": (matmul.multiply_tn, True, False),
             "nt": (matmul.multiply_nt, False, True)}
@@ -178,7 +178,7 @@ def test_any_number_of_threads_gives_the_same_bits_and_reads_nothing_outside():
 if __name__ == "__main__":
     names = sys.argv[1:]
     words = [FAMILY.name]
-    for threads in (1, 2, 3, 4):
-        registry.set_threads(threads)
+    for n_threads in (1, 2, 3, 4):
+        threads.set_threads(n_threads)
         words.append(digest([np.dtype(name).type for name in names]))
     sys.stdout.write(" ".join(words))

@@ -8,8 +8,8 @@ import math
 import numpy as np
 import pytest
 
-from scratchvae.kernels import minibatch, random, registry
-from scratchvae.kernels.registry import STRICT
+from scratchvae.kernels import minibatch, random, threads, twins
+from scratchvae.kernels.twins import STRICT
 
 N = 1 << 18
 DEVIATIONS = 3.9            # of a standard normal statistic: exceeded with probability 1e-4
@@ -25,7 +25,7 @@ def uniform(seed, stream, step, out):
     random.fill_uniform(seed, stream, step, 0, len(out), out)
 
 
-if registry.BACKEND == "numba":
+if twins.BACKEND == "numba":
     import numba
     uniform = numba.njit(fastmath=set(STRICT), error_model="numpy")(uniform)
 else:
@@ -95,18 +95,18 @@ def test_the_first_elements_do_not_depend_on_how_many_are_asked_for(noise, dtype
 
 
 def test_the_noise_does_not_depend_on_the_number_of_threads():
-    if registry.BACKEND == "numpy":
+    if twins.BACKEND == "numpy":
         pytest.skip("the twins run on one thread")
-    before = registry.set_threads(1)
+    before = threads.set_threads(1)
     try:
         alone = draw("standard_normal")
         try:
-            registry.set_threads(2)
+            threads.set_threads(2)
         except ValueError:
             pytest.skip("this process may use only one thread")
         np.testing.assert_array_equal(draw("standard_normal"), alone)
     finally:
-        registry.set_threads(before)
+        threads.set_threads(before)
 
 
 def test_float64_noise_is_float32_noise_rounded_less():

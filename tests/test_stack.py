@@ -16,9 +16,9 @@ import numpy as np
 import pytest
 from test_kernels import cases, DTYPES, run
 
-from scratchvae.kernels import matmul, registry
+from scratchvae.kernels import matmul, twins
 
-if registry.BACKEND == "numpy":
+if twins.BACKEND == "numpy":
     pytest.skip("NumPy has its own memory", allow_module_level=True)
 
 from scratchvae.kernels.microkernel import SLOTS
@@ -29,7 +29,7 @@ THREAD_STACK = 256 * 1024                       # of a Python thread: the interp
 
 def run_every_kernel():
     """Run every kernel once on small arrays and the products on threads."""
-    for name, twin in registry.TWINS.items():
+    for name, twin in twins.TWINS.items():
         for dtype in DTYPES:
             for case in cases(name, dtype, sizes=(65,)):
                 run(twin.compiled, case)
@@ -53,7 +53,7 @@ def test_every_kernel_runs_in_threads_of_little_stack(layer):
 @pytest.mark.skipif(platform.machine() not in ("x86_64", "AMD64"), reason="reads the assembly of x86-64")
 def test_all_the_frames_of_a_product_together_are_small():
     numba = pytest.importorskip("numba")
-    kernel = numba.njit(parallel=True, error_model="numpy")(registry.TWINS["multiply_nt"].source)
+    kernel = numba.njit(parallel=True, error_model="numpy")(twins.TWINS["multiply_nt"].source)
     kernel.compile((numba.float32[:, ::1],) * 3)
     frames = re.findall(r"subq\s+\$(\d+), %rsp", "\n".join(kernel.inspect_asm().values()))
     assert 0 < sum(map(int, frames)) <= 16 * 1024

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from scratchvae import Autoencoder, testing, VAE
 from scratchvae.errors import ConfigurationError, ScratchVAEError, ShapeError
 from scratchvae.gradcheck import check_layer, GradientMismatch
-from scratchvae.kernels.registry import threads
+from scratchvae.kernels.twins import threads
 from scratchvae.layers import ACTIVATIONS, Dense, MLP
 from scratchvae.likelihoods import LIKELIHOODS
 from scratchvae.parameters import Affine
@@ -363,7 +363,7 @@ import numpy as np
 from hypothesis import given, settings, strategies as st
 
 from scratchvae import testing
-from scratchvae.kernels.registry import BACKEND, TWINS
+from scratchvae.kernels.twins import BACKEND, TWINS
 from scratchvae.layers import Dense
 from scratchvae.parameters import Affine
 

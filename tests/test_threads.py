@@ -10,10 +10,11 @@ import numpy as np
 import pytest
 
 from scratchvae import evaluate, VAE
-from scratchvae.kernels import matmul, registry
+from scratchvae.errors import ConfigurationError
+from scratchvae.kernels import matmul, threads, twins
 
 TESTS = Path(__file__).parent
-compiled_only = pytest.mark.skipif(registry.BACKEND == "numpy", reason="the twins have no threads of their own")
+compiled_only = pytest.mark.skipif(twins.BACKEND == "numpy", reason="the twins have no threads of their own")
 
 
 def train(dtype, seed, batch_size=33):
@@ -38,16 +39,16 @@ def everything(dtype):
 @compiled_only
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_a_model_gives_the_same_bits_on_any_number_of_threads(dtype):
-    most = registry.threads()
+    most = threads.threads()
     if most == 1:
         pytest.skip("this process uses only one thread")
     try:
         results = []
-        for threads in range(1, most + 1):
-            registry.set_threads(threads)
+        for n_threads in range(1, most + 1):
+            threads.set_threads(n_threads)
             results.append(everything(dtype))
     finally:
-        registry.set_threads(most)
+        threads.set_threads(most)
     alone, *together = results
     for several in together:
         for a, b in zip(alone, several, strict=True):
@@ -73,15 +74,15 @@ def test_two_models_trained_at_once_in_two_python_threads_give_the_bits_they_giv
 
 
 @compiled_only
-@pytest.mark.parametrize("threads", [1, 2])
-def test_other_python_threads_run_while_a_product_does(threads):
-    if registry.threads() < threads:
+@pytest.mark.parametrize("n_threads", [1, 2])
+def test_other_python_threads_run_while_a_product_does(n_threads):
+    if threads.threads() < n_threads:
         pytest.skip("this process uses only one thread")
     a = np.ones((1536, 1536))
     c, stamps, call = np.empty_like(a), [], []
 
     def multiply():
-        registry.set_threads(threads)                           # of this Python thread alone
+        threads.set_threads(n_threads)                          # of this Python thread alone
         call.append(time.perf_counter())
         matmul.multiply_nn(a, a, c)
         call.append(time.perf_counter())
@@ -108,3 +109,113 @@ def test_all_this_holds_on_four_threads_and_on_the_pool_that_two_callers_may_not
                           env=environment, cwd=TESTS.parent, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "skipped" not in done.stdout
+
+
+FORK = """
+import hashlib, multiprocessing, os, sys
+import numpy as np
+from scratchvae import VAE
+
+x = np.random.default_rng(0).random((128, 301), np.float32)
+
+def work(seed):
+    vae = VAE(301, 5, (67,), seed=seed)
+    vae.fit(x, epochs=2, batch_size=33)
+    return hashlib.sha256(vae.parameters.flat.tobytes()).hexdigest()
+
+def work_in_a_pool(seeds):
+    with multiprocessing.get_context("fork").Pool(2) as pool:
+        return pool.map_async(work, seeds).get(timeout=240)
+
+def in_a_grandchild(seeds):
+    receiver, sender = multiprocessing.Pipe()
+    child = multiprocessing.get_context("fork").Process(target=lambda: sender.send(work_in_a_pool(seeds)))
+    child.start()
+    assert receiver.poll(250)
+    return receiver.recv()
+"""
+forks = pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
+
+
+def run_forking(code, **environment):
+    done = subprocess.run([sys.executable, "-W", "ignore", "-c", FORK + code], capture_output=True, text=True,
+                          timeout=280, cwd=TESTS.parent, env={**os.environ, "NUMBA_NUM_THREADS": "4", **environment})
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout.splitlines()
+
+
+@forks
+@compiled_only
+@pytest.mark.parametrize("layer", ["default", "workqueue"])
+def test_a_process_forked_after_training_trains_to_the_same_bits(layer):
+    alone, *others = run_forking(
+        "for results in ([work(s) for s in range(3)], work_in_a_pool(range(3)), in_a_grandchild(range(3)), "
+        "[work(s) for s in range(3)]): print(*results)", NUMBA_THREADING_LAYER=layer)
+    assert others == 3 * [alone]
+
+
+@forks
+@compiled_only
+def test_a_process_forked_before_training_has_threads_of_its_own():
+    code = "from scratchvae.kernels import threads; {}; print(threads._WITHOUT_THREADS.value)"
+    child = "pid = os.fork(); os.waitpid(pid, 0) if pid else work(0)"
+    assert run_forking(code.format(child)) == ["0", "0"]
+    assert run_forking(code.format("work(0); " + child)) == ["1", "0"]
+
+
+@forks
+@compiled_only
+def test_a_fork_while_another_python_thread_is_in_a_kernel_leaves_no_lock_behind():
+    """On the layer whose callers take turns, the child would wait for a turn that nobody gives back."""
+    out = run_forking("""
+import threading
+from scratchvae.kernels import threads
+inside, leave = threading.Event(), threading.Event()
+slow = threads.one_at_a_time(lambda: (inside.set(), leave.wait()))
+work(0)
+threading.Thread(target=slow).start()
+inside.wait()
+try:
+    print(*work_in_a_pool([1]))
+finally:
+    leave.set()
+print(work(1))
+""", NUMBA_THREADING_LAYER="workqueue")
+    assert out[0] == out[1]
+
+
+@compiled_only
+@pytest.mark.parametrize("variable, value, words", [
+    ("NUMBA_NUM_THREADS", "0", "must be > 0"), ("NUMBA_NUM_THREADS", "-1", "must be > 0"),
+    ("NUMBA_NUM_THREADS", "many", "could not be parsed"), ("NUMBA_OPT", "9", "could not be parsed"),
+    ("NUMBA_THREADING_LAYER", "none", "Numba knows"), ("NUMBA_THREADING_LAYER_PRIORITY", "omp", "in any order"),
+    ("SCRATCHVAE_BACKEND", "cpu", "numba, numpy")])
+def test_a_setting_that_cannot_be_followed_is_one_clear_error(variable, value, words):
+    done = subprocess.run([sys.executable, "-c", "from scratchvae import VAE"], cwd=TESTS.parent, capture_output=True,
+                          text=True, env={**os.environ, variable: value})
+    last = done.stderr.splitlines()[-1]
+    assert last.startswith("scratchvae.errors.ConfigurationError") and variable in last and words in last
+    assert value in last and "Set" in last or "Correct" in last
+
+
+@compiled_only
+@pytest.mark.parametrize("asked, loads, chosen", [
+    ("default", ("tbb", "omp"), "tbb"), ("default", ("omp",), "omp"), ("default", (), "workqueue"),
+    ("omp", ("tbb", "omp"), "omp"), ("OMP", ("omp",), "omp"), ("safe", ("tbb",), "tbb"),
+    ("threadsafe", ("omp",), "omp"), ("forksafe", (), "workqueue"),
+    ("tbb", ("omp",), None), ("safe", ("omp",), None), ("threadsafe", (), None), ("omp", (), None)])
+def test_the_layer_is_known_before_its_threads_start(monkeypatch, asked, loads, chosen):
+    from numba import config
+    monkeypatch.setattr(config, "THREADING_LAYER", asked)
+    monkeypatch.setattr(threads, "_loads", lambda layer: layer in (*loads, "workqueue"))
+    if chosen:
+        assert threads._chosen_layer() == chosen
+    else:
+        with pytest.raises(ConfigurationError, match=f"is '{asked}'.*cannot be loaded"):
+            threads._chosen_layer()
+
+
+def test_numba_that_may_not_compile_leaves_the_work_to_the_twins():
+    done = subprocess.run([sys.executable, "-m", "scratchvae.kernels"], cwd=TESTS.parent, capture_output=True, text=True,
+                          env={**os.environ, "NUMBA_DISABLE_JIT": "1"})
+    assert done.stdout.split() == ["backend", "numpy"], done.stderr

@@ -13,7 +13,7 @@ from demos.training_loop import train
 from scratchvae import Autoencoder, VAE
 from scratchvae.data.minibatch import as_rows, epoch_permutation
 from scratchvae.errors import ConfigurationError, DataError, ScratchVAEWarning, TrainingError
-from scratchvae.kernels.registry import BACKEND
+from scratchvae.kernels.twins import BACKEND
 from scratchvae.optimizers import Adam, SGD
 from scratchvae.training import held_out_objective, Trainer
 
@@ -40,7 +40,7 @@ def test_same_seed_trains_to_the_same_bits():
 @pytest.mark.skipif(BACKEND == "numpy", reason="the NumPy backend has no threads of its own")
 def test_one_and_two_threads_train_to_the_same_bits():
     code = ("import hashlib, sys; from scratchvae import VAE, load_data; "
-            "from scratchvae.kernels.registry import set_threads; set_threads(int(sys.argv[1])); "
+            "from scratchvae.kernels.threads import set_threads; set_threads(int(sys.argv[1])); "
             "x = load_data('mnist5k').train[:1000]; vae = VAE(784, 8, hidden=(100,)); "
             "vae.fit(x, epochs=2, binarize='dynamic'); "
             "print(hashlib.sha256(vae.parameters.flat.data).hexdigest())")

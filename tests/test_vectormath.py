@@ -9,9 +9,9 @@ from decimal import Decimal, getcontext
 import numpy as np
 import pytest
 
-from scratchvae.kernels import registry, vectormath
+from scratchvae.kernels import twins, vectormath
 
-if registry.BACKEND == "numpy":
+if twins.BACKEND == "numpy":
     pytest.skip("under this backend the functions are NumPy's own", allow_module_level=True)
 
 DTYPES = (np.float32, np.float64)
@@ -234,9 +234,9 @@ def test_each_polynomial_fits_as_well_as_it_did_when_it_was_made(table, name):
 @every_dtype
 def test_a_loop_over_the_function_becomes_vector_instructions(name, dtype):
     numba = pytest.importorskip("numba")
-    source = registry.TWINS[f"{name}_array"].source
+    source = twins.TWINS[f"{name}_array"].source
     array = numba.from_dtype(np.dtype(dtype))[::1]
-    options = dict(fastmath=set(registry.FASTMATH), error_model="numpy")
+    options = dict(fastmath=set(twins.FASTMATH), error_model="numpy")
     text = "\n".join(numba.njit((array, array), **options)(source).inspect_asm().values())
     if not re.search(r"\bmulss|\bmulsd|\bmulps|\bmulpd|\bv?f?n?m", text):
         pytest.skip("not the instructions of an x86 processor")

@@ -2,9 +2,9 @@
 from .. import bugs
 from ..data.loading import load_data
 from ..errors import ConfigurationError
-from ..kernels.registry import note_compilation
 from ..validation import MOST, SEEDS
 from .parser import add_command
+from .progress import note_compilation
 from .screen import print_filled
 
 

@@ -3,8 +3,8 @@ import math
 
 from .. import plots
 from ..analysis.estimator_comparison import measure_estimators
-from ..kernels.registry import note_compilation
 from .parser import add_command, figure_path
+from .progress import note_compilation
 from .screen import print_filled
 
 SCENES = {"oracle": "linear-Gaussian VAE, q a little off the posterior; z against the exact expectation",

@@ -6,10 +6,10 @@ from ..analysis.evaluation import evaluate, HeldOut
 from ..data.loading import load_data
 from ..data.minibatch import BINARIZE
 from ..errors import ConfigurationError
-from ..kernels.registry import note_compilation
 from ..vae import VAE
 from ..validation import check_seed, positive_integer
 from .parser import add_run_command
+from .progress import note_compilation
 from .run_folder import Run
 from .screen import say
 

@@ -3,8 +3,8 @@ from .. import plots
 from ..analysis.rate_distortion import BETAS, check_betas, rate_distortion
 from ..data.loading import load_data
 from ..errors import ConfigurationError
-from ..kernels.registry import note_compilation
 from .parser import add_command, figure_path
+from .progress import note_compilation
 from .screen import print_filled, say
 
 

@@ -7,9 +7,9 @@ output.
 import errno
 import os
 
-from ..cli import attribute, bugs, data, draw, estimators, evaluate, gradcheck, lambda_, pictures, train
 from ..errors import ConfigurationError, ScratchVAEError
-from ..kernels.registry import set_threads
+from ..kernels.threads import set_threads
+from . import attribute, bugs, data, draw, estimators, evaluate, gradcheck, lambda_, pictures, train
 from .parser import as_json, in_flags, OneLineParser
 from .screen import flush_streams, open_streams, say
 

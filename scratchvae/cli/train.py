@@ -12,7 +12,6 @@ from ..data.loading import BUNDLED, DRAWN
 from ..data.minibatch import BINARIZE
 from ..errors import ConfigurationError, RunError, TrainingError
 from ..estimators import BASELINES, ESTIMATORS, make_estimator
-from ..kernels.registry import note_compilation
 from ..layers import ACTIVATIONS
 from ..likelihoods import LIKELIHOODS
 from ..nonfinite import POLICIES
@@ -22,7 +21,7 @@ from ..training import OUTPUT_BIASES
 from ..vae import VAE
 from ..validation import one_of, positive_integer
 from .parser import add_command
-from .progress import finishing_the_step, Progress
+from .progress import finishing_the_step, note_compilation, Progress
 from .run_folder import data_source, FREE, MODEL, Run, run_name
 from .screen import say, show
 

@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 from ..errors import ConfigurationError, DownloadError
 from ..storage.atomic import write_atomically
+from ..storage.cache_folder import user_cache_folder
 from ..validation import one_of
 
 TIMEOUT = 20.0              # seconds until a mirror has sent the first byte of a file
@@ -76,10 +77,11 @@ SETS = {
 def cache_folder():
     """Return the folder that holds a folder for each fetched set: SCRATCHVAE_DATA, else one in the user's cache."""
     chosen = os.environ.get("SCRATCHVAE_DATA")
-    if chosen:
-        return Path(chosen)
-    base = os.environ.get("XDG_CACHE_HOME") or os.environ.get("LOCALAPPDATA") or Path("~/.cache").expanduser()
-    return Path(base) / "scratchvae" / "data"
+    folder = Path(chosen) if chosen else user_cache_folder("data")
+    if folder is None:
+        raise ConfigurationError("there is no home folder to keep fetched data in. "
+                                 "Set SCRATCHVAE_DATA to a folder that can be written to.")
+    return folder
 
 
 def missing_files(name):

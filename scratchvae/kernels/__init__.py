@@ -1,4 +1,4 @@
-"""The hot loop: compiled kernels, each below the NumPy function that defines it.  `registry` holds the pairs.
+"""The hot loop: compiled kernels, each below the NumPy function that defines it.  `twins` holds the pairs.
 
 **Bits.** For one processor, and one version of Numba with one set of options, these are the same to the last bit:
 

@@ -1,14 +1,14 @@
 """`python -m scratchvae.kernels`: say what the kernels of this machine are made for."""
 import sys
 
-from ..kernels import registry
+from ..kernels import cache, threads, twins
 from .microkernel import FAMILY, lanes
 
 
 def describe():
     """Yield one line for everything that was chosen: backend, processor family, tile, threads, cache."""
-    yield f"backend           {registry.BACKEND}"
-    if registry.BACKEND == "numpy":
+    yield f"backend           {twins.BACKEND}"
+    if twins.BACKEND == "numpy":
         return
     yield f"processor family  {FAMILY.name}"
     if FAMILY.vector_bytes:
@@ -18,9 +18,9 @@ def describe():
                    f"{'fused' if FAMILY.has_fma else 'separate'} multiply and add")
     else:
         yield "tile              none: plain loops"
-    yield f"threads           {registry.threads()}"
-    yield f"threading layer   {registry.threading_layer()}"
-    yield f"kernel cache      {registry.CACHE_FOLDER or 'none: kernels are compiled in every process'}"
+    yield f"threads           {threads.threads()}"
+    yield f"threading layer   {threads.threading_layer()}"
+    yield f"kernel cache      {cache.usable_folder() or 'none: kernels are compiled in every process'}"
 
 
 def main():

@@ -7,8 +7,8 @@ import math
 import numpy as np
 
 from .likelihoods import example_rows
-from .registry import device, prange, twin_of
 from .rows import EXACT, row_loop
+from .twins import device, prange, twin_of
 from .vectormath import exp, log, polynomial
 
 NEAR = 2.0            # up to this |logit| a series, of which 8 terms leave out less than 2^-52

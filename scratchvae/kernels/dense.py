@@ -3,7 +3,7 @@ import numpy as np
 
 from .hints import widest_vectors
 from .matmul import multiply, multiply_transposed, product, shares_for
-from .registry import device, prange, twin_of
+from .twins import device, prange, twin_of
 from .vectormath import expm1, sigmoid, softplus, tanh
 
 IDENTITY, RELU, TANH, SIGMOID, SOFTPLUS = range(5)

@@ -9,7 +9,7 @@ lanes are added up at the end:
 Each element is as many chains of multiply-adds as a vector has lanes, added in pairs: an order that no cut changes.
 """
 from .microkernel import FAMILY
-from .registry import BACKEND
+from .twins import BACKEND
 
 DOT_ROWS, DOT_COLUMNS = FAMILY.rows // 2, 4         # of a tile: their product fills whole vectors in every family
 

@@ -6,7 +6,7 @@ With K samples an example, row r of eps and z belongs to example r // K.
 import numpy as np
 
 from .hints import widest_vectors
-from .registry import prange, twin_of
+from .twins import prange, twin_of
 from .vectormath import exp, expm1
 
 

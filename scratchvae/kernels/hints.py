@@ -1,5 +1,5 @@
 """What a kernel can tell the compiler and the cache: no hint changes a result, only how long it takes."""
-from .registry import BACKEND
+from .twins import BACKEND
 
 if BACKEND == "numba":
     from llvmlite import ir

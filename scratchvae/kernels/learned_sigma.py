@@ -7,8 +7,8 @@ import math
 import numpy as np
 
 from .likelihoods import example_rows, row_of_squares
-from .registry import device, prange, twin_of
 from .rows import EXACT, row_loop
+from .twins import device, prange, twin_of
 from .vectormath import exp, log1p_unit, sigmoid, softplus
 
 MIN_LOGVAR = -12.0                 # sigma stays above exp(-6) = 0.0025: of 8-bit pixels in [0, 1], 0.6 of a grey level

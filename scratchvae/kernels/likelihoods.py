@@ -7,8 +7,8 @@ import math
 
 import numpy as np
 
-from .registry import device, prange, twin_of
 from .rows import EXACT, row_loop
+from .twins import device, prange, twin_of
 from .vectormath import exp, log1p_unit
 
 

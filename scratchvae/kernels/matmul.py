@@ -23,7 +23,7 @@ import numpy as np
 
 from .dots import DOT_COLUMNS, DOT_ROWS
 from .microkernel import CHUNK_BYTES, DEPTH, FAMILY, TALL_ROWS
-from .registry import BACKEND, device, prange, twin_of
+from .twins import BACKEND, device, prange, twin_of
 
 if BACKEND == "numba":
     from .dots import dots

@@ -19,7 +19,7 @@ The shape follows the processor that Numba compiles for (see `target_family`).
 import warnings
 from typing import NamedTuple
 
-from .registry import BACKEND
+from .twins import BACKEND
 
 
 class Family(NamedTuple):

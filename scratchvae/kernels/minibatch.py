@@ -1,6 +1,6 @@
 """Rows of a data set into the workspace: gather, convert, scale and binarise in one pass."""
 from .random import fill_uniform, PIXELS, uniform_ref
-from .registry import prange, twin_of
+from .twins import prange, twin_of
 
 GREY, DYNAMIC, THRESHOLD = range(3)
 

@@ -12,7 +12,7 @@ import math
 import numpy as np
 
 from .hints import will_write
-from .registry import device, inlined, prange, STRICT, twin_of
+from .twins import device, inlined, prange, STRICT, twin_of
 
 SERIAL_SIZE, LOOK = 1 << 15, 1 << 14     # numbers that one thread looks at alone, and of each look of several
 NUMBERS_A_TURN = 256        # that a thread updates at a time

@@ -12,7 +12,7 @@ import math
 import numpy as np
 
 from .hints import widest_vectors
-from .registry import inlined, prange, STRICT, twin_of
+from .twins import inlined, prange, STRICT, twin_of
 from .vectormath import cos_turn, log, sin_turn
 
 EPS, PIXELS, SAMPLES = range(3)

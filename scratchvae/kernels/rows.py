@@ -10,7 +10,7 @@ one number is left, and these go on in float64.
 import numpy as np
 
 from .hints import widest_vectors
-from .registry import BACKEND, device
+from .twins import BACKEND, device
 
 EXACT = frozenset()
 # So many terms of a row are added in the arrays' own dtype: float64 all along would halve the vectors.  Where no term

@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .registry import BACKEND, STRICT, twin_of
+from .twins import BACKEND, STRICT, twin_of
 
 if BACKEND == "numba":
     from numba import types

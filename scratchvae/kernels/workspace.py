@@ -10,7 +10,7 @@ import os
 
 import numpy as np
 
-from .registry import BACKEND
+from .twins import BACKEND
 
 LINE_BYTES = 64                                         # of a cache line, and before a slot: whether it is taken
 SYMBOL = "scratchvae_slots"                             # under which compiled code finds the slots, also from a cache

@@ -1,8 +1,17 @@
 """What the figures share: how one begins, looks and is saved, and a sheet of images of one size."""
+import os
+
 import numpy as np
 
-from ..errors import ShapeError
+from ..errors import ConfigurationError, ShapeError
 from ..storage.atomic import write_atomically
+
+if os.environ.get("MPLBACKEND"):        # a wrong one stops the import of matplotlib, else only once training is over
+    try:
+        import matplotlib  # noqa: F401
+    except ValueError as error:
+        raise ConfigurationError(f"MPLBACKEND is {os.environ['MPLBACKEND']!r}, which matplotlib refuses: {error}. "
+                                 "Unset it: the figures here need none.") from None
 
 DPI = 150
 INK, GREY, FAINT = "#222222", "#777777", "#cccccc"
@@ -118,7 +127,7 @@ class Sheet:
         (self._draw_curves if self.curves else self._draw_images)(cells, top)
 
     def _draw_images(self, cells, top):
-        import matplotlib
+        import matplotlib  # noqa: F811
         rows, columns = cells.shape[:2]
         sheet = np.full((rows * self.pitch[0], columns * self.pitch[1]), 2.0)       # over the scale: paper
         for row, column in np.ndindex(rows, columns):

@@ -1,0 +1,34 @@
+"""Which code runs: compiled kernels, or the NumPy functions that define them.
+
+- `SCRATCHVAE_BACKEND=numba` (the default): the compiled kernels.
+- `SCRATCHVAE_BACKEND=numpy`: the twins.  Numba is then not even imported.
+
+`NUMBA_DISABLE_JIT=1`, which debuggers and measurers of coverage ask for, runs the twins too.
+"""
+import os
+import warnings
+
+from ..errors import ConfigurationError
+
+
+def _numba_compiles():
+    """Import Numba, and say whether it may compile; what it cannot do with its settings becomes one clear error."""
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("error", "Environment variable 'NUMBA_", RuntimeWarning)
+            import numba
+    except (ImportError, RuntimeWarning, ValueError) as error:
+        settings = " ".join(f"{name}={value}" for name, value in sorted(os.environ.items()) if name.startswith("NUMBA_"))
+        raise ConfigurationError(f"Numba cannot be used ({str(error).splitlines()[0]}){settings and f' with {settings}'}. "
+                                 "Correct that, or set SCRATCHVAE_BACKEND=numpy to do without it.") from error
+    return not numba.config.DISABLE_JIT
+
+
+BACKENDS = ("numba", "numpy")
+BACKEND = os.environ.get("SCRATCHVAE_BACKEND", "numba")
+if BACKEND not in BACKENDS:
+    raise ConfigurationError(
+        f"SCRATCHVAE_BACKEND is {BACKEND!r}; this package has the backends {', '.join(BACKENDS)}. "
+        "Set it to one of them, or unset it for numba.")
+if BACKEND == "numba" and not _numba_compiles():
+    BACKEND = "numpy"

@@ -1,0 +1,206 @@
+"""Where compiled kernels are kept between processes: a file for each kernel and signature, in a folder of the user's.
+
+A file holds a pickle with machine code.  Either runs whatever somebody has put there, so none is unpickled before it is
+seen that no other user could have written it, and that it is, byte for byte, what was written under this name.
+What cannot be used is compiled again, after one warning.  Numba's own cache looks at neither.
+"""
+import hashlib
+import os
+import pickle
+import re
+import stat
+import sys
+import tempfile
+import warnings
+from pathlib import Path
+
+import numpy as np
+
+from ..storage.cache_folder import user_cache_folder
+from .backend import BACKEND
+from .threads import start_threads
+
+if BACKEND == "numba":
+    import llvmlite
+    import numba
+    from llvmlite import binding
+    from numba.core import config
+    from numba.core.caching import NullCache
+    from numba.core.compiler import CompileResult
+    from numba.core.serialize import dumps
+else:
+    NullCache = object
+
+# Numba's options that change no kernel: caches, threads, messages, other processors.  All others count, new ones too.
+UNRELATED = re.compile("CACHE_|CUDA_|GDB_|THREADING_|NUMBA_.*NUM_THREADS|COLOR_SCHEME|SHOW_HELP|FULL_TRACEBACKS|"
+                       "DISABLE_PERFORMANCE_WARNINGS")
+DIGEST_BYTES = hashlib.sha256().digest_size
+WRITABLE_BY_OTHERS = stat.S_IWGRP | stat.S_IWOTH
+
+
+def options():
+    """Return Numba's options that a kernel may depend on, as they are now."""
+    return sorted((name, repr(value)) for name, value in vars(config).items()
+                  if name.isupper() and not UNRELATED.match(name))
+
+
+def _state_at_import():
+    """A digest of all that kernels are made of: sources, options, processor, versions.
+
+    A kernel contains the code of the functions it calls from other files, so all sources count.  They are read by
+    content: an installer gives the same files other dates.
+    """
+    digest = hashlib.sha256(repr((
+        sys.version, getattr(sys, "abiflags", ""), numba.__version__, llvmlite.__version__,
+        np.__version__.split(".")[:2],                  # Numba's rules for types follow NumPy's minor version
+        binding.get_host_cpu_name(), options())).encode())
+    for path in sorted(Path(__file__).parent.glob("*.py")):
+        digest.update(path.name.encode() + b"\0" + path.read_bytes())
+    return digest
+
+
+def _chosen_folder():
+    """The folder of all compiled kernels: in NUMBA_CACHE_DIR unless this package has a variable of its own."""
+    base = os.environ.get("NUMBA_CACHE_DIR")
+    if base and not os.environ.get("SCRATCHVAE_CACHE"):
+        return Path(os.path.abspath(base), "scratchvae", "kernels")
+    return user_cache_folder("kernels")
+
+
+FOLDER = _chosen_folder() if BACKEND == "numba" else None
+_STATE = _state_at_import() if BACKEND == "numba" else None
+_WARNINGS = set()
+
+
+def _state():
+    """Name the present state in 16 hexadecimal digits; Numba's options may have been changed since the import."""
+    digest = _STATE.copy()
+    digest.update(repr(options()).encode())
+    return digest.hexdigest()[:16]
+
+
+def _reason_against(status):
+    """Say why another user could have written what `status` is of, or return None."""
+    if not hasattr(os, "geteuid"):                      # Windows: a user's folders are closed to others
+        return None
+    if status.st_uid != os.geteuid():
+        return "belongs to another user"
+    return "can be written to by other users" if status.st_mode & WRITABLE_BY_OTHERS else None
+
+
+def reason_against_folder():
+    """Say why kernels must not be read from FOLDER nor written to it, or return None."""
+    try:
+        status = os.lstat(FOLDER)
+    except OSError:                                     # it is not there, and made when the first kernel is kept
+        return None
+    return _reason_against(status) if stat.S_ISDIR(status.st_mode) else "is no folder, or a link to one"
+
+
+def usable_folder():
+    """Return the folder that kernels are kept in, made or not, or None: every process compiles them then."""
+    if FOLDER is None or reason_against_folder():
+        return None
+    nearest = next(path for path in (FOLDER, *FOLDER.parents) if path.exists())
+    return FOLDER if nearest.is_dir() and os.access(nearest, os.W_OK | os.X_OK) else None
+
+
+def kernels_are_cached():
+    """Whether an earlier process has left kernels that were made as this one would make them."""
+    return usable_folder() is not None and any((FOLDER / _state()).glob("*.nbc"))
+
+
+def _warn(trouble):
+    """Say once in a process that the cache is not used as it should be."""
+    text = (f"the kernel cache {FOLDER} {trouble}; kernels are compiled again instead, which takes longer. "
+            "Free its disk, set SCRATCHVAE_CACHE to a folder of your own, or delete that folder.")
+    if text not in _WARNINGS:
+        _WARNINGS.add(text)
+        warnings.warn(text, RuntimeWarning, stacklevel=4)
+
+
+def _open(path, flags):
+    """Open without following a link and without waiting for a pipe's other end."""
+    return os.open(path, flags | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0))
+
+
+class KernelCache(NullCache):
+    """What Numba asks for a kernel before it compiles it, and tells afterwards.
+
+    A failure costs the time to compile but never the call: the disk may be full, a file may have been cut short.
+    """
+
+    def __init__(self, kernel, parallel):
+        self.kernel, self.parallel = kernel, parallel
+
+    def _name(self, signature, codegen):
+        code = hashlib.sha256(repr((signature, codegen.magic_tuple())).encode()).hexdigest()[:16]
+        return f"{_state()}/{self.kernel}-{code}.nbc"
+
+    def load_overload(self, signature, context):
+        """Return the kernel that was kept for a signature, or None."""
+        context.refresh()                               # as Numba's own cache does: it may not have begun yet
+        if self.parallel:
+            start_threads()
+        if FOLDER is None:
+            return None
+        trouble = reason_against_folder()
+        if trouble is None:
+            name = self._name(signature, context.codegen())
+            try:
+                with open(FOLDER / name, "rb", opener=_open) as file:
+                    status = os.fstat(file.fileno())
+                    content = memoryview(file.read() if stat.S_ISREG(status.st_mode) else b"")
+                if _reason_against(status):
+                    trouble = f"holds a file that {_reason_against(status)}"
+                elif content[:DIGEST_BYTES] != _checksum(name, content[DIGEST_BYTES:]):
+                    trouble = "holds a damaged file"
+                else:
+                    return CompileResult._rebuild(context, *pickle.loads(content[DIGEST_BYTES:]))
+            except (FileNotFoundError, NotADirectoryError):
+                return None
+            except OSError as error:
+                trouble = f"failed ({error.strerror})"
+        _warn(trouble)
+        return None
+
+    def save_overload(self, signature, result):
+        """Keep a kernel that was just compiled."""
+        if FOLDER is None or result.library.has_dynamic_globals:
+            return
+        name = self._name(signature, result.codegen)
+        path = FOLDER / name
+        try:
+            FOLDER.mkdir(mode=0o700, parents=True, exist_ok=True)
+        except OSError:                                 # no folder can be made there, on a read-only disk for example
+            return
+        if reason_against_folder():                     # the attempt to load has warned
+            return
+        try:
+            path.parent.mkdir(mode=0o700, exist_ok=True)
+            _write(path, name, dumps(result._reduce()))
+        except OSError as error:
+            _warn(f"failed ({error.strerror})")
+
+
+def _checksum(name, content):
+    """What stands before the content: a file under another name is as wrong as a damaged one."""
+    digest = hashlib.sha256(name.encode() + b"\0")
+    digest.update(content)
+    return digest.digest()
+
+
+def _write(path, name, content):
+    """Write a file that only this user can read, whole or not at all."""
+    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=".")
+    try:
+        with open(descriptor, "wb") as file:
+            file.write(_checksum(name, content))
+            file.write(content)
+        os.replace(temporary, path)
+    except PermissionError:
+        if not path.exists():
+            raise
+        # On Windows another process may be reading the file of that name, which is as good as ours.
+    finally:
+        Path(temporary).unlink(missing_ok=True)
