@@ -10,13 +10,14 @@ import tempfile
 from pathlib import Path
 
 from _harness import machine, report, say
-from _torture import arguments, damage, disk, displays, kernel_cache, kills, memory, processes
+from _torture import arguments, copies, damage, disk, displays, kernel_cache, kills, memory, processes
 
 from scratchvae.kernels import threads
 
 TRIALS = {                          # name: trial(folder, in full or quickly, minutes)
     "kills": lambda folder, full, _: kills.run(folder, 200 if full else 8),
     "damage": lambda folder, full, _: damage.run(folder, 20_000 if full else 500),
+    "copies": lambda folder, full, _: copies.run(2_000 if full else 100),
     "disk": lambda folder, full, _: disk.run(folder, 2_000 if full else 100),
     "displays": lambda folder, *_: displays.run(folder),
     "kernels": lambda folder, full, _: kernel_cache.run(folder, 2_000 if full else 200, 10 if full else 1),

@@ -18,6 +18,7 @@ from ..schedules import make_schedule
 from ..storage.atomic import open_regular, remove_leftovers, write_atomically
 from ..storage.lock import FolderLock
 from ..training import Trainer
+from ..validation import positive_integer
 from ..vae import VAE
 from .figures import decoded_grid_figure, kl_per_dimension, reconstruction_figure, sample_figure
 
@@ -189,7 +190,8 @@ class Run:
         c = self.config
         beta = None if c["schedule"] == "constant" else make_schedule(c["schedule"], c["beta"], c["schedule_steps"],
                                                                       c["nats"])
-        return Trainer(model, data.train, batch_size=c["batch_size"], learning_rate=c["learning_rate"],
+        batch_size = min(positive_integer("batch_size", c["batch_size"]), len(data.train))
+        return Trainer(model, data.train, batch_size=batch_size, learning_rate=c["learning_rate"],
                        optimizer=c["optimizer"], validation=data.test, seed=c["seed"], binarize=c["binarize"],
                        output_bias=c["output_bias"], on_nonfinite=c["on_nonfinite"], beta=beta)
 

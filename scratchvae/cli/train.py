@@ -171,6 +171,9 @@ def _resumed(record):
 
 def _train(record, data, trainer):
     """Train, draw and report; return (result, status)."""
+    if trainer.batch_size < record.config["batch_size"]:
+        say(f"--batch-size is {record.config['batch_size']}, but the training data have {trainer.batch_size} rows: "
+            "every step uses all of them")
     caught = _run_epochs(record, trainer)
     paths = []
     if not caught:
