@@ -7,7 +7,7 @@ import sys
 import numpy as np
 
 from ..data.download import SETS
-from ..data.loading import BUNDLED, DRAWN, load_data
+from ..data.loading import BUNDLED, DRAWN
 from ..data.minibatch import BINARIZE
 from ..errors import ConfigurationError, RunError, TrainingError
 from ..estimators import BASELINES, ESTIMATORS, make_estimator
