@@ -41,7 +41,7 @@ def train_words(tmp_path, epochs):
 def start(tmp_path, epochs, **options):
     """Start `scratchvae train` without figures in a process of its own, on the NumPy backend: it starts faster."""
     environment = {**os.environ, "SCRATCHVAE_BACKEND": "numpy"}
-    words = [sys.executable, "-c", NO_FIGURES, *train_words(tmp_path, epochs)]
+    words = [sys.executable, "-c", NO_FIGURES, *train_words(tmp_path, epochs), "--json"]
     return subprocess.Popen(words, env=environment, **options)
 
 

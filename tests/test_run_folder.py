@@ -73,6 +73,7 @@ def link(path, target):
 
 
 def hard_link(path, target):
+    target.write_text(f"scratchvae {7:<20}\n")             # another run's lock, perhaps
     path.hardlink_to(target)
 
 
@@ -121,7 +122,8 @@ def test_the_lock_file_stays_and_is_taken_again_whoever_left_it(tmp_path):
 
 def test_only_our_own_leftovers_are_removed(tmp_path):
     foreign = [".movie.mkv.part", ".model.npz.part", ".model.npz.1-2.part.bak", ".other.npz.1-2.part",
-               "model.npz.1-2.part", ".model.npz.1-.part", ".model_npz.1-2.part", ".amodel.npz.1-2.part", ".config.json.x-2.part"]
+               "model.npz.1-2.part", ".model.npz.1-.part", ".model_npz.1-2.part", ".amodel.npz.1-2.part",
+               ".config.json.x-2.part"]
     for name in foreign:
         (tmp_path / name).write_text("another program's")
     (tmp_path / ".history.csv.8-8.part").mkdir()
