@@ -348,7 +348,8 @@ def test_a_number_that_is_refused_is_called_by_the_flag_that_was_typed(capsys, r
     (["train", "--estimator", "iwea"], "argument --estimator: 'iwea' is unknown; did you mean iwae?"),
     (["train", "--model=gan"], "argument --model: 'gan' is unknown; known are vae, ae."),
     (["data", "fetch", "mnits"], "did you mean mnist?"), (["data", "lits"], "did you mean list?"),
-    (["traverse", "run", "--n", "3"], "unknown flag --n; known are --help, --json, --threads, --data, --latents, --index."),
+    (["traverse", "run", "--n", "3"],
+     "unknown flag --n; known are --help, --json, --threads, --data, --latents, --index."),
     (["train", "digits"], "'digits' is one word too many."),
     (["lambda", "--betas", "0.01"], "--betas is [0.01]; expected two or more different positive numbers."),
     (["lambda", "--betas", "1,x"], "--betas is '1,x'; expected numbers with commas between them."),
@@ -363,6 +364,7 @@ def test_a_slip_of_the_pen_is_answered_with_what_was_meant(capsys, words, meant)
     ("hidden[1] is -3; expected more.", "--hidden[1] is -3; expected more."),
     ("baseline is 'x'; it needs even n_samples.", "--baseline is 'x'; it needs even --samples."),
     ("the training data have 4 rows; choose batch_size=4.", "the training data have 4 rows; choose --batch-size=4."),
+    ('run/config.json says "n_latent": 3.', 'run/config.json says "n_latent": 3.'),
     ("runs/batch_size/n_latent.npz is damaged.", "runs/batch_size/n_latent.npz is damaged."),
     ("n_visible is 3.", "n_visible is 3.")])
 def test_words_of_the_library_become_flags_and_nothing_else_does(message, said):

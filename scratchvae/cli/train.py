@@ -23,7 +23,7 @@ from ..vae import VAE
 from ..validation import one_of, positive_integer
 from .parser import add_command
 from .progress import finishing_the_step, Progress
-from .run_folder import data_source, FREE, MODEL, OLD_NAMES, Run, run_name
+from .run_folder import data_source, FREE, MODEL, Run, run_name
 from .screen import say, show
 
 # What a run is, by the names in Python.  A run folder keeps these; --resume may change only the FREE ones.
@@ -32,7 +32,6 @@ TRAIN_DEFAULTS = dict(data="mnist5k", model="vae", hidden=[400], n_latent=20, ac
                       schedule_steps=1000, nats=0.25, binarize="none", epochs=50,
                       batch_size=128, learning_rate=1e-3, optimizer="adam", output_bias="data", dtype="float32",
                       seed=0, on_nonfinite="stop")
-FLAGS = {name: flag for flag, name in OLD_NAMES.items()}       # what else is said as it is called in Python
 
 
 def add(commands):
@@ -114,9 +113,8 @@ def _settings(args):
     config = Run.open(folder).config
     for name, value in said.items():
         if name not in FREE and config.get(name) != value:
-            raise ConfigurationError(f"--{FLAGS.get(name, name).replace('_', '-')} is {value!r}, but the run in "
-                                     f"{folder} was begun with {config.get(name)!r}. Leave it out, or begin another "
-                                     "run.")
+            raise ConfigurationError(f"{name} is {value!r}, but the run in {folder} was begun with "
+                                     f"{config.get(name)!r}. Leave it out, or begin another run.")
     try:
         return folder, {**{name: config[name] for name in TRAIN_DEFAULTS}, **said}
     except KeyError as error:
