@@ -41,7 +41,8 @@ def train_words(tmp_path, epochs):
 def start(tmp_path, epochs, **options):
     """Start `scratchvae train` without figures in a process of its own, on the NumPy backend: it starts faster."""
     environment = {**os.environ, "SCRATCHVAE_BACKEND": "numpy"}
-    return subprocess.Popen([sys.executable, "-c", NO_FIGURES, *train_words(tmp_path, epochs)], env=environment, **options)
+    words = [sys.executable, "-c", NO_FIGURES, *train_words(tmp_path, epochs), "--json"]
+    return subprocess.Popen(words, env=environment, **options)
 
 
 def wait_for_epochs(run, epochs, process):
@@ -209,8 +210,8 @@ BEFORE_TRAINING = {"while data are loaded": "scratchvae.cli.run_folder.load_data
 
 @pytest.mark.parametrize("after", [False, True], ids=["before it", "after it"])
 @pytest.mark.parametrize("where", BEFORE_TRAINING.values(), ids=BEFORE_TRAINING)
-def test_ctrl_c_before_the_first_step_leaves_no_run_or_one_to_go_on_with(capsys, monkeypatch, tmp_path, no_figures, where,
-                                                                         after):
+def test_ctrl_c_before_the_first_step_leaves_no_run_or_one_to_go_on_with(capsys, monkeypatch, tmp_path, no_figures,
+                                                                          where, after):
     (tmp_path / "whole").mkdir()
     whole, run = trained(capsys, tmp_path / "whole", epochs=2), tmp_path / "run"
     with monkeypatch.context() as patch:

@@ -73,6 +73,7 @@ def link(path, target):
 
 
 def hard_link(path, target):
+    target.write_text(f"scratchvae {7:<20}\n")             # another run's lock, perhaps
     path.hardlink_to(target)
 
 
@@ -120,8 +121,9 @@ def test_the_lock_file_stays_and_is_taken_again_whoever_left_it(tmp_path):
 
 
 def test_only_our_own_leftovers_are_removed(tmp_path):
-    foreign = [".movie.mkv.part", ".model.npz.part", ".model.npz.1-2.part.bak", ".other.npz.1-2.part", "model.npz.1-2.part",
-               ".model.npz.1-.part", ".model_npz.1-2.part", ".amodel.npz.1-2.part", ".config.json.x-2.part"]
+    foreign = [".movie.mkv.part", ".model.npz.part", ".model.npz.1-2.part.bak", ".other.npz.1-2.part",
+               "model.npz.1-2.part", ".model.npz.1-.part", ".model_npz.1-2.part", ".amodel.npz.1-2.part",
+               ".config.json.x-2.part"]
     for name in foreign:
         (tmp_path / name).write_text("another program's")
     (tmp_path / ".history.csv.8-8.part").mkdir()
@@ -133,7 +135,8 @@ def test_only_our_own_leftovers_are_removed(tmp_path):
     with Run(tmp_path, {"data": "digits", "model": "vae"}).held() as run:
         run.begin()
     left = sorted(path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*"))
-    assert left == sorted([*foreign, ".history.csv.8-8.part", ".lock", "config.json", "figures", "figures/.x.jpg.3-4.part"])
+    assert left == sorted([*foreign, ".history.csv.8-8.part", ".lock", "config.json", "figures",
+                           "figures/.x.jpg.3-4.part"])
 
 
 @LINKS
@@ -327,8 +330,8 @@ def test_a_run_of_an_earlier_version_goes_on_with_one_line_of_warning(capsys, mo
 
 
 @pytest.mark.parametrize("n", [20, 30, 50])
-def test_a_run_of_an_earlier_version_whose_epochs_had_another_length_is_refused(capsys, monkeypatch, tmp_path, no_figures,
-                                                                                n):
+def test_a_run_of_an_earlier_version_whose_epochs_had_another_length_is_refused(capsys, monkeypatch, tmp_path,
+                                                                                no_figures, n):
     run = interrupted(capsys, monkeypatch, tmp_path, 7)                       # 3 of 4 batches of the second epoch
     of_an_earlier_version(run)
     write_data(tmp_path / "data.npz", n)
@@ -346,11 +349,12 @@ def test_an_edited_setting_is_pointed_out_and_not_printed_as_if_it_were_used(cap
     config = json.loads((run / CONFIG).read_text())
     assert config[name] != EDITS[name]
     (run / CONFIG).write_text(json.dumps({**config, name: EDITS[name]}))
+    said = f'config.json says "{name}": {EDITS[name]!r}, the model was trained with {config[name]!r}'
     for words in (["train", "--resume", "--epochs", 9, "--out", run], ["evaluate", run], ["figures", run]):
-        refused(capsys, f'config.json says "{name}": {EDITS[name]!r}, the model was trained with {config[name]!r}', *words)
+        refused(capsys, said, *words)
     of_an_earlier_version(run)
-    if name in ("model", *load_run(run / MODEL)[0].get_params()):                       # which only the model's settings tell
-        refused(capsys, f'config.json says "{name}": {EDITS[name]!r}', "sample", run)
+    if name in ("model", *load_run(run / MODEL)[0].get_params()):              # which the model's own settings tell
+        refused(capsys, said, "sample", run)
 
 
 def test_the_settings_that_may_change_are_no_edit(capsys, tmp_path, no_figures):
@@ -367,5 +371,5 @@ def test_what_a_run_says_of_itself_is_what_its_model_says(capsys, tmp_path, no_f
     run = trained(capsys, tmp_path, epochs=1, **options)
     config = json.loads((run / CONFIG).read_text())
     assert config.keys() == TRAIN_DEFAULTS.keys() | {"scratchvae"}
-    model, _, _ = Run.open(run).load_model()                                   # no difference is found where there is none
+    model, _, _ = Run.open(run).load_model()               # no difference is found where there is none
     assert {name for name in model.get_params()} <= config.keys() | {"n_visible"}

@@ -13,13 +13,16 @@ from .kills import arrays_of, quietly, same
 from .verdict import train_command, Verdict
 
 SETTINGS = ["--data", "digits", "--hidden", 16, "--latent", 3, "--batch-size", 400, "--epochs", 30]
-SHELL = {                           # name: (what follows the command in a shell, encoding of the streams, wanted status)
+SHELL = {                           # name: (what follows the command in a shell, encoding, wanted status)
     "no standard error": ("2>&-", "", 0), "standard error full": ("2>/dev/full", "", 0),
-    "nobody reads standard error": ("2>&1 >/dev/null | :", "", 0), "one line is read": ("2>&1 >/dev/null | head -n 1", "", 0),
+    "nobody reads standard error": ("2>&1 >/dev/null | :", "", 0),
+    "one line is read": ("2>&1 >/dev/null | head -n 1", "", 0),
     "no standard output": (">&-", "", 0), "standard output full": (">/dev/full", "", 2),
     "nobody reads standard output": ("| :", "", 141), "nobody reads either": ("2>&1 | :", "", 141),
-    "none of the three": ("<&- >&- 2>&-", "", 0), "ASCII alone": ("", "ascii", 0), "cp1252 alone": ("", "cp1252:strict", 0)}
-TERMINALS = {"a terminal of 20 columns": (False, None, 0), "a terminal that is closed": (True, None, 128 + signal.SIGHUP),
+    "none of the three": ("<&- >&- 2>&-", "", 0), "ASCII alone": ("", "ascii", 0),
+    "cp1252 alone": ("", "cp1252:strict", 0)}
+TERMINALS = {"a terminal of 20 columns": (False, None, 0),
+             "a terminal that is closed": (True, None, 128 + signal.SIGHUP),
              "the same after nohup": (True, lambda: signal.signal(signal.SIGHUP, signal.SIG_IGN), None)}
 
 
@@ -76,5 +79,5 @@ def run(folder):
         if status not in (got, None) or not figures or not same(arrays_of(out), wanted):
             faults.append(f"{name}: status {got}, wanted {status}; {said[-200:]}")
     tried = len(SHELL) + len(TERMINALS)
-    return Verdict("displays that fail", f"{tried - len(faults)} of {tried} leave a whole run and the right exit status",
-                   str(tried), not faults, {"tried": tried, "faults": faults})
+    return Verdict("displays that fail", f"{tried - len(faults)} of {tried} leave a whole run and the right exit "
+                   "status", str(tried), not faults, {"tried": tried, "faults": faults})

@@ -18,7 +18,7 @@ class Progress:
     """What training shows: on a terminal one line in place, elsewhere one plain line an epoch."""
 
     def __init__(self, epochs):
-        self.epochs, self.stream, self.in_place = epochs, sys.stderr, is_terminal(sys.stderr)
+        self.epochs, self.stream, self.in_place = epochs, sys.stderr, sys.stderr.isatty()
         self.works = True                                 # until the display fails
         self.steps, self.shown = -1, 0.0
 
@@ -65,7 +65,7 @@ class FetchProgress:
     """What fetching shows: on a terminal one line in place, elsewhere one plain line a finished file."""
 
     def __init__(self):
-        self.stream, self.in_place, self.shown = sys.stderr, is_terminal(sys.stderr), 0.0
+        self.stream, self.in_place, self.shown = sys.stderr, sys.stderr.isatty(), 0.0
 
     def __call__(self, name, done, size):
         """Show that `done` of `size` bytes of a file have come."""

@@ -23,7 +23,7 @@ from ..vae import VAE
 from .figures import decoded_grid_figure, kl_per_dimension, reconstruction_figure, sample_figure
 
 CONFIG, MODEL, HISTORY, FIGURES = "config.json", "model.npz", "history.csv", "figures"
-OLD_NAMES = {"latent": "n_latent", "samples": "n_samples"}     # of settings in config.json, until version 0.1
+OLD_NAMES = {"latent": "n_latent", "samples": "n_samples"}     # of settings, in config.json of earlier versions
 FREE = {"data", "epochs", "on_nonfinite"}          # the settings that a run may change: its data may have moved
 MOST_TEXT = 1 << 24                                # bytes of config.json: far more than any has
 SHOWN = 2000                                       # points in the latent plane: more hide each other

@@ -13,8 +13,8 @@ def open_streams():
     """Let the standard streams take any text: what they cannot encode is escaped, and a closed one takes it nowhere."""
     for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
         stream = getattr(sys, name)
-        if stream is None:                                 # `>&-`, or a program without a console
-            setattr(sys, name, open(os.devnull, mode, encoding="utf-8"))     # takes the number that it should have
+        if stream is None or getattr(stream, "closed", False):     # `>&-`, or a program without a console
+            setattr(sys, name, open(os.devnull, mode, encoding="utf-8"))   # in this order each gets its own number
         elif isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
 
@@ -27,8 +27,7 @@ def flush_streams():
     failures = []
     for stream in (sys.stderr, sys.stdout):
         try:
-            if not stream.closed:
-                stream.flush()
+            stream.flush()
             failures.append(None)
         except OSError as error:
             failures.append(error)
@@ -53,11 +52,6 @@ def show(text, stream):
         _lead_nowhere(stream)
         return False
     return True
-
-
-def is_terminal(stream):
-    """Whether a person may be looking: not so if the stream is closed."""
-    return not stream.closed and stream.isatty()
 
 
 def columns(stream):

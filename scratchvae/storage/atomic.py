@@ -5,6 +5,7 @@ import re
 import stat
 import threading
 import time
+from contextlib import suppress
 from pathlib import Path
 
 from ..errors import RunError
@@ -91,9 +92,11 @@ def remove_leftovers(folder, names):
     """
     ours = re.compile(rf"\.({names})\.\d+-\d+{re.escape(PART)}")
     for path in folder.glob(f".*{PART}"):
-        found = path.lstat()
-        if ours.fullmatch(path.name) and stat.S_ISREG(found.st_mode) and found.st_uid == getattr(os, "getuid", int)():
-            path.unlink()
+        with suppress(OSError):                         # another process has just finished it, or has it open
+            found = path.lstat()
+            mine = found.st_uid == getattr(os, "getuid", int)()                # Windows has none, and says 0
+            if ours.fullmatch(path.name) and stat.S_ISREG(found.st_mode) and mine:
+                path.unlink()
 
 
 def open_regular(path):
