@@ -93,6 +93,9 @@ def _train(record, settings, args):
         raise RunError(f"{folder} already holds a run. Go on with it (--resume), replace it (--overwrite), or choose "
                        "another folder (--out).")
     data = load_data(settings["data"])
+    if settings["batch_size"] > len(data.train):
+        print(f"--batch-size is {settings['batch_size']}, but the training data have {len(data.train)} rows: every step "
+              "uses all of them", file=sys.stderr)
     resumed = args.resume and record.has_model()          # else it was killed before its first step: from there
     if resumed:
         model, meta, arrays = record.load_model()
