@@ -10,13 +10,14 @@ import tempfile
 from pathlib import Path
 
 from _harness import machine, report, say
-from _torture import arguments, damage, disk, kills, memory, processes
+from _torture import arguments, copies, damage, disk, kills, memory, processes
 
 from scratchvae.kernels import registry
 
 TRIALS = {                          # name: trial(folder, in full or quickly, minutes)
     "kills": lambda folder, full, _: kills.run(folder, 200 if full else 8),
     "damage": lambda folder, full, _: damage.run(folder, 20_000 if full else 500),
+    "copies": lambda folder, full, _: copies.run(2_000 if full else 100),
     "disk": lambda folder, full, _: disk.run(folder, 2_000 if full else 100),
     "cache": lambda folder, full, _: processes.run(folder, 8 if full else 2),
     "folder": lambda folder, full, _: processes.run_one_folder(folder, 8 if full else 3),

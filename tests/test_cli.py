@@ -55,6 +55,12 @@ def test_train_writes_a_run_folder_and_its_json(capsys, tmp_path):
     assert VAE.load(folder / "model.npz").n_latent == 3
 
 
+def test_a_batch_larger_than_the_data_is_all_of_them_and_says_so_once(capsys, tmp_path):
+    status, _, err = command(capsys, "train", *QUICK, "--batch-size", 1439, "--out", tmp_path / "run")
+    assert status == 0 and err.count("--batch-size is 1439, but the training data have 1438 rows") == 1
+    assert command(capsys, "train", "--resume", "--epochs", 3, "--out", tmp_path / "run")[0] == 0
+
+
 def test_two_latents_also_give_the_decoded_grid(capsys, tmp_path):
     result(capsys, "train", *QUICK[:-4], "--latent", 2, "--epochs", 1, "--out", tmp_path / "run")
     assert (tmp_path / "run" / "figures" / "decoded_grid.png").stat().st_size > 1000
@@ -247,7 +253,6 @@ def test_values_that_cannot_be_trained_on_are_refused_in_one_line(capsys, tmp_pa
 @pytest.mark.parametrize("args, words", [
     (["--data", "nowhere/at/all"], "nowhere/at/all"),
     (["--data", "mnist6k"], "mnist5k, digits"),
-    (["--data", "digits", "--batch-size", "1439"], "1438 rows"),
     (["--latent", "0"], "n_latent is 0"),
     (["--latent", "two"], "invalid int value"),
     (["--likelihood", "poisson"], "bernoulli"),

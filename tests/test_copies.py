@@ -13,6 +13,8 @@ from hypothesis import given, strategies as st
 
 import scratchvae
 from scratchvae import Autoencoder, load_data, VAE
+from scratchvae.cli.main import main
+from scratchvae.cli.run_folder import Run
 from scratchvae.elbo import Workspace
 from scratchvae.estimators import ESTIMATORS
 from scratchvae.history import Epoch, History, TrainingState
@@ -54,7 +56,7 @@ def fitted(**settings):
 
 OWN = {VAE: fitted, Autoencoder: lambda: fitted(kind=Autoencoder), Parameters: lambda: fitted().parameters,
        Workspace: lambda: made().workspace(3), Trainer: trainer, TrainingState: lambda: trainer().state,
-       Adam: lambda: Adam(3, "float32"), SGD: lambda: SGD(3, "float64")}       # copy.copy makes them independent as well
+       Adam: lambda: Adam(3, "float32"), SGD: lambda: SGD(3, "float64")}     # copy.copy makes them independent as well
 OTHERS = {**{kind: kind for kind in LIKELIHOODS.values()}, Likelihood: Likelihood, History: lambda: fitted().history_,
           Layout: lambda: made().parameters.layout, Quadrature: lambda: Quadrature(made(n_latent=1, dtype="float64")),
           LinearGaussian: lambda: LinearGaussian(np.array([[1.0, 2.0, 3.0]]), np.zeros(3), 0.5)}
@@ -220,3 +222,15 @@ def test_a_pickle_whose_arrays_are_read_only_becomes_a_model_that_trains():
     copied = pickle.loads(content, buffers=[bytes(buffer.raw()) for buffer in buffers])
     require_own_memory(copied, original)
     require_same_training(copied, original)
+
+
+def test_the_model_of_a_run_folder_goes_on_as_resume_would(tmp_path, monkeypatch):
+    monkeypatch.setattr(Run, "draw", lambda *_: [])
+    words = ["train", "--data", "digits", "--hidden", "4", "--latent", "2", "--out", str(tmp_path / "run")]
+    assert main([*words, "--epochs", "2"]) == 0
+    model, digits = VAE.load(tmp_path / "run" / "model.npz"), load_data("digits")
+    model.partial_fit(digits.train, epochs=2, validation=digits.test)
+    assert main([*words, "--resume", "--epochs", "4"]) == 0
+    resumed = VAE.load(tmp_path / "run" / "model.npz")
+    np.testing.assert_array_equal(model.parameters.flat, resumed.parameters.flat)
+    assert model._training == resumed._training

@@ -26,7 +26,7 @@ def problems(draw, model=VAE, **fixed):
                     likelihood=draw(st.sampled_from(list(LIKELIHOODS))), sigma=draw(st.sampled_from([0.3, 1.0])))
     if model is VAE:
         settings |= dict(beta=draw(st.sampled_from([0.0, 0.5, 1.0, 4.0])), n_samples=draw(st.integers(1, 3)))
-    made = model(n_visible, n_latent, hidden, dtype="float64", **settings, **fixed)
+    made = model(n_visible, n_latent, hidden=hidden, dtype="float64", **settings, **fixed)
     made.parameters.flat += draw(st.sampled_from([0.1, 0.5])) * rng.standard_normal(made.parameters.flat.size)
     batch = draw(st.integers(1, 5))
     x, eps = rng.random((batch, n_visible)), rng.standard_normal((batch, made.n_samples, n_latent))

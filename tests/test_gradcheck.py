@@ -678,7 +678,7 @@ def spoiled_vae(change):
 
         def gradient(self, X, eps):
             return change(self, X, eps, *super().gradient(X, eps))
-    return Spoiled(6, 2, (5,), activation="tanh", dtype="float64", seed=1)
+    return Spoiled(6, 2, hidden=(5,), activation="tanh", dtype="float64", seed=1)
 
 
 def twice_a_segment(model, X, eps, objective, gradient):

@@ -309,6 +309,16 @@ def test_data_that_do_not_fit_are_refused_with_what_got_expected_and_remedy(vae,
             use(x)
 
 
+@pytest.mark.parametrize("likelihood", ["bernoulli", "continuous_bernoulli"])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_pixels_that_a_scaler_has_rounded_out_of_range_are_taken(likelihood, dtype):
+    x = np.array([[-2e-16, 1 + 2e-16, 0.5], [0, 1 + 1.2e-7, 1]])
+    vae = VAE(3, 1, hidden=(), likelihood=likelihood, dtype=dtype).fit(x, batch_size=2)
+    assert np.isfinite(vae.score(x))
+    with pytest.raises(DataError, match="values from .* to 1"):
+        vae.score(x + 1e-5)
+
+
 def test_wrong_noise_and_latents_are_refused(vae):
     with pytest.raises(ShapeError, match=r"eps of float64 has shape \(2, 3\); expected \(2, 2\)"):
         vae.objective(np.zeros((2, 6)), np.zeros((2, 3)))

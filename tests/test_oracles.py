@@ -383,7 +383,7 @@ def test_quadrature_sees_a_model_as_it_is_now_and_reads_uint8_pixels_as_the_mode
     (lambda: Quadrature(VAE(4, 1, hidden=()), nodes=301), ConfigurationError, "at most 300"),
     (lambda: Quadrature(VAE(4, 1, n_samples=5)).expected_gradient(np.ones((1, 4))), ConfigurationError, "fewer"),
     (lambda: Quadrature(VAE(4, 1, likelihood="gaussian_optimal")).expected_objective(np.ones((1, 4))),
-     ConfigurationError, "frozen"),
+     ConfigurationError, "for_evaluation"),
     (lambda: Quadrature(VAE(4, 1, hidden=())).iwae(np.ones((1, 4)), 0), ConfigurationError, "n_samples"),
     (lambda: Quadrature(VAE(4, 1, hidden=())).elbo(np.full((1, 4), 2.0)), DataError, "0, 1"),
 ])

@@ -312,7 +312,7 @@ def test_a_wrong_model_is_convicted_in_its_segment():
             return objective, gradient
 
     with pytest.raises(GradientMismatch, match=r"^encoder\.head\.W\b"):
-        assert_model_gradients(TwiceTheHead(3, 1, (), dtype="float64"), np.full((2, 3), 0.3), np.ones((2, 1)))
+        assert_model_gradients(TwiceTheHead(3, 1, hidden=(), dtype="float64"), np.full((2, 3), 0.3), np.ones((2, 1)))
 
 
 class ReturnsIt(Scale):

@@ -48,9 +48,10 @@ def models(folder):
     vae.save(folder / "model.npz")
     yield "VAE", VAE, {**SMALL, "beta": 1.0, "estimator": "analytic", "n_samples": 1, "baseline": "none"}
     yield "Autoencoder", Autoencoder, SMALL
-    yield "fit", lambda **chosen: VAE(**SMALL).fit(**chosen), dict(
-        X=X, epochs=1, batch_size=1, learning_rate=1e-3, validation=X, seed=0, optimizer="adam", binarize="none",
-        output_bias="data", on_nonfinite="stop", beta=None)
+    training = dict(X=X, y=None, epochs=1, batch_size=1, learning_rate=1e-3, validation=X, seed=0, optimizer="adam",
+                    binarize="none", output_bias="data", on_nonfinite="stop", beta=None)
+    yield "fit", lambda **chosen: VAE(**SMALL).fit(**chosen), training
+    yield "partial_fit", lambda **chosen: VAE(**SMALL).fit(X, batch_size=1).partial_fit(**chosen), training
     for method in ("encode", "transform", "reconstruct", "score"):
         yield method, getattr(vae, method), dict(X=X)
     yield "decode", vae.decode, dict(z=Z)

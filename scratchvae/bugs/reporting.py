@@ -36,9 +36,9 @@ def negative_kl(forward, forward_backward):
 def short_batch_counts_full(original):
     """An epoch's loss is the mean over batches, though the last one is shorter."""
     def step(self, order):
-        before = self.totals
+        before = self.state.totals
         objective = original(self, order)
-        self.totals = [total + part * len(self.x) / self.batches for total, part in zip(before, objective)]
+        self.state.totals = [total + part * len(self.x) / self.batches for total, part in zip(before, objective)]
         return objective
     return step
 

@@ -158,9 +158,9 @@ class Run:
         c = self.config
         beta = None if c["schedule"] == "constant" else make_schedule(c["schedule"], c["beta"], c["schedule_steps"],
                                                                       c["nats"])
-        return Trainer(model, data.train, batch_size=c["batch_size"], learning_rate=c["learning_rate"],
-                       optimizer=c["optimizer"], validation=data.test, seed=c["seed"], binarize=c["binarize"],
-                       output_bias=c["output_bias"], on_nonfinite=c["on_nonfinite"], beta=beta)
+        return Trainer(model, data.train, batch_size=min(c["batch_size"], len(data.train)),
+                       learning_rate=c["learning_rate"], optimizer=c["optimizer"], validation=data.test, seed=c["seed"],
+                       binarize=c["binarize"], output_bias=c["output_bias"], on_nonfinite=c["on_nonfinite"], beta=beta)
 
     def save_figure(self, figure, name):
         """Write a figure into figures/ and return its path."""

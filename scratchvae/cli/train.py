@@ -93,6 +93,9 @@ def _train(record, settings, args):
         raise RunError(f"{folder} already holds a run. Go on with it (--resume), replace it (--overwrite), or choose "
                        "another folder (--out).")
     data = load_data(settings["data"])
+    if settings["batch_size"] > len(data.train):
+        print(f"--batch-size is {settings['batch_size']}, but the training data have {len(data.train)} rows: "
+              "every step uses all of them", file=sys.stderr)
     resumed = args.resume and record.has_model()          # else it was killed before its first step: from there
     if resumed:
         model, meta, arrays = record.load_model()
@@ -126,7 +129,8 @@ def _train(record, settings, args):
         try:
             history = trainer.run(settings["epochs"], progress.after_step, after_epoch)
         except TrainingError as error:
-            raise TrainingError(f"{error} {folder}/{MODEL} holds the model after epoch {trainer.state.epoch}.") from error
+            raise TrainingError(f"{error} {folder}/{MODEL} holds the model after epoch "
+                                f"{trainer.state.epoch}.") from error
         progress.close()
         if caught:
             record.save(trainer)
