@@ -29,7 +29,7 @@ class Optimizer:
         self._shape, self._largest = (size,), float(np.finfo(self.dtype).max)
 
     def accepts(self, gradient):
-        """Return whether a step against gradient (size,) would leave all numbers finite: those in it are below `limit`."""
+        """Return whether gradient (size,) leaves all numbers finite: every |number| in it is below `limit`."""
         found = np.empty(1)
         are_below(gradient, self.limit, found)
         return bool(found[0])
@@ -136,7 +136,7 @@ class SGD(Optimizer):
 
     @property
     def limit(self):
-        """What every |number| of a gradient must be below: the velocity, a sum of a geometric series, and the step fit."""
+        """What every |number| of a gradient must be below: the velocity, a geometric series of them, and the step fit."""
         return self._largest * (1 - self.momentum) / max(1.0, self.learning_rate) / ROOM
 
     def update(self, theta, gradient):

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from scratchvae import Autoencoder, testing, VAE
 from scratchvae.errors import ConfigurationError, ScratchVAEError, ShapeError
 from scratchvae.gradcheck import check_layer, GradientMismatch
-from scratchvae.kernels.twins import threads
+from scratchvae.kernels.threads import threads
 from scratchvae.layers import ACTIVATIONS, Dense, MLP
 from scratchvae.likelihoods import LIKELIHOODS
 from scratchvae.parameters import Affine

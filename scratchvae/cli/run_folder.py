@@ -18,8 +18,8 @@ from ..schedules import make_schedule
 from ..storage.atomic import open_regular, remove_leftovers, write_atomically
 from ..storage.lock import FolderLock
 from ..training import Trainer
-from ..validation import positive_integer
 from ..vae import VAE
+from ..validation import positive_integer
 from .figures import decoded_grid_figure, kl_per_dimension, reconstruction_figure, sample_figure
 
 CONFIG, MODEL, HISTORY, FIGURES = "config.json", "model.npz", "history.csv", "figures"
