@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 from ..kernels.backend import BACKEND
 from ..kernels.cache import kernels_are_cached, usable_folder
-from .screen import columns, end_line, is_terminal, say, show, show_in_place, WIDEST
+from .screen import columns, end_line, say, show, show_in_place, WIDEST
 
 # What ends a program: Ctrl-C, `kill`, a terminal that is closed, Ctrl-Break; each where the system has it.
 ENDING = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGBREAK") if hasattr(signal, name)]
@@ -88,7 +88,7 @@ class FetchProgress:
 
 def note_compilation():
     """Say once, on a terminal, that kernels are compiled now."""
-    if BACKEND == "numba" and is_terminal(sys.stderr) and not kernels_are_cached():
+    if BACKEND == "numba" and sys.stderr.isatty() and not kernels_are_cached():
         often = "once" if usable_folder() else "in every process: no folder can keep them, set SCRATCHVAE_CACHE to one"
         say(f"compiling kernels for this machine, {often} ...")
 
