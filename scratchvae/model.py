@@ -61,8 +61,9 @@ class Model:
                    for name, shape in self.likelihood.parameter_shapes(self.n_visible).items()}
         layout = Layout(shapes)
         if layout.size > MOST_PARAMETERS:
-            raise ConfigurationError(f"n_visible {self.n_visible}, hidden {self.hidden} and n_latent {self.n_latent} make "
-                                     f"{layout.size:,} parameters; at most {MOST_PARAMETERS:,} are taken. Choose smaller layers.")
+            raise ConfigurationError(f"n_visible {self.n_visible}, hidden {self.hidden} and n_latent {self.n_latent} "
+                                     f"make {layout.size:,} parameters; at most {MOST_PARAMETERS:,} are taken. "
+                                     "Choose smaller layers.")
         self.encoder, self.decoder = (MLP.build(units, activation) for units in sizes.values())
         self._parameters = Parameters.zeros(layout, self.dtype)
         self._draw_weights()

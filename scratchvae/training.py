@@ -130,14 +130,14 @@ class Trainer:
     binarize : str
         "none", "dynamic" (pixels drawn anew each time they are seen) or "threshold" (at 0.5).
     output_bias : str
-        "data": before the first step a decoder output bias that is still zero is put where p(x | z) has the training mean (and, with a
-        learned sigma, the training variance); "zero": it stays.
+        "data": a decoder output bias that is still zero before the first step is put where p(x | z) has the training
+        mean (and, with a learned sigma, the training variance); "zero": it stays.
     on_nonfinite : str
         Of a batch whose loss or gradient is not finite: "stop" raises TrainingError, which says where and why;
-        "skip" drops the batch and counts it in `skipped`.
+        "skip" drops the batch and counts it in `state.skipped`.
     beta : float, schedule or None
-        What weighs the KL in training: a number, or a KLWeight of `scratchvae.schedules`; None for the model's own.  Held-out
-        losses are measured with the model's own throughout, so that epochs can be compared.
+        What weighs the KL in training: a number, or a KLWeight of `scratchvae.schedules`; None for the model's own.
+        Held-out losses are measured with the model's own throughout, so that epochs can be compared.
 
     Raises
     ------
@@ -171,11 +171,12 @@ class Trainer:
         if self.schedule is not None:
             model.check_schedule(self.schedule)
         theta = model.parameters.flat
-        self.state = TrainingState(make_optimizer(optimizer, theta.size, theta.dtype, learning_rate), model.initial_state())
+        self.state = TrainingState(make_optimizer(optimizer, theta.size, theta.dtype, learning_rate),
+                                   model.initial_state())
         self.batches = -(-len(self.x) // self.batch_size)
         self.timed = deque(maxlen=LAST_TIMED)            # seconds of the epoch's last steps
         self._order = object                             # the order that was checked last, a weak reference
-        self.started = False                             # the first step is not timed: it compiles or loads the kernels
+        self.started = False                             # the first step is not timed: it compiles or loads kernels
         self.stop = False
         self._allocate()
 
@@ -249,7 +250,8 @@ class Trainer:
     def _init_output_bias(self):
         p = self.model.parameters
         if self.output_bias == "data" and not p.decoder.head.b.any():
-            self.model.likelihood.init_output_bias(p.likelihood, p.decoder.head.b, *training_moments(self.x, self.mode))
+            self.model.likelihood.init_output_bias(p.likelihood, p.decoder.head.b,
+                                                   *training_moments(self.x, self.mode))
 
     def run(self, epochs, after_step=None, after_epoch=None):
         """Train until `epochs` epochs are done in all, or `stop` is set; return the History.
@@ -289,8 +291,9 @@ class Trainer:
         if self.validation is not None:
             test = held_out_objective(self.model, self.validation, binarize=self.binarize, seed=self.seed)
             if not math.isfinite(test.loss):
-                raise TrainingError(f"the held-out loss after epoch {state.epoch + 1} is {test.loss}; expected a finite "
-                                    f"number of nats. Lower the learning rate (now {state.optimizer.learning_rate:g}).")
+                raise TrainingError(f"the held-out loss after epoch {state.epoch + 1} is {test.loss}; expected a "
+                                    "finite number of nats. Lower the learning rate "
+                                    f"(now {state.optimizer.learning_rate:g}).")
         rows = len(self.x) - state.rows_skipped
         if rows == 0:
             raise TrainingError(f"every batch of epoch {state.epoch + 1} was skipped; expected a finite loss for some. "

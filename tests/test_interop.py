@@ -1,4 +1,4 @@
-"""Other packages' tools take the models as their own: scikit-learn, pandas, joblib.  Each is skipped where it is missing."""
+"""scikit-learn, pandas and joblib take the models as their own.  Each is skipped where it is missing."""
 import subprocess
 import sys
 
