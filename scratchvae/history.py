@@ -120,10 +120,11 @@ class TrainingState:
         return meta, {"totals": np.array(self.totals), "history": history, **moments}
 
     @classmethod
-    def of_file(cls, layout, dtype, meta, arrays):
-        """Return the state that a file holds, as `unpack` does; the names of the moments tell the optimizer."""
+    def of_file(cls, model, meta, arrays):
+        """Return the state that a model's file holds, as `unpack` does; the moments' names tell the optimizer."""
+        layout = model.parameters.layout
         for name in OPTIMIZERS:
-            state = cls(make_optimizer(name, layout.size, dtype, 1e-3))
+            state = cls(make_optimizer(name, layout.size, model.dtype, 1e-3), model.initial_state())
             if state.optimizer.moments.keys() <= arrays.keys():
                 state.unpack(meta, arrays, layout)
                 return state

@@ -380,7 +380,7 @@ class Model:
                            f"Load it with {type(model).__name__}.load.")
         if "training" in meta:
             try:
-                model._take_state(TrainingState.of_file(model.parameters.layout, model.dtype, meta["training"], arrays))
+                model._take_state(TrainingState.of_file(model, meta["training"], arrays))
             except (KeyError, TypeError, ValueError, AttributeError) as error:
                 raise RunError(f"{path} does not say how far its training came ({type(error).__name__}: {error!s:.300}). "
                                "Take a file that scratchvae saved.") from error

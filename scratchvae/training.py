@@ -136,8 +136,8 @@ class Trainer:
         Of a batch whose loss or gradient is not finite: "stop" raises TrainingError, which says where and why;
         "skip" drops the batch and counts it in `state.skipped`.
     beta : float, schedule or None
-        What weighs the KL in training: a number, or a KLWeight of `scratchvae.schedules`; None for the model's own.  Held-out
-        losses are measured with the model's own throughout, so that epochs can be compared.
+        What weighs the KL in training: a number, or a KLWeight of `scratchvae.schedules`; None for the model's own.
+        Held-out losses are measured with the model's own throughout, so that epochs can be compared.
 
     Raises
     ------
@@ -171,7 +171,8 @@ class Trainer:
         if self.schedule is not None:
             model.check_schedule(self.schedule)
         theta = model.parameters.flat
-        self.state = TrainingState(make_optimizer(optimizer, theta.size, theta.dtype, learning_rate), model.initial_state())
+        self.state = TrainingState(make_optimizer(optimizer, theta.size, theta.dtype, learning_rate),
+                                   model.initial_state())
         self.batches = -(-len(self.x) // self.batch_size)
         self.timed = deque(maxlen=LAST_TIMED)            # seconds of the epoch's last steps
         self._order = object                             # the order that was checked last, a weak reference

@@ -4,6 +4,7 @@ import pytest
 
 from scratchvae import Autoencoder, ScratchVAEError, VAE
 from scratchvae.errors import ConfigurationError, DataError, RunError, ShapeError
+from scratchvae.estimators import ScoreFunction
 from scratchvae.likelihoods import Bernoulli, Gaussian
 from scratchvae.training import Trainer
 
@@ -126,9 +127,10 @@ def test_partial_fit_trains_weights_that_were_set_by_hand():
     assert not np.array_equal(by_hand.parameters.flat, made().partial_fit(X, epochs=2, batch_size=10).parameters.flat)
 
 
-@pytest.mark.parametrize("kind", BOTH)
-def test_partial_fit_goes_on_after_a_file(kind, tmp_path):
-    model = made(kind).fit(X, epochs=2, batch_size=10, optimizer="sgd", validation=X)
+@pytest.mark.parametrize("kind, settings", [
+    (VAE, {}), (Autoencoder, {}), (VAE, dict(estimator=ScoreFunction("moving_average")))])
+def test_partial_fit_goes_on_after_a_file(kind, settings, tmp_path):
+    model = made(kind, **settings).fit(X, epochs=2, batch_size=10, optimizer="sgd", validation=X)
     model.save(tmp_path / "model.npz")
     loaded = kind.load(tmp_path / "model.npz")
     assert loaded.history_ == model.history_ and loaded._training == model._training
