@@ -21,6 +21,8 @@ def main():
         signal.signal(signal.SIGINT, _leave)
     try:
         from .cli.main import main as run
+        from .plots.sheet import check_backend
+        check_backend()
     except ScratchVAEError as error:
         print(f"scratchvae: error: {' '.join(str(error).split())}", file=sys.stderr)
         return 2

@@ -145,7 +145,7 @@ class MLP(NamedTuple):
             layer.initialise(p_layer, rng)
         p[-1].W[:] *= HEAD_GAIN
 
-    def _require_lengths(self, **tuples):
+    def _refuse(self, **tuples):
         for name, of_layers in tuples.items():
             if len(of_layers) != len(self.layers):
                 raise ShapeError(f"{name} has {len(of_layers)} members; this network has {len(self.layers)} layers. "
@@ -153,7 +153,8 @@ class MLP(NamedTuple):
 
     def forward(self, p, x, y):
         """Write every layer's output into y."""
-        self._require_lengths(p=p, y=y)
+        if not len(p) == len(y) == len(self.layers):
+            self._refuse(p=p, y=y)
         for i, layer in enumerate(self.layers):
             layer.forward(p[i], y[i - 1] if i else x, y[i])
 
@@ -162,7 +163,8 @@ class MLP(NamedTuple):
 
         forward was y[i] = layer_i(y[i - 1]), so d_y[i - 1] is what layer i returns for its input.
         """
-        self._require_lengths(p=p, y=y, d_y=d_y, d_p=d_p)
+        if not len(p) == len(y) == len(d_y) == len(d_p) == len(self.layers):
+            self._refuse(p=p, y=y, d_y=d_y, d_p=d_p)
         for i in range(len(self.layers) - 1, -1, -1):
             below, d_below = (y[i - 1], d_y[i - 1]) if i else (x, d_x)
             self.layers[i].backward(p[i], below, y[i], d_y[i], d_p[i], d_below)

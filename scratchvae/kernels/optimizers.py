@@ -30,15 +30,14 @@ def negligible(dtype):
 
 
 @inlined
-def ask_ahead(theta, gradient, first):
-    """Ask for the lines of a later part of two vectors that lie in the caches of all cores.
+def ask_ahead(vector, first):
+    """Ask for the lines of a later part of a vector that lies in the caches of all cores.
 
-    theta has been read by every thread in forward and backward, and the gradient will be written by some thread in
-    the next.  The moments are their own thread's alone.
+    The parameters have been read by every thread in forward and backward, and the gradient was written by some thread.
+    The moments are their own thread's alone.
     """
-    for i in range(first + PREFETCH_DISTANCE, first + PREFETCH_DISTANCE + NUMBERS_A_TURN, LINE_BYTES // theta.itemsize):
-        will_write(theta, i)
-        will_write(gradient, i)
+    for i in range(first + PREFETCH_DISTANCE, first + PREFETCH_DISTANCE + NUMBERS_A_TURN, LINE_BYTES // vector.itemsize):
+        will_write(vector, i)
 
 
 @device()
@@ -61,9 +60,10 @@ def are_below(vector, limit, out):
     if len(vector) <= SERIAL_SIZE:
         out[0] = _are_below(vector, 0, len(vector), bound)
     else:
-        for look in prange((len(vector) + LOOK - 1) // LOOK):
-            first = np.int64(look * LOOK)
-            beyond += 0 if _are_below(vector, first, min(len(vector), first + LOOK), bound) else 1
+        for turn in prange((len(vector) + NUMBERS_A_TURN - 1) // NUMBERS_A_TURN):
+            first = np.int64(turn * NUMBERS_A_TURN)
+            ask_ahead(vector, first)
+            beyond += 0 if _are_below(vector, first, min(len(vector), first + NUMBERS_A_TURN), bound) else 1
         out[0] = beyond == 0
 
 
@@ -86,7 +86,8 @@ def sgd_update(theta, gradient, velocity, learning_rate, momentum):
     for turn in prange((len(theta) + NUMBERS_A_TURN - 1) // NUMBERS_A_TURN):
         first = np.int64(turn * NUMBERS_A_TURN)
         last = min(len(theta), first + NUMBERS_A_TURN)
-        ask_ahead(theta, gradient, first)
+        ask_ahead(theta, first)
+        ask_ahead(gradient, first)
         for i in range(np.uint64(first), np.uint64(last)):
             mean = keep * velocity[i] + gradient[i]
             velocity[i] = kind(0) if abs(mean) < smallest else mean
@@ -116,7 +117,8 @@ def adam_update(theta, gradient, m, v, step, learning_rate, beta1, beta2, epsilo
     for turn in prange((len(theta) + NUMBERS_A_TURN - 1) // NUMBERS_A_TURN):
         first = np.int64(turn * NUMBERS_A_TURN)
         last = min(len(theta), first + NUMBERS_A_TURN)
-        ask_ahead(theta, gradient, first)
+        ask_ahead(theta, first)
+        ask_ahead(gradient, first)
         for i in range(np.uint64(first), np.uint64(last)):
             g = gradient[i]
             mean, square = m[i] + blend1 * (g - m[i]), v[i] + blend2 * (g * g - v[i])

@@ -6,20 +6,24 @@ import numpy as np
 from ..errors import ConfigurationError, ShapeError
 from ..storage.atomic import write_atomically
 
-if os.environ.get("MPLBACKEND"):        # a wrong one stops the import of matplotlib, else only once training is over
-    try:
-        import matplotlib  # noqa: F401
-    except ValueError as error:
-        raise ConfigurationError(f"MPLBACKEND is {os.environ['MPLBACKEND']!r}, which matplotlib refuses: {error}. "
-                                 "Unset it: the figures here need none.") from None
-
 DPI = 150
 INK, GREY, FAINT = "#222222", "#777777", "#cccccc"
 TRAIN, TEST = "#74acd5", "#8c2d04"      # light and dark, so that they differ in print without colour as well
 
 
+def check_backend():
+    """Raise ConfigurationError if MPLBACKEND stops the import of matplotlib: better before training than after."""
+    if os.environ.get("MPLBACKEND"):
+        try:
+            import matplotlib  # noqa: F401
+        except ValueError as error:
+            raise ConfigurationError(f"MPLBACKEND is {os.environ['MPLBACKEND']!r}, which matplotlib refuses: {error}. "
+                                     "Unset it: the figures here need none.") from None
+
+
 def new_figure(width, height, **options):
     """An empty white figure of width x height inches on the Agg canvas: the one place where figures begin."""
+    check_backend()
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
     figure = Figure(figsize=(width, height), dpi=DPI, facecolor="white", **options)
@@ -127,7 +131,7 @@ class Sheet:
         (self._draw_curves if self.curves else self._draw_images)(cells, top)
 
     def _draw_images(self, cells, top):
-        import matplotlib  # noqa: F811
+        import matplotlib
         rows, columns = cells.shape[:2]
         sheet = np.full((rows * self.pitch[0], columns * self.pitch[1]), 2.0)       # over the scale: paper
         for row, column in np.ndindex(rows, columns):
