@@ -14,7 +14,7 @@ N_VISIBLE, ROWS = 784, 4096
 
 
 def training_data():
-    """Grey pixels, mostly dark like a digit's: the arithmetic of a step does not depend on their values."""
+    """Gray pixels, mostly dark like a digit's: the arithmetic of a step does not depend on their values."""
     return (np.random.default_rng(0).random((ROWS, N_VISIBLE)) ** 4).astype(np.float32)
 
 

@@ -3,7 +3,7 @@
     python benchmarks/kernels.py [--quick] [--json FILE]
 
 VAE shapes are the three products of a dense layer: y = x W (NN), d_W = x^T d_a (TN), d_x = d_a W^T (NT).  The
-passes are those of a step of 784-400-20, batch 128, float32; all noise of such a step (dynamic binarisation and
+passes are those of a step of 784-400-20, batch 128, float32; all noise of such a step (dynamic binarization and
 eps) may cost at most 5 % of it.
 """
 import argparse
@@ -68,7 +68,7 @@ def passes(rng, batch=128, n_visible=784, hidden=400, latent=20):
     x, eps, head = normal(batch, n_visible), normal(batch, latent), normal(batch, 2 * latent)
     W, y = normal(n_visible, hidden) / np.float32(np.sqrt(n_visible)), normal(batch, hidden)
     n = VAE(n_visible, latent, hidden=(hidden,)).parameters.flat.size
-    for mode in ("GREY", "DYNAMIC"):
+    for mode in ("GRAY", "DYNAMIC"):
         yield (f"gather_rows {mode.lower()}", "gather_rows",
                (data, index, 1 / 255, getattr(minibatch, mode), 1, 1, unwritten(*x.shape)), (6,))
     yield "standard_normal", "standard_normal", (1, random.EPS, 1, unwritten(eps.size)), (3,)
@@ -107,7 +107,7 @@ def compare_pass(name, kernel, arguments, written):
 
 
 def noise_share():
-    """Return the part of a step of 784-400-20, batch 128, that binarising dynamically and drawing eps take."""
+    """Return the part of a step of 784-400-20, batch 128, that binarizing dynamically and drawing eps take."""
     data = np.random.default_rng(0).integers(0, 256, (4096, 784), dtype=np.uint8)
     trainer, order = Trainer(VAE(784), data, binarize="dynamic"), epoch_permutation(4096, 0, 0)
     ws = trainer.ws
@@ -119,11 +119,11 @@ def noise_share():
     def gather(mode):
         minibatch.gather_rows(data, order[:128], 1 / 255, mode, 1, 1, ws.x)
 
-    times = interleaved({"step": step, "grey": lambda: gather(minibatch.GREY),
+    times = interleaved({"step": step, "gray": lambda: gather(minibatch.GRAY),
                          "dynamic": lambda: gather(minibatch.DYNAMIC),
                          "eps": lambda: random.standard_normal(1, random.EPS, 1, ws.eps)}, seconds=1.0)
-    step, grey, dynamic, eps = (times[name].median for name in ("step", "grey", "dynamic", "eps"))
-    return (dynamic - grey + eps) / step
+    step, gray, dynamic, eps = (times[name].median for name in ("step", "gray", "dynamic", "eps"))
+    return (dynamic - gray + eps) / step
 
 
 def main():
@@ -160,7 +160,7 @@ def main():
         rows.append(compare_pass(*work))
         say("{pass:24s} {us:8.1f}  {ns_a_number:6.2f}  {numpy_us:9.1f}  {ratio:6.2f}".format(**rows[-1]))
     summary["noise_of_step"] = noise_share()
-    say(f"dynamic binarisation and eps: {summary['noise_of_step']:.1%} of a step (at most 5 %)")
+    say(f"dynamic binarization and eps: {summary['noise_of_step']:.1%} of a step (at most 5 %)")
     report(rows, summary, options.json)
 
 

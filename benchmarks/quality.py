@@ -3,7 +3,7 @@
     python benchmarks/quality.py [--mnist FOLDER] [--seeds 0 1 2] [--json FILE]
 
 "default" is `scratchvae train`; "pytorch/examples" is the model of pytorch/examples' vae/main.py on the full MNIST
-(784-400-20, relu, batch 128, Adam 1e-3, grey pixels, 7 epochs: published 106.66 nats held-out, from that
+(784-400-20, relu, batch 128, Adam 1e-3, gray pixels, 7 epochs: published 106.66 nats held-out, from that
 repository's pull request 1416), for which --mnist names the folder of IDX files.
 """
 import argparse
@@ -26,7 +26,7 @@ def trained(data, epochs, seed, **settings):
     return vae, vae.history_, time.perf_counter() - start
 
 
-def summarise(name, rows, key):
+def summarize(name, rows, key):
     """Say and return the median and the range of one figure over the seeds."""
     values = [row[key] for row in rows]
     say(f"  {key:24s} {np.median(values):10.3f}  ({min(values):.3f} to {max(values):.3f} over {len(values)} seeds)")
@@ -53,7 +53,7 @@ def main():
                       "elbo": result.elbo, "log_likelihood": result.log_likelihood, "stderr": result.stderr,
                       "seconds": seconds})
     for key in ("test_loss", "elbo", "log_likelihood", "stderr", "seconds"):
-        summary |= summarise("default", group, key)
+        summary |= summarize("default", group, key)
     rows += group
 
     if options.mnist:
@@ -65,7 +65,7 @@ def main():
             group.append({"name": "pytorch/examples", "seed": seed, "test_loss": history[-1].test_loss,
                           "first_loss / 784 log 2": first / (784 * math.log(2)), "seconds": seconds})
         for key in ("test_loss", "first_loss / 784 log 2", "seconds"):
-            summary |= summarise("pytorch/examples", group, key)
+            summary |= summarize("pytorch/examples", group, key)
         rows += group
     else:
         say("pytorch/examples: skipped, no --mnist")

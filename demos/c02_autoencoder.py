@@ -26,7 +26,7 @@ SIGMA = {64: 0.25, 784: 0.5}  # of the VAE's pixels, by their number: lambda = 2
 
 
 def train(settings, data):
-    """The AE and the VAE: one architecture, one likelihood, one optimiser."""
+    """The AE and the VAE: one architecture, one likelihood, one optimizer."""
     shared = dict(n_visible=data.train.shape[1], n_latent=N_LATENT, likelihood="gaussian", seed=settings.seed,
                   sigma=SIGMA.get(data.train.shape[1], 0.5), hidden=(64,) if settings.quick else (256,))
     models = {"AE": Autoencoder(**shared), "VAE": VAE(**shared)}

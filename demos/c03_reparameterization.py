@@ -1,4 +1,4 @@
-"""The reparameterisation trick: what it makes differentiable, and what it saves (T8).
+"""The reparameterization trick: what it makes differentiable, and what it saves (T8).
 
 The graph of one draw: z = mu + sigma eps with eps given.  Every arrow has a derivative, each is shown beside its
 finite difference, and their products along the paths from L back to mu and logvar are E6 and E7.  Without the trick z
@@ -20,10 +20,10 @@ from scratchvae.estimators import head_gradient, ScoreFunction
 
 from .course import Claim, main, Result
 
-TITLE = "The reparameterisation trick against the score function"
-PATH, SCORE, CENTRED = "pathwise", "score function", "score function with a baseline"
+TITLE = "The reparameterization trick against the score function"
+PATH, SCORE, CENTERED = "pathwise", "score function", "score function with a baseline"
 EXACT = {PATH: lambda z: np.ones_like(z), SCORE: lambda z: (z - 1) ** 2 + 5.5 * (z - 1) + 7.5,
-         CENTRED: lambda z: 1.5 * (z - 1) + 4.5}
+         CENTERED: lambda z: 1.5 * (z - 1) + 4.5}
 STEP = 1e-5                   # of the central differences: their error is about 1e-10
 
 
@@ -72,7 +72,7 @@ def estimates(n_latent, n, rng):
     """n single-draw estimates of dL/dmu_1 of each kind: the docstring's case, by the package's estimators."""
     head, eps = np.zeros((n, 2 * n_latent)), rng.standard_normal((n, n_latent))
     nll, d_nll_dz = 0.5 * np.square(eps - 1).sum(axis=1), eps - 1
-    kinds = {PATH: "analytic", SCORE: "score_function", CENTRED: ScoreFunction("moving_average")}
+    kinds = {PATH: "analytic", SCORE: "score_function", CENTERED: ScoreFunction("moving_average")}
     return {kind: head_gradient(estimator, head, eps, nll, d_nll_dz, state={"average_loss": float(n_latent)})[:, 0]
             for kind, estimator in kinds.items()}
 

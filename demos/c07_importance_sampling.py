@@ -43,7 +43,7 @@ def expected_share(world, X):
 
 
 def maximum_likelihood(rng):
-    """T11: the world that makes the data most likely, against the one that made them and against its neighbours."""
+    """T11: the world that makes the data most likely, against the one that made them and against its neighbors."""
     truth = random_world(2, N_VISIBLE, LENGTH, rng)
     X = truth.sample(200, seed=int(rng.integers(2**31)))
     best = ppca(X, 2).world
@@ -52,7 +52,7 @@ def maximum_likelihood(rng):
     top, made = best.log_p(X).mean(), truth.log_p(X).mean()
     return [Claim("T11", "mean -log p(x) of the maximum-likelihood world, against the world that drew the data",
                   f"{-top:.3f} nats", f"below {-made:.3f} nats", top > made),
-            Claim("T11", "and against the best of 100 neighbours", f"{-top:.3f} nats", f"below {-others:.3f} nats",
+            Claim("T11", "and against the best of 100 neighbors", f"{-top:.3f} nats", f"below {-others:.3f} nats",
                   top > others)]
 
 

@@ -1,7 +1,7 @@
 """The ELBO: a lower bound on log p(x), by how much it is too low, and how to come nearer.
 
 T14: log E w >= E log w, with w = p(x, z) / q(z | x), makes E_q log w, the ELBO, a lower bound on log p(x).  The mean of
-K weights inside the logarithm gives bounds that climb towards it.
+K weights inside the logarithm gives bounds that climb toward it.
 T15: the same number is E_q log p(x | z) - KL(q(z | x) || p(z)).
 T17: what is missing is KL(q(z | x) || p(z | x)), and so nothing where q is the posterior.
 
@@ -11,7 +11,7 @@ humps apart, a Gaussian that sits on one of them is best (T2): a gap of log 2.  
 """
 import numpy as np
 
-from demos.plots.evidence import closing_gap, posterior_and_q, staircase
+from demos.plots.evidence import closing_gap, iwae_bounds, posterior_and_q
 from scratchvae.oracles import LinearGaussian, Quadrature
 from scratchvae.parameters import Affine
 from scratchvae.probability.distributions import DiagonalGaussian
@@ -93,7 +93,7 @@ def folded(settings):
         Claim("T14", "and none is above log p(x): least distance of any", f"{(log_p - bounds).min():.1e} nats",
               f"at least 0, less {QUADRATURE:.0e}",
               (log_p - bounds).min() > -QUADRATURE),
-    ], {"staircase": staircase(K, stairs), "posteriors": posterior_and_q(panels)}
+    ], {"staircase": iwae_bounds(K, stairs), "posteriors": posterior_and_q(panels)}
 
 
 def run(settings):

@@ -110,7 +110,7 @@ def digits(settings):
     sums = {"loss": {"reconstruction": found.reconstruction, "KL": found.kl},
             "KL": {"I(x; z)": found.mutual_information, "KL(q(z) || p(z))": found.marginal_kl},
             "-ELBO": {"-log p(x)": -found.log_likelihood, "approximation gap": max(found.approximation_gap, 0.0),
-                      "amortisation gap": found.amortisation_gap}}
+                      "amortization gap": found.amortization_gap}}
     shown = np.stack([test[:12], *(values[:12] for values in images.values())])
     return claims, {
         "ledger": accounts(sums, f"The ELBO ledger of {found.n} held-out digits"),

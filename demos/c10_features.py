@@ -1,9 +1,9 @@
 """T21: the encoder as a feature extractor, judged by a linear probe.
 
-A VAE and a plain autoencoder learn from images without labels.  Then a few images are labelled, and a linear
+A VAE and a plain autoencoder learn from images without labels.  Then a few images are labeled, and a linear
 classifier is fitted to features of those: the VAE's posterior means, the autoencoder's codes, as many principal
 components (PCA), or the pixels themselves.  The classifier is one-against-rest ridge regression; its ridge is chosen
-for each of them by leave-one-out error on the labelled images alone, so that nobody is favoured.
+for each of them by leave-one-out error on the labeled images alone, so that nobody is favored.
 
 Look for two things.  At the same size the learned features beat PCA by far: the classes lie straighter.  And ten
 numbers do not hold all that 784 pixels tell: with twenty labels they do nearly as well, with hundreds
@@ -18,7 +18,7 @@ from .course import Claim, main, Result
 
 TITLE = "Features: what a linear probe makes of the codes"
 N_LATENT = 10
-RIDGES = np.logspace(-3, 2, 11)             # in units of the labelled features' mean eigenvalue
+RIDGES = np.logspace(-3, 2, 11)             # in units of the labeled features' mean eigenvalue
 
 
 def scaled(images):
@@ -36,9 +36,9 @@ def features(settings, data):
                   seed=settings.seed)
         found[name] = model.transform(data.train).astype(float), model.transform(data.test).astype(float)
     train, test = scaled(data.train), scaled(data.test)
-    centre = train.mean(axis=0)
-    directions = np.linalg.eigh((train - centre).T @ (train - centre))[1][:, :-N_LATENT - 1:-1]
-    found["PCA"] = (train - centre) @ directions, (test - centre) @ directions
+    center = train.mean(axis=0)
+    directions = np.linalg.eigh((train - center).T @ (train - center))[1][:, :-N_LATENT - 1:-1]
+    found["PCA"] = (train - center) @ directions, (test - center) @ directions
     return found | {"pixels": (train, test)}
 
 
@@ -48,11 +48,11 @@ def probe(x, labels):
     With (x - mean)(x - mean)^T = U diag(s) U^T the fit is H targets, H = U diag(s / (s + ridge)) U^T + 1/n, and what
     leaving example i out makes of its residual is residual / (1 - H_ii): one decomposition judges every ridge.
     """
-    centred, targets = x - x.mean(axis=0), np.where(labels[:, None] == np.arange(10), 1.0, -1.0)
+    centered, targets = x - x.mean(axis=0), np.where(labels[:, None] == np.arange(10), 1.0, -1.0)
     if len(x) <= x.shape[1]:
-        s, u = np.linalg.eigh(centred @ centred.T)
+        s, u = np.linalg.eigh(centered @ centered.T)
     else:
-        u, s, _ = np.linalg.svd(centred, full_matrices=False)
+        u, s, _ = np.linalg.svd(centered, full_matrices=False)
         s = s * s
     along, middle, best = u.T @ targets, targets.mean(axis=0), None
     for ridge in RIDGES * np.mean(s):
@@ -61,12 +61,12 @@ def probe(x, labels):
         error = np.sum((residual / (1 - (u * u) @ kept - 1 / len(x))[:, None])**2)
         if best is None or error < best[0]:
             best = error, ridge
-    weights = centred.T @ (u @ (along / (s + best[1])[:, None]))
+    weights = centered.T @ (u @ (along / (s + best[1])[:, None]))
     return weights, middle - x.mean(axis=0) @ weights
 
 
 def accuracies(found, data, n_labels, draws, seed):
-    """Return {name: (draws, len(n_labels))}: held-out accuracy, all features on the same labelled examples."""
+    """Return {name: (draws, len(n_labels))}: held-out accuracy, all features on the same labeled examples."""
     accuracy = {name: np.empty((draws, len(n_labels))) for name in found}
     for draw in range(draws):
         order = np.random.default_rng([seed, draw]).permutation(len(data.train))

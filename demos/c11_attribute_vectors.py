@@ -1,11 +1,11 @@
 """T22: larger eyes by one vector in the latent space, and what else it changes.
 
-A VAE learns from unlabelled faces.  Then some faces are labelled: large eyes or not.  The attribute vector v is the
+A VAE learns from unlabeled faces.  Then some faces are labeled: large eyes or not.  The attribute vector v is the
 mean code of the large-eyed less the mean code of the others, and D(E(x) + a v) is the face x with larger eyes (a > 0)
 or smaller ones.  Nothing here is left to the eye: the faces come from a renderer with nine known factors, so fitting
 that renderer to a decoded picture measures all nine in it.
 
-Labels mislead where attributes go together.  In a second labelled set, large-eyed faces mostly smile: the plain
+Labels mislead where attributes go together.  In a second labeled set, large-eyed faces mostly smile: the plain
 difference of means then adds the smile as well.  The balanced direction is what the label explains of the codes
 beyond the other factors; the logistic one is the normal of the plane that best tells the two classes apart.
 """
@@ -20,7 +20,7 @@ from .course import Claim, main, Result
 
 TITLE = "Attribute vectors: larger eyes, and what comes along"
 WANTED, COMPANION, CORRELATION = "eye_size", "mouth_curve", 0.8
-LABELLED = {"independent": {}, "large eyes often smile": {(WANTED, COMPANION): CORRELATION}}
+LABELED = {"independent": {}, "large eyes often smile": {(WANTED, COMPANION): CORRELATION}}
 VALUES = np.linspace(-0.9, 0.9, 7)
 NAMES = [name.replace("_", " ") for name in FACTORS]
 SPREAD = np.array([(factor.high - factor.low) / np.sqrt(12) for factor in FACTORS.values()])   # of an even spread
@@ -35,10 +35,10 @@ def train(images, settings):
     return vae
 
 
-def directions(vae, labelled):
-    """Return the three attribute vectors of a labelled set."""
-    codes, labels = vae.transform(labelled.images), is_large(labelled.factors[WANTED])
-    others = np.column_stack([values for name, values in labelled.factors.items() if name != WANTED])
+def directions(vae, labeled):
+    """Return the three attribute vectors of a labeled set."""
+    codes, labels = vae.transform(labeled.images), is_large(labeled.factors[WANTED])
+    others = np.column_stack([values for name, values in labeled.factors.items() if name != WANTED])
     return {"plain": mean_difference(codes, labels), "balanced": balanced_difference(codes, labels, others),
             "logistic": logistic_direction(codes, labels)}
 
@@ -65,34 +65,34 @@ def rank_correlation(found):
 
 
 def run(settings):
-    """Sweep all directions of both labelled sets and measure."""
+    """Sweep all directions of both labeled sets and measure."""
     n, n_shown = (2000, 4) if settings.quick else (5000, 8)
     first = 10 * settings.seed
     vae = train(make_faces(n, seed=first).images, settings)
     shown = make_faces(n_shown, seed=first + 1)
     claims, changes, images, found = [], {}, {}, {}
-    for labels, correlation in LABELLED.items():
-        labelled = make_faces(n // 2, seed=first + 2, correlation=correlation)
-        for name, v in directions(vae, labelled).items():
+    for labels, correlation in LABELED.items():
+        labeled = make_faces(n // 2, seed=first + 2, correlation=correlation)
+        for name, v in directions(vae, labeled).items():
             images[labels, name], found[labels, name] = sweep(vae, shown, v)
             changes.setdefault(labels, {})[name] = slopes(found[labels, name])
     again, _ = measure(shown.images)
     off = max(np.abs(again[name] - shown.factors[name]).max() / SPREAD[k] for k, name in enumerate(FACTORS))
     claims.append(Claim("T22", "Fitting the renderer reads the nine factors off a face's pixels",
                         f"largest error {off:.1e} sd", "below 0.01 sd", off < 0.01))
-    independent, together = LABELLED
+    independent, together = LABELED
     ranks = {name: rank_correlation(found[independent, name][:, :, EYE]).min() for name in changes[independent]}
     claims.append(Claim("T22", "D(E(x) + a v) has larger eyes the larger a is, for every face",
                         ", ".join(f"{name} {rank:.3f}" for name, rank in ranks.items()) + " (lowest rank correlation)",
                         "0.95 or more", min(ranks["plain"], ranks["balanced"]) >= 0.95))
-    for labels in LABELLED:
+    for labels in LABELED:
         size = np.abs(changes[labels]["balanced"]).mean(axis=0)
         second = max((k for k in range(len(size)) if k != EYE), key=lambda k: size[k])
         claims.append(Claim("T22", f"The balanced direction changes the eyes more than anything else ({labels})",
                             f"eye size {size[EYE]:.2f} sd, next {NAMES[second]} {size[second]:.2f} sd",
                             "eye size first", size[EYE] > size[second]))
     leak = {labels: {name: abs(change[:, MOUTH].mean()) / change[:, EYE].mean()
-                     for name, change in changes[labels].items()} for labels in LABELLED}
+                     for name, change in changes[labels].items()} for labels in LABELED}
     plain, balanced = leak[together]["plain"], leak[together]["balanced"]
     claims.append(Claim("T22", "Where large eyes often smile, the plain difference adds the smile",
                         f"{plain:.2f} sd of mouth curve a sd of eye size; {leak[independent]['plain']:.2f} with "

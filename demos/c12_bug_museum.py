@@ -1,8 +1,8 @@
-"""The museum of bugs: planted faults, the curves that hide them, the instruments that convict them.
+"""The museum of bugs: planted faults, the curves that hide them, the detectors that convict them.
 
-The package plants faults into itself, one at a time, each seen in a real VAE, and asks all of its instruments.
+The package plants faults into itself, one at a time, each seen in a real VAE, and asks all of its detectors.
 A gradient check compares the gradient with the loss.  If both are wrong alike it finds nothing, and a learning curve
-falls with a wrong loss as it does with a right one.  So each claim of the course has an instrument of its own:
+falls with a wrong loss as it does with a right one.  So each claim of the course has an detector of its own:
 
 T8: is z really mu + sigma eps, with eps fresh and from N(0, I), and is the gradient that of the draw?
 T10: does log sigma^2 become sigma, and not sigma^2?  "variance_for_sigma" has the right gradient of the wrong sampler.
@@ -10,7 +10,7 @@ T15: is the reported bound the ELBO, and does it stay below log p(x)?  An exact 
 """
 from demos.plots.museum import conviction_matrix, curves_with_bugs
 from scratchvae import load_data
-from scratchvae.bugs import BUGS, convictions, demonstrate, examine, INSTRUMENTS, random_case
+from scratchvae.bugs import BUGS, convictions, demonstrate, DETECTORS, examine, random_case
 
 from .course import Claim, main, Result
 
@@ -21,24 +21,24 @@ SHOWN = ("variance_for_sigma", "adam_without_bias_correction", "never_shuffled")
 
 
 def run(settings):
-    """Plant the bugs and ask the instruments; train with some of them."""
+    """Plant the bugs and ask the detectors; train with some of them."""
     data = load_data("digits")
     shown = SHOWN[:1] if settings.quick else SHOWN
     runs = {name: demonstrate(name, data, epochs=4 if settings.quick else 12, seed=settings.seed) for name in shown}
     found = {}
     for name in HANDFUL if settings.quick else BUGS:
         said = runs[name].findings if name in runs else convictions(name, settings.seed)
-        found[name] = [instrument for instrument, text in said.items() if text]
+        found[name] = [detector for detector, text in said.items() if text]
     innocent = [name for name, text in examine(random_case(settings.seed)).items() if text]
     caught = sum(map(bool, found.values()))
     by_gradient = sum("gradient check" in names for names in found.values())
     claims = [
-        Claim("T8", "The package without a bug is convicted by no instrument",
-              f"{len(innocent)} of {len(INSTRUMENTS)}", f"0 of {len(INSTRUMENTS)}", not innocent),
-        Claim("T8", "Every planted bug is convicted by the instruments that its label names",
-              f"{sum(set(BUGS[name].convicted_by) <= set(names) for name, names in found.items())} of {len(found)} "
+        Claim("T8", "The package without a bug is convicted by no detector",
+              f"{len(innocent)} of {len(DETECTORS)}", f"0 of {len(DETECTORS)}", not innocent),
+        Claim("T8", "Every planted bug is convicted by the detectors that its label names",
+              f"{sum(set(BUGS[name].detected_by) <= set(names) for name, names in found.items())} of {len(found)} "
               f"({caught} by any)", f"{len(found)} of {len(found)}",
-              all(names and set(BUGS[name].convicted_by) <= set(names) for name, names in found.items())),
+              all(names and set(BUGS[name].detected_by) <= set(names) for name, names in found.items())),
         Claim("T8", "A gradient check alone misses many", f"convicts {by_gradient} of {len(found)}",
               "at least 1, at most two thirds", 1 <= by_gradient <= 2 * len(found) / 3),
         Claim("T10", "variance_for_sigma passes the gradient check; the sampler's moments convict it",
@@ -58,7 +58,7 @@ def run(settings):
                             not both.stopped and last < first and abs(last / right - 1) < 0.2))
     curves = [{name: [epoch.test_loss for epoch in getattr(both, which)] for name, both in runs.items()}
               for which in ("right", "wrong")]
-    return Result(claims, {"convictions": conviction_matrix(found, INSTRUMENTS), "curves": curves_with_bugs(*curves)})
+    return Result(claims, {"convictions": conviction_matrix(found, DETECTORS), "curves": curves_with_bugs(*curves)})
 
 
 if __name__ == "__main__":

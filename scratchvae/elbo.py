@@ -38,7 +38,7 @@ With a Gaussian likelihood of fixed sigma_x the decoder puts out means, and inst
     (E8)  nll = sum_d (x - l)^2 / (2 sigma_x^2) + log sigma_x + log(2 pi) / 2
     (E9)  d_l = (l - x) / (sigma_x^2 B K)
 
-The likelihoods that learn their sigma, or have grey pixels, are L1 to L12 in `likelihoods/__init__.py`; the dense
+The likelihoods that learn their sigma, or have gray pixels, are L1 to L12 in `likelihoods/__init__.py`; the dense
 layers' own derivatives are D1 to D5 in `kernels/dense.py`.  (Kingma & Welling 2014, section 2.3 and
 appendix B, derive the same objective; T6 to T10, T14 to T16 name its claims.)
 """

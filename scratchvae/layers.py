@@ -70,7 +70,7 @@ class Dense:
                                             ("x", x, ("B", "n_in"), False), *more):
             require_buffer(name, array, tuple(sides[side] for side in shape), p.W.dtype, written)
 
-    def initialise(self, p, rng):
+    def initialize(self, p, rng):
         """Fill W with He's (relu, softplus) or Glorot's uniform draws and b with zeros.
 
         He et al. 2015, section 2.2: Var W = 2 / n_in.  Glorot & Bengio 2010, eq. 16: 2 / (n_in + n_out).
@@ -136,13 +136,13 @@ class MLP(NamedTuple):
         """Return empty arrays for every layer's output, (batch, n_out) each; also the shape of the cotangents."""
         return tuple(aligned((batch, layer.n_out), dtype) for layer in self.layers)
 
-    def initialise(self, p, rng):
-        """Initialise every layer, the head at HEAD_GAIN times its Glorot weights.
+    def initialize(self, p, rng):
+        """Initialize every layer, the head at HEAD_GAIN times its Glorot weights.
 
         A network then starts close to its output bias: q(z | x) near the prior, p(x | z) near the data's mean.
         """
         for layer, p_layer in zip(self.layers, p):
-            layer.initialise(p_layer, rng)
+            layer.initialize(p_layer, rng)
         p[-1].W[:] *= HEAD_GAIN
 
     def _refuse(self, **tuples):

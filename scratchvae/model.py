@@ -71,9 +71,9 @@ class Model:
     def _draw_weights(self):
         p, rng = self.parameters, np.random.default_rng(self.seed)
         p.flat[:] = 0
-        self.encoder.initialise(p.encoder, rng)
-        self.decoder.initialise(p.decoder, rng)
-        self.likelihood.initialise(p.likelihood)
+        self.encoder.initialize(p.encoder, rng)
+        self.decoder.initialize(p.decoder, rng)
+        self.likelihood.initialize(p.likelihood)
 
     @property
     def parameters(self):

@@ -95,7 +95,7 @@ def sides(max_side=MAX_SIDE):
 
 
 def scales(low=0.01, high=10.0):
-    """Return a strategy of positive numbers from low to high, even on a logarithmic scale; it shrinks towards 1."""
+    """Return a strategy of positive numbers from low to high, even on a logarithmic scale; it shrinks toward 1."""
     low = at_least("low", low, 0, "Choose for example 0.01.", open_interval=True)
     high = at_least("high", high, low, "It is the largest scale, at least low: choose for example 10.")
     return st.floats(math.log10(low), math.log10(high)).map(lambda exponent: 10.0**exponent)
@@ -103,7 +103,7 @@ def scales(low=0.01, high=10.0):
 
 @st.composite
 def batches(draw, n_columns=None, max_side=MAX_SIDE):
-    """Draw data (B, n_columns), float64 in [0, 1]: grey or black and white, with or without a blank example."""
+    """Draw data (B, n_columns), float64 in [0, 1]: gray or black and white, with or without a blank example."""
     shape = draw(sides(max_side)), n_columns or draw(sides(max_side))
     x = draw(generators()).random(shape)
     if draw(st.booleans()):
@@ -302,7 +302,7 @@ def _assert_ok_and_climb(check, *arguments, **options):
 def assert_layer_gradients(layer, p, x, d_y, *, max_entries=64, seed=0):
     """Assert that layer.backward is the derivative of layer.forward and keeps the contract of `check_layer`.
 
-    Inside a test with `@given`, Hypothesis is told the worst relative error and climbs towards it.
+    Inside a test with `@given`, Hypothesis is told the worst relative error and climbs toward it.
 
     Parameters
     ----------

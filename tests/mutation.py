@@ -3,7 +3,7 @@
     python tests/mutation.py [--json FILE] [--jobs N] [--limit N] [--only WORD]
 
 The syntax trees of the twins, the kernels' Python sources, the layers, the objective, the estimators, the
-likelihoods and the optimisers are walked.  Each arithmetic operator, comparison, sign, constant, index and
+likelihoods and the optimizers are walked.  Each arithmetic operator, comparison, sign, constant, index and
 assignment in them gives mutants; each mutant is one edit of a copy of the package, on which the tests that matter run
 (on the NumPy backend, where Python itself runs the kernels' sources: nothing is compiled).  A mutant that no test
 notices is a survivor: a hole in the tests, unless EXPLAINED says why not.  No mutants are made of checks that raise
@@ -32,7 +32,7 @@ ENVIRONMENT = {"SCRATCHVAE_BACKEND": "numpy", "HYPOTHESIS_PROFILE": "mutation", 
 PYTEST = ["-x", "-q", "-p", "no:cacheprovider", "--assert=plain"]
 KERNELS = ["tests/test_kernels.py::test_the_source_of_a_kernel_does_what_its_twin_says_when_python_runs_it",
            "tests/test_kernels.py"]
-OPTIMISERS = ["tests/test_properties.py::test_an_optimiser_does_what_its_formula_does_to_each_number",
+OPTIMIZERS = ["tests/test_properties.py::test_an_optimizer_does_what_its_formula_does_to_each_number",
               "tests/test_training.py"]
 MATTER = {                          # file: the tests that it must satisfy, the quickest to notice first
     "kernels/dense.py": [*KERNELS, "tests/test_gradcheck.py::test_dense_passes"],
@@ -41,7 +41,7 @@ MATTER = {                          # file: the tests that it must satisfy, the 
     "kernels/likelihoods.py": [*KERNELS, "tests/test_likelihoods.py"],
     "kernels/continuous_bernoulli.py": [*KERNELS, "tests/test_likelihoods.py"],
     "kernels/learned_sigma.py": [*KERNELS, "tests/test_likelihoods.py"],
-    "kernels/optimizers.py": [*KERNELS, *OPTIMISERS],
+    "kernels/optimizers.py": [*KERNELS, *OPTIMIZERS],
     "kernels/minibatch.py": [*KERNELS, "tests/test_training.py"],
     "kernels/totals.py": [*KERNELS, "tests/test_elbo.py"],
     "layers.py": ["tests/test_layers.py", "tests/test_model.py", "tests/test_elbo.py"],
@@ -54,7 +54,7 @@ MATTER = {                          # file: the tests that it must satisfy, the 
     "schedules.py": ["tests/test_schedules.py", "tests/test_estimators.py"],
     "likelihoods/bernoulli.py": ["tests/test_likelihoods.py", "tests/test_model.py"],
     "likelihoods/gaussian.py": ["tests/test_likelihoods.py"],
-    "optimizers.py": [*OPTIMISERS, "scratchvae/optimizers.py"],
+    "optimizers.py": [*OPTIMIZERS, "scratchvae/optimizers.py"],
 }
 # Survivors that no test can notice, or need not: (file, a part of the line, old text): reason.
 ALIKE = "a draw of a normal distribution about 0 has the same distribution with either sign"

@@ -1,4 +1,4 @@
-"""The museum: a bug is convicted by the instruments on its label, the right code by none, and patches are undone."""
+"""The museum: a bug is convicted by the detectors on its label, the right code by none, and patches are undone."""
 import sys
 import threading
 
@@ -7,7 +7,7 @@ import pytest
 from test_cli import command, result
 
 from scratchvae import bugs, elbo, VAE
-from scratchvae.bugs import BUGS, convictions, demonstrate, examine, hidden, INSTRUMENTS, plant, random_case
+from scratchvae.bugs import BUGS, convictions, demonstrate, DETECTORS, examine, inject, mystery_bug, random_case
 from scratchvae.data.loading import Dataset
 from scratchvae.errors import ConfigurationError
 from scratchvae.gradcheck import check_model
@@ -17,9 +17,9 @@ INNOCENT = 6                            # of the 1,000 random models that were e
 
 
 @pytest.mark.parametrize("name", BUGS)
-def test_a_bug_is_convicted_by_the_instruments_on_its_label_and_diagnosed(name):
+def test_a_bug_is_convicted_by_the_detectors_on_its_label_and_diagnosed(name):
     bug = BUGS[name]
-    found = convictions(name, 1 + list(BUGS).index(name), list(bug.convicted_by))
+    found = convictions(name, 1 + list(BUGS).index(name), list(bug.detected_by))
     assert all(found.values()), found
     assert not bug.diagnosis or any(bug.diagnosis in text for text in found.values()), found
 
@@ -38,7 +38,7 @@ def test_a_fault_of_both_passes_is_invisible_to_a_gradient_check(name):
 @pytest.mark.parametrize("name", ["bound_of_the_worst", "weights_not_held", "closed_form_kl_in_weights"])
 def test_a_wrong_bound_of_several_samples_is_invisible_to_a_gradient_check_of_it(name):
     rng = np.random.default_rng(0)
-    with plant(name):
+    with inject(name):
         vae = VAE(n_visible=5, hidden=(4,), n_latent=2, activation="tanh", dtype="float64", **BUGS[name].settings)
         checks = check_model(vae, rng.random((3, 5)), rng.standard_normal((3, 3, 2)))
     assert all(check.ok for check in checks)
@@ -52,7 +52,7 @@ def test_a_head_that_reads_before_the_activation_is_invisible_to_every_gradient_
 @pytest.mark.parametrize("name", ["worst_sample_weighs_most", "bound_of_the_worst"])
 def test_a_fault_of_several_samples_concerns_no_instrument_that_looks_at_one(name):
     found = convictions(name, 3)
-    assert [instrument for instrument, text in found.items() if text] == ["K-sample bound"]
+    assert [detector for detector, text in found.items() if text] == ["K-sample bound"]
     assert "worst sample weigh" in found["K-sample bound"]
 
 
@@ -60,9 +60,9 @@ def test_the_museum_is_large_and_its_labels_are_whole():
     assert len(BUGS) >= 30 and len(GRADIENT_BUGS) >= 20
     for name, bug in BUGS.items():
         assert name == bug.name and bug.what.endswith(".") and bug.seen_in and bug.symptom
-        assert bug.convicted_by and set(bug.convicted_by) <= set(INSTRUMENTS)
-    convicting = {instrument for bug in BUGS.values() for instrument in bug.convicted_by}
-    assert convicting == set(INSTRUMENTS), "an instrument that convicts nobody"
+        assert bug.detected_by and set(bug.detected_by) <= set(DETECTORS)
+    convicting = {detector for bug in BUGS.values() for detector in bug.detected_by}
+    assert convicting == set(DETECTORS), "an detector that convicts nobody"
 
 
 # Planting -------------------------------------------------------------------------------------------------------------
@@ -84,7 +84,7 @@ def everything():
 def test_a_planted_bug_changes_something_and_is_taken_out_again_also_when_the_block_fails(name):
     before = everything()
     with pytest.raises(KeyError):
-        with plant(name):
+        with inject(name):
             during = everything()
             raise KeyError
     after = everything()
@@ -96,10 +96,10 @@ def test_a_second_thread_waits_until_the_first_bug_is_gone():
     original, seen = elbo.gaussian_backward, []
 
     def other():
-        with plant("sample_detached"):
+        with inject("sample_detached"):
             seen.append(elbo.gaussian_backward)
 
-    with plant("missing_half"):
+    with inject("missing_half"):
         first = elbo.gaussian_backward
         thread = threading.Thread(target=other)
         thread.start()
@@ -111,7 +111,7 @@ def test_a_second_thread_waits_until_the_first_bug_is_gone():
 
 def test_an_unknown_bug_is_refused_with_the_known_ones():
     with pytest.raises(ConfigurationError, match="missing_half"):
-        with plant("missing_whole"):
+        with inject("missing_whole"):
             pass
 
 
@@ -183,7 +183,7 @@ def test_a_bug_by_name_prints_both_curves_and_the_verdicts(capsys):
 
 
 def test_a_hidden_bug_stays_unnamed_until_it_is_revealed(capsys):
-    name = hidden(5)
+    name = mystery_bug(5)
     status, out, _ = command(capsys, "bugs", "--hide", "5", "--epochs", "2", "--json")
     assert status == 0 and name not in out and BUGS[name].what not in out and "convicts it" in out
     assert f"{name}\n" in command(capsys, "bugs", "--hide", "5", "--reveal", "--epochs", "2")[1]

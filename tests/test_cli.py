@@ -126,9 +126,9 @@ def test_evaluate_gives_elbo_and_log_likelihood_with_its_tags(capsys, run):
     assert got["elbo"] < got["log_likelihood"] < 0 < got["stderr"]
 
 
-def test_evaluate_reports_grey_pixels_as_a_loss_only(capsys, run):
+def test_evaluate_reports_gray_pixels_as_a_loss_only(capsys, run):
     got = result(capsys, "evaluate", run, "--importance-samples", 10, "--binarize", "none")
-    assert got["binarization"] == "grey" and got["log_likelihood"] is None and got["loss"] > 0
+    assert got["binarization"] == "gray" and got["log_likelihood"] is None and got["loss"] > 0
 
 
 @pytest.mark.parametrize("name, count", [("sample", "--n"), ("reconstruct", "--n"), ("traverse", "--latents")])
@@ -211,7 +211,7 @@ def truncated_idx(folder):
     write_idx(folder / "train-images-idx3-ubyte.gz", np.zeros((19, 4, 4), np.uint8), claim=(20, 4, 4))
 
 
-def mislabelled(folder):
+def mislabeled(folder):
     (folder / "train-images-idx3-ubyte.gz").write_bytes((folder / "train-labels-idx1-ubyte.gz").read_bytes())
 
 
@@ -229,7 +229,7 @@ def too_few_labels(folder):
 
 @pytest.mark.parametrize("damage, words", [
     (missing_file, "t10k-images"), (truncated_gzip, "train-images"), (truncated_idx, "cut short"),
-    (mislabelled, "labels"), (wrong_magic, "1234"), (other_size, "5 x 5"), (too_few_labels, "19 labels")])
+    (mislabeled, "labels"), (wrong_magic, "1234"), (other_size, "5 x 5"), (too_few_labels, "19 labels")])
 def test_a_damaged_data_folder_is_refused_in_one_line(capsys, tmp_path, damage, words):
     folder = idx_folder(tmp_path / "data")
     assert command(capsys, "train", "--data", folder, "--epochs", 1, "--batch-size", 5, "--hidden", 4, "--latent", 3,

@@ -108,7 +108,7 @@ def test_bundled_files_have_the_checksums_that_their_readme_states(name):
     assert re.search(rf"`{name}\.npz`.*`{digest}`", (DATASETS / "README.md").read_text())
 
 
-def test_mnist5k_is_4000_and_1000_grey_digits_with_as_many_of_each():
+def test_mnist5k_is_4000_and_1000_gray_digits_with_as_many_of_each():
     data = load_data("mnist5k")
     assert data.name == "mnist5k" and data.image_shape == (28, 28)
     assert data.train.shape == (4000, 784) and data.test.shape == (1000, 784)
@@ -247,8 +247,8 @@ def test_the_image_shape_is_the_array_s_or_a_square_of_its_columns(tmp_path, sha
 
 
 def test_bool_becomes_0_and_255_and_wide_integers_become_bytes(tmp_path):
-    grey = pixels((20, 9)).astype(np.int64)
-    for array, expected in ((grey > 127, 255 * (grey > 127)), (grey, grey), (grey.astype(">u2"), grey)):
+    gray = pixels((20, 9)).astype(np.int64)
+    for array, expected in ((gray > 127, 255 * (gray > 127)), (gray, gray), (gray.astype(">u2"), gray)):
         data = load_data(npy(tmp_path / "a.npy", array))
         assert data.train.dtype == np.uint8
         assert np.array_equal(np.concatenate([data.train, data.test]), expected)
@@ -414,7 +414,7 @@ ARRAY_FAULTS = {
     "integers of 0 and 1": (np.eye(4, dtype=np.int32), ["0 and 1", "bool"]),
     "a vector": (np.ones(7), ["(7,)", "(n, D)"]),
     "a number": (np.ones(()), ["shape", "(n, D)"]),
-    "colour": (np.ones((3, 4, 4, 3)), ["(3, 4, 4, 3)", "reshape"]),
+    "color": (np.ones((3, 4, 4, 3)), ["(3, 4, 4, 3)", "reshape"]),
     "five axes": (np.ones((3, 4, 4, 3, 1)), ["shape", "(n, D)"]),
     "no rows": (np.ones((0, 4)), ["empty", "(0, 4)"]),
     "no columns": (np.ones((4, 0)), ["empty", "(4, 0)"]),

@@ -29,7 +29,7 @@ def drawn(axes):
     return [np.asarray(array, dtype=float) for array in arrays if np.size(array)]
 
 
-def is_labelled(axes, name):
+def is_labeled(axes, name):
     """Whether the axis `name` says what its numbers are, itself or through axes that share it; or has no numbers."""
     axis = getattr(axes, f"{name}axis")
     numbers = [tick for tick in axis.get_ticklabels() if A_NUMBER.fullmatch(tick.get_text())]
@@ -50,12 +50,12 @@ def faults(figure):
         if not all(np.isfinite(array).all() for array in arrays):
             yield "numbers that are not finite"
         for name in ("x", "y"):
-            if not is_labelled(axes, name):
+            if not is_labeled(axes, name):
                 yield f"numbers on the {name} axis, and no label"
 
 
 @pytest.mark.parametrize("name", chapters())
-def test_a_chapters_claims_hold_and_its_figures_are_labelled(name):
+def test_a_chapters_claims_hold_and_its_figures_are_labeled(name):
     if name in LONG and BACKEND == "numpy":
         pytest.skip("its training takes most of a minute on the twins")
     module = import_module(f"demos.{name}")

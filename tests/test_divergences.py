@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from scratchvae.errors import ConfigurationError, DataError, ShapeError
 from scratchvae.kernels.gaussian import gaussian_forward, gaussian_forward_ref
 from scratchvae.probability.distributions import DiagonalGaussian, Discrete, FullGaussian, Grid
-from scratchvae.probability.divergences import cross_entropy, entropy, excess, expectation, jensen_shannon, kl, kl_terms
+from scratchvae.probability.divergences import (cross_entropy, entropy, expectation, expm1_minus_x, jensen_shannon, kl,
+                                                kl_terms)
 from scratchvae.probability.monte_carlo import jensen_shannon_from_samples, kl_from_samples, mean_estimate
 from scratchvae.probability.projections import information_projection, moment_projection
 
@@ -169,7 +170,7 @@ def test_kl_of_independent_parts_adds_up(n, seed):
 
 @given(n=SIDES, seed=SEEDS)
 def test_kl_does_not_depend_on_coordinates(n, seed):
-    """Relabelled outcomes, and Gaussians in other affine coordinates."""
+    """Relabeled outcomes, and Gaussians in other affine coordinates."""
     rng = np.random.default_rng(seed)
     p, q = (random_discrete(rng, n) for _ in range(2))
     order = rng.permutation(n)
@@ -219,7 +220,7 @@ def test_jensen_shannon_is_symmetric_bounded_and_its_root_a_distance(n, seed):
 
 @given(d=st.floats(-700, 700))
 def test_the_excess_of_the_exponential_over_its_tangent_is_never_negative(d):
-    assert excess(np.float64(d)) >= 0
+    assert expm1_minus_x(np.float64(d)) >= 0
 
 
 # ---- extreme values --------------------------------------------------------------------------------------------
@@ -365,7 +366,7 @@ COIN, UNIT, FULL = Discrete([0.5, 0.5]), DiagonalGaussian([0.0], [0.0]), FullGau
 HALF_AXIS = np.linspace(0, 1, 3)
 
 REFUSED = {
-    "unnormalised": (lambda: Discrete([0.5, 0.6]), DataError, r"sum of p is 1.1; .*Divide"),
+    "unnormalized": (lambda: Discrete([0.5, 0.6]), DataError, r"sum of p is 1.1; .*Divide"),
     "all zero": (lambda: Discrete([0.0, 0.0]), DataError, "sum of p is 0;"),
     "negative": (lambda: Discrete([1.5, -0.5]), DataError, "from -0.5"),
     "nan": (lambda: Discrete([np.nan, 1.0]), DataError, "nan"),
@@ -374,7 +375,7 @@ REFUSED = {
     "text": (lambda: Discrete(["a"]), ShapeError, "dtype"),
     "ragged": (lambda: Discrete([[0.5], [0.2, 0.3]]), ShapeError, "no array"),
     "log of nan": (lambda: Discrete.from_log([np.nan]), DataError, "NaN"),
-    "log unnormalised": (lambda: Discrete.from_log([800.0, 800.0]), DataError, "sum of"),
+    "log unnormalized": (lambda: Discrete.from_log([800.0, 800.0]), DataError, "sum of"),
     "other outcomes": (lambda: kl(COIN, Discrete([1.0])), ShapeError, r"\(2,\) and q \(1,\)"),
     "other kinds": (lambda: kl(COIN, UNIT), ConfigurationError, "Discrete and q a DiagonalGaussian"),
     "no distribution": (lambda: kl([0.5, 0.5], COIN), ConfigurationError, "p is a list"),
@@ -385,7 +386,7 @@ REFUSED = {
                       ShapeError, "batch of 2 and q of 3"),
     "other full dimensions": (lambda: kl(FULL, FullGaussian([0, 0], np.eye(2))), ShapeError, "shape"),
     "gaussian average": (lambda: jensen_shannon(UNIT, UNIT), ConfigurationError, "no closed form"),
-    "unnormalised density": (lambda: Grid([1.0, 2.0, 1.0], HALF_AXIS), DataError, "integral.*is 1.5.*finer grid"),
+    "unnormalized density": (lambda: Grid([1.0, 2.0, 1.0], HALF_AXIS), DataError, "integral.*is 1.5.*finer grid"),
     "axis of other length": (lambda: Grid([1.0, 1.0], HALF_AXIS), ShapeError, r"\(2,\); expected \(3,\)"),
     "falling axis": (lambda: Grid([1.0, 1.0, 1.0], -HALF_AXIS), DataError, "does not increase"),
     "nan in log density": (lambda: Grid.from_log([0.0, np.nan, 0.0], HALF_AXIS), DataError, "NaN"),
@@ -406,7 +407,7 @@ REFUSED = {
     "draws that fit in no memory": (lambda: FULL.sample(2**40, np.random.default_rng(0)), ConfigurationError, "n is"),
     "draws from a seed": (lambda: UNIT.sample(3, 0), ConfigurationError, "rng is a int; expected a Generator"),
     "values of other outcomes": (lambda: expectation(COIN, [1.0]), ShapeError, "values has shape"),
-    "unnormalised log density": (lambda: Grid.from_log([0.0, 1.0, 0.0], HALF_AXIS), DataError, r"exp\(log_density\)"),
+    "unnormalized log density": (lambda: Grid.from_log([0.0, 1.0, 0.0], HALF_AXIS), DataError, r"exp\(log_density\)"),
     "a start off the grid": (lambda: information_projection(two_humps(), DiagonalGaussian([99.0], [0.0])), DataError,
                              "start does not lie on the grid"),
     "samples of two lengths": (lambda: kl_from_samples([0.0, 0.0], [0.0]), ShapeError, "same draws"),

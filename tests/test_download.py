@@ -35,7 +35,7 @@ FIRST = "train-images-idx3-ubyte.gz"
 
 
 class Server(BaseHTTPRequestHandler):
-    """Serves /BEHAVIOUR/FILE."""
+    """Serves /BEHAVIOR/FILE."""
 
     asked = []
 
@@ -43,11 +43,11 @@ class Server(BaseHTTPRequestHandler):
         """Keep quiet."""
 
     def do_GET(self):
-        _, behaviour, name = self.path.split("/", 2)
-        self.asked.append((behaviour, name))
+        _, behavior, name = self.path.split("/", 2)
+        self.asked.append((behavior, name))
         content = CONTENT[name]
         try:
-            getattr(self, behaviour)(content)
+            getattr(self, behavior)(content)
         except OSError:
             pass                                        # the client has hung up, as it should
         self.close_connection = True
@@ -217,18 +217,18 @@ def let_requests_end():
             assert not thread.is_alive(), thread.name
 
 
-@pytest.mark.parametrize("behaviour", FAULTS)
-def test_a_faulty_mirror_is_given_up_for_the_next_and_leaves_nothing(cache, address, behaviour, monkeypatch):
+@pytest.mark.parametrize("behavior", FAULTS)
+def test_a_faulty_mirror_is_given_up_for_the_next_and_leaves_nothing(cache, address, behavior, monkeypatch):
     monkeypatch.setattr(download, "SLOWEST", 1e6)                 # bytes a second: 0.2 s for the largest file
-    with pytest.raises(DownloadError, match=FAULTS[behaviour]) as caught:
-        fetch("mnist", mirrors=[f"{address}/{behaviour}/"], timeout=TIMEOUT)
+    with pytest.raises(DownloadError, match=FAULTS[behavior]) as caught:
+        fetch("mnist", mirrors=[f"{address}/{behavior}/"], timeout=TIMEOUT)
     assert "\n" not in str(caught.value)
     assert FIRST in str(caught.value) and "127.0.0.1" in str(caught.value) and str(cache) in str(caught.value)
-    assert f"{address}/{behaviour}/{FIRST}" in str(caught.value)
+    assert f"{address}/{behavior}/{FIRST}" in str(caught.value)
     assert list((cache / "mnist").iterdir()) == []
     let_requests_end()
-    if behaviour == "flips_a_bit":
-        fetch("mnist", mirrors=[f"{address}/{behaviour}/", f"{address}/good/"])
+    if behavior == "flips_a_bit":
+        fetch("mnist", mirrors=[f"{address}/{behavior}/", f"{address}/good/"])
         assert load_data("mnist").train.shape == (300, 784)
 
 
@@ -245,7 +245,7 @@ def test_a_slow_mirror_is_said_to_be_slow_and_is_asked_last_from_then_on(cache, 
     slow, good, said = f"{address}/drips_headers/", f"{address}/good/", []
     fetch("mnist", mirrors=[slow, good], timeout=5 * TIMEOUT, warn=said.append)
     assert not missing_files("mnist")
-    assert [behaviour for behaviour, _ in Server.asked] == ["drips_headers"] + 4 * ["good"]
+    assert [behavior for behavior, _ in Server.asked] == ["drips_headers"] + 4 * ["good"]
     assert len(said) == 1 and f"{slow}{FIRST} was too slow: 0 of" in said[0] and f"Asking {good} instead" in said[0]
 
 

@@ -6,7 +6,7 @@ import pytest
 
 from scratchvae import evaluate, VAE
 from scratchvae.analysis.elbo_decomposition import ledger
-from scratchvae.analysis.evaluation import EXAMPLES, staircase
+from scratchvae.analysis.evaluation import EXAMPLES, iwae_bounds
 from scratchvae.errors import ConfigurationError, DataError
 from scratchvae.likelihoods import Bernoulli, LIKELIHOODS, make_likelihood
 
@@ -87,20 +87,20 @@ def test_kl_per_dimension_adds_up_and_active_units_are_counted():
     np.testing.assert_allclose(result.loss, result.reconstruction + result.kl, rtol=1e-12)
 
 
-def test_grey_pixels_have_a_loss_but_no_likelihood_under_a_bernoulli():
+def test_gray_pixels_have_a_loss_but_no_likelihood_under_a_bernoulli():
     vae = VAE(6, 2, hidden=(5,))
-    grey = np.random.default_rng(0).random((20, 6))
-    result = evaluate(vae, grey, 10)
-    assert result.binarization == "grey"
+    gray = np.random.default_rng(0).random((20, 6))
+    result = evaluate(vae, gray, 10)
+    assert result.binarization == "gray"
     assert math.isnan(result.elbo) and math.isnan(result.log_likelihood) and math.isfinite(result.loss)
-    binary = evaluate(vae, grey, 10, binarize="dynamic")
+    binary = evaluate(vae, gray, 10, binarize="dynamic")
     assert binary.binarization == "dynamic" and binary.elbo <= binary.log_likelihood
-    assert math.isfinite(evaluate(vae, np.round(grey), 10).elbo)
+    assert math.isfinite(evaluate(vae, np.round(gray), 10).elbo)
 
 
 def measured(vae, X):
     """Every figure that the three measurements give."""
-    parts = (evaluate(vae, X, 9), staircase(vae, X, (1, 3)), ledger(vae, X, 9, steps=2))
+    parts = (evaluate(vae, X, 9), iwae_bounds(vae, X, (1, 3)), ledger(vae, X, 9, steps=2))
     return [np.asarray(value) for part in parts for value in part]
 
 
@@ -123,8 +123,8 @@ def test_one_gray_row_among_binary_ones_leaves_no_likelihood_whichever_it_is(row
     vae = VAE(6, 2, hidden=(5,))
     assert evaluate(vae, X, 3).binarization == "none" and math.isfinite(evaluate(vae, X, 3).elbo)
     X[row, 2] = 0.5
-    found, stairs, account = evaluate(vae, X, 3), staircase(vae, X, (1, 3)), ledger(vae, X, 3, steps=1)
-    assert found.binarization == stairs.binarization == account.binarization == "grey"
+    found, stairs, account = evaluate(vae, X, 3), iwae_bounds(vae, X, (1, 3)), ledger(vae, X, 3, steps=1)
+    assert found.binarization == stairs.binarization == account.binarization == "gray"
     for value in (found.elbo, found.log_likelihood, found.stderr, account.elbo, account.log_likelihood, *stairs.bounds):
         assert math.isnan(value)
     assert math.isfinite(found.loss) and math.isfinite(account.loss) and np.isfinite(stairs.losses).all()

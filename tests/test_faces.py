@@ -124,7 +124,7 @@ def test_measured_factors_stay_within_half_a_range_of_their_range():
     assert np.isfinite(place).all() and place.min() >= -OUTSIDE - 1e-12 and place.max() <= 1 + OUTSIDE + 1e-12
 
 
-def test_load_data_gives_the_faces_labelled_by_eye_size(monkeypatch):
+def test_load_data_gives_the_faces_labeled_by_eye_size(monkeypatch):
     monkeypatch.setattr(faces, "N_TRAIN", 40)                # so many are soon drawn; all else is the same
     monkeypatch.setattr(faces, "N_TEST", 20)
     data = load_data("faces")

@@ -153,7 +153,7 @@ def test_entries_on_a_kink_are_counted_and_not_failed():
 
 
 @pytest.mark.parametrize("distance", [1e-1, 1e-3, 1e-4, 1e-6])
-def test_a_kink_inside_the_first_step_but_beside_its_centre_is_stepped_around(distance):
+def test_a_kink_inside_the_first_step_but_beside_its_center_is_stepped_around(distance):
     x = np.array([1.0, 1.0 + distance, 1.0 - distance])
     found = numerical_gradient(lambda: float(np.sum(np.maximum(x - 1.0, 0) + x**2)), x)
     np.testing.assert_array_equal(found.kinks, [True, False, False])

@@ -213,7 +213,7 @@ def gather_rows_cases(rng, dtype, size):
     floats, bytes_ = rng.random((9, size)).astype(dtype), rng.integers(0, 256, (9, size), dtype=np.uint8)
     floats[:, ::3] = 0.5                             # exactly at the threshold
     for pixels, scale in [(floats, 1.0), (bytes_, 1 / 255)] if dtype is np.float32 else [(floats, 1.0)]:
-        for mode in (minibatch.GREY, minibatch.DYNAMIC, minibatch.THRESHOLD):
+        for mode in (minibatch.GRAY, minibatch.DYNAMIC, minibatch.THRESHOLD):
             index = rng.integers(0, 9, size)
             yield Case((pixels, index, scale, mode, 5, 11, np.empty((size, size), dtype)), outputs=(6,),
                        exact=True)
@@ -428,7 +428,7 @@ def test_no_two_threads_gather_the_same_row():
             return super().__getitem__(b)
 
     out = np.empty((10, 3))
-    twins.TWINS["gather_rows"].source(np.ones((2, 3)), Index([0, 1] * 5), 1.0, minibatch.GREY, 0, 0, out)
+    twins.TWINS["gather_rows"].source(np.ones((2, 3)), Index([0, 1] * 5), 1.0, minibatch.GRAY, 0, 0, out)
     assert sorted(looked_at) == list(range(10))
 
 

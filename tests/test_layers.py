@@ -68,7 +68,7 @@ def test_a_network_starts_with_biases_of_zero_and_a_head_of_a_tenth_of_glorot():
     network = MLP.build((50, 100, 300), "relu")
     p = tuple(Affine(np.full((layer.n_in, layer.n_out), np.nan), np.full(layer.n_out, np.nan))
               for layer in network.layers)
-    network.initialise(p, np.random.default_rng(0))
+    network.initialize(p, np.random.default_rng(0))
     assert all((affine.b == 0).all() for affine in p)
     np.testing.assert_allclose(p[1].W.std(), 0.1 * np.sqrt(2 / 400), rtol=0.02)     # 30,000 draws: 8 deviations
     np.testing.assert_allclose(p[0].W.std(), np.sqrt(2 / 50), rtol=0.05)            # 5,000 draws: 8 deviations

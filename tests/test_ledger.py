@@ -8,8 +8,8 @@ import pytest
 from test_cli import command, result
 
 from scratchvae import evaluate, VAE
-from scratchvae.analysis.elbo_decomposition import effective_sigma, ledger, mutual_information, refine
-from scratchvae.analysis.evaluation import HeldOut, Sampler, staircase
+from scratchvae.analysis.elbo_decomposition import effective_sigma, ledger, mutual_information, optimize_posteriors
+from scratchvae.analysis.evaluation import HeldOut, iwae_bounds, Sampler
 from scratchvae.analysis.latent import AggregatePosterior
 from scratchvae.errors import ConfigurationError, ShapeError, TrainingError
 from scratchvae.oracles import LinearGaussian, Quadrature
@@ -29,7 +29,7 @@ def test_the_stairs_never_fall_and_each_is_the_bound_of_its_own_k():
     oracle = world(n_latent=1)
     X = oracle.sample(60)
     vae = oracle.to_vae()
-    stairs = staircase(vae, X, (1, 4, 32))
+    stairs = iwae_bounds(vae, X, (1, 4, 32))
     assert (np.diff(stairs.bounds) > 0).all() and stairs.bounds[-1] < oracle.log_p(X).mean() + 1e-3
     exact = [Quadrature(vae).iwae(X, k).mean() for k in (1, 4, 32)]
     noise = [0.05, 0.03, 0.02]                            # measured over seeds: 0.011, 0.007, 0.004 standard deviation
@@ -41,7 +41,7 @@ def test_the_stairs_do_not_depend_on_how_the_samples_are_cut(monkeypatch):
     oracle = world()
     X, vae = oracle.sample(10), oracle.to_vae()
     monkeypatch.setattr("scratchvae.analysis.evaluation.ROWS", 70)             # 7 samples of each of the 10 examples at a time
-    stairs = staircase(vae, X, (1, 10, 100))
+    stairs = iwae_bounds(vae, X, (1, 10, 100))
     assert (np.diff(stairs.bounds) > 0).all() and stairs.n == 10
     np.testing.assert_allclose(stairs.bounds[-1], evaluate(vae, X, 100).log_likelihood, rtol=1e-12)
 
@@ -63,7 +63,7 @@ def test_the_effective_number_of_samples_is_that_of_all_weights_however_they_are
 @pytest.mark.parametrize("samples", [(), (0, 5), (1, 5, 12), (5, 5), (5, 1), 5, (1, 2.0)])
 def test_stairs_that_are_no_multiples_of_each_other_are_refused(samples):
     with pytest.raises(ConfigurationError, match="samples is"):
-        staircase(VAE(4, 1, hidden=()), np.eye(4), samples)
+        iwae_bounds(VAE(4, 1, hidden=()), np.eye(4), samples)
 
 
 def test_with_the_prior_for_q_few_samples_count_and_fewer_in_more_dimensions():
@@ -98,13 +98,13 @@ def test_both_accounts_add_up_and_the_gaps_are_those_of_the_oracle():
     X = oracle.sample(100)
     found = ledger(oracle.to_vae(), X, importance_samples=400)
     assert found.loss == pytest.approx(found.reconstruction + found.mutual_information + found.marginal_kl)
-    assert found.log_likelihood == pytest.approx(found.elbo + found.amortisation_gap + found.approximation_gap)
+    assert found.log_likelihood == pytest.approx(found.elbo + found.amortization_gap + found.approximation_gap)
     best = oracle.best_diagonal(X)
     assert found.log_likelihood_by == "linear-Gaussian oracle"
     assert found.log_likelihood == pytest.approx(oracle.log_p(X).mean(), rel=1e-12)
     assert found.elbo == pytest.approx(oracle.elbo(X).mean(), abs=0.03)           # 400 draws for each of 100 rows
     exact = (oracle.elbo(X, best) - oracle.elbo(X)).mean()
-    assert abs(found.amortisation_gap - exact) < 0.03 < 0.5 < exact               # measured: 0.004
+    assert abs(found.amortization_gap - exact) < 0.03 < 0.5 < exact               # measured: 0.004
     assert abs(found.approximation_gap - oracle.gap(X, best).mean()) < 0.03       # measured: 0.005
     assert found.effective_sigma == 0.6 and (found.n, found.binarization) == (100, "none")
 
@@ -120,7 +120,7 @@ def test_a_gaussian_of_any_name_has_the_oracles_log_likelihood():
 def test_refining_finds_the_best_diagonal_gaussian():
     oracle = world()
     X = oracle.sample(40)
-    q, best = refine(oracle.to_vae(), X, steps=200), oracle.best_diagonal(X)
+    q, best = optimize_posteriors(oracle.to_vae(), X, steps=200), oracle.best_diagonal(X)
     lost = (oracle.elbo(X, best) - oracle.elbo(X, q)).mean()
     assert 0 < lost < 0.02                                                        # measured: 0.003, of a gap of 1.1
     assert (oracle.elbo(X, q) > oracle.elbo(X)).all()
@@ -134,7 +134,7 @@ def test_a_posterior_too_wide_to_refine_is_refused_and_never_nan():
         ledger(vae, np.eye(6), importance_samples=5, steps=3)
     wide = VAE(**{**vae.get_params(), "dtype": "float64"})
     wide.parameters.encoder.head.b[2:] = 40
-    assert all(np.isfinite(array).all() for array in refine(wide, np.eye(6), steps=3))
+    assert all(np.isfinite(array).all() for array in optimize_posteriors(wide, np.eye(6), steps=3))
 
 
 def test_the_gap_of_one_latent_is_found_by_quadrature_and_otherwise_from_below():
@@ -148,15 +148,15 @@ def test_the_gap_of_one_latent_is_found_by_quadrature_and_otherwise_from_below()
         assert math.isnan(found.effective_sigma)
 
 
-def test_grey_pixels_under_a_bernoulli_have_losses_and_gaps_of_losses_but_no_likelihood():
-    vae, grey = VAE(6, 2, hidden=(4,), dtype="float64"), np.random.default_rng(0).random((10, 6))
-    found = ledger(vae, grey, importance_samples=20, steps=3)
-    assert found.binarization == "grey" and math.isfinite(found.loss) and math.isfinite(found.amortisation_gap)
+def test_gray_pixels_under_a_bernoulli_have_losses_and_gaps_of_losses_but_no_likelihood():
+    vae, gray = VAE(6, 2, hidden=(4,), dtype="float64"), np.random.default_rng(0).random((10, 6))
+    found = ledger(vae, gray, importance_samples=20, steps=3)
+    assert found.binarization == "gray" and math.isfinite(found.loss) and math.isfinite(found.amortization_gap)
     for name in ("elbo", "elbo_stderr", "log_likelihood", "stderr", "approximation_gap"):
         assert math.isnan(getattr(found, name))
-    stairs = staircase(vae, grey, (1, 5))
+    stairs = iwae_bounds(vae, gray, (1, 5))
     assert np.isnan(stairs.bounds).all() and np.isnan(stairs.stderrs).all() and np.isfinite(stairs.losses).all()
-    drawn = ledger(vae, grey, importance_samples=20, steps=3, binarize="dynamic")
+    drawn = ledger(vae, gray, importance_samples=20, steps=3, binarize="dynamic")
     assert drawn.binarization == "dynamic" and math.isfinite(drawn.log_likelihood)
 
 
@@ -221,7 +221,7 @@ def test_a_weight_that_is_not_positive_is_refused(weight):
 def test_wrong_settings_and_data_are_refused():
     vae, X = VAE(4, 1, hidden=()), np.eye(4)
     for wrong, words in (({"importance_samples": 0}, "importance_samples is 0"), ({"steps": 0}, "steps is 0"),
-                         ({"binarize": "grey"}, "binarize is"), ({"seed": -1}, "seed is")):
+                         ({"binarize": "gray"}, "binarize is"), ({"seed": -1}, "seed is")):
         with pytest.raises(ConfigurationError, match=words):
             ledger(vae, X, **wrong)
     with pytest.raises(ConfigurationError, match="proposal is"):
@@ -229,7 +229,7 @@ def test_wrong_settings_and_data_are_refused():
     with pytest.raises(ConfigurationError, match="vae is str"):
         ledger("model", X)
     with pytest.raises(ShapeError, match="columns"):
-        staircase(vae, np.eye(3))
+        iwae_bounds(vae, np.eye(3))
     with pytest.raises(ConfigurationError, match="reduction is"):
         effective_sigma(1.0, "median")
 
@@ -241,9 +241,9 @@ def test_evaluate_prints_the_ledger(capsys, monkeypatch, tmp_path):
     result(capsys, "train", "--data", "digits", "--hidden", 8, "--latent", 2, "--epochs", 1, "--batch-size", 400,
            "--binarize", "dynamic", "--out", folder)
     status, out, _ = command(capsys, "evaluate", folder, "--importance-samples", 3, "--ledger", "--json")
-    for word in ("information", "log n", "amortisation", "approximation", "importance sampling"):
+    for word in ("information", "log n", "amortization", "approximation", "importance sampling"):
         assert status == 0 and word in out
     found = json.loads(out.splitlines()[-1])["ledger"]
     assert found["log_likelihood"] == pytest.approx(
-        found["elbo"] + found["amortisation_gap"] + found["approximation_gap"])
+        found["elbo"] + found["amortization_gap"] + found["approximation_gap"])
     assert found["binarization"] == "dynamic" and found["importance_samples"] == 3 and found["n"] == 359

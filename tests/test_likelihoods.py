@@ -30,7 +30,7 @@ every_dtype = pytest.mark.parametrize("dtype", [np.float32, np.float64])
 
 def parameters_of(likelihood, n_visible, dtype=np.float64):
     p = {name: np.zeros(shape, dtype) for name, shape in likelihood.parameter_shapes(n_visible).items()}
-    likelihood.initialise(p)
+    likelihood.initialize(p)
     return p
 
 
@@ -255,7 +255,7 @@ def test_continuous_bernoulli_is_exact_near_zero_across_the_seam_and_far_out(dty
         np.testing.assert_allclose(d_logits[:, 0], slope, rtol=few, atol=0)
 
 
-def test_continuous_bernoulli_adds_its_normaliser_to_the_cross_entropy():
+def test_continuous_bernoulli_adds_its_normalizer_to_the_cross_entropy():
     rng = np.random.default_rng(0)
     logits, x = 3 * rng.standard_normal((50, 1)), rng.random((50, 1))
     a = logits[:, 0]
@@ -490,7 +490,7 @@ class Laplace:
     def parameter_shapes(self, n_visible):
         return {"log_scale": (1,)}
 
-    def initialise(self, p):
+    def initialize(self, p):
         p["log_scale"][:] = -0.5
 
     def init_output_bias(self, p, bias, mean, variance):

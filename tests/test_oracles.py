@@ -202,7 +202,7 @@ def test_no_other_sigma_and_no_other_weights_make_the_data_more_likely():
 
 
 def test_training_ends_at_the_ppca_optimum_with_the_predicted_latents_dead():
-    """From random weights, by the package's own sampled gradients and optimiser."""
+    """From random weights, by the package's own sampled gradients and optimizer."""
     X = five_spectrum()[:500]
     best = ppca(X, 3, sigma=1.0)
     vae = VAE(5, 3, hidden=(), likelihood="gaussian", sigma=1.0, dtype="float64", seed=2)
@@ -245,7 +245,7 @@ def test_log_p_is_the_elbo_plus_the_gap_for_a_network(n_latent, likelihood):
 
 
 @pytest.mark.parametrize("n_latent, likelihood", [(1, "gaussian"), (2, "bernoulli")])
-def test_the_bounds_rise_with_k_from_the_elbo_towards_log_p(n_latent, likelihood):
+def test_the_bounds_rise_with_k_from_the_elbo_toward_log_p(n_latent, likelihood):
     vae, X = smooth_vae(n_latent, likelihood)
     exact, X = Quadrature(vae), X[:3 - n_latent]
     elbo, two, five, many, log_p = exact.elbo(X), exact.iwae(X, 2), exact.iwae(X, 5), exact.iwae(X, 50), exact.log_p(X)
@@ -309,9 +309,9 @@ def test_the_expected_gradient_of_an_estimator_is_the_derivative_of_its_bound(es
 def test_a_posterior_is_found_where_it_is_narrow_far_out_or_in_two_places():
     rng = np.random.default_rng(0)
     for Z in (1, 2):
-        for centre, width in ((300.0, 1.0), (-300.0, 2.0), (-3.0, 1e-4), (0.1, 5.0)):
-            centres = centre + rng.standard_normal(Z)
-            grid = tabulate(lambda z: -0.5 * np.square((z - centres) / width).sum(axis=1),
+        for center, width in ((300.0, 1.0), (-300.0, 2.0), (-3.0, 1e-4), (0.1, 5.0)):
+            centers = center + rng.standard_normal(Z)
+            grid = tabulate(lambda z: -0.5 * np.square((z - centers) / width).sum(axis=1),
                             -np.full(Z, 10.0), np.full(Z, 9.0))
             assert abs(grid.log_p - Z * np.log(width * np.sqrt(2 * np.pi))) < EXACT > grid.error
     two = tabulate(lambda z: np.logaddexp(-0.5 * ((z[:, 0] - 4) / 0.02)**2, -0.5 * ((z[:, 0] + 5) / 0.03)**2 - 2),

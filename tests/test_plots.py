@@ -225,10 +225,10 @@ def test_an_empty_history_is_refused():
 
 # ---------------------------------------------------------------------------------------------- pictures
 
-GREY_LEVELS = 2.0           # of 255: the colour map has 256 levels, and matplotlib rounds down twice
+GRAY_LEVELS = 2.0           # of 255: the color map has 256 levels, and matplotlib rounds down twice
 
 
-def grey_at(figure, axes, row, column, image, gap=4):
+def gray_at(figure, axes, row, column, image, gap=4):
     """The drawn cell whose corner is (column, row) in axes units, reduced to one value an image pixel."""
     picture = pixels(figure)
     x, y = axes.transData.transform((column, row))
@@ -246,23 +246,23 @@ def grey_at(figure, axes, row, column, image, gap=4):
 def test_an_image_reaches_the_page_pixel_for_pixel_in_reading_order(n_images, columns, place):
     figure = plots.image_grid(IMAGES[:n_images], SHAPE, "Samples", columns)
     image = IMAGES[n_images - 1].reshape(SHAPE)
-    drawn = grey_at(figure, figure.axes[0], *place, image)
-    np.testing.assert_allclose(drawn, 255 * image, atol=GREY_LEVELS)
+    drawn = gray_at(figure, figure.axes[0], *place, image)
+    np.testing.assert_allclose(drawn, 255 * image, atol=GRAY_LEVELS)
 
 
-def test_grey_levels_are_fixed_so_that_faint_images_stay_faint():
+def test_gray_levels_are_fixed_so_that_faint_images_stay_faint():
     figure = plots.image_grid(np.repeat([[0.4], [0.5], [-3.0], [7.0]], 12, axis=1), SHAPE, "Samples", 4)
-    drawn = [grey_at(figure, figure.axes[0], 0, column, np.zeros(SHAPE))[0, 0] for column in range(4)]
-    np.testing.assert_allclose(drawn, [102, 127.5, 0, 255], atol=GREY_LEVELS)
+    drawn = [gray_at(figure, figure.axes[0], 0, column, np.zeros(SHAPE))[0, 0] for column in range(4)]
+    np.testing.assert_allclose(drawn, [102, 127.5, 0, 255], atol=GRAY_LEVELS)
 
 
-def test_a_pixel_that_is_not_a_number_is_not_drawn_as_a_grey_level():
+def test_a_pixel_that_is_not_a_number_is_not_drawn_as_a_gray_level():
     image = np.zeros((1, 12))
     image[0, 0] = np.nan
     figure = plots.image_grid(image, SHAPE, "Samples")
     figure.canvas.draw()
-    colours = np.asarray(figure.canvas.buffer_rgba())[..., :3].astype(int)
-    assert np.any(np.ptp(colours, axis=2) > 50)
+    colors = np.asarray(figure.canvas.buffer_rgba())[..., :3].astype(int)
+    assert np.any(np.ptp(colors, axis=2) > 50)
 
 
 @pytest.mark.parametrize("count, columns, blocks", [(1, 1, 1), (10, 10, 1), (11, 6, 2), (20, 10, 2),
@@ -275,10 +275,10 @@ def test_reconstructions_stand_under_their_originals(count, columns, blocks):
     for index in range(min(count, plots.images.MAX_PAIRS)):
         block, column = divmod(index, columns)
         image = IMAGES[index].reshape(SHAPE)
-        upper = grey_at(figure, axes, tops[2 * block], column, image)
-        lower = grey_at(figure, axes, tops[2 * block + 1], column, image)
-        np.testing.assert_allclose(upper, 255 * image, atol=GREY_LEVELS)
-        np.testing.assert_allclose(lower, 255 * (1 - image), atol=GREY_LEVELS)
+        upper = gray_at(figure, axes, tops[2 * block], column, image)
+        lower = gray_at(figure, axes, tops[2 * block + 1], column, image)
+        np.testing.assert_allclose(upper, 255 * image, atol=GRAY_LEVELS)
+        np.testing.assert_allclose(lower, 255 * (1 - image), atol=GRAY_LEVELS)
 
 
 def test_traversal_rows_are_dimensions_and_columns_are_values():
@@ -289,7 +289,7 @@ def test_traversal_rows_are_dimensions_and_columns_are_values():
     assert [text.get_text() for text in axes.get_xticklabels()] == ["−3", "−1.5", "0", "0", "1.5", "3"]
     assert "standard deviations" in axes.get_xlabel()
     image = cells[2, 4].reshape(SHAPE)
-    np.testing.assert_allclose(grey_at(figure, axes, 2, 4, image), 255 * image, atol=GREY_LEVELS)
+    np.testing.assert_allclose(gray_at(figure, axes, 2, 4, image), 255 * image, atol=GRAY_LEVELS)
 
 
 @pytest.mark.parametrize("flip1", [False, True])
@@ -300,9 +300,9 @@ def test_decoded_grid_puts_small_z1_left_and_small_z2_at_the_bottom(flip1, flip2
     figure = plots.decoded_grid(cells[::step2, ::step1].reshape(24, 12), SHAPE, z1[::step1], z2[::step2])
     axes = figure.axes[0]
     image = cells[0, 0].reshape(SHAPE)
-    np.testing.assert_allclose(grey_at(figure, axes, 3, 0, image, gap=0), 255 * image, atol=GREY_LEVELS)
+    np.testing.assert_allclose(gray_at(figure, axes, 3, 0, image, gap=0), 255 * image, atol=GRAY_LEVELS)
     image = cells[2, 5].reshape(SHAPE)
-    np.testing.assert_allclose(grey_at(figure, axes, 1, 5, image, gap=0), 255 * image, atol=GREY_LEVELS)
+    np.testing.assert_allclose(gray_at(figure, axes, 1, 5, image, gap=0), 255 * image, atol=GRAY_LEVELS)
 
 
 def test_decoded_grid_ticks_are_in_latent_units_at_the_middle_of_their_cell():
@@ -423,9 +423,9 @@ def test_principal_directions_are_the_eigenvectors_of_the_covariance():
 def test_principal_directions_have_a_fixed_sign():
     mu = rng.standard_normal((30, 4)) * [1, 4, 1, 2]
     projected, _ = plots.principal_directions(mu)
-    centred = mu - mu.mean(axis=0)
+    centered = mu - mu.mean(axis=0)
     for column in projected.T:
-        loadings = np.linalg.lstsq(centred, column, rcond=None)[0]
+        loadings = np.linalg.lstsq(centered, column, rcond=None)[0]
         assert loadings[np.argmax(np.abs(loadings))] > 0
     np.testing.assert_allclose(plots.principal_directions(mu[::-1])[0], projected[::-1], atol=1e-12)
 

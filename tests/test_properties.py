@@ -1,4 +1,4 @@
-"""What must hold of every layer, model and optimiser whatever the numbers are, without a single difference."""
+"""What must hold of every layer, model and optimizer whatever the numbers are, without a single difference."""
 import math
 
 import numpy as np
@@ -32,7 +32,7 @@ def run(problem, x=None, d_y=None, p=None):
 
 
 def assert_same(problem, found, expected):
-    """Assert that arrays agree to the rounding of what can have cancelled: no activation's slope is above 1."""
+    """Assert that arrays agree to the rounding of what can have canceled: no activation's slope is above 1."""
     affines = problem.p if isinstance(problem.layer, MLP) else (problem.p,)
     through = math.prod(1 + np.linalg.norm(affine.W) for affine in affines)
     size = through * (1 + np.linalg.norm(problem.x) + sum(np.linalg.norm(affine.b) for affine in affines))
@@ -181,7 +181,7 @@ def test_the_same_noise_several_times_is_one_sample(problem, n_samples):
     np.testing.assert_allclose(repeated_gradient.flat, gradient.flat, **EXACT)
 
 
-# Optimisers, number by number -----------------------------------------------------------------------------------------
+# Optimizers, number by number -----------------------------------------------------------------------------------------
 
 
 def scalar_adam(theta, gradients, rate, beta1, beta2, epsilon):
@@ -208,7 +208,7 @@ rates, memories = scales(1e-5, 1.0), st.sampled_from([0.0, 0.5, 0.9, 0.99])
     (Adam, scalar_adam, st.tuples(rates, memories, st.sampled_from([0.5, 0.99, 0.999]), scales(1e-10, 1e-2))),
     (SGD, scalar_sgd, st.tuples(rates, memories))], ids=["adam", "sgd"])
 @given(st.data())
-def test_an_optimiser_does_what_its_formula_does_to_each_number(optimizer, reference, settings, data):
+def test_an_optimizer_does_what_its_formula_does_to_each_number(optimizer, reference, settings, data):
     rng, steps, chosen = data.draw(generators()), data.draw(st.integers(1, 8)), data.draw(settings)
     theta = rng.standard_normal(5)
     gradients = rng.standard_normal((steps, 5)) * 10.0 ** rng.integers(-6, 3, (steps, 5))

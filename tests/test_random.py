@@ -131,7 +131,7 @@ def test_uniform_numbers_stay_inside_the_open_interval(dtype):
 @both_kinds
 def test_the_first_four_moments_are_right(noise, dtype):
     x = standard(noise, draw(noise, seed=3, dtype=dtype))
-    # Mean and variance of each power of the standardised variable.
+    # Mean and variance of each power of the standardized variable.
     fourth, eighth, sixth = (3, 105, 15) if noise == "standard_normal" else (9 / 5, 9, 27 / 7)
     for power, mean, square in ((1, 0, 1), (2, 1, fourth), (3, 0, sixth), (4, fourth, eighth)):
         deviation = (np.mean(x ** power) - mean) * math.sqrt(N / (square - mean ** 2))
@@ -191,7 +191,7 @@ def test_one_element_is_uniform_over_the_steps():
         assert kolmogorov_statistic(over_steps) < KOLMOGOROV
 
 
-def binarise(data, step, dtype=np.float32, scale=1.0):
+def binarize(data, step, dtype=np.float32, scale=1.0):
     out = np.full(data.shape, np.nan, dtype)
     minibatch.gather_rows(data, np.arange(len(data)), scale, minibatch.DYNAMIC, 3, step, out)
     return out
@@ -200,36 +200,36 @@ def binarise(data, step, dtype=np.float32, scale=1.0):
 @both_dtypes
 def test_a_pixel_is_one_with_its_value_as_probability(dtype):
     values = np.linspace(0, 1, 33).astype(dtype)
-    pixels = binarise(np.tile(values, (4000, 1)), step=1, dtype=dtype)
+    pixels = binarize(np.tile(values, (4000, 1)), step=1, dtype=dtype)
     assert set(np.unique(pixels)) == {0, 1}
     assert np.all(pixels[:, 0] == 0) and np.all(pixels[:, -1] == 1)
     error = pixels.mean(axis=0)[1:-1] - values[1:-1]
     assert np.max(np.abs(error) / np.sqrt(values * (1 - values) / 4000)[1:-1]) < DEVIATIONS
 
 
-def test_grey_images_become_other_pictures_each_step():
-    grey = np.full((64, 50), 0.5, np.float32)
-    first, second = (binarise(grey, step).reshape(-1) for step in (1, 2))
+def test_gray_images_become_other_pictures_each_step():
+    gray = np.full((64, 50), 0.5, np.float32)
+    first, second = (binarize(gray, step).reshape(-1) for step in (1, 2))
     assert abs(np.mean(first == second) - 0.5) < DEVIATIONS * 0.5 / math.sqrt(first.size)
-    np.testing.assert_array_equal(first, binarise(grey, 1).reshape(-1))
+    np.testing.assert_array_equal(first, binarize(gray, 1).reshape(-1))
 
 
-def test_binarising_takes_the_pixels_stream_in_the_order_of_the_batch():
+def test_binarizing_takes_the_pixels_stream_in_the_order_of_the_batch():
     values = np.random.default_rng(0).random((13, 29)).astype(np.float32)
     u = draw("uniform", seed=3, stream=random.PIXELS, step=9, n=values.size).reshape(values.shape)
-    np.testing.assert_array_equal(binarise(values, 9), u < values)
+    np.testing.assert_array_equal(binarize(values, 9), u < values)
 
 
 @both_dtypes
 def test_bytes_and_floats_give_the_same_minibatch(dtype):
     pixels = np.random.default_rng(1).integers(0, 256, (20, 31), dtype=np.uint8)
     index = np.array([3, 3, 0, 19])
-    for mode in (minibatch.GREY, minibatch.DYNAMIC, minibatch.THRESHOLD):
+    for mode in (minibatch.GRAY, minibatch.DYNAMIC, minibatch.THRESHOLD):
         got, want = np.full((2, 4, 31), np.nan, dtype)
         minibatch.gather_rows(pixels, index, 1 / 255, mode, 3, 4, got)
         minibatch.gather_rows(pixels.astype(np.float32), index, 1 / 255, mode, 3, 4, want)
         np.testing.assert_array_equal(got, want)
-    minibatch.gather_rows(pixels, index, 1 / 255, minibatch.GREY, 3, 4, got)
+    minibatch.gather_rows(pixels, index, 1 / 255, minibatch.GRAY, 3, 4, got)
     np.testing.assert_allclose(got, pixels[index] / 255, rtol=2 * np.finfo(dtype).eps)
 
 

@@ -50,7 +50,7 @@ def test_capacity_moves_its_target():
 @pytest.mark.parametrize("estimator, n_samples", [("analytic", 1), ("analytic", 3), ("antithetic", 2)])
 @pytest.mark.parametrize("part", [0.2, 0.8])
 @pytest.mark.parametrize("kind", ["free_bits", "capacity"])
-def test_gradient_of_a_penalised_objective_agrees_with_differences(kind, part, estimator, n_samples):
+def test_gradient_of_a_penalized_objective_agrees_with_differences(kind, part, estimator, n_samples):
     """Latents, or the whole KL, on both sides of the kink: the penalty's level lies between the KLs that there are."""
     vae = random_vae(estimator, n_samples)
     ws, rng = vae.workspace(3), np.random.default_rng(1)

@@ -54,19 +54,19 @@ class LayerNorm:
     d_x = (d_n - mean d_n - n mean(d_n n)) / s: what n lost, its mean and its length, d_x loses too.
     """
 
-    def normalise(self, x):
-        centred = x - x.mean(axis=1, keepdims=True)
-        s = np.sqrt(np.square(centred).mean(axis=1, keepdims=True) + 1e-5)
-        return centred / s, s
+    def normalize(self, x):
+        centered = x - x.mean(axis=1, keepdims=True)
+        s = np.sqrt(np.square(centered).mean(axis=1, keepdims=True) + 1e-5)
+        return centered / s, s
 
     def forward(self, p, x, y):
-        y[:] = p.gain * self.normalise(x)[0] + p.shift
+        y[:] = p.gain * self.normalize(x)[0] + p.shift
 
     def lost(self, d_n, n):
         return d_n.mean(axis=1, keepdims=True) + n * (d_n * n).mean(axis=1, keepdims=True)
 
     def backward(self, p, x, y, d_y, d_p, d_x):
-        n, s = self.normalise(x)
+        n, s = self.normalize(x)
         d_n = d_y * p.gain
         d_p.gain[:] = (d_y * n).sum(axis=0)
         d_p.shift[:] = d_y.sum(axis=0)
@@ -87,7 +87,7 @@ class NormalisesOverTheBatch(LayerNorm):
     """In forward, not in backward: every number has the right size."""
 
     def forward(self, p, x, y):
-        y[:] = p.gain * self.normalise(x.T)[0].T + p.shift
+        y[:] = p.gain * self.normalize(x.T)[0].T + p.shift
 
 
 class GainFromTheOutput(LayerNorm):
@@ -135,7 +135,7 @@ def test_generators_have_seeds_of_their_own():
     assert len(states) > 100
 
 
-def test_batches_are_float64_in_the_unit_interval_grey_binary_and_blank():
+def test_batches_are_float64_in_the_unit_interval_gray_binary_and_blank():
     found = drawn(batches(n_columns=7))
     assert {x.shape for x in found} == {(b, 7) for b in range(1, 6)}
     assert {x.dtype for x in found} == {np.dtype(np.float64)}

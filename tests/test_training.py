@@ -139,7 +139,7 @@ def test_eight_images_are_learned_by_heart():
     assert history[-1].train_reconstruction < 0.2 < history[0].train_reconstruction
 
 
-def test_dynamic_binarisation_shows_every_step_new_pixels_with_the_right_mean():
+def test_dynamic_binarization_shows_every_step_new_pixels_with_the_right_mean():
     x = np.full((64, 6), 0.3, np.float32)
     trainer = Trainer(model(), x, batch_size=64, binarize="dynamic")
     seen = []
@@ -149,7 +149,7 @@ def test_dynamic_binarisation_shows_every_step_new_pixels_with_the_right_mean():
     np.testing.assert_allclose(np.mean(seen), 0.3, atol=5 * math.sqrt(0.21 / np.size(seen)))
 
 
-def test_threshold_binarisation_is_at_one_half():
+def test_threshold_binarization_is_at_one_half():
     x = np.linspace(0, 1, 6, dtype=np.float32)[None].repeat(4, axis=0)
     trainer = Trainer(model(), x, batch_size=4, binarize="threshold")
     trainer.run(1)
@@ -271,7 +271,7 @@ def test_a_batch_larger_than_the_data_is_all_of_them_and_says_so():
     assert len(said) == 1
 
 
-def test_data_that_cannot_be_binarised_are_refused():
+def test_data_that_cannot_be_binarized_are_refused():
     with pytest.raises(DataError, match="only values in"):
         Trainer(model(likelihood="gaussian"), data() * 3, batch_size=10, binarize="dynamic")
 

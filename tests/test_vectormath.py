@@ -1,4 +1,4 @@
-"""The vectorised elementary functions: errors in ULP over the whole range, special values as in C's library.
+"""The vectorized elementary functions: errors in ULP over the whole range, special values as in C's library.
 
 float32 is held against NumPy's float64, float64 against decimal arithmetic of 60 digits.
 """

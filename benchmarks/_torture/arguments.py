@@ -87,7 +87,7 @@ def working_in(folder):
 
 def left_out(name, value):
     """Whether a value is not what is tried here: legal but for ever at it, or a function, whose errors are its own."""
-    if name == "all" or name in CALLED and callable(value):                 # all: every bug under every instrument
+    if name == "all" or name in CALLED and callable(value):                 # all: every bug under every detector
         return True
     try:
         return name in SLOW and float(value) > 100

@@ -20,7 +20,7 @@ SMALL = 60_000                      # rows of the small file, and of the set tha
 
 
 def write_images(path, rows, seed=0):
-    """Write `rows` random grey images of 784 pixels as one .npy, a repeated block."""
+    """Write `rows` random gray images of 784 pixels as one .npy, a repeated block."""
     block = np.random.default_rng(seed).integers(0, 256, (min(rows, BLOCK), D), dtype=np.uint8)
     file = np.lib.format.open_memmap(path, "w+", np.uint8, (rows, D))
     for begin in range(0, rows, len(block)):

@@ -1,13 +1,13 @@
 """Figures of divergences: a density and the Gaussians nearest to it, and what KL, entropy and cross entropy are."""
 import numpy as np
 
-from scratchvae.plots.sheet import FAINT, GREY, INK, laid_out, new_figure, plain_axes, TEST, TRAIN
+from scratchvae.plots.sheet import FAINT, GRAY, INK, laid_out, new_figure, plain_axes, TEST, TRAIN
 
-STYLES = ((TEST, "-", 2.0), (TRAIN, "--", 2.0), (GREY, ":", 2.0))
+STYLES = ((TEST, "-", 2.0), (TRAIN, "--", 2.0), (GRAY, ":", 2.0))
 
 
 def nearest_gaussians(x, p, fits, title):
-    """A density as a grey hill, and fitted densities as lines over it.
+    """A density as a gray hill, and fitted densities as lines over it.
 
     Parameters
     ----------
@@ -28,8 +28,8 @@ def nearest_gaussians(x, p, fits, title):
     figure = new_figure(7.2, 3.8, layout="constrained")
     axes = figure.subplots()
     axes.fill_between(x, 0, p, color=FAINT, linewidth=0, label="p")
-    for (name, density), (colour, style, width) in zip(fits.items(), STYLES):
-        axes.plot(x, density, color=colour, linestyle=style, linewidth=width, label=name)
+    for (name, density), (color, style, width) in zip(fits.items(), STYLES):
+        axes.plot(x, density, color=color, linestyle=style, linewidth=width, label=name)
     axes.set(xlim=(np.min(x), np.max(x)), ylim=(0, None))
     plain_axes(axes, title, "x", "density")
     axes.legend(frameon=False, loc="upper left", fontsize=9)
@@ -57,8 +57,8 @@ def divergence_curves(parameter, panels, label):
     """
     figure = new_figure(4.8 * len(panels), 3.6, layout="constrained")
     for axes, (title, curves) in zip(np.ravel(figure.subplots(1, len(panels))), panels.items()):
-        for (name, values), (colour, style, width) in zip(curves.items(), STYLES):
-            axes.plot(parameter, values, color=colour, linestyle=style, linewidth=width, label=name)
+        for (name, values), (color, style, width) in zip(curves.items(), STYLES):
+            axes.plot(parameter, values, color=color, linestyle=style, linewidth=width, label=name)
         axes.axhline(0, color=FAINT, linewidth=0.8, zorder=0)
         plain_axes(axes, title, label, "nats")
         axes.legend(frameon=False, fontsize=9)

@@ -1,9 +1,9 @@
 """Figures of log p(x): estimating it by draws, bounding it from below, and what the bound leaves."""
 import numpy as np
 
-from scratchvae.plots.sheet import FAINT, GREY, INK, laid_out, new_figure, note, plain_axes, TEST, TRAIN
+from scratchvae.plots.sheet import FAINT, GRAY, INK, laid_out, new_figure, note, plain_axes, TEST, TRAIN
 
-PROPOSALS = {"prior": (TEST, "s"), "encoder": (INK, "o")}           # colour, marker
+PROPOSALS = {"prior": (TEST, "s"), "encoder": (INK, "o")}           # color, marker
 EARLY = 5                 # of training, the first fifth is drawn where the ELBO still moves
 
 
@@ -31,15 +31,15 @@ def collapse(dimensions, share, exact, error, n_draws):
     """
     figure = new_figure(10.4, 4.2, layout="constrained")
     left, right = figure.subplots(1, 2)
-    for name, (colour, marker) in PROPOSALS.items():
-        left.plot(dimensions, share[name].mean(axis=1), color=colour, marker=marker, linewidth=1.6,
+    for name, (color, marker) in PROPOSALS.items():
+        left.plot(dimensions, share[name].mean(axis=1), color=color, marker=marker, linewidth=1.6,
                   label=f"{name}, measured")
         middle, low, high = (np.quantile(error[name], q, axis=1) for q in (0.5, 0.05, 0.95))
-        right.errorbar(dimensions, middle, (middle - low, high - middle), color=colour, marker=marker, capsize=3,
+        right.errorbar(dimensions, middle, (middle - low, high - middle), color=color, marker=marker, capsize=3,
                        label=name)
     left.plot(dimensions, np.exp(np.log(exact).mean(axis=1)), color=TEST, linestyle="--", linewidth=1.2,
               label="prior, exact: with ever more draws")
-    left.axhline(1 / n_draws, color=GREY, linewidth=1.0, linestyle=":", label=f"a single draw of {n_draws}")
+    left.axhline(1 / n_draws, color=GRAY, linewidth=1.0, linestyle=":", label=f"a single draw of {n_draws}")
     left.set_yscale("log")
     plain_axes(left, "Draws that count collapse", "latent dimensions Z", "effective draws / draws")
     plain_axes(right, "and log p(x) is missed", "latent dimensions Z", "estimated − exact log p(x) (nats)")
@@ -73,10 +73,10 @@ def draws_in_the_plane(side, posterior, draws):
     """
     figure = new_figure(4.9 * len(draws), 4.8, layout="constrained")
     for axes, (name, z) in zip(figure.subplots(1, len(draws), squeeze=False)[0], draws.items()):
-        colour, marker = PROPOSALS[name]
+        color, marker = PROPOSALS[name]
         levels = posterior.max() * np.exp(-0.5 * np.array([9, 4, 1]))              # at 3, 2 and 1 standard deviations
         axes.contour(side, side, posterior, levels, colors=INK, linewidths=1.0)
-        axes.plot(*z.T, linestyle="", marker=marker, markersize=3.5, color=colour, markerfacecolor="none")
+        axes.plot(*z.T, linestyle="", marker=marker, markersize=3.5, color=color, markerfacecolor="none")
         axes.set(aspect="equal", xlim=side[[0, -1]], ylim=side[[0, -1]])
         plain_axes(axes, f"{len(z)} draws of the {name}", *(f"z{j} (prior standard deviations)" for j in (1, 2)))
         note(axes, "contours: p(z | x)")
@@ -112,10 +112,10 @@ def closing_gap(steps, runs):
     left.axhline(log_p, color=TEST, linestyle="--", linewidth=1.4, label="log p(x), exact")
     plain_axes(left, f"{first}: the ELBO rises to log p(x)", "training steps of the encoder", "nats per example")
     left.legend(frameon=False, fontsize=9, loc="lower right")
-    for (name, (_, _, gap, least)), (colour, style, marker) in zip(runs.items(), styles):
-        right.plot(steps, gap, color=colour, linestyle=style, marker=marker, markevery=some, markersize=4, label=name)
+    for (name, (_, _, gap, least)), (color, style, marker) in zip(runs.items(), styles):
+        right.plot(steps, gap, color=color, linestyle=style, marker=marker, markevery=some, markersize=4, label=name)
         if least > 0:
-            right.axhline(least, color=GREY, linestyle=":", linewidth=1.4,
+            right.axhline(least, color=GRAY, linestyle=":", linewidth=1.4,
                           label="best Gaussian with independent latents")
     right.set_yscale("log")
     plain_axes(right, "to 0 only if q can be the posterior", "training steps of the encoder",
@@ -124,8 +124,8 @@ def closing_gap(steps, runs):
     return laid_out(figure)
 
 
-def staircase(samples, stairs):
-    """The bounds L_K of several examples, climbing from the ELBO towards log p(x).
+def iwae_bounds(samples, stairs):
+    """The bounds L_K of several examples, climbing from the ELBO toward log p(x).
 
     Parameters
     ----------
@@ -139,16 +139,16 @@ def staircase(samples, stairs):
 
     Examples
     --------
-    >>> staircase([1, 2], {"x": [-1.0, -0.5]}).axes[0].get_xlabel()
+    >>> iwae_bounds([1, 2], {"x": [-1.0, -0.5]}).axes[0].get_xlabel()
     'K, draws inside the logarithm'
     """
     figure = new_figure(7.0, 4.2, layout="constrained")
     axes = figure.subplots()
-    axes.axhline(0, color=GREY, linewidth=1.2, label="log p(x)")
+    axes.axhline(0, color=GRAY, linewidth=1.2, label="log p(x)")
     looks = ((INK, "-", "o"), (TRAIN, "--", "^"), (TEST, "-.", "s"))
-    for (name, heights), (colour, style, marker) in zip(stairs.items(), looks):
-        axes.step(samples, heights, where="post", color=colour, linestyle=style, linewidth=1.2)
-        axes.plot(samples, heights, color=colour, linestyle="", marker=marker, label=name)
+    for (name, heights), (color, style, marker) in zip(stairs.items(), looks):
+        axes.step(samples, heights, where="post", color=color, linestyle=style, linewidth=1.2)
+        axes.plot(samples, heights, color=color, linestyle="", marker=marker, label=name)
     axes.set_xscale("log", base=2)
     axes.set_xticks(samples, [f"{k:g}" for k in samples])
     plain_axes(axes, "More draws close the gap, where q has some mass", "K, draws inside the logarithm",
@@ -159,7 +159,7 @@ def staircase(samples, stairs):
 
 
 def posterior_and_q(panels):
-    """The true posterior of single examples as grey hills, and the encoder's q as lines.
+    """The true posterior of single examples as gray hills, and the encoder's q as lines.
 
     Parameters
     ----------
@@ -178,7 +178,7 @@ def posterior_and_q(panels):
     figure = new_figure(3.6 * len(panels), 3.4, layout="constrained")
     for axes, (title, (z, p, q)) in zip(figure.subplots(1, len(panels), squeeze=False)[0], panels.items()):
         axes.fill_between(z, p, color=FAINT, linewidth=0, label="posterior p(z | x), exact")
-        axes.plot(z, p, color=GREY, linewidth=1.0)
+        axes.plot(z, p, color=GRAY, linewidth=1.0)
         axes.plot(z, q, color=TEST, linewidth=1.8, label="encoder q(z | x)")
         axes.set_ylim(bottom=0)
         plain_axes(axes, title, "z (prior standard deviations)", "density")

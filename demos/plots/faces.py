@@ -1,10 +1,10 @@
 """Figures of attribute vectors: faces along a direction, what comes out in numbers, what leaks (T22)."""
 import numpy as np
 
-from scratchvae.plots.sheet import FAINT, GREY, INK, laid_out, new_figure, plain_axes, TEST
+from scratchvae.plots.sheet import FAINT, GRAY, INK, laid_out, new_figure, plain_axes, TEST
 
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
-DIRECTION_COLOURS = (TEST, INK, GREY, "#74acd5")
+DIRECTION_COLORS = (TEST, INK, GRAY, "#74acd5")
 
 
 def measured_sweep(values, measured, factor, unit, reach):
@@ -35,7 +35,7 @@ def measured_sweep(values, measured, factor, unit, reach):
                   markerfacecolor="white", label=f"face {k + 1}")
     plain_axes(axes, f"{factor.capitalize()} of D(E(x) + a v), read off the pixels", "a, how many times v is added",
                f"{factor} ({unit})")
-    axes.annotate("range in the data", (0.99, reach[1]), xycoords=("axes fraction", "data"), fontsize=8, color=GREY,
+    axes.annotate("range in the data", (0.99, reach[1]), xycoords=("axes fraction", "data"), fontsize=8, color=GRAY,
                   ha="right", va="bottom")
     axes.legend(frameon=False, fontsize=8, ncols=2)
     return laid_out(figure)
@@ -67,8 +67,8 @@ def leaks(effects, factors, wanted):
     for axes, (labels, directions) in zip(panels, effects.items()):
         for k, (direction, change) in enumerate(directions.items()):
             rows = place + 0.24 * (k - (len(directions) - 1) / 2)
-            axes.hlines(rows, 0, change, color=DIRECTION_COLOURS[k], linewidth=1.0)
-            axes.plot(change, rows, linestyle="", marker=MARKERS[k], color=DIRECTION_COLOURS[k], markersize=6,
+            axes.hlines(rows, 0, change, color=DIRECTION_COLORS[k], linewidth=1.0)
+            axes.plot(change, rows, linestyle="", marker=MARKERS[k], color=DIRECTION_COLORS[k], markersize=6,
                       label=direction)
         axes.axvline(0, color=FAINT, linewidth=0.8, zorder=0)
         axes.axhspan(factors.index(wanted) - 0.45, factors.index(wanted) + 0.45, color="#f0f0f0", zorder=0)

@@ -8,7 +8,7 @@ def computation_graph(nodes, edges, title, width=10.0, height=4.6):
     Parameters
     ----------
     nodes : dict of str to (x, y, text)
-        Where the centre of each box is, in any units, and what stands in it.
+        Where the center of each box is, in any units, and what stands in it.
     edges : sequence of (str, str, str) or (str, str, str, bool)
         From, to, and what stands beside the arrow (a local derivative; may be empty); True: level first, then upright.
     title : str

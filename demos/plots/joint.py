@@ -1,7 +1,7 @@
 """Figures of the joint view: two joint densities, the ELBO's accounts, and how far draws are from the data."""
 import numpy as np
 
-from scratchvae.plots.sheet import FAINT, GREY, INK, laid_out, new_figure, plain_axes, TEST, TRAIN
+from scratchvae.plots.sheet import FAINT, GRAY, INK, laid_out, new_figure, plain_axes, TEST, TRAIN
 
 LETTER = 0.012           # of the longest bar: the width of a letter in it
 TICKS = 300              # single values in a row: more is a blot
@@ -35,7 +35,7 @@ def joint_densities(x, z, p_data, rows):
         joints = {f"{name}: data and encoder": p_data[:, None] * q_z_given_x,
                   f"{name}: prior and decoder": (np.asarray(p_z)[:, None] * p_x_given_z).T}
         for panel, (title, joint) in zip(axes, joints.items()):
-            panel.imshow(np.sqrt(joint), cmap="Greys", origin="lower", aspect="auto", extent=(z[0], z[-1], x[0], x[-1]))
+            panel.imshow(np.sqrt(joint), cmap="Grays", origin="lower", aspect="auto", extent=(z[0], z[-1], x[0], x[-1]))
             plain_axes(panel, title, "z", "x")
         axes[1].text(0.97, 0.05, f"KL of the two:\n{joint_kl:.2f} nats", transform=axes[1].transAxes, ha="right",
                      fontsize=9)
@@ -72,7 +72,7 @@ def accounts(sums, title):
     longest = max(sum(parts.values()) for parts in sums.values())
     for row, parts in enumerate(sums.values()):
         start, narrow = 0.0, []
-        for shade, (name, nats) in zip((FAINT, TRAIN, GREY), parts.items()):
+        for shade, (name, nats) in zip((FAINT, TRAIN, GRAY), parts.items()):
             axes.barh(row, nats, left=start, color=shade, edgecolor=INK, linewidth=0.8, height=0.62)
             text = f"{name}: {nats:.1f}"
             if nats > LETTER * longest * len(text):

@@ -1,17 +1,17 @@
-"""Figures of the bug museum: which instrument convicts which bug, and learning curves that give nothing away."""
+"""Figures of the bug museum: which detector convicts which bug, and learning curves that give nothing away."""
 import numpy as np
 
 from scratchvae.plots.sheet import FAINT, INK, laid_out, new_figure, plain_axes, TEST, TRAIN
 
 
-def conviction_matrix(convictions, instruments):
-    """A dot where an instrument convicts a bug; the bugs that a gradient check does not see are drawn hollow.
+def conviction_matrix(convictions, detectors):
+    """A dot where an detector convicts a bug; the bugs that a gradient check does not see are drawn hollow.
 
     Parameters
     ----------
     convictions : dict
-        Bug's name -> names of the instruments that convict it.
-    instruments : sequence of str
+        Bug's name -> names of the detectors that convict it.
+    detectors : sequence of str
         All that were asked, the gradient check first.
 
     Returns
@@ -24,22 +24,22 @@ def conviction_matrix(convictions, instruments):
     >>> [text.get_text() for text in figure.axes[0].get_xticklabels()]
     ['gradient check (1)', 'replay (0)']
     """
-    instruments = list(instruments)
-    first = instruments[0]
-    figure = new_figure(3.4 + 0.34 * len(instruments), 2.8 + 0.17 * len(convictions), layout="constrained")
+    detectors = list(detectors)
+    first = detectors[0]
+    figure = new_figure(3.4 + 0.34 * len(detectors), 2.8 + 0.17 * len(convictions), layout="constrained")
     axes = figure.subplots()
     for row, found in enumerate(convictions.values()):
         seen = first in found
         axes.axhline(row, color=FAINT, linewidth=0.5, zorder=0)
-        places = [instruments.index(name) for name in found]
+        places = [detectors.index(name) for name in found]
         axes.plot(places, [row] * len(places), linestyle="", marker="o", markersize=6, color=INK if seen else TEST,
                   markerfacecolor=INK if seen else "white", markeredgewidth=1.4)
-    counts = [sum(name in found for found in convictions.values()) for name in instruments]
+    counts = [sum(name in found for found in convictions.values()) for name in detectors]
     plain_axes(axes, f"{len(convictions)} planted bugs, and what convicts them (hollow: no gradient check)", "", "")
-    axes.set(xlim=(-0.6, len(instruments) - 0.4), ylim=(len(convictions) - 0.4, -0.6))
-    axes.set_xlabel("instrument (how many of these bugs it convicts)")
+    axes.set(xlim=(-0.6, len(detectors) - 0.4), ylim=(len(convictions) - 0.4, -0.6))
+    axes.set_xlabel("detector (how many of these bugs it convicts)")
     axes.set_ylabel("bug")
-    axes.set_xticks(range(len(instruments)), [f"{name} ({n})" for name, n in zip(instruments, counts)], rotation=60,
+    axes.set_xticks(range(len(detectors)), [f"{name} ({n})" for name, n in zip(detectors, counts)], rotation=60,
                     ha="right", rotation_mode="anchor", fontsize=8)
     axes.set_yticks(range(len(convictions)), list(convictions), fontsize=8)
     return laid_out(figure)
@@ -67,9 +67,9 @@ def curves_with_bugs(right, wrong):
     """
     figure = new_figure(4.4 * len(right) + 0.4, 3.3, layout="constrained")
     for axes, name in zip(np.ravel(figure.subplots(1, len(right))), right):
-        for losses, label, colour, width, marker in ((right[name], "right", TRAIN, 2.6, "o"),
+        for losses, label, color, width, marker in ((right[name], "right", TRAIN, 2.6, "o"),
                                                      (wrong[name], "with the bug", TEST, 1.2, "s")):
-            axes.plot(np.arange(1, len(losses) + 1), losses, color=colour, linewidth=width, marker=marker,
+            axes.plot(np.arange(1, len(losses) + 1), losses, color=color, linewidth=width, marker=marker,
                       markersize=4, label=label)
         plain_axes(axes, name, "epoch", "held-out loss (nats per example)")
         axes.xaxis.get_major_locator().set_params(integer=True)

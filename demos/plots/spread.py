@@ -1,9 +1,9 @@
 """How far estimates scatter: variance against a size, and histograms of single estimates."""
 import numpy as np
 
-from scratchvae.plots.sheet import GREY, INK, laid_out, new_figure, plain_axes, TEST, TRAIN
+from scratchvae.plots.sheet import GRAY, INK, laid_out, new_figure, plain_axes, TEST, TRAIN
 
-MARKS = ((TRAIN, "o", "-"), (GREY, "s", "--"), (TEST, "^", "-."))
+MARKS = ((TRAIN, "o", "-"), (GRAY, "s", "--"), (TEST, "^", "-."))
 
 
 def variance_against(sizes, measured, exact, title, labels):
@@ -29,9 +29,9 @@ def variance_against(sizes, measured, exact, title, labels):
     figure = new_figure(6.6, 4.2, layout="constrained")
     axes = figure.subplots()
     axes.set(xscale="log", yscale="log")
-    for (name, values), (colour, marker, style) in zip(measured.items(), MARKS):
-        axes.plot(sizes, exact[name], color=colour, linestyle=style, linewidth=1.5)
-        axes.plot(sizes, values, color=colour, linestyle="", marker=marker, markersize=7, markeredgecolor=INK,
+    for (name, values), (color, marker, style) in zip(measured.items(), MARKS):
+        axes.plot(sizes, exact[name], color=color, linestyle=style, linewidth=1.5)
+        axes.plot(sizes, values, color=color, linestyle="", marker=marker, markersize=7, markeredgecolor=INK,
                   markeredgewidth=0.5, label=name)
     axes.set_xticks(sizes, [f"{size:g}" for size in sizes], minor=False)
     axes.xaxis.set_minor_locator(axes.xaxis.get_major_locator())

@@ -92,9 +92,9 @@ def balanced_difference(codes, labels, others):
     # Frisch and Waugh (1933): v regresses codes on that part of the label which the others leave unexplained
     spread = others.std(axis=0)
     standard = (others - others.mean(axis=0)) / np.where(spread > 0, spread, 1.0)
-    centred = labels - labels.mean()
-    rest = centred - np.einsum("ni,i->n", standard, np.linalg.lstsq(standard, centred, rcond=None)[0])
-    if np.square(rest).sum() < EXPLAINED * np.square(centred).sum():
+    centered = labels - labels.mean()
+    rest = centered - np.einsum("ni,i->n", standard, np.linalg.lstsq(standard, centered, rcond=None)[0])
+    if np.square(rest).sum() < EXPLAINED * np.square(centered).sum():
         raise DataError("others determine the labels; expected some examples where they leave them open. "
                         "Drop the attribute that says the same, or add examples.")
     return np.einsum("n,ni->i", rest, codes) / np.square(rest).sum()
@@ -175,8 +175,8 @@ def logistic_regression(x, labels, ridge=1.0):
     x, labels = _codes_and_labels(x, labels, "x")
     ridge = at_least("ridge", ridge, 0, "Use 1 for latents.", open_interval=True)
     n, d = x.shape
-    centre = x.mean(axis=0)                                        # w stays the same, and the Hessian is better off
-    features = np.column_stack([x - centre, np.ones(n)])
+    center = x.mean(axis=0)                                        # w stays the same, and the Hessian is better off
+    features = np.column_stack([x - center, np.ones(n)])
     penalty = np.append(np.full(d, ridge), 0.0)
     rate = labels.mean()
     w = np.append(np.zeros(d), np.log(rate) - np.log1p(-rate))
@@ -193,7 +193,7 @@ def logistic_regression(x, labels, ridge=1.0):
         step = np.linalg.solve(hessian, gradient)
         if gradient @ step < CONVERGED * (1 + value):
             w = w - step
-            return w[:-1], float(w[-1] - w[:-1] @ centre)
+            return w[:-1], float(w[-1] - w[:-1] @ center)
         while loss(w - step) > value - 0.1 * (gradient @ step):
             step *= 0.5
         w = w - step

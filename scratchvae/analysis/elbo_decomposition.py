@@ -9,7 +9,7 @@ nats of an example's number: q(z) >= q(z | x) / n.  An I near log n says that n 
 
 What is missing to log p(x).  T17 says log p(x) - ELBO = KL(q || p(z | x)).  Let q* be the best Gaussian for this x:
 
-    log p(x) = ELBO + amortisation gap + approximation gap
+    log p(x) = ELBO + amortization gap + approximation gap
 
 The first gap, ELBO(q*) - ELBO(q), is what one network for all x costs; `refine` finds q* by gradient descent on mu
 and logvar of each example, the decoder fixed, with the gradient that trains the encoder (E5 to E7).  The second,
@@ -47,7 +47,7 @@ class Ledger(NamedTuple):
     """What `ledger` finds, nats per example.
 
     loss = reconstruction + kl; kl = mutual_information + marginal_kl, mutual_information <= log_n;
-    log_likelihood = elbo + amortisation_gap + approximation_gap.
+    log_likelihood = elbo + amortization_gap + approximation_gap.
 
     `log_likelihood_by` says how log p(x) was found: "linear-Gaussian oracle", "quadrature", or "importance sampling"
     with q* as the proposal, which bounds it, and so the approximation gap, from below.  Where the
@@ -64,8 +64,8 @@ class Ledger(NamedTuple):
     marginal_kl: float
     elbo: float
     elbo_stderr: float
-    amortisation_gap: float
-    amortisation_gap_stderr: float
+    amortization_gap: float
+    amortization_gap_stderr: float
     approximation_gap: float
     log_likelihood: float
     stderr: float
@@ -146,7 +146,7 @@ def mutual_information(mu, logvar, seed=0):
     return Estimate(float(values.mean()), float(standard_error(values)), len(values))
 
 
-def refine(vae, X, steps=100, seed=0, binarize="none"):
+def optimize_posteriors(vae, X, steps=100, seed=0, binarize="none"):
     """Return the best Gaussians for each example: the encoder's, moved to larger ELBO, the decoder fixed.
 
     Parameters
@@ -158,7 +158,7 @@ def refine(vae, X, steps=100, seed=0, binarize="none"):
     steps : int
         Of Adam, on all mu and logvar.
     seed : int
-        Of the draws and the binarisation.
+        Of the draws and the binarization.
     binarize : str
         As in `evaluate`.
 
@@ -178,7 +178,7 @@ def refine(vae, X, steps=100, seed=0, binarize="none"):
     --------
     >>> from scratchvae import VAE
     >>> vae = VAE(n_visible=4, n_latent=2, hidden=(), dtype="float64")
-    >>> refine(vae, np.eye(4), steps=10).mu.shape
+    >>> optimize_posteriors(vae, np.eye(4), steps=10).mu.shape
     (4, 2)
     """
     positive_integer("steps", steps)
@@ -241,7 +241,7 @@ def ledger(vae, X, importance_samples=1000, steps=100, seed=0, binarize="none"):
     Parameters
     ----------
     vae : VAE
-        Unchanged.  All figures are at beta = 1; where it was trained at another, that is part of the amortisation gap.
+        Unchanged.  All figures are at beta = 1; where it was trained at another, that is part of the amortization gap.
     X : array_like (n, D)
         Held-out rows: floats, or uint8 images.
     importance_samples : int
@@ -270,7 +270,7 @@ def ledger(vae, X, importance_samples=1000, steps=100, seed=0, binarize="none"):
     >>> from scratchvae import VAE
     >>> vae = VAE(n_visible=4, n_latent=1, hidden=(), dtype="float64")
     >>> found = ledger(vae, np.eye(4), importance_samples=100, steps=20)
-    >>> bool(np.isclose(found.log_likelihood, found.elbo + found.amortisation_gap + found.approximation_gap))
+    >>> bool(np.isclose(found.log_likelihood, found.elbo + found.amortization_gap + found.approximation_gap))
     True
     """
     importance_samples = positive_integer("importance_samples", importance_samples)
@@ -296,7 +296,7 @@ def ledger(vae, X, importance_samples=1000, steps=100, seed=0, binarize="none"):
         mutual_information=information.value, mutual_information_stderr=information.stderr, log_n=math.log(held.n),
         marginal_kl=float(kl.mean()) - information.value,
         elbo=float(elbo.mean()), elbo_stderr=float(standard_error(elbo)),
-        amortisation_gap=float((best + loss).mean()), amortisation_gap_stderr=float(standard_error(best + loss)),
+        amortization_gap=float((best + loss).mean()), amortization_gap_stderr=float(standard_error(best + loss)),
         approximation_gap=float((log_p - best).mean()), log_likelihood=float(log_p.mean()),
         stderr=float(standard_error(log_p)),
         log_likelihood_by=oracle[0] if oracle else "importance sampling", importance_samples=importance_samples,

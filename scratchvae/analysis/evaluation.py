@@ -26,7 +26,7 @@ class Evaluation(NamedTuple):
     """What `evaluate` measures; all figures are nats per example.
 
     Where the likelihood is no density of the rows (gray pixels under a Bernoulli), `elbo`, `log_likelihood` and
-    `stderr` are NaN, `binarization` is "grey", and only `loss` (reconstruction + kl) is given.
+    `stderr` are NaN, `binarization` is "gray", and only `loss` (reconstruction + kl) is given.
     """
 
     elbo: float
@@ -44,8 +44,8 @@ class Evaluation(NamedTuple):
     proposal: str
 
 
-class Staircase(NamedTuple):
-    """The bounds L_K that `staircase` measures: `samples` K, `bounds` L_K and their standard errors, (m,) each, nats.
+class IWAEBounds(NamedTuple):
+    """The bounds L_K that `iwae_bounds` measures: `samples` K, `bounds` L_K and their standard errors, (m,) each, nats.
 
     Where the likelihood is no density of the rows (gray pixels under a Bernoulli), `bounds` and `stderrs` are NaN,
     and only `losses`, -L_K, are given.
@@ -87,8 +87,8 @@ class HeldOut:
 
     @property
     def binarization(self):
-        """The `binarize` of the settings, or "grey" where the likelihood is no density of the rows."""
-        return self.binarize if self.is_density else "grey"
+        """The `binarize` of the settings, or "gray" where the likelihood is no density of the rows."""
+        return self.binarize if self.is_density else "gray"
 
     def likelihoods(self, values):
         """Return values, an array or a number, or NaN in their place where the likelihood is no density of the rows."""
@@ -188,7 +188,7 @@ def evaluate(vae, X, importance_samples=5000, seed=0, binarize="none", proposal=
         K: samples of z an example.  The estimate of log p(x) is a lower bound in expectation that rises with K
         (T13, T14), so a figure without its K means little.
     seed : int
-        Of the samples and the binarisation.
+        Of the samples and the binarization.
     binarize : str
         "none", "dynamic" (each pixel drawn once) or "threshold".
     proposal : str
@@ -236,7 +236,7 @@ def evaluate(vae, X, importance_samples=5000, seed=0, binarize="none", proposal=
         proposal=proposal)
 
 
-def staircase(vae, X, samples=(1, 5, 50, 500), seed=0, binarize="none"):
+def iwae_bounds(vae, X, samples=(1, 5, 50, 500), seed=0, binarize="none"):
     """Measure the bounds L_K on log p(x) for several K from one pass of the largest, the rest from its parts.
 
     The draws of the longest are cut into disjoint groups of K, and L_K is the mean of log 1/K sum w over groups.
@@ -254,7 +254,7 @@ def staircase(vae, X, samples=(1, 5, 50, 500), seed=0, binarize="none"):
 
     Returns
     -------
-    Staircase
+    IWAEBounds
         One step for each K.
 
     Raises
@@ -265,7 +265,7 @@ def staircase(vae, X, samples=(1, 5, 50, 500), seed=0, binarize="none"):
     Examples
     --------
     >>> from scratchvae import VAE
-    >>> stairs = staircase(VAE(n_visible=4, n_latent=1, hidden=()), np.eye(4), samples=(1, 10, 100))
+    >>> stairs = iwae_bounds(VAE(n_visible=4, n_latent=1, hidden=()), np.eye(4), samples=(1, 10, 100))
     >>> bool((np.diff(stairs.bounds) >= 0).all())
     True
     """
@@ -289,5 +289,5 @@ def staircase(vae, X, samples=(1, 5, 50, 500), seed=0, binarize="none"):
             log_w = log_mean_exp(np.exp(groups - top[:, :, None]).sum(axis=2), top, k // length)
             bounds[here, step], length = log_w.mean(axis=1), k
     known = held.likelihoods(bounds)
-    return Staircase(np.array(ladder), known.mean(axis=0), standard_error(known), -bounds.mean(axis=0),
+    return IWAEBounds(np.array(ladder), known.mean(axis=0), standard_error(known), -bounds.mean(axis=0),
                      held.binarization, held.n)

@@ -1,6 +1,6 @@
 """The lambda lab: what the KL's weight does on a data set, and which weight the data want (T9, T16).
 
-A VAE with a Gaussian decoder of sigma = 1 minimises half the squared error + beta KL + constant.  Divided by beta that
+A VAE with a Gaussian decoder of sigma = 1 minimizes half the squared error + beta KL + constant.  Divided by beta that
 is the negative ELBO of the same networks with sigma^2 = beta (T16): training at beta is maximum likelihood with a fixed
 sigma, and this is the sigma to measure it with.  Otherwise a small beta would look bad for its KL alone.  So the best
 beta of a data set is the one whose model gives held-out data the largest log p(x), each at its own sigma; and a model
@@ -93,7 +93,7 @@ def rate_distortion(data, betas=BETAS, epochs=30, hidden=(128,), n_latent=10, im
     Parameters
     ----------
     data : Dataset
-        From `load_data`; its pixels are taken as grey numbers from 0 to 1.
+        From `load_data`; its pixels are taken as gray numbers from 0 to 1.
     betas : sequence of float
         Weights of the KL against half the squared error.
     epochs : int

@@ -1,7 +1,7 @@
-"""The museum of bugs: planted faults, and the instruments that convict them."""
+"""The museum of bugs: planted faults, and the detectors that convict them."""
 from .cases import Case, random_case
-from .catalog import convictions, demonstrate, Demonstration, examine, hidden, INSTRUMENTS
-from .injection import Bug, BUGS, find_bug, plant
+from .catalog import convictions, demonstrate, Demonstration, DETECTORS, examine, mystery_bug
+from .injection import Bug, BUGS, find_bug, inject
 
-__all__ = ["BUGS", "INSTRUMENTS", "Bug", "Case", "Demonstration", "convictions", "demonstrate", "examine", "find_bug",
-           "hidden", "plant", "random_case"]
+__all__ = ["BUGS", "DETECTORS", "Bug", "Case", "Demonstration", "convictions", "demonstrate", "examine", "find_bug",
+           "inject", "mystery_bug", "random_case"]

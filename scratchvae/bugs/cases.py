@@ -19,7 +19,7 @@ class Case(NamedTuple):
     seed: int
 
     def new_model(self, **changes):
-        """Return a VAE of the same settings, or with some changed, newly initialised."""
+        """Return a VAE of the same settings, or with some changed, newly initialized."""
         return VAE(**{**self.settings, **changes})
 
     def rng(self):

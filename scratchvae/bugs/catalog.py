@@ -1,11 +1,11 @@
-"""The museum of bugs: faults that real VAEs had, planted at will, and the instruments that convict them.
+"""The museum of bugs: faults that real VAEs had, planted at will, and the detectors that convict them.
 
 Of nine hand-written NumPy VAEs read for this project six had a wrong sampler, gradient or trainer, most with a learning
-curve that looks fine.  `BUGS` holds such faults as patches of this very package; `plant(name)` puts one in for the
-length of a with block.  `INSTRUMENTS` holds what finds them; `examine(case)` asks them all.
+curve that looks fine.  `BUGS` holds such faults as patches of this very package; `inject(name)` puts one in for the
+length of a with block.  `DETECTORS` holds what finds them; `examine(case)` asks them all.
 
->>> from scratchvae.bugs import examine, plant, random_case
->>> with plant("variance_for_sigma"):
+>>> from scratchvae.bugs import examine, inject, random_case
+>>> with inject("variance_for_sigma"):
 ...     found = examine(random_case(0, n_latent=1), ["gradient check", "sampler moments"])
 >>> [name for name, finding in found.items() if finding]            # the gradient is that of the wrong loss
 ['sampler moments']
@@ -20,14 +20,14 @@ from ..training import Trainer
 from ..vae import VAE
 from . import detectors, estimators, heads, likelihoods, networks, reporting, training, training_detectors
 from .cases import Case, random_case
-from .injection import Bug, BUGS, find_bug, plant
+from .injection import Bug, BUGS, find_bug, inject
 
-__all__ = ["BUGS", "INSTRUMENTS", "Bug", "Case", "Demonstration", "convictions", "demonstrate", "examine", "find_bug",
-           "hidden", "plant", "random_case"]
+__all__ = ["BUGS", "DETECTORS", "Bug", "Case", "Demonstration", "convictions", "demonstrate", "examine", "find_bug",
+           "inject", "mystery_bug", "random_case"]
 
 ROOMS = (heads, networks, likelihoods, estimators, training, reporting)       # importing them has filled BUGS
 
-INSTRUMENTS = {
+DETECTORS = {
     "gradient check": detectors.gradient_check,
     "layer check": detectors.layer_check,
     "networks by hand": detectors.networks_by_hand,
@@ -42,7 +42,7 @@ INSTRUMENTS = {
     "batch independence": detectors.batch_independence,
     "extreme inputs": detectors.extreme_inputs,
     "initial weights": training_detectors.initial_weights,
-    "optimiser against a scalar reference": training_detectors.optimiser_reference,
+    "optimizer against a scalar reference": training_detectors.optimizer_reference,
     "rows of a step": training_detectors.rows_of_a_step,
     "reported = differentiated": training_detectors.reported_is_differentiated,
     "held-out objective": training_detectors.held_out,
@@ -51,29 +51,29 @@ INSTRUMENTS = {
 
 
 def examine(case, names=None):
-    """Ask instruments about a case and return {name: what it found wrong, "" if nothing}.
+    """Ask detectors about a case and return {name: what it found wrong, "" if nothing}.
 
     Parameters
     ----------
     case : Case
-        Unchanged: each instrument works on a model of its own with the case's parameters.
+        Unchanged: each detector works on a model of its own with the case's parameters.
     names : list of str, optional
-        Which of `INSTRUMENTS`; all if absent.
+        Which of `DETECTORS`; all if absent.
     """
     theta, found = case.model.parameters.flat.copy(), {}
-    for name in INSTRUMENTS if names is None else names:
+    for name in DETECTORS if names is None else names:
         model = case.new_model()
         model.parameters.flat[:] = theta
         try:
-            with np.errstate(all="ignore"):                 # a fault may overflow: that is for the instrument to say
-                found[name] = INSTRUMENTS[name](case._replace(model=model))
+            with np.errstate(all="ignore"):                 # a fault may overflow: that is for the detector to say
+                found[name] = DETECTORS[name](case._replace(model=model))
         except ScratchVAEError as error:
             found[name] = f"stopped: {error}"
     return found
 
 
-def convictions(name, seed=0, instruments=None):
-    """Plant a bug and return {instrument: finding} on the random case of a seed.
+def convictions(name, seed=0, detectors=None):
+    """Plant a bug and return {detector: finding} on the random case of a seed.
 
     Parameters
     ----------
@@ -81,26 +81,26 @@ def convictions(name, seed=0, instruments=None):
         One of `BUGS`.
     seed : int
         Of the case.
-    instruments : list of str, optional
+    detectors : list of str, optional
         Which to ask; all if absent.
     """
-    with plant(name) as bug:
-        return examine(random_case(seed, **bug.case_settings), instruments)
+    with inject(name) as bug:
+        return examine(random_case(seed, **bug.case_settings), detectors)
 
 
-def hidden(seed):
+def mystery_bug(seed):
     """Return the name of the bug that a seed hides: for exercises.
 
     Examples
     --------
-    >>> hidden(7) == hidden(7), hidden(7) in BUGS
+    >>> mystery_bug(7) == mystery_bug(7), mystery_bug(7) in BUGS
     (True, True)
     """
     return str(np.random.default_rng(seed).choice(list(BUGS)))
 
 
 class Demonstration(NamedTuple):
-    """Two runs on the same data and seeds, and what the instruments say about the one with the bug.
+    """Two runs on the same data and seeds, and what the detectors say about the one with the bug.
 
     `right` and `wrong` are Histories (the latter shorter, and `stopped` the reason, if training failed).
     """
@@ -123,7 +123,7 @@ def demonstrate(name, data, epochs=15, seed=0):
     epochs : int
         Of each run.
     seed : int
-        Of weights, noise, order, and of the case that the instruments look at.
+        Of weights, noise, order, and of the case that the detectors look at.
     """
     bug = find_bug(name)
     model_settings = {"hidden": (32, 32), "n_latent": 4, "activation": "tanh", **{
@@ -145,6 +145,6 @@ def demonstrate(name, data, epochs=15, seed=0):
         return trainer.state.history, ""
 
     right, _ = train()
-    with plant(name), np.errstate(all="ignore"):
+    with inject(name), np.errstate(all="ignore"):
         wrong, stopped = train()
     return Demonstration(right, wrong, stopped, convictions(name, seed))

@@ -1,4 +1,4 @@
-"""Instruments that look at the objective, its gradient and its parts; each returns what it found wrong, or ""."""
+"""Detectors that look at the objective, its gradient and its parts; each returns what it found wrong, or ""."""
 import itertools
 import math
 
@@ -146,9 +146,9 @@ def _nll(model, x):
 
 
 def probabilities_sum_to_one(case):
-    """exp(-nll) summed over all x is 1, and x exp(-nll) the mean: of three black-and-white pixels, or two grey ones.
+    """exp(-nll) summed over all x is 1, and x exp(-nll) the mean: of three black-and-white pixels, or two gray ones.
 
-    Grey pixels are summed by Gauss-Hermite quadrature around their means: exact for the right density.
+    Gray pixels are summed by Gauss-Hermite quadrature around their means: exact for the right density.
     """
     rng = case.rng()
     if is_black_and_white(case.model):

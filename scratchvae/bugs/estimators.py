@@ -10,7 +10,7 @@ CONVICTED, SETTINGS = "K-sample bound", {"estimator": "iwae", "n_samples": 3}
 
 
 @bug(WEIGH, seen_in="AntixK/PyTorch-VAE, models/iwae.py (log_weight = +MSE + w KL)",
-     symptom="sharp samples of z are punished; the curve falls all the same", convicted_by=CONVICTED,
+     symptom="sharp samples of z are punished; the curve falls all the same", detected_by=CONVICTED,
      diagnosis="the worst sample weighs most", **SETTINGS)
 def worst_sample_weighs_most(original):
     """The gradient weighs the samples by softmax(-log w): the sign of log w is that of a loss."""
@@ -18,7 +18,7 @@ def worst_sample_weighs_most(original):
 
 
 @bug(WEIGH, seen_in="classic: K samples an example, and loss.mean() on the way back",
-     symptom="as good as the ELBO, and called better", convicted_by=CONVICTED, diagnosis="every sample weighs 1/K",
+     symptom="as good as the ELBO, and called better", detected_by=CONVICTED, diagnosis="every sample weighs 1/K",
      **SETTINGS)
 def samples_weigh_alike(original):
     """The loss is the bound of K samples, the gradient the mean of theirs."""
@@ -29,14 +29,14 @@ def samples_weigh_alike(original):
 
 
 @bug(WEIGH, LOSS, seen_in="AntixK/PyTorch-VAE, models/iwae.py: the same sign, in the loss too",
-     symptom="the loss rises with K; the curve looks fine", convicted_by=CONVICTED, **SETTINGS)
+     symptom="the loss rises with K; the curve looks fine", detected_by=CONVICTED, **SETTINGS)
 def bound_of_the_worst(weigh, loss):
     """The loss is log 1/K sum 1/w, which the worst sample rules, in the place of -log 1/K sum w."""
     return lambda self, log_w: normalized(-log_w), lambda self, log_w: -bound_loss(-log_w)
 
 
 @bug(WEIGH, LOSS, seen_in="AntixK/PyTorch-VAE#34, PR#53",
-     symptom="a loss too good to be true, and better with every sample", convicted_by=CONVICTED, **SETTINGS)
+     symptom="a loss too good to be true, and better with every sample", detected_by=CONVICTED, **SETTINGS)
 def weights_not_held(weigh, loss):
     """The loss is -sum v log w, and v, the normalized weights, is differentiated with it."""
     def own_loss(self, log_w):
@@ -48,7 +48,7 @@ def weights_not_held(weigh, loss):
 
 
 @bug(HEAD, "estimators.sampled.sample_kl", seen_in="AntixK/PyTorch-VAE, models/iwae.py (kld_loss in log_weight)",
-     symptom="the curve looks fine; its figure is no bound", convicted_by=CONVICTED, **SETTINGS)
+     symptom="the curve looks fine; its figure is no bound", detected_by=CONVICTED, **SETTINGS)
 def closed_form_kl_in_weights(write_head, sample_kl):
     """log w has the KL's closed form in the place of log q(z | x) - log p(z): one number for all samples."""
     def closed(head, eps, z):

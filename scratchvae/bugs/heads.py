@@ -44,35 +44,35 @@ def changed_slope(reconstruction=None, kl=None):
 
 
 @bug(BACKWARD, seen_in="classic", symptom="the spread of q is learned too fast; the curve looks fine",
-     convicted_by=CHECK, diagnosis="the reconstruction part of d_logvar is 2.00 x")
+     detected_by=CHECK, diagnosis="the reconstruction part of d_logvar is 2.00 x")
 def missing_half(original):
     """The 1/2 of dz/dlogvar = eps sigma / 2 is forgotten."""
     return changed_slope(lambda g_eps, g, sigma: g_eps * sigma)(original)
 
 
 @bug(BACKWARD, seen_in="classic", symptom="logvar is pushed about by noise that averages to a bias",
-     convicted_by=CHECK, diagnosis="the eps of dz/dlogvar = eps sigma / 2 is missing")
+     detected_by=CHECK, diagnosis="the eps of dz/dlogvar = eps sigma / 2 is missing")
 def forgotten_eps(original):
     """d_logvar lacks the noise: dz/dlogvar is taken for sigma / 2."""
     return changed_slope(lambda g_eps, g, sigma: 0.5 * g * sigma)(original)
 
 
 @bug(BACKWARD, seen_in="classic: sigma eps differentiated as if the head were sigma",
-     symptom="the curve looks fine", convicted_by=CHECK,
+     symptom="the curve looks fine", detected_by=CHECK,
      diagnosis="the sigma of dz/dlogvar = eps sigma / 2 is missing")
 def forgotten_sigma(original):
     """d_logvar lacks sigma: dz/dlogvar is taken for eps / 2."""
     return changed_slope(lambda g_eps, g, sigma: 0.5 * g_eps)(original)
 
 
-@bug(BACKWARD, seen_in="classic", symptom="the curve looks fine while sigma stays near 1", convicted_by=CHECK,
+@bug(BACKWARD, seen_in="classic", symptom="the curve looks fine while sigma stays near 1", detected_by=CHECK,
      diagnosis="sigma^2 stands for sigma: a sigma too many")
 def variance_in_backward(original):
     """exp(logvar) stands for exp(logvar / 2) in the backward alone."""
     return changed_slope(lambda g_eps, g, sigma: 0.5 * g_eps * sigma**2)(original)
 
 
-@bug(BACKWARD, seen_in="classic", symptom="sigma grows without bound, or shrinks to 0", convicted_by=CHECK,
+@bug(BACKWARD, seen_in="classic", symptom="sigma grows without bound, or shrinks to 0", detected_by=CHECK,
      diagnosis="the KL part of d_logvar is -1.00 x")
 def flipped_kl(original):
     """The KL's slope along logvar has the wrong sign: (1 - sigma^2) / 2."""
@@ -80,7 +80,7 @@ def flipped_kl(original):
 
 
 @bug(BACKWARD, seen_in="facebookresearch/irmae#1",
-     symptom="reconstructions are excellent, samples are noise; the KL that is reported climbs", convicted_by=CHECK,
+     symptom="reconstructions are excellent, samples are noise; the KL that is reported climbs", detected_by=CHECK,
      diagnosis="part of d_logvar is 0.00 x what it should be: is the KL differentiated at all?")
 def kl_not_differentiated(original):
     """The KL is in the loss that is printed and not in the gradient."""
@@ -88,7 +88,7 @@ def kl_not_differentiated(original):
 
 
 @bug(BACKWARD, seen_in="classic: beta added to the loss after the gradient was written",
-     symptom="any beta gives the model of beta = 1", convicted_by=CHECK, diagnosis="a factor beta is missing",
+     symptom="any beta gives the model of beta = 1", detected_by=CHECK, diagnosis="a factor beta is missing",
      beta=2.5)
 def beta_not_in_gradient(original):
     """beta weighs the KL of the loss and not that of the gradient."""
@@ -96,21 +96,21 @@ def beta_not_in_gradient(original):
 
 
 @bug(BACKWARD, seen_in="zfjsail/gae-pytorch#3 (tkipf/gae#20)",
-     symptom="a KL that hardly acts: good reconstructions, poor samples", convicted_by=CHECK,
+     symptom="a KL that hardly acts: good reconstructions, poor samples", detected_by=CHECK,
      diagnosis="a factor B is missing")
 def kl_averaged_twice(original):
     """The KL's gradient is divided by B twice."""
     return lambda head, eps, d_z, d_kl, d_head: original(head, eps, d_z, d_kl / len(head), d_head)
 
 
-@bug(BACKWARD, seen_in="classic", symptom="sigma falls to 0: nothing holds it up", convicted_by=CHECK,
+@bug(BACKWARD, seen_in="classic", symptom="sigma falls to 0: nothing holds it up", detected_by=CHECK,
      diagnosis="the -1 of sigma^2 - 1 is missing")
 def kl_without_log(original):
     """The slope of -logvar in the KL is forgotten: sigma^2 / 2 in place of (sigma^2 - 1) / 2."""
     return changed_slope(kl=lambda mu, sigma, variance: 0.5 * variance)(original)
 
 
-@bug(BACKWARD, seen_in="classic", symptom="sigma settles a little off; the curve looks fine", convicted_by=CHECK,
+@bug(BACKWARD, seen_in="classic", symptom="sigma settles a little off; the curve looks fine", detected_by=CHECK,
      diagnosis="sigma stands for sigma^2")
 def sigma_for_variance_in_kl(original):
     """The KL's slope is (sigma - 1) / 2."""
@@ -118,7 +118,7 @@ def sigma_for_variance_in_kl(original):
 
 
 @bug(BACKWARD, seen_in="PyPI easyvae 1.3.3, SampleLayer.back",
-     symptom="it still trains (cosine to the right gradient 0.98)", convicted_by=CHECK,
+     symptom="it still trains (cosine to the right gradient 0.98)", detected_by=CHECK,
      diagnosis="the reconstruction part of d_logvar is 4.00 x")
 def easyvae_backward(original):
     """The KL's slope is multiplied by sigma and the reconstruction's is four times its own forward's."""
@@ -127,7 +127,7 @@ def easyvae_backward(original):
 
 
 @bug(BACKWARD, seen_in="classic: formulas of two estimators mixed", symptom="a noisier gradient of the right mean",
-     convicted_by=CHECK, diagnosis="z stands for mu")
+     detected_by=CHECK, diagnosis="z stands for mu")
 def z_for_mu(original):
     """d_mu gets beta z of the Monte Carlo KL where the loss has the closed form's beta mu."""
     def gaussian_backward(head, eps, d_z, d_kl, d_head):
@@ -137,7 +137,7 @@ def z_for_mu(original):
     return gaussian_backward
 
 
-@bug(BACKWARD, seen_in="classic", symptom="the loss falls a little, then stalls", convicted_by=CHECK,
+@bug(BACKWARD, seen_in="classic", symptom="the loss falls a little, then stalls", detected_by=CHECK,
      diagnosis="stand in each other's place")
 def swapped_halves(original):
     """d_mu and d_logvar are written into each other's half of the head."""
@@ -149,7 +149,7 @@ def swapped_halves(original):
 
 
 @bug(BACKWARD, seen_in="classic: sampling inside a detached block",
-     symptom="posterior collapse: the encoder hears the KL alone", convicted_by=CHECK,
+     symptom="posterior collapse: the encoder hears the KL alone", detected_by=CHECK,
      diagnosis="the reconstruction part of d_mu is 0.00 x what it should be: it never arrives")
 def sample_detached(original):
     """The gradient stops at z: nothing of the reconstruction reaches the encoder."""
@@ -158,7 +158,7 @@ def sample_detached(original):
 
 @bug(BACKWARD, seen_in="kwj2104/Simple-Variational-Autoencoder, forward",
      symptom="sigma shrinks as the KL alone allows: the reconstruction's pull on it averages to 0",
-     convicted_by=CHECK, diagnosis="drawn anew")
+     detected_by=CHECK, diagnosis="drawn anew")
 def noise_drawn_twice(original):
     """z is made with one draw of eps, and the backward uses another."""
     rng = np.random.default_rng(0)
@@ -169,7 +169,7 @@ def noise_drawn_twice(original):
 
 
 @bug("kernels.gaussian.gaussian_forward", seen_in="AiDotNet PR#2033 (review)",
-     symptom="sigma of confident examples jumps about; infinities where logvar is large", convicted_by=CHECK,
+     symptom="sigma of confident examples jumps about; infinities where logvar is large", detected_by=CHECK,
      diagnosis="the forward clamps there, and the backward does not know", n_latent=3)
 def clamp_without_mask(original):
     """logvar is clamped in the forward; the backward differentiates the raw one."""
@@ -202,7 +202,7 @@ def with_noise(factor):
 
 @bug(*BOTH, seen_in="ddbourgin/numpy-ml _sample; keras PR#9972, keras#3283, rishikksh20/vae_tacotron2#3",
      symptom="the curve looks fine: the encoder learns another scale, and the bound is none",
-     convicted_by=("sampler moments", "KL by quadrature", "linear-Gaussian oracle"))
+     detected_by=("sampler moments", "KL by quadrature", "linear-Gaussian oracle"))
 def variance_for_sigma(forward, backward):
     """The sampler takes the variance for the standard deviation: z = mu + exp(logvar) eps."""
     return with_noise(lambda sigma: (sigma**2, sigma**2))(forward, backward)
@@ -210,7 +210,7 @@ def variance_for_sigma(forward, backward):
 
 @bug(*BOTH, seen_in="PyPI easyvae 1.3.3, SampleLayer.forward",
      symptom="the curve looks better than the right one's",
-     convicted_by=("sampler moments", "KL by quadrature", "linear-Gaussian oracle"))
+     detected_by=("sampler moments", "KL by quadrature", "linear-Gaussian oracle"))
 def half_noise(forward, backward):
     """The noise is halved: z = mu + 1/2 sigma eps."""
     return with_noise(lambda sigma: (0.5 * sigma, 0.25 * sigma))(forward, backward)
@@ -218,7 +218,7 @@ def half_noise(forward, backward):
 
 @bug(*BOTH, seen_in="keras#4211 (noise of standard deviation 0.01)",
      symptom="the printed ELBO is excellent and no bound",
-     convicted_by=("sampler moments", "KL by quadrature", "linear-Gaussian oracle"))
+     detected_by=("sampler moments", "KL by quadrature", "linear-Gaussian oracle"))
 def hardly_any_noise(forward, backward):
     """The noise has a standard deviation of 0.01, whatever sigma: an autoencoder with a decoration."""
     return with_noise(lambda sigma: (0.01 + 0 * sigma, 0 * sigma))(forward, backward)
@@ -240,7 +240,7 @@ def with_kl(value, slopes):
 
 
 @bug(*BOTH, seen_in="classic", symptom="a blurrier model, as of beta = 2; the curve looks fine",
-     convicted_by=("KL by quadrature", "linear-Gaussian oracle"))
+     detected_by=("KL by quadrature", "linear-Gaussian oracle"))
 def kl_without_half(forward, backward):
     """The KL lacks its 1/2, in the loss and in the gradient."""
     return with_kl(lambda mu, logvar: mu**2 + np.expm1(logvar) - logvar,
@@ -248,7 +248,7 @@ def kl_without_half(forward, backward):
 
 
 @bug(*BOTH, seen_in="mkusner/grammarVAE#2, keras PR#3220", symptom="a weak KL; beta depends on Z",
-     convicted_by="KL by quadrature", n_latent=3)
+     detected_by="KL by quadrature", n_latent=3)
 def kl_mean_over_latents(forward, backward):
     """The KL is averaged over the latents, not summed."""
     def value(mu, logvar):
@@ -261,7 +261,7 @@ def kl_mean_over_latents(forward, backward):
 
 @bug(*BOTH, seen_in="keras#3220, hardmaru world-models#13",
      symptom="sigma settles at the wrong size; the curve looks fine",
-     convicted_by=("KL by quadrature", "linear-Gaussian oracle"))
+     detected_by=("KL by quadrature", "linear-Gaussian oracle"))
 def log_sigma_in_kl(forward, backward):
     """The KL takes logvar for log sigma, the sampler for log sigma^2."""
     return with_kl(lambda mu, logvar: 0.5 * (mu**2 + np.expm1(2 * logvar) - 2 * logvar),
@@ -269,7 +269,7 @@ def log_sigma_in_kl(forward, backward):
 
 
 @bug(*BOTH, seen_in="classic", symptom="q covers too little of the prior; the curve looks fine",
-     convicted_by=("KL by quadrature", "linear-Gaussian oracle"))
+     detected_by=("KL by quadrature", "linear-Gaussian oracle"))
 def reversed_kl(forward, backward):
     """KL(p || q) stands for KL(q || p)."""
     def slopes(mu, logvar):

@@ -17,7 +17,7 @@ _ONE_AT_A_TIME = threading.RLock()      # a planted fault is seen by the whole p
 class Bug(NamedTuple):
     """A fault: where it was seen, how it shows, what convicts it.
 
-    `convicted_by` names instruments; `diagnosis` is a phrase that the hints of the gradient checks contain, "" for a
+    `detected_by` names detectors; `diagnosis` is a phrase that the hints of the gradient checks contain, "" for a
     fault whose gradient is that of its loss.  `make(*originals)` returns what stands in the place of `targets`.
     `settings` are those of a model on which the fault has an effect at all.
     """
@@ -25,7 +25,7 @@ class Bug(NamedTuple):
     name: str
     seen_in: str
     symptom: str
-    convicted_by: tuple
+    detected_by: tuple
     diagnosis: str
     targets: tuple
     make: object
@@ -39,25 +39,25 @@ class Bug(NamedTuple):
 
     @property
     def case_settings(self):
-        """The settings of a case; instruments that look at several samples make a model of their own for it."""
+        """The settings of a case; detectors that look at several samples make a model of their own for it."""
         return {key: value for key, value in self.settings.items() if key not in ("estimator", "n_samples")}
 
 
 BUGS = {}
 
 
-def bug(*targets, seen_in, symptom, convicted_by, diagnosis="", **settings):
+def bug(*targets, seen_in, symptom, detected_by, diagnosis="", **settings):
     """Register the function below as a planted fault, its docstring saying what is wrong.
 
     Parameters
     ----------
     targets : str
         What is replaced: "layers.Dense.backward", "kernels.gaussian.gaussian_backward".
-    seen_in, symptom, convicted_by, diagnosis, settings
-        As in `Bug`; convicted_by is one name or a tuple of them.
+    seen_in, symptom, detected_by, diagnosis, settings
+        As in `Bug`; detected_by is one name or a tuple of them.
     """
     def register(make):
-        by = (convicted_by,) if isinstance(convicted_by, str) else convicted_by
+        by = (detected_by,) if isinstance(detected_by, str) else detected_by
         BUGS[make.__name__] = Bug(make.__name__, seen_in, symptom, by, diagnosis, targets, make, settings)
         return make
     return register
@@ -89,7 +89,7 @@ def _resolve(target):
 
 
 @contextmanager
-def plant(name):
+def inject(name):
     """While open, the package has the fault `name`; then it is as before, whatever happened.
 
     One fault at a time: another thread that plants waits.  All threads see the fault.
@@ -108,8 +108,8 @@ def plant(name):
     --------
     >>> import numpy as np
     >>> from scratchvae import VAE
-    >>> from scratchvae.bugs import plant
-    >>> with plant("logits_for_pixels"):
+    >>> from scratchvae.bugs import inject
+    >>> with inject("logits_for_pixels"):
     ...     float(VAE(n_visible=2, n_latent=1, hidden=()).decode(np.zeros((1, 1)))[0, 0])
     0.0
     """

@@ -34,7 +34,7 @@ def changed_gradient(d_logits, original):
 
 
 @bug(BERNOULLI[1], seen_in="classic: the cross entropy's slope in p, carried through the sigmoid of a logit loss",
-     symptom="confident wrong pixels do not learn", convicted_by=CHECKS, diagnosis="multiplied in once more",
+     symptom="confident wrong pixels do not learn", detected_by=CHECKS, diagnosis="multiplied in once more",
      likelihood="bernoulli")
 def sigmoid_slope_once_more(original):
     """d_logit = (p - x) p (1 - p): the sigmoid's slope again, which the logit form has in it."""
@@ -45,14 +45,14 @@ def sigmoid_slope_once_more(original):
 
 
 @bug(BERNOULLI[1], seen_in="classic: a decoder that ends in a sigmoid, and a loss with logits",
-     symptom="grey, washed-out reconstructions", convicted_by=CHECKS, diagnosis="is applied twice",
+     symptom="gray, washed-out reconstructions", detected_by=CHECKS, diagnosis="is applied twice",
      likelihood="bernoulli")
 def sigmoid_twice_in_gradient(original):
     """d_logit = sigmoid(sigmoid(logit)) - x."""
     return changed_gradient(lambda logits, x: sigmoid(sigmoid(logits)) - x, original)
 
 
-@bug(BERNOULLI[1], seen_in="classic", symptom="the loss climbs", convicted_by=CHECKS, diagnosis="a sign is flipped",
+@bug(BERNOULLI[1], seen_in="classic", symptom="the loss climbs", detected_by=CHECKS, diagnosis="a sign is flipped",
      likelihood="bernoulli")
 def flipped_residual(original):
     """d_logit = x - p."""
@@ -60,7 +60,7 @@ def flipped_residual(original):
 
 
 @bug(GAUSSIAN[1], seen_in="classic: the 1/2 of the squared error", symptom="the curve looks fine; beta is halved",
-     convicted_by=CHECKS, diagnosis="analytic is 2 x numeric", likelihood="gaussian")
+     detected_by=CHECKS, diagnosis="analytic is 2 x numeric", likelihood="gaussian")
 def squared_error_without_half(original):
     """The gradient is that of the whole squared error, the loss has the half."""
     def gaussian_nll_backward(means, x, sigma, d_nll, nll, d_means):
@@ -69,7 +69,7 @@ def squared_error_without_half(original):
     return gaussian_nll_backward
 
 
-@bug(GAUSSIAN[1], seen_in="classic", symptom="the curve looks fine; beta is off by sigma", convicted_by=CHECKS,
+@bug(GAUSSIAN[1], seen_in="classic", symptom="the curve looks fine; beta is off by sigma", detected_by=CHECKS,
      diagnosis="analytic is sigma = ", likelihood="gaussian", sigma=0.6)
 def sigma_for_variance_in_pixels(original):
     """The gradient divides by sigma, where the loss divides by sigma^2."""
@@ -80,7 +80,7 @@ def sigma_for_variance_in_pixels(original):
 
 
 @bug("kernels.learned_sigma.diagonal_nll_backward", seen_in="y0ast/Variational-Autoencoder, scikit-learn/ (Frey faces)",
-     symptom="the Bernoulli model is right, the continuous one is not; both curves look fine", convicted_by=CHECKS,
+     symptom="the Bernoulli model is right, the continuous one is not; both curves look fine", detected_by=CHECKS,
      diagnosis="right at some entries, and at the others 2 x numeric", likelihood="gaussian_diagonal")
 def pixel_sigma_without_half(original):
     """The 1/2 in the slope along every pixel's log variance is missing."""
@@ -91,7 +91,7 @@ def pixel_sigma_without_half(original):
 
 
 @bug("kernels.learned_sigma.diagonal_nll_backward", seen_in="y0ast/Variational-Autoencoder, scikit-learn/ (Frey faces)",
-     symptom="sigma learns at a quarter of the speed, or less; the curve looks fine", convicted_by=CHECKS,
+     symptom="sigma learns at a quarter of the speed, or less; the curve looks fine", detected_by=CHECKS,
      diagnosis="right at some entries, and times a sigmoid's slope", likelihood="gaussian_diagonal")
 def pixel_sigma_through_a_sigmoid(original):
     """The slope along every pixel's log variance is multiplied by a sigmoid's, which only the mean once had."""
@@ -120,14 +120,14 @@ def scaled(factor, forward, backward):
 
 @bug(*GAUSSIAN, seen_in="AntixK/PyTorch-VAE (MSE mean, 11 threads on the KL's weight), keras#3220 to #6015",
      symptom="posterior collapse, or a KL weight of 0.00025 that nobody can explain",
-     convicted_by=(SUM_TO_ONE, "linear-Gaussian oracle"), likelihood="gaussian")
+     detected_by=(SUM_TO_ONE, "linear-Gaussian oracle"), likelihood="gaussian")
 def mean_over_pixels(forward, backward):
     """The squared error is averaged over the pixels, the KL summed over latents."""
     return scaled(lambda n_pixels: 1 / n_pixels, forward, backward)
 
 
 @bug(*BERNOULLI, seen_in="keras#3373, pytorch/examples#234, #290, #652",
-     symptom="posterior collapse: every image decodes to the mean", convicted_by=SUM_TO_ONE, likelihood="bernoulli")
+     symptom="posterior collapse: every image decodes to the mean", detected_by=SUM_TO_ONE, likelihood="bernoulli")
 def cross_entropy_mean(forward, backward):
     """The cross entropy is averaged over the pixels, the KL summed over latents."""
     def bernoulli_nll(logits, x, nll):
@@ -142,7 +142,7 @@ def cross_entropy_mean(forward, backward):
 
 
 @bug(*GAUSSIAN, seen_in="Pythae#123 (constant terms), abhayran/VAE-numpy (sigma^2 = 1/2)",
-     symptom="the curve looks fine; its figure is not -ELBO", convicted_by=(SUM_TO_ONE, "linear-Gaussian oracle"),
+     symptom="the curve looks fine; its figure is not -ELBO", detected_by=(SUM_TO_ONE, "linear-Gaussian oracle"),
      likelihood="gaussian")
 def constants_dropped(forward, backward):
     """log sigma + log(2 pi) / 2 is left out: a density that does not integrate to one."""
@@ -160,7 +160,7 @@ def constants_dropped(forward, backward):
 
 
 @bug(*BERNOULLI, seen_in="classic: binary cross entropy of a decoder that ends in a sigmoid, called with logits",
-     symptom="grey, washed-out pictures; the curve stops high", convicted_by=(SUM_TO_ONE, "extreme inputs"),
+     symptom="gray, washed-out pictures; the curve stops high", detected_by=(SUM_TO_ONE, "extreme inputs"),
      likelihood="bernoulli")
 def sigmoid_twice(forward, backward):
     """The outputs pass a sigmoid, and the loss takes the result for logits: no pixel can be below 1/2."""
@@ -175,7 +175,7 @@ def sigmoid_twice(forward, backward):
 
 
 @bug(*BERNOULLI, seen_in="classic: log(clip(p, 1e-7, 1 - 1e-7))",
-     symptom="a confident wrong pixel costs 16 nats and never learns", convicted_by="extreme inputs",
+     symptom="a confident wrong pixel costs 16 nats and never learns", detected_by="extreme inputs",
      likelihood="bernoulli")
 def clipped_probabilities(forward, backward):
     """The loss is computed from clipped probabilities, not from logits."""
@@ -191,7 +191,7 @@ def clipped_probabilities(forward, backward):
 
 
 @bug(*BERNOULLI, seen_in="synthcity#331, keras#12371, kvfrans/variational-autoencoder#5 (NaN at epoch 432)",
-     symptom="NaN after hundreds of epochs", convicted_by="extreme inputs", likelihood="bernoulli")
+     symptom="NaN after hundreds of epochs", detected_by="extreme inputs", likelihood="bernoulli")
 def overflowing_softplus(forward, backward):
     """softplus(l) is log(1 + exp(l)) as written: exp overflows for large logits."""
     def naive(logits, x, nll):
@@ -205,7 +205,7 @@ def overflowing_softplus(forward, backward):
 
 
 @bug("likelihoods.bernoulli.Bernoulli.sample", seen_in="jax examples/mnist_vae.py, image_sample (062caa4)",
-     symptom="samples too bright; the loss is unaffected", convicted_by="generative moments",
+     symptom="samples too bright; the loss is unaffected", detected_by="generative moments",
      likelihood="bernoulli")
 def softplus_for_probability(original):
     """Pixels are drawn with probability softplus(logit)."""
@@ -215,7 +215,7 @@ def softplus_for_probability(original):
 
 
 @bug("likelihoods.bernoulli.Bernoulli.mean", seen_in="FluxML/model-zoo PR#289",
-     symptom="pictures with values below 0 and above 1", convicted_by="generative moments", likelihood="bernoulli")
+     symptom="pictures with values below 0 and above 1", detected_by="generative moments", likelihood="bernoulli")
 def logits_for_pixels(original):
     """The decoder's logits are shown as pixels, without the sigmoid."""
     return lambda self, p, outputs: outputs.copy()

@@ -30,27 +30,27 @@ def act(layer, a):
 
 
 @bug(DENSE, seen_in="classic", symptom="hidden layers learn a little wrong; the curve looks fine",
-     convicted_by=CHECKS, diagnosis="act' is missing", activation="tanh", hidden=(5,))
+     detected_by=CHECKS, diagnosis="act' is missing", activation="tanh", hidden=(5,))
 def forgotten_slope(original):
     """The activation's derivative is forgotten: d_a = d_y."""
     return changed_d_a(lambda layer, p, x, y, d_y: d_y, original)
 
 
 @bug(DENSE, seen_in="classic: act'(y) called where act'(a) was meant", symptom="the curve looks fine",
-     convicted_by=CHECKS, diagnosis="act' is taken at the output y", activation="sigmoid", hidden=(5,))
+     detected_by=CHECKS, diagnosis="act' is taken at the output y", activation="sigmoid", hidden=(5,))
 def slope_at_the_output(original):
     """The activation's derivative is taken at its output: sigmoid'(sigmoid(a))."""
     return changed_d_a(lambda layer, p, x, y, d_y: d_y * slope(layer, act(layer, y)), original)
 
 
-@bug(DENSE, seen_in="classic", symptom="training crawls in deep networks", convicted_by=CHECKS,
+@bug(DENSE, seen_in="classic", symptom="training crawls in deep networks", detected_by=CHECKS,
      diagnosis="act' is multiplied in twice", activation="softplus", hidden=(5, 3))
 def slope_twice(original):
     """The activation's derivative is multiplied in by the layer and by its caller."""
     return changed_d_a(lambda layer, p, x, y, d_y: d_y * slope(layer, y)**2, original)
 
 
-@bug(DENSE, seen_in="classic", symptom="the curve looks fine", convicted_by=CHECKS,
+@bug(DENSE, seen_in="classic", symptom="the curve looks fine", detected_by=CHECKS,
      diagnosis="the square in 1 - y^2 is missing", activation="tanh", hidden=(5,))
 def tanh_without_square(original):
     """tanh' = 1 - y in place of 1 - y^2."""
@@ -60,7 +60,7 @@ def tanh_without_square(original):
 
 
 @bug(DENSE, seen_in="classic: the mask of guided backpropagation, written by accident", symptom="training is slow",
-     convicted_by="layer check", diagnosis="the mask looks at the sign of d_y", activation="relu", hidden=(5,))
+     detected_by="layer check", diagnosis="the mask looks at the sign of d_y", activation="relu", hidden=(5,))
 def mask_of_the_gradient(original):
     """relu's backward cuts off negative cotangents besides negative activations."""
     def d_a(layer, p, x, y, d_y):
@@ -68,7 +68,7 @@ def mask_of_the_gradient(original):
     return changed_d_a(d_a, original)
 
 
-@bug(DENSE, seen_in="classic: mean(axis=0) for sum(axis=0)", symptom="biases hardly move", convicted_by=CHECKS,
+@bug(DENSE, seen_in="classic: mean(axis=0) for sum(axis=0)", symptom="biases hardly move", detected_by=CHECKS,
      diagnosis="only the bias is wrong")
 def bias_averaged(original):
     """d_b is averaged over the batch, where d_W is summed."""
@@ -79,7 +79,7 @@ def bias_averaged(original):
 
 
 @bug(DENSE, seen_in="classic: it fits, because the layer is square", symptom="the layers below learn from noise",
-     convicted_by=CHECKS, diagnosis="d_x is d_a W", hidden=(4, 4))
+     detected_by=CHECKS, diagnosis="d_x is d_a W", hidden=(4, 4))
 def weight_not_transposed(original):
     """d_x = d_a W in a square layer, in place of d_a W^T."""
     def backward(self, p, x, y, d_y, d_p, d_x):
@@ -89,7 +89,7 @@ def weight_not_transposed(original):
     return backward
 
 
-@bug(DENSE, seen_in="classic", symptom="the curve looks fine for a while", convicted_by=CHECKS,
+@bug(DENSE, seen_in="classic", symptom="the curve looks fine for a while", detected_by=CHECKS,
      diagnosis="analytic is 2 x numeric", hidden=(5,))
 def weight_counted_twice(original):
     """d_W is added to itself, as where a weight is taken for shared."""
@@ -100,7 +100,7 @@ def weight_counted_twice(original):
 
 
 @bug(DENSE, seen_in="classic: zero_grad() forgotten", symptom="steps grow, the loss oscillates",
-     convicted_by=("layer check", "trainer's gradient"))
+     detected_by=("layer check", "trainer's gradient"))
 def gradients_pile_up(original):
     """d_W and d_b are added to what the buffers held from the step before."""
     def backward(self, p, x, y, d_y, d_p, d_x):
@@ -113,7 +113,7 @@ def gradients_pile_up(original):
 
 @bug(DENSE, seen_in="RV29/VAE, train_AEVB: q_W1, ... = W once, then rebinds",
      symptom="it trains (feedback alignment); right at the first step",
-     convicted_by=("gradient check", "trainer's gradient"), diagnosis="are old ones remembered?", hidden=(5,))
+     detected_by=("gradient check", "trainer's gradient"), diagnosis="are old ones remembered?", hidden=(5,))
 def stale_weights(original):
     """The backward pass uses the weights of the first step for ever."""
     kept = {}
@@ -138,7 +138,7 @@ def hearing_half(is_deaf, original):
 
 @bug(MLP_BACKWARD, seen_in="classic: one of two heads forgotten where their cotangents are added up",
      symptom="the encoder's trunk learns for mu alone; the curve looks fine",
-     convicted_by="gradient check", diagnosis="look at what encoder.head's backward returns", hidden=(4,), n_latent=2)
+     detected_by="gradient check", diagnosis="look at what encoder.head's backward returns", hidden=(4,), n_latent=2)
 def trunk_hears_half(original):
     """Only d_mu reaches the encoder's trunk; d_logvar stops at the head."""
     return hearing_half(lambda d_x: d_x is None, original)           # the encoder's input is data
@@ -146,7 +146,7 @@ def trunk_hears_half(original):
 
 @bug(MLP_BACKWARD, seen_in="y0ast/Variational-Autoencoder, scikit-learn/ (Frey faces)",
      symptom="the decoder's sigma learns from features made for its mean; the curve looks fine",
-     convicted_by="gradient check", diagnosis="look at what decoder.head's backward returns", hidden=(4,),
+     detected_by="gradient check", diagnosis="look at what decoder.head's backward returns", hidden=(4,),
      likelihood="gaussian_diagonal")
 def decoder_hears_half(original):
     """Of [mean | raw] only the mean's cotangent reaches the decoder's hidden layers."""
@@ -154,7 +154,7 @@ def decoder_hears_half(original):
 
 
 @bug(MLP_BACKWARD, seen_in="oakleafwarrior/numpy_VAE, backprop",
-     symptom="the encoder's trunk wanders; the head learns around it", convicted_by="gradient check",
+     symptom="the encoder's trunk wanders; the head learns around it", detected_by="gradient check",
      diagnosis="on the way back encoder.0 is the first", hidden=(4,), n_latent=2)
 def trunk_hears_the_decoder(original):
     """The loop over the encoder's trunk starts from the decoder's last d_a, not from what the head returns."""
@@ -171,7 +171,7 @@ def trunk_hears_the_decoder(original):
 
 
 @bug(MLP_BACKWARD, seen_in="classic: a loop that ends one layer early",
-     symptom="the first layer stays random; the curve looks fine", convicted_by="gradient check",
+     symptom="the first layer stays random; the curve looks fine", detected_by="gradient check",
      diagnosis="never arrives", hidden=(5, 3))
 def first_layer_forgotten(original):
     """The loop over the layers ends before the first one."""
@@ -183,17 +183,17 @@ def first_layer_forgotten(original):
 
 
 @bug(*BOTH_PASSES, seen_in="HIPS/autograd, variational_autoencoder.py: batch statistics when generating",
-     symptom="a sample depends on its neighbours; a batch of one is blank", convicted_by="batch independence")
+     symptom="a sample depends on its neighbors; a batch of one is blank", detected_by="batch independence")
 def batch_statistics(forward, backward):
-    """Every layer's input is centred by the batch's mean, also when a trained model is used."""
-    def centred_forward(self, p, x, y):
+    """Every layer's input is centered by the batch's mean, also when a trained model is used."""
+    def centered_forward(self, p, x, y):
         forward(self, p, x - x.mean(axis=0), y)
 
-    def centred_backward(self, p, x, y, d_y, d_p, d_x):
+    def centered_backward(self, p, x, y, d_y, d_p, d_x):
         backward(self, p, x - x.mean(axis=0), y, d_y, d_p, d_x)
         if d_x is not None:
             d_x -= d_x.mean(axis=0)
-    return centred_forward, centred_backward
+    return centered_forward, centered_backward
 
 
 class EarlyLogvar(MLP):
@@ -230,7 +230,7 @@ class EarlyLogvar(MLP):
 
 
 @bug("model.Model.build", seen_in="cdoersch/vae_tutorial#5", symptom="it works just fine, as its author says",
-     convicted_by="networks by hand", hidden=(5,), activation="tanh")
+     detected_by="networks by hand", hidden=(5,), activation="tanh")
 def logvar_before_the_activation(original):
     """The logvar half of the encoder's head reads the last hidden layer before its activation."""
     def build(self, *settings):
@@ -240,21 +240,21 @@ def logvar_before_the_activation(original):
     return build
 
 
-@bug("layers.Dense.initialise", seen_in="classic", symptom="all hidden units stay alike; the loss stops early",
-     convicted_by="initial weights")
+@bug("layers.Dense.initialize", seen_in="classic", symptom="all hidden units stay alike; the loss stops early",
+     detected_by="initial weights")
 def zero_weights(original):
     """The weights start at zero: units that begin alike stay alike."""
-    def initialise(self, p, rng):
+    def initialize(self, p, rng):
         p.W[:] = 0
         p.b[:] = 0
-    return initialise
+    return initialize
 
 
-@bug("layers.Dense.initialise", seen_in="classic: np.random.randn without a scale",
-     symptom="saturated units, a first loss in the thousands", convicted_by="initial weights")
+@bug("layers.Dense.initialize", seen_in="classic: np.random.randn without a scale",
+     symptom="saturated units, a first loss in the thousands", detected_by="initial weights")
 def unit_weights(original):
     """The weights start at standard deviation 1, whatever the fan-in."""
-    def initialise(self, p, rng):
+    def initialize(self, p, rng):
         p.W[:] = rng.standard_normal(p.W.shape)
         p.b[:] = 0
-    return initialise
+    return initialize

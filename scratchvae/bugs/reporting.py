@@ -9,7 +9,7 @@ REPORTED, HELD_OUT, ORACLE = "reported = differentiated", "held-out objective", 
 
 
 @bug("elbo.forward_backward", seen_in="PyPI easyvae 1.3.3 (prints mean MSE + mean KL)",
-     symptom="a loss of 0.2 that fits no formula in the paper", convicted_by=("gradient check", REPORTED),
+     symptom="a loss of 0.2 that fits no formula in the paper", detected_by=("gradient check", REPORTED),
      diagnosis="gradient reports a loss of")
 def means_reported(original):
     """The loss that is printed is averaged over pixels, the one that is differentiated is summed."""
@@ -20,7 +20,7 @@ def means_reported(original):
 
 
 @bug("elbo.forward", "elbo.forward_backward", seen_in="AntixK/PyTorch-VAE#68 ('KLD': -kld_loss)",
-     symptom="the log shows a negative KL", convicted_by="beta linearity")
+     symptom="the log shows a negative KL", detected_by="beta linearity")
 def negative_kl(forward, forward_backward):
     """The KL is reported with a minus sign; loss and gradient are right."""
     def negated(function):
@@ -32,7 +32,7 @@ def negative_kl(forward, forward_backward):
 
 
 @bug("training.Trainer.step", seen_in="classic: an average of batch means",
-     symptom="the epoch's loss is a little off", convicted_by=REPORTED)
+     symptom="the epoch's loss is a little off", detected_by=REPORTED)
 def short_batch_counts_full(original):
     """An epoch's loss is the mean over batches, though the last one is shorter."""
     def step(self, order):
@@ -44,7 +44,7 @@ def short_batch_counts_full(original):
 
 
 @bug("training.held_out_objective", seen_in="pytorch/examples before PR#419 (reparameterize in eval)",
-     symptom="the held-out loss is lower than the training loss from the first epoch on", convicted_by=HELD_OUT)
+     symptom="the held-out loss is lower than the training loss from the first epoch on", detected_by=HELD_OUT)
 def held_out_without_noise(original):
     """The held-out loss is computed at z = mu: no ELBO, and no bound."""
     def held_out_objective(model, x, **settings):
@@ -63,7 +63,7 @@ def held_out_without_noise(original):
 
 @bug("training.held_out_objective",
      seen_in="AntixK/PyTorch-VAE, experiment.py (trains at 0.00025, validates at 1.0)",
-     symptom="training and held-out curves cannot be compared", convicted_by=HELD_OUT, beta=2.5)
+     symptom="training and held-out curves cannot be compared", detected_by=HELD_OUT, beta=2.5)
 def held_out_at_another_beta(original):
     """The held-out loss has beta = 1, whatever the training loss has."""
     def held_out_objective(model, x, **settings):
@@ -73,14 +73,14 @@ def held_out_at_another_beta(original):
 
 
 @bug("analysis.evaluation.log_mean_exp", seen_in="scvi-tools#369 to PR#370, zhusuan#98",
-     symptom="log p(x) grows with every sample", convicted_by=ORACLE)
+     symptom="log p(x) grows with every sample", detected_by=ORACLE)
 def sum_of_weights(original):
     """log p(x) is estimated by the sum of the importance weights, not their mean."""
     return lambda total, top, count: original(total, top, count) + math.log(count)
 
 
 @bug("analysis.evaluation.evaluate", seen_in="classic: the ELBO in a table's column called log-likelihood",
-     symptom="log p(x) looks worse than it is, by the gap", convicted_by=ORACLE)
+     symptom="log p(x) looks worse than it is, by the gap", detected_by=ORACLE)
 def elbo_for_likelihood(original):
     """The ELBO is reported as log p(x)."""
     def evaluate(vae, X, **settings):
@@ -90,7 +90,7 @@ def elbo_for_likelihood(original):
 
 
 @bug("analysis.evaluation.evaluate", seen_in="abdulfatir/normalizing-flows#2 (a bound of -79.4 on MNIST)",
-     symptom="too good to be true", convicted_by=ORACLE)
+     symptom="too good to be true", detected_by=ORACLE)
 def bound_without_kl(original):
     """The ELBO that is reported lacks its KL: it exceeds log p(x)."""
     def evaluate(vae, X, **settings):
@@ -100,7 +100,7 @@ def bound_without_kl(original):
 
 
 @bug("vae.VAE.encode", seen_in="classic: chunk(2, dim=1) unpacked the other way round",
-     symptom="latent plots are a blob at the origin", convicted_by="sampler moments")
+     symptom="latent plots are a blob at the origin", detected_by="sampler moments")
 def encode_swapped(original):
     """encode returns (logvar, mu)."""
     def encode(self, X):
@@ -110,7 +110,7 @@ def encode_swapped(original):
 
 
 @bug("vae.VAE.encode", seen_in="pyro#1773, y0ast/VAE-Torch#3, wohlert/semi-supervised-pytorch#23",
-     symptom="error bars of the wrong size", convicted_by="sampler moments")
+     symptom="error bars of the wrong size", detected_by="sampler moments")
 def encode_gives_sigma(original):
     """encode returns sigma under the name of logvar."""
     def encode(self, X):
@@ -120,7 +120,7 @@ def encode_gives_sigma(original):
 
 
 @bug("vae.VAE.sample", seen_in="classic", symptom="samples of one kind, from the corner of the latent space",
-     convicted_by="generative moments")
+     detected_by="generative moments")
 def prior_is_uniform(original):
     """Samples are decoded from uniform z in (0, 1), not from the prior."""
     def sample(self, n, seed=0):
@@ -129,7 +129,7 @@ def prior_is_uniform(original):
 
 
 @bug("vae.VAE.sample", seen_in="classic: torch.manual_seed in a helper",
-     symptom="every sheet of samples is the same", convicted_by="generative moments")
+     symptom="every sheet of samples is the same", detected_by="generative moments")
 def samples_repeat(original):
     """sample ignores its seed."""
     return lambda self, n, seed=0: original(self, n)

@@ -1,4 +1,4 @@
-"""Faults of the training loop: the optimiser, the noise, the rows that a step sees, what a resumed run remembers."""
+"""Faults of the training loop: the optimizer, the noise, the rows that a step sees, what a resumed run remembers."""
 import numpy as np
 
 from ..kernels.random import EPS
@@ -7,7 +7,7 @@ from ..schedules import Constant
 from .injection import bug
 
 NOISE = "kernels.random.standard_normal"
-REFERENCE = "optimiser against a scalar reference"
+REFERENCE = "optimizer against a scalar reference"
 SAMPLER, ROWS, REPLAY = "sampler moments", "rows of a step", "replay"
 
 
@@ -25,14 +25,14 @@ def adam(change):
 
 
 @bug("optimizers.Adam.update", seen_in="classic",
-     symptom="the first steps are several times too long; the curve looks fine", convicted_by=REFERENCE)
+     symptom="the first steps are several times too long; the curve looks fine", detected_by=REFERENCE)
 def adam_without_bias_correction(original):
     """Adam's running means, which start at zero, are not divided by 1 - beta^step."""
     return adam(lambda self, gradient, m, v: self.learning_rate * m / (np.sqrt(v) + self.epsilon))(original)
 
 
 @bug("optimizers.Adam.update", seen_in="classic", symptom="parameters with small gradients stand still",
-     convicted_by=REFERENCE)
+     detected_by=REFERENCE)
 def adam_epsilon_under_the_root(original):
     """sqrt(v + epsilon) in place of sqrt(v) + epsilon: with 1e-8 a floor of 1e-4."""
     def step(self, gradient, m, v):
@@ -42,7 +42,7 @@ def adam_epsilon_under_the_root(original):
 
 
 @bug("optimizers.Adam.update", seen_in="classic", symptom="slow, as gradient descent with one tiny rate",
-     convicted_by=REFERENCE)
+     detected_by=REFERENCE)
 def adam_without_root(original):
     """The step is divided by v, not by its root."""
     def step(self, gradient, m, v):
@@ -52,7 +52,7 @@ def adam_without_root(original):
 
 
 @bug("optimizers.Adam.update", seen_in="kwj2104/Simple-Variational-Autoencoder and danielkurniadi's refactor of it",
-     symptom="the curve looks fine, and worse than it should be", convicted_by=REFERENCE)
+     symptom="the curve looks fine, and worse than it should be", detected_by=REFERENCE)
 def moments_of_batch_slots(original):
     """Adam keeps moments by slot of the batch: each of four sets sees every fourth gradient."""
     def update(self, theta, gradient):
@@ -64,7 +64,7 @@ def moments_of_batch_slots(original):
 
 
 @bug("optimizers.Adam.update", seen_in="classic: the optimiser is made inside the loop",
-     symptom="every step has length one learning rate; the loss rattles", convicted_by=REFERENCE)
+     symptom="every step has length one learning rate; the loss rattles", detected_by=REFERENCE)
 def moments_forgotten(original):
     """Adam's moments and count start anew with every step."""
     def update(self, theta, gradient):
@@ -77,21 +77,21 @@ def moments_forgotten(original):
     return update
 
 
-@bug("optimizers.SGD.update", seen_in="classic", symptom="the loss climbs", convicted_by=REFERENCE)
+@bug("optimizers.SGD.update", seen_in="classic", symptom="the loss climbs", detected_by=REFERENCE)
 def ascent(original):
     """The step goes along the gradient, not against it."""
     return lambda self, theta, gradient: original(self, theta, -gradient)
 
 
 @bug("optimizers.SGD.update", seen_in="classic", symptom="a rate ten times smaller than the one that was asked for",
-     convicted_by=REFERENCE)
+     detected_by=REFERENCE)
 def dampened_momentum(original):
     """The velocity takes (1 - momentum) of the gradient, with the other convention's learning rate."""
     return lambda self, theta, gradient: original(self, theta, (1 - self.momentum) * gradient)
 
 
 @bug("optimizers.Adam.update", "optimizers.SGD.update", seen_in="classic: a default of somebody else's optimiser",
-     symptom="weights shrink, and the loss that is printed does not say why", convicted_by=REFERENCE)
+     symptom="weights shrink, and the loss that is printed does not say why", detected_by=REFERENCE)
 def silent_weight_decay(adam_update, sgd_update):
     """0.01 theta is added to the gradient, and stands in no loss."""
     def decayed(update):
@@ -112,7 +112,7 @@ def noise(change):
 
 
 @bug(NOISE, seen_in="RV29/VAE: noise of shape (L, d_z) for a minibatch",
-     symptom="the curve looks fine; gradients are noisier than they need be", convicted_by=SAMPLER)
+     symptom="the curve looks fine; gradients are noisier than they need be", detected_by=SAMPLER)
 def one_noise_for_the_batch(original):
     """All examples of a step share one number of noise for each latent."""
     def change(original, seed, stream, step, out):
@@ -122,13 +122,13 @@ def one_noise_for_the_batch(original):
 
 
 @bug(NOISE, seen_in="classic: the generator is seeded inside the loop",
-     symptom="the training loss is too good, the held-out one is not", convicted_by=SAMPLER)
+     symptom="the training loss is too good, the held-out one is not", detected_by=SAMPLER)
 def frozen_noise(original):
     """Every step draws the same noise."""
     return noise(lambda original, seed, stream, step, out: original(seed, stream, 0, out))(original)
 
 
-@bug(NOISE, seen_in="classic: rand for randn", symptom="the curve looks fine", convicted_by=SAMPLER)
+@bug(NOISE, seen_in="classic: rand for randn", symptom="the curve looks fine", detected_by=SAMPLER)
 def uniform_noise(original):
     """eps is uniform on (0, 1): its mean is 1/2 and its variance 1/12."""
     def change(original, seed, stream, step, out):
@@ -136,7 +136,7 @@ def uniform_noise(original):
     return noise(change)(original)
 
 
-@bug(NOISE, seen_in="classic", symptom="a run cannot be repeated", convicted_by=REPLAY)
+@bug(NOISE, seen_in="classic", symptom="a run cannot be repeated", detected_by=REPLAY)
 def unseeded_noise(original):
     """The noise comes from a generator that nobody seeded."""
     rng = np.random.default_rng()
@@ -147,28 +147,28 @@ def unseeded_noise(original):
 
 
 @bug("data.minibatch.epoch_permutation", seen_in="classic",
-     symptom="batches of one digit after another; the curve saws", convicted_by=ROWS)
+     symptom="batches of one digit after another; the curve saws", detected_by=ROWS)
 def never_shuffled(original):
     """Every epoch visits the rows in the order of the file."""
     return lambda n, seed, epoch: np.arange(n)
 
 
 @bug("data.minibatch.epoch_permutation", seen_in="classic",
-     symptom="the same batches in every epoch; the curve looks fine", convicted_by=ROWS)
+     symptom="the same batches in every epoch; the curve looks fine", detected_by=ROWS)
 def shuffled_once(original):
     """The order is drawn once, for all epochs."""
     return lambda n, seed, epoch: original(n, seed, 0)
 
 
 @bug("data.minibatch.epoch_permutation", seen_in="classic: randint for permutation",
-     symptom="a third of the rows is not seen in an epoch", convicted_by=ROWS)
+     symptom="a third of the rows is not seen in an epoch", detected_by=ROWS)
 def drawn_with_replacement(original):
     """Rows are drawn with replacement and called an epoch."""
     return lambda n, seed, epoch: np.random.default_rng([seed, epoch]).integers(0, n, n)
 
 
 @bug("data.minibatch.load_batch", seen_in="classic",
-     symptom="a first loss in the ten thousands, or an error about the range", convicted_by=ROWS)
+     symptom="a first loss in the ten thousands, or an error about the range", detected_by=ROWS)
 def pixels_to_255(original):
     """uint8 images go into the network as 0 to 255."""
     def load_batch(data, index, mode, seed, step, out):
@@ -179,7 +179,7 @@ def pixels_to_255(original):
 
 
 @bug("data.minibatch.load_batch", seen_in="classic: / 255 in the loader and in the model",
-     symptom="all images are black; a splendid loss", convicted_by=ROWS)
+     symptom="all images are black; a splendid loss", detected_by=ROWS)
 def scaled_twice(original):
     """Images are divided by 255 a second time."""
     def load_batch(data, index, mode, seed, step, out):
@@ -190,14 +190,14 @@ def scaled_twice(original):
 
 
 @bug("data.minibatch.load_batch", seen_in="yburda/iwae README (a fixed binarisation overfits by 3.5 nats)",
-     symptom="the training loss is too good, the held-out one is not", convicted_by=ROWS)
-def binarised_once(original):
-    """Dynamic binarisation draws the same pixels at every step."""
+     symptom="the training loss is too good, the held-out one is not", detected_by=ROWS)
+def binarized_once(original):
+    """Dynamic binarization draws the same pixels at every step."""
     return lambda data, index, mode, seed, step, out: original(data, index, mode, seed, 0, out)
 
 
 @bug("training.Trainer.__init__", seen_in="classic: train and test joined before the split was made",
-     symptom="the held-out loss is as good as the training loss", convicted_by=ROWS)
+     symptom="the held-out loss is as good as the training loss", detected_by=ROWS)
 def trained_on_held_out(original):
     """The held-out rows are among the training rows."""
     def __init__(self, model, x, *, validation=None, **settings):
@@ -207,7 +207,7 @@ def trained_on_held_out(original):
 
 
 @bug("training.Trainer.restore", seen_in="classic: the weights are saved, the optimiser is not",
-     symptom="a jump in the curve where a run was resumed", convicted_by=REPLAY)
+     symptom="a jump in the curve where a run was resumed", detected_by=REPLAY)
 def moments_not_restored(original):
     """A resumed run starts with empty moments."""
     def restore(self, meta, arrays):
@@ -217,14 +217,14 @@ def moments_not_restored(original):
 
 
 @bug("training.Trainer.restore", seen_in="classic", symptom="a resumed run repeats the noise of its beginning",
-     convicted_by=REPLAY)
+     detected_by=REPLAY)
 def counter_not_restored(original):
     """A resumed run counts its steps from 0: noise repeats, and Adam's bias correction starts over."""
     return lambda self, meta, arrays: original(self, {**meta, "step": 0}, arrays)
 
 
 @bug("elbo.forward_backward", seen_in="classic", symptom="steps are B times too long; Adam hides it",
-     convicted_by="gradient check", diagnosis="is a 1/B missing")
+     detected_by="gradient check", diagnosis="is a 1/B missing")
 def forgotten_mean(original):
     """The gradient is summed over the batch, the loss averaged."""
     def forward_backward(vae, p, ws, weight, gradient):
@@ -236,7 +236,7 @@ def forgotten_mean(original):
 
 @bug("elbo.forward", "elbo.forward_backward", seen_in="pytorch/examples#234, PR#228 to #296",
      symptom="loss and gradient depend on the batch size; a short last batch counts less",
-     convicted_by="batch independence")
+     detected_by="batch independence")
 def summed_over_the_batch(forward, forward_backward):
     """Loss and gradient are both summed over the batch."""
     def times_batch(objective, ws):
@@ -253,7 +253,7 @@ def summed_over_the_batch(forward, forward_backward):
 
 
 @bug("elbo.forward", "elbo.forward_backward", seen_in="Lightning-bolts#328 (kl_coeff), tsgm#69 (beta)",
-     symptom="every beta gives the same model", convicted_by="beta linearity", beta=2.5)
+     symptom="every beta gives the same model", detected_by="beta linearity", beta=2.5)
 def beta_ignored(forward, forward_backward):
     """beta is a setting that nothing reads."""
     return (lambda vae, p, ws, weight: forward(vae, p, ws, Constant(1.0)),

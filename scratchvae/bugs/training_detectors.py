@@ -1,4 +1,4 @@
-"""Instruments that watch the training loop, its noise, and what is generated; each returns what it found, or ""."""
+"""Detectors that watch the training loop, its noise, and what is generated; each returns what it found, or ""."""
 import math
 
 import numpy as np
@@ -43,7 +43,7 @@ def trainers_gradient(case):
     return verdict(compare(name, trainer.gradient[name], slope, "", {"B": BATCH}) for name, slope in slopes.items())
 
 
-def optimiser_reference(case):
+def optimizer_reference(case):
     """Adam and SGD on a few numbers, against the same written out for one number in plain Python."""
     rng = case.rng()
     scale = 10.0 ** rng.uniform(-7, 1, 6)
@@ -126,14 +126,14 @@ def rows_of_a_step(case):
         return "two epochs visit the rows in the same order"
     if np.array_equal(first, X / 255):
         return "the first epoch visits the rows in the order of the file"
-    grey = np.full((3 * BATCH, 20), 0.5)
+    gray = np.full((3 * BATCH, 20), 0.5)
     case = case._replace(settings={**case.settings, "n_visible": 20})
-    first, second = _rows_seen(case, grey, binarize="dynamic")
+    first, second = _rows_seen(case, gray, binarize="dynamic")
     again = np.array_equal(first, second) or np.array_equal(first[:BATCH], first[BATCH:2 * BATCH])
     if again or not np.isin(first, (0, 1)).all():
-        return "dynamic binarisation draws the same pixels again"
+        return "dynamic binarization draws the same pixels again"
     off = abs(float(first.mean()) - 0.5) / (0.5 / math.sqrt(first.size))
-    return f"of pixels of grey 1/2, {first.mean():.2f} are on after binarisation" if off > SIGMAS else ""
+    return f"of pixels of gray 1/2, {first.mean():.2f} are on after binarization" if off > SIGMAS else ""
 
 
 def reported_is_differentiated(case):

@@ -13,7 +13,7 @@ def add(commands):
     parser = add_command(commands, "bugs", run, "list the bugs that real VAEs had, plant one, see what convicts it",
                          "--hide 1")
     parser.add_argument("name", metavar="NAME", nargs="?", help="train a small VAE with and without this bug")
-    parser.add_argument("--all", action="store_true", help="plant every bug in turn and ask all instruments")
+    parser.add_argument("--all", action="store_true", help="plant every bug in turn and ask all detectors")
     parser.add_argument("--hide", type=int, metavar="SEED", help="plant one without naming it: an exercise")
     parser.add_argument("--reveal", action="store_true", help="with --hide: name it after all")
     parser.add_argument("--data", metavar="NAME or PATH", default="digits", help="what to train on; default: digits")
@@ -35,13 +35,13 @@ def run(args):
     if args.all:
         return _examine_all(args.seed)
     hidden = args.hide is not None and not args.reveal
-    name = args.name if args.hide is None else bugs.hidden(args.hide)
+    name = args.name if args.hide is None else bugs.mystery_bug(args.hide)
     return _demonstrate(name, args, hidden)
 
 
-def _row(bug, convicted_by, diagnosis):
+def _row(bug, detected_by, diagnosis):
     return {"name": bug.name, "what": bug.what, "seen_in": bug.seen_in, "symptom": bug.symptom,
-            "convicted_by": list(convicted_by), "diagnosis": diagnosis}
+            "convicted_by": list(detected_by), "diagnosis": diagnosis}
 
 
 def _say(label, text):
@@ -54,25 +54,25 @@ def _list():
         _say("what", bug.what)
         _say("seen in", bug.seen_in)
         _say("symptom", bug.symptom)
-        _say("convicted", "by " + ", ".join(bug.convicted_by))
+        _say("convicted", "by " + ", ".join(bug.detected_by))
     print()
     print_filled(f"{len(bugs.BUGS)} bugs. `scratchvae bugs NAME` plants one; `scratchvae bugs --hide 1` does not say "
                  "which.")
-    return {"bugs": [_row(bug, bug.convicted_by, bug.diagnosis) for bug in bugs.BUGS.values()]}, 0
+    return {"bugs": [_row(bug, bug.detected_by, bug.diagnosis) for bug in bugs.BUGS.values()]}, 0
 
 
 def _examine_all(seed):
-    """Plant every bug and ask all instruments; the rows hold what they say, not what the museum's labels promise."""
+    """Plant every bug and ask all detectors; the rows hold what they say, not what the museum's labels promise."""
     rows = []
     for bug in bugs.BUGS.values():
         found = {name: text for name, text in bugs.convictions(bug.name, seed).items() if text}
-        missed = set(bug.convicted_by) - set(found)
+        missed = set(bug.detected_by) - set(found)
         rows.append(_row(bug, found, next(iter(found.values()), "")))
         print_filled("MISSED by " + ", ".join(missed) if missed else "convicted by " + ", ".join(found),
                      f"{bug.name:30s} ", " " * 31)
     innocent = {name: text for name, text in bugs.examine(bugs.random_case(seed)).items() if text}
     print_filled(f"convicted by {', '.join(innocent) or 'none'}", f"{'no bug at all':30s} ", " " * 31)
-    right = not innocent and all(set(bugs.BUGS[row["name"]].convicted_by) <= set(row["convicted_by"]) for row in rows)
+    right = not innocent and all(set(bugs.BUGS[row["name"]].detected_by) <= set(row["convicted_by"]) for row in rows)
     return {"bugs": rows, "innocent": innocent, "ok": right}, 0 if right else 1
 
 
@@ -103,15 +103,15 @@ def _demonstrate(name, args, hidden):
     verdict = _verdict_on_curve(shown.right, shown.wrong, shown.stopped)
     print_filled(verdict)
     print()
-    for instrument, text in shown.findings.items():
+    for detector, text in shown.findings.items():
         said = ("finds nothing" if not text else "convicts it" if hidden else f"convicts it: {text}")
-        print_filled(f"{instrument}: {said}", "  ", "      ")
-    found = {instrument: text for instrument, text in shown.findings.items() if text}
+        print_filled(f"{detector}: {said}", "  ", "      ")
+    found = {detector: text for detector, text in shown.findings.items() if text}
     curves = {"right": [epoch.test_loss for epoch in shown.right], "wrong": [epoch.test_loss for epoch in shown.wrong],
               "curve": verdict}
     if hidden:
         print()
-        print_filled(f"Which is it? In Python, `with plant(hidden({args.hide})): ...` of scratchvae.bugs has it "
+        print_filled(f"Which is it? In Python, `with inject(mystery_bug({args.hide})): ...` of scratchvae.bugs has it "
                      f"planted for experiments; `scratchvae bugs --hide {args.hide} --reveal` names it.")
         unnamed = dict.fromkeys(("name", "what", "seen_in", "symptom", "diagnosis"))
         return {"bugs": [{**unnamed, "convicted_by": list(found), **curves}]}, 0

@@ -6,8 +6,8 @@ from ..data.loading import BUNDLED, DATASETS, DRAWN
 from .parser import add_command
 from .progress import FetchProgress
 
-BUNDLED_TITLES = {"mnist5k": "5,000 digits of MNIST, 28 x 28 grey", "digits": "1,797 handwritten digits, 8 x 8 grey"}
-DRAWN_TITLES = {"faces": "5,000 faces with known factors, 32 x 32 grey"}
+BUNDLED_TITLES = {"mnist5k": "5,000 digits of MNIST, 28 x 28 gray", "digits": "1,797 handwritten digits, 8 x 8 gray"}
+DRAWN_TITLES = {"faces": "5,000 faces with known factors, 32 x 32 gray"}
 
 
 def add(commands):

@@ -20,8 +20,8 @@ def add(commands):
     parser.add_argument("--data", metavar="NAME or PATH", help="measure on this data set's test part instead")
     parser.add_argument("--importance-samples", type=int, default=1000, metavar="K",
                         help="samples of z an image; default: 1000")
-    parser.add_argument("--binarize", choices=BINARIZE, help="as the run was trained if absent; a run on grey pixels "
-                        "with a Bernoulli likelihood is then measured on dynamic binarisation, for grey pixels have "
+    parser.add_argument("--binarize", choices=BINARIZE, help="as the run was trained if absent; a run on gray pixels "
+                        "with a Bernoulli likelihood is then measured on dynamic binarization, for gray pixels have "
                         "no likelihood")
     parser.add_argument("--ledger", action="store_true", help="also say where the nats go: what z tells about x, and "
                         "what is missing to log p(x)")
@@ -41,13 +41,13 @@ def run(args):
     binarize = args.binarize or record.config.get("binarize", "none")
     if args.binarize is None and not HeldOut(model, data.test, args.seed, binarize).is_density:
         binarize = "dynamic"
-        say("trained on grey pixels, which have no likelihood under a Bernoulli: measured on dynamically binarised "
+        say("trained on gray pixels, which have no likelihood under a Bernoulli: measured on dynamically binarized "
             "pixels")
     note_compilation()
     result = evaluate(model, data.test, args.importance_samples, args.seed, binarize)
     print(f"n {result.n}, pixels {result.binarization}, K {result.importance_samples}")
     if math.isnan(result.elbo):
-        print(f"loss            {result.loss:10.3f} nats per example: grey pixels have no likelihood")
+        print(f"loss            {result.loss:10.3f} nats per example: gray pixels have no likelihood")
     else:
         print(f"ELBO            {result.elbo:10.3f} nats per example = - reconstruction {result.reconstruction:.3f} "
               f"- KL {result.kl:.3f}")
@@ -74,7 +74,7 @@ log n = {found.log_n:.3f}
     print(f"""log-likelihood  {found.log_likelihood:10.3f} +- {found.stderr:.3f} by {found.log_likelihood_by} \
 {"" if exact else f"(K {found.importance_samples}, q refined) "}=
   ELBO          {found.elbo:10.3f} +- {found.elbo_stderr:.3f}
-  amortisation  {found.amortisation_gap:10.3f} +- {found.amortisation_gap_stderr:.3f}, what one encoder for all costs
+  amortization  {found.amortization_gap:10.3f} +- {found.amortization_gap_stderr:.3f}, what one encoder for all costs
   approximation {found.approximation_gap:10.3f}{"" if exact else " at least"}, what a diagonal Gaussian costs""")
     if math.isfinite(found.effective_sigma):
         print(f"effective sigma {found.effective_sigma:10.4f} a pixel")

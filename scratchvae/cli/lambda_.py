@@ -58,7 +58,7 @@ def run(args):
 
 def _print(curve):
     K = curve.learned.importance_samples
-    print_filled(f"{curve.dataset}: {curve.learned.n} held-out images, binarisation {curve.learned.binarization}, each "
+    print_filled(f"{curve.dataset}: {curve.learned.n} held-out images, binarization {curve.learned.binarization}, each "
                  f"model at its own sigma, K {K}")
     print(f"{'beta':>9s}{'sigma':>7s}{'rate':>8s}{'distortion':>12s}{'ELBO':>10s}{'log-likelihood':>20s}")
     for point in [*curve.points, curve.learned]:

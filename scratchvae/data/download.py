@@ -46,7 +46,7 @@ class RemoteSet(NamedTuple):
 
 SETS = {
     "mnist": RemoteSet(
-        "MNIST: 70,000 handwritten digits, 28 x 28 grey",
+        "MNIST: 70,000 handwritten digits, 28 x 28 gray",
         ("https://ossci-datasets.s3.amazonaws.com/mnist/",
          "https://storage.googleapis.com/cvdf-datasets/mnist/",
          "https://raw.githubusercontent.com/fgnt/mnist/master/"),
@@ -59,7 +59,7 @@ SETS = {
          RemoteFile("t10k-labels-idx1-ubyte.gz", 4542,
                     "f7ae60f92e00ec6debd23a6088c31dbd2371eca3ffa0defaefb259924204aec6"))),
     "fashion": RemoteSet(
-        "Fashion-MNIST: 70,000 pieces of clothing, 28 x 28 grey",
+        "Fashion-MNIST: 70,000 pieces of clothing, 28 x 28 gray",
         ("http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/",
          "https://storage.googleapis.com/tensorflow/tf-keras-datasets/",
          "https://raw.githubusercontent.com/zalandoresearch/fashion-mnist/master/data/fashion/"),

@@ -1,10 +1,10 @@
 """How a face is painted: the nine factors, and the layers that make a picture of them.
 
 A face is layers of paint: hair, neck, head, eyes, brows, nose, mouth, fringe, all lit from a side.  A layer covers a
-pixel by a smooth function of the distance from the pixel's centre to the layer's edge: edges are anti-aliased, and the
+pixel by a smooth function of the distance from the pixel's center to the layer's edge: edges are anti-aliased, and the
 picture is a differentiable function of the factors.  `scratchvae.data.faces` is what others use.
 
-Lengths are in pixels; x points to the right and y down from the centre of the picture.
+Lengths are in pixels; x points to the right and y down from the center of the picture.
 """
 from typing import NamedTuple
 
@@ -56,8 +56,8 @@ def _ellipse(x, y, half_width, half_height):
 def _paint(factors):
     """Paint faces: factors (n, 9) in the order of FACTORS, pictures (n, 32, 32) float64."""
     size, distance, gaze, angle, curve, mouth, width, hair, light = factors.T[:, :, None, None]
-    centres = np.arange(SIDE) - (SIDE - 1) / 2
-    rows, x = centres[:, None], centres
+    centers = np.arange(SIDE) - (SIDE - 1) / 2
+    rows, x = centers[:, None], centers
     side = np.abs(x)                                       # both halves at once, where a face is symmetric
     shade = 1 + 0.3 * light * x / 12
     picture = np.full((len(factors), SIDE, SIDE), BACKGROUND)
@@ -69,7 +69,7 @@ def _paint(factors):
     skull = width + 2.2
     layer(WHOLE, _cover(_ellipse(x, np.minimum(y, 0.0), skull, 13.8)) * _cover(y - hair), HAIR)
     layer(WHOLE, _cover(side - 4.2) * _cover(9.0 - y), NECK)
-    jaw = width * (1 - 0.012 * y - 0.0006 * y * y)          # narrower towards the chin
+    jaw = width * (1 - 0.012 * y - 0.0006 * y * y)          # narrower toward the chin
     layer(WHOLE, _cover(_ellipse(x, y - 1.5, jaw, 12.5)), SKIN * (1 - 0.0012 * (x * x + 0.5 * y * y)))
 
     y = rows[EYES] + 0.5

@@ -1,4 +1,4 @@
-"""Faces: 32 x 32 grey pictures drawn from nine known factors, and the factors read back from pixels (T22).
+"""Faces: 32 x 32 gray pictures drawn from nine known factors, and the factors read back from pixels (T22).
 
 `make_faces` draws them at random, `render` from given factors, and `measure` finds the factors of any picture, by
 fitting what `scratchvae.data.face_painter` paints.

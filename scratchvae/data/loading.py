@@ -52,7 +52,7 @@ def load_data(source):
 
     A name in `BUNDLED`, or in `SETS` ("mnist", "fashion": fetched once with `scratchvae data fetch`), comes first;
     write "./mnist" for a folder of that name. "faces" is drawn by `scratchvae.data.faces`: 5,000
-    and 1,000 pictures, labelled 1 where the eyes are larger than the median. A path may be
+    and 1,000 pictures, labeled 1 where the eyes are larger than the median. A path may be
 
     - a folder with train-images-idx3-ubyte and t10k-images-idx3-ubyte, gzipped or not, and optionally
       train-labels-idx1-ubyte and t10k-labels-idx1-ubyte (the form of MNIST and its kin);

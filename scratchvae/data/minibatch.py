@@ -11,7 +11,7 @@ from ..validation import one_of
 from .identity import check_mapped
 from .meaning import as_data, CHECKED_ROWS
 
-BINARIZE = {"none": kernels.GREY, "dynamic": kernels.DYNAMIC, "threshold": kernels.THRESHOLD}
+BINARIZE = {"none": kernels.GRAY, "dynamic": kernels.DYNAMIC, "threshold": kernels.THRESHOLD}
 
 
 def as_rows(x, n_visible, name="X"):
@@ -91,20 +91,20 @@ def check_data(x, model, name="X", binarize="none"):
         model.likelihood.check(read, f"{name}[{start}:]" if start else name)
         if binarize != "none" and (read.min() < -ROUNDING or read.max() > 1 + ROUNDING):
             raise DataError(f"binarize is {binarize!r} and {name} has values from {read.min():.16g} to "
-                            f"{read.max():.16g}; only values in [0, 1] can be binarised. Scale the data or leave "
+                            f"{read.max():.16g}; only values in [0, 1] can be binarized. Scale the data or leave "
                             "binarize='none'.")
     return x
 
 
 def binarize_mode(binarize):
-    """Return the kernels' code of a binarisation; raises ConfigurationError for an unknown name."""
+    """Return the kernels' code of a binarization; raises ConfigurationError for an unknown name."""
     return BINARIZE[one_of("binarize", binarize, BINARIZE)]
 
 
 def load_batch(data, index, mode, seed, step, out):
-    """Write the rows `index` of `data` into out (len(index), D), scaled to 0..1 and binarised by `mode`.
+    """Write the rows `index` of `data` into out (len(index), D), scaled to 0..1 and binarized by `mode`.
 
-    Dynamic binarisation draws each pixel anew from (seed, step).
+    Dynamic binarization draws each pixel anew from (seed, step).
     """
     scale = 1 / 255 if data.itemsize == 1 else 1.0                  # levels are bytes
     kernels.gather_rows(data, index, scale, mode, seed, step, out)
@@ -124,7 +124,7 @@ def epoch_permutation(n, seed, epoch):
 def training_moments(data, mode):
     """Return the mean row (D,), float64, and the pixels' average variance around it, of `data` as training sees it.
 
-    That is scaled to 0..1, and binarised if it is.
+    That is scaled to 0..1, and binarized if it is.
 
     Examples
     --------
@@ -138,9 +138,9 @@ def training_moments(data, mode):
         if mode == kernels.THRESHOLD:
             piece = piece > (127 if data.dtype == np.uint8 else 0.5)
         total += piece.sum(axis=0, dtype=np.float64)
-        if mode == kernels.GREY:
+        if mode == kernels.GRAY:
             squares += np.einsum("ij,ij->", piece, piece, dtype=np.float64)
     scale = 255 if data.dtype == np.uint8 and mode != kernels.THRESHOLD else 1
     mean = total / len(data) / scale
-    second = squares / data.size / scale**2 if mode == kernels.GREY else mean.mean()       # of 0 and 1, x^2 = x
+    second = squares / data.size / scale**2 if mode == kernels.GRAY else mean.mean()       # of 0 and 1, x^2 = x
     return mean, max(0.0, float(second - np.square(mean).mean()))

@@ -131,11 +131,11 @@ class Trial:
         return float(np.sum(self.d_y * arrays_of(self.y)[-1]))
 
     def output_terms(self):
-        """Return the sum of |d_y * y|, of the y that `output` has left: what <d_y, y> was before it cancelled."""
+        """Return the sum of |d_y * y|, of the y that `output` has left: what <d_y, y> was before it canceled."""
         return float(np.sum(np.abs(self.d_y * arrays_of(self.y)[-1])))
 
     def output_rounding(self):
-        """Return what <d_y, y> must be wrong by if every y is only rounded: its sum may hide that by cancelling."""
+        """Return what <d_y, y> must be wrong by if every y is only rounded: its sum may hide that by canceling."""
         self.output()
         return float(np.finfo(np.float64).eps * np.linalg.norm(self.d_y * arrays_of(self.y)[-1]))
 

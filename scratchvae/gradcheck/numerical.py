@@ -60,13 +60,13 @@ def rounding_noise(f, arrays, seed=0):
     where u is small, and makes no noise on one stair; so the points are spread ten and a hundred times as wide, too.
     What they say counts up to `STAIR`: more is not the rounding of such a 1, but f that is not straight so far.
     """
-    rng, centres = np.random.default_rng(seed), [array.copy() for array in arrays]
+    rng, centers = np.random.default_rng(seed), [array.copy() for array in arrays]
     known = any(array.any() for array in arrays)                  # zeros do not say what a small change of them is
     directions = [_sizes(array) * rng.uniform(-1, 1, array.shape) * (array.any() or not known) for array in arrays]
 
     def at(t):
-        for array, centre, direction in zip(arrays, centres, directions):
-            array[...] = centre + t * direction
+        for array, center, direction in zip(arrays, centers, directions):
+            array[...] = center + t * direction
         return float(f())
 
     try:
@@ -91,8 +91,8 @@ def rounding_noise(f, arrays, seed=0):
                 low, high, stair = (middle, high, stair) if value == floor else (low, middle, value)
             noise = abs(stair - floor)
     finally:
-        for array, centre in zip(arrays, centres):
-            array[...] = centre
+        for array, center in zip(arrays, centers):
+            array[...] = center
     return noise if np.isfinite(noise) else 0.0
 
 
@@ -104,12 +104,12 @@ def _sizes(x):
 
 def _estimate(f, f_0, x, index, step, noise, terms=None):
     """Return the _Estimate from central and one-sided differences with three steps."""
-    centre = float(x[index])
+    center = float(x[index])
     size, central, jumps = abs(f_0), [], []
     terms = terms or (lambda: 0.0)
     try:
         for h in (step, step / 2, step / 4):
-            up, down = centre + h, centre - h                     # the steps taken are up - centre and centre - down
+            up, down = center + h, center - h                     # the steps taken are up - center and center - down
             x[index] = up
             f_up = float(f())
             size = max(size, terms())
@@ -117,16 +117,16 @@ def _estimate(f, f_0, x, index, step, noise, terms=None):
             f_down = float(f())
             size = max(size, terms())
             central.append((f_up - f_down) / (up - down))
-            jumps.append(((f_up - f_0) / (up - centre) - (f_0 - f_down) / (centre - down)) / 2)
+            jumps.append(((f_up - f_0) / (up - center) - (f_0 - f_down) / (center - down)) / 2)
             size = max(size, abs(f_up), abs(f_down))
     finally:
-        x[index] = centre
+        x[index] = center
     c, j = central, jumps
     once = (4 * c[1] - c[0]) / 3, (4 * c[2] - c[1]) / 3           # central slopes err by h^2, h^4, ...
     value = (16 * once[1] - once[0]) / 15
     jump = (8 * (2 * j[2] - j[1]) - (2 * j[1] - j[0])) / 7        # half of right less left errs by h, h^3, ...
     # 64 standard deviations of noise / step: the weights above make 4 of them of one in f, and 11 in the jump.
-    rounding = 16 * (4 * noise + 2 * EPS * size) / step + EPS * abs(centre * j[0]) / step
+    rounding = 16 * (4 * noise + 2 * EPS * size) / step + EPS * abs(center * j[0]) / step
     return _Estimate(step, value, abs(once[1] - once[0]) + abs(jump), rounding)
 
 

@@ -1,4 +1,4 @@
-"""Grey pixels with a density on [0, 1]: the continuous Bernoulli, stable where its logit is near 0 and where it is far.
+"""Gray pixels with a density on [0, 1]: the continuous Bernoulli, stable where its logit is near 0 and where it is far.
 
 As in `likelihoods`, row r of the outputs belongs to example r // K, and sums over pixels end in float64.
 """

@@ -1,4 +1,4 @@
-"""The Gaussian encoder: reparameterised samples and the KL divergence, forward and backward.
+"""The Gaussian encoder: reparameterized samples and the KL divergence, forward and backward.
 
 The head holds both parameters of q(z | x) side by side: head (B, 2Z) = [mu | logvar], logvar = log sigma^2.
 With K samples an example, row r of eps and z belongs to example r // K.

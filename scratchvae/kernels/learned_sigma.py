@@ -11,7 +11,7 @@ from .rows import EXACT, row_loop
 from .twins import device, prange, twin_of
 from .vectormath import exp, log1p_unit, sigmoid, softplus
 
-MIN_LOGVAR = -12.0                 # sigma stays above exp(-6) = 0.0025: of 8-bit pixels in [0, 1], 0.6 of a grey level
+MIN_LOGVAR = -12.0                 # sigma stays above exp(-6) = 0.0025: of 8-bit pixels in [0, 1], 0.6 of a gray level
 MAX_PRECISION = math.exp(-MIN_LOGVAR)
 HALF_LOG_2PI = 0.5 * math.log(2 * math.pi)
 

@@ -70,7 +70,7 @@ def target_family():
     """Return the Family of the processor that Numba compiles for.
 
     LLVM itself is asked: it compiles one fused multiply-add, and the registers it chose tell the family.
-    NUMBA_CPU_NAME and NUMBA_CPU_FEATURES are honoured; with a name alone the name decides, though Numba then
+    NUMBA_CPU_NAME and NUMBA_CPU_FEATURES are honored; with a name alone the name decides, though Numba then
     still allows the features of this machine.
     """
     name = config.CPU_NAME or binding.get_host_cpu_name()
@@ -223,7 +223,7 @@ def _outer_products(vectors, rows, columns, a_transposed, full, o, valid, mask):
     # each address inside the loop, with instructions that take turns from the multiply-adds.
     place = [builder.select(exists[r], vectors.number(r), vectors.number(0)) for r in range(rows)]
     if full and a_transposed:
-        place = range(rows)                                     # neighbours in memory: constant offsets
+        place = range(rows)                                     # neighbors in memory: constant offsets
 
     def begin(r, v):
         address = vectors.at(o.start, (o.lds, place[r]), v * vectors.width)

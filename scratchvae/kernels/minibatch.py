@@ -1,14 +1,14 @@
-"""Rows of a data set into the workspace: gather, convert, scale and binarise in one pass."""
+"""Rows of a data set into the workspace: gather, convert, scale and binarize in one pass."""
 from .random import fill_uniform, PIXELS, uniform_ref
 from .twins import prange, twin_of
 
-GREY, DYNAMIC, THRESHOLD = range(3)
+GRAY, DYNAMIC, THRESHOLD = range(3)
 
 
 def gather_rows_ref(data, index, scale, mode, seed, step, out):
     """out (B, D) = the rows `index` (B,) int64 of data (N, D) times scale, made binary as mode says.
 
-    GREY: the value itself.  THRESHOLD: 1 where the value is above 1/2, else 0.  DYNAMIC: 1 with the value as
+    GRAY: the value itself.  THRESHOLD: 1 where the value is above 1/2, else 0.  DYNAMIC: 1 with the value as
     its probability, by element b D + d of the PIXELS stream: another picture each step.  data is uint8,
     float32 or float64; the value is rounded to out's dtype before it is multiplied by scale.
     """
@@ -33,7 +33,7 @@ def gather_rows(data, index, scale, mode, seed, step, out):
             fill_uniform(seed, PIXELS, step, first * width, last * width, flat)
         for b in range(first, last):
             row, to = data[index[b]], out[b]
-            if mode == GREY:
+            if mode == GRAY:
                 for d in range(width):
                     to[d] = kind(row[d]) * unit
             elif mode == THRESHOLD:

@@ -3,7 +3,7 @@
 STRICT keeps divisions and roots as written: an estimate that only vector instructions have would make an
 element depend on where the threads cut the vector.
 
-Where a gradient stays exactly zero (behind a dead unit, say) a running mean decays towards zero and reaches the
+Where a gradient stays exactly zero (behind a dead unit, say) a running mean decays toward zero and reaches the
 subnormal numbers, on which a processor takes a hundred times as long: after 900 steps of a 784-400-20 model a
 step took 6.0 ms instead of 2.5.  Means below `negligible` are therefore set to zero; they move nothing.
 """

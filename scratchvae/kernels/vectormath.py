@@ -1,4 +1,4 @@
-"""Elementary functions that the compiler can vectorise, for float32 and float64 scalars inside kernels.
+"""Elementary functions that the compiler can vectorize, for float32 and float64 scalars inside kernels.
 
 Numba would call the C library once for each element.  The functions here are plain arithmetic: a range
 reduction with Cody and Waite's two-part ln 2 (Software Manual for the Elementary Functions, 1980, chapter
@@ -96,7 +96,7 @@ FLOAT64 = _table(
          64.93939402266798, -19.739208802178716))
 
 
-def _vectorised(function):
+def _vectorized(function):
     """Let kernels that call `function` get what `build(table)` makes for the dtype of x."""
     def register(build):
         if BACKEND == "numba":
@@ -140,7 +140,7 @@ def exp(x):
     return np.exp(x)
 
 
-@_vectorised(exp)
+@_vectorized(exp)
 def _exp(t):
     float_, int_, one, half = t.float, t.int, t.float(1), t.float(0.5)
 
@@ -168,7 +168,7 @@ def expm1(x):
     return np.expm1(x)
 
 
-@_vectorised(expm1)
+@_vectorized(expm1)
 def _expm1(t):
     float_, int_, half, two, zero = t.float, t.int, t.float(0.5), t.float(2), t.float(0)
     lowest = t.float(-40)                                # -1, rounded
@@ -194,7 +194,7 @@ def log(x):
     return np.log(x)
 
 
-@_vectorised(log)
+@_vectorized(log)
 def _log(t):
     float_, int_, one, half, zero = t.float, t.int, t.float(1), t.float(0.5), t.float(0)
     smallest_normal, lift = t.float(2.0 ** (1 - t.bias)), t.float(2.0 ** t.fraction_bits)
@@ -218,7 +218,7 @@ def log1p(x):
     return np.log1p(x)
 
 
-@_vectorised(log1p)
+@_vectorized(log1p)
 def _log1p(t):
     float_, int_, one, half, zero = t.float, t.int, t.float(1), t.float(0.5), t.float(0)
 
@@ -244,7 +244,7 @@ def tanh(x):
     return np.tanh(x)
 
 
-@_vectorised(tanh)
+@_vectorized(tanh)
 def _tanh(t):
     float_, int_, one, two, middle = t.float, t.int, t.float(1), t.float(2), t.float(0.75)
 
@@ -264,7 +264,7 @@ def sigmoid(x):
     return np.where(x >= 0, 1, e) / (1 + e)
 
 
-@_vectorised(sigmoid)
+@_vectorized(sigmoid)
 def _sigmoid(t):
     one, zero, far = t.float(1), t.float(0), t.float(-1)
 
@@ -280,7 +280,7 @@ def softplus(x):
     return np.maximum(x, 0) + np.log1p(np.exp(-np.abs(x)))
 
 
-@_vectorised(softplus)
+@_vectorized(softplus)
 def _softplus(t):
     zero = t.float(0)
 
@@ -294,7 +294,7 @@ def log1p_unit(x):
     return np.log1p(x)
 
 
-@_vectorised(log1p_unit)
+@_vectorized(log1p_unit)
 def _log1p_unit(t):
     half, boundary = t.float(0.5), t.float(math.sqrt(2) - 1)
 
@@ -311,7 +311,7 @@ def sin_turn(x):
     return np.sin(2 * np.pi * x)
 
 
-@_vectorised(sin_turn)
+@_vectorized(sin_turn)
 def _sin_turn(t):
     def implementation(x):
         return x * polynomial(t.sin, x * x)
@@ -323,7 +323,7 @@ def cos_turn(x):
     return np.cos(2 * np.pi * x)
 
 
-@_vectorised(cos_turn)
+@_vectorized(cos_turn)
 def _cos_turn(t):
     one = t.float(1)
 

@@ -12,7 +12,7 @@ The decoder puts out the logits a:
     (L3)  A(a) = a / 2 + log(1 + u),  1 + u = sinh(a / 2) / (a / 2) = sum_n w^n / (2n + 1)!,  w = (a / 2)^2
 
 At a = 0 both terms of A' are infinite and near it they cancel; L3, with dw/da = a / 2, has neither problem.  For p a
-Bernoulli's probability, softplus(a) stands where A(a) stands: what E4 leaves out for grey pixels is
+Bernoulli's probability, softplus(a) stands where A(a) stands: what E4 leaves out for gray pixels is
 log C = softplus(a) - A(a).  (Loaiza-Ganem & Cunningham 2019.)
 
 **Gaussians with one learned sigma**, logvar = log sigma^2, the decoder puts out means m:
@@ -51,7 +51,7 @@ __all__ = ["LIKELIHOODS", "Bernoulli", "ContinuousBernoulli", "Gaussian", "Gauss
            "GaussianScalar", "Likelihood", "make_likelihood"]
 LIKELIHOODS = {made.name: made for made in (Bernoulli, ContinuousBernoulli, Gaussian, GaussianScalar,
                                             GaussianDiagonal, GaussianOptimal)}
-WANTED = ("name", "n_outputs", "parameter_shapes", "initialise", "init_output_bias", "check", "is_density", "sigma_of",
+WANTED = ("name", "n_outputs", "parameter_shapes", "initialize", "init_output_bias", "check", "is_density", "sigma_of",
           "nll", "nll_backward", "mean", "sample", "for_evaluation", "update_running_variance")
 
 

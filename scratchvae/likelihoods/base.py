@@ -67,7 +67,7 @@ class Likelihood:
         """Return {name: shape} of the parameters that are the likelihood's own."""
         return {}
 
-    def initialise(self, p):
+    def initialize(self, p):
         """Write the first values of p."""
 
     def init_output_bias(self, p, bias, mean, variance):

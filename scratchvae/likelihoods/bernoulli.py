@@ -1,4 +1,4 @@
-"""Pixels between 0 and 1: black or white, or grey with a density.  The decoder puts out logits."""
+"""Pixels between 0 and 1: black or white, or gray with a density.  The decoder puts out logits."""
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,7 +13,7 @@ from .base import Likelihood, require_sizes, require_unit_range
 class Bernoulli(Likelihood):
     """Each pixel is 1 with probability sigmoid(logit); the decoder puts out logits.
 
-    Grey pixels in (0, 1) have no likelihood under a Bernoulli; the same formula is then the binary cross
+    Gray pixels in (0, 1) have no likelihood under a Bernoulli; the same formula is then the binary cross
     entropy, a loss.
     """
 
@@ -59,7 +59,7 @@ class Bernoulli(Likelihood):
 class ContinuousBernoulli(Likelihood):
     """Each pixel has a density on [0, 1] proportional to exp(logit x); the decoder puts out logits.
 
-    Grey pixels have a likelihood under it (Loaiza-Ganem & Cunningham 2019).  Being a density, it can exceed 1 and its
+    Gray pixels have a likelihood under it (Loaiza-Ganem & Cunningham 2019).  Being a density, it can exceed 1 and its
     nll can be negative.  At logit 0 it is uniform, and its mean is no sigmoid: 1 / (1 - exp(-logit)) - 1 / logit.
     """
 

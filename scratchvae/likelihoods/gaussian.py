@@ -94,7 +94,7 @@ class GaussianScalar(Gaussian):
         """Return the shape of logvar, (1,)."""
         return {"logvar": (1,)}
 
-    def initialise(self, p):
+    def initialize(self, p):
         """Set logvar to that of `sigma`."""
         p["logvar"][:] = 2 * math.log(self.sigma)
 

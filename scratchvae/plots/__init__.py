@@ -1,7 +1,7 @@
 """Every figure, drawn from plain arrays.
 
 A figure is an object of its own, drawn by the Agg canvas: no window, no pyplot and no global state, so it
-works without a display and in threads.  What colour tells is also told by shape, darkness or text.  Pictures
+works without a display and in threads.  What color tells is also told by shape, darkness or text.  Pictures
 have one fixed scale, 0 black to 1 white, and an image pixel covers a whole number of pixels of the file.
 """
 from .curves import kl_per_dimension, learning_curves

@@ -2,7 +2,7 @@
 import numpy as np
 
 from ..errors import DataError
-from .sheet import FAINT, GREY, INK, laid_out, new_figure, note, plain_axes, TEST, TRAIN
+from .sheet import FAINT, GRAY, INK, laid_out, new_figure, note, plain_axes, TEST, TRAIN
 
 CONVICTED = 5.0                                                 # standard errors
 APART = 0.15                                                    # of an axis, between points that carry their names
@@ -46,11 +46,11 @@ def estimator_lab(rows):
     for axes, (field, (title, unit)) in zip(figure.subplots(1, len(PANELS), sharey=True), PANELS.items()):
         plain_axes(axes, title, unit, "")
         axes.hlines(range(len(names)), 0, 1, color=FAINT, linewidth=0.5, transform=axes.get_yaxis_transform())
-        for scene, (colour, marker) in SCENES.items():
+        for scene, (color, marker) in SCENES.items():
             here = [row for row in rows if row.scene == scene and np.isfinite(getattr(row, field))]
             if here and (field != "step_time" or scene == "digits" or not _has(rows, "digits")):
                 axes.plot([getattr(row, field) for row in here], [names.index(_name(row)) for row in here],
-                          linestyle="", marker=marker, color=colour, markersize=5, markerfacecolor="none", label=scene)
+                          linestyle="", marker=marker, color=color, markersize=5, markerfacecolor="none", label=scene)
         axes.set_xscale("log")
         if field == "bias_z":
             axes.axvline(CONVICTED, color=TEST, linewidth=1.0, linestyle="--", zorder=0.9)
@@ -116,7 +116,7 @@ def _draw_trade(axes, curve):
         if all(np.hypot(*(here - other)) > APART for other in named):       # where points crowd, not each has a name
             named.append(here)
             axes.annotate(f"{point.beta:.2g}", (point.rate, point.distortion), xytext=(4, 4),
-                          textcoords="offset points", fontsize=8, color=GREY)
+                          textcoords="offset points", fontsize=8, color=GRAY)
     axes.plot([curve.learned.rate], [curve.learned.distortion], color=TEST, marker="*", markersize=11, linestyle="",
               label="learned sigma")
     axes.legend(frameon=False, fontsize=8)

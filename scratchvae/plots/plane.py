@@ -2,17 +2,17 @@
 import numpy as np
 
 from ..errors import ShapeError
-from .sheet import GREY, INK, laid_out, new_figure, note, plain_axes
+from .sheet import GRAY, INK, laid_out, new_figure, note, plain_axes
 
 MAX_POINTS = 4000       # points in the latent plane: more is a blot
 
-# Ten hues that colour-blind readers can tell apart, after Paul Tol's muted scheme (personal.sron.nl/~pault).
-CLASS_COLOURS = ("#332288", "#cc6677", "#117733", "#aa4499", "#44aa99",
+# Ten hues that color-blind readers can tell apart, after Paul Tol's muted scheme (personal.sron.nl/~pault).
+CLASS_COLORS = ("#332288", "#cc6677", "#117733", "#aa4499", "#44aa99",
                  "#882255", "#999933", "#4477aa", "#555555", "#b8860b")
 
 
 def principal_directions(mu):
-    """Project centred rows on the two directions of largest variance.
+    """Project centered rows on the two directions of largest variance.
 
     Each direction's largest loading is positive, so the same data always give the same picture.
 
@@ -35,12 +35,12 @@ def principal_directions(mu):
     projected, explained = np.zeros((len(mu), 2)), np.zeros(2)
     if len(mu) < 2:
         return projected, explained
-    centred = mu - mu.mean(axis=0)
-    _, lengths, directions = np.linalg.svd(centred, full_matrices=False)
+    centered = mu - mu.mean(axis=0)
+    _, lengths, directions = np.linalg.svd(centered, full_matrices=False)
     kept = min(2, len(lengths))
     directions = directions[:kept]
     largest = directions[np.arange(kept), np.argmax(np.abs(directions), axis=1)]
-    projected[:, :kept] = centred @ (directions * np.sign(largest)[:, None]).T
+    projected[:, :kept] = centered @ (directions * np.sign(largest)[:, None]).T
     total = np.sum(lengths ** 2)
     if total > 0.0:
         explained[:kept] = lengths[:kept] ** 2 / total
@@ -91,7 +91,7 @@ def latent_plane(mu, labels, explained=None):
         note(axes, "circles: one and two standard deviations of the prior")
         turn = np.linspace(0.0, 2.0 * np.pi, 200)
         for radius in (1, 2):
-            axes.plot(radius * np.cos(turn), radius * np.sin(turn), color=GREY, linewidth=0.8,
+            axes.plot(radius * np.cos(turn), radius * np.sin(turn), color=GRAY, linewidth=0.8,
                       linestyle=(0, (5, 4)), zorder=0.5, gid="prior")
     else:
         names = [f"{which} principal direction ({100 * part:.0f} % of variance)"
@@ -114,12 +114,12 @@ def _classes(axes, points, labels):
         for index, name in enumerate(names):
             members = points[labels == name][turn::8]
             axes.scatter(*members.T, s=size, marker=glyphs[index], linewidths=0, gid=f"class {name}",
-                         color=CLASS_COLOURS[index % len(CLASS_COLOURS)])
+                         color=CLASS_COLORS[index % len(CLASS_COLORS)])
     middles = np.array([np.median(points[labels == name], axis=0) for name in names]).reshape(-1, 2)
     apart = 0.06 * max(axes.dataLim.width, axes.dataLim.height)
     for index, place in enumerate(_spread(middles, apart)):
         axes.annotate(str(names[index]), place, ha="center", va="center", zorder=5,
-                      fontsize=20, fontweight="bold", color=CLASS_COLOURS[index % len(CLASS_COLOURS)],
+                      fontsize=20, fontweight="bold", color=CLASS_COLORS[index % len(CLASS_COLORS)],
                       path_effects=[withStroke(linewidth=4, foreground="white")])
 
 
@@ -137,7 +137,7 @@ def _spread(places, apart):
 
 
 def _glyph(text):
-    """The outline of a text as a marker, centred."""
+    """The outline of a text as a marker, centered."""
     from matplotlib.path import Path
     from matplotlib.textpath import TextPath
     outline = TextPath((0, 0), text, size=10)

@@ -7,8 +7,8 @@ from ..errors import ConfigurationError, ShapeError
 from ..storage.atomic import write_atomically
 
 DPI = 150
-INK, GREY, FAINT = "#222222", "#777777", "#cccccc"
-TRAIN, TEST = "#74acd5", "#8c2d04"      # light and dark, so that they differ in print without colour as well
+INK, GRAY, FAINT = "#222222", "#777777", "#cccccc"
+TRAIN, TEST = "#74acd5", "#8c2d04"      # light and dark, so that they differ in print without color as well
 
 
 def check_backend():
@@ -48,7 +48,7 @@ def plain_axes(axes, title, x_label, y_label):
 
 def note(axes, text):
     """A remark at the upper right, outside the data."""
-    axes.set_title(text, loc="right", fontsize=8, color=GREY)
+    axes.set_title(text, loc="right", fontsize=8, color=GRAY)
 
 
 def number_text(value):
@@ -94,7 +94,7 @@ def save(figure, path):
 class Sheet:
     """Cells of one size in rows and columns; in its axes a cell is a unit and y grows downwards.
 
-    Sizes are whole pixels of the file, so that no image pixel is blurred or drawn wider than its neighbour.
+    Sizes are whole pixels of the file, so that no image pixel is blurred or drawn wider than its neighbor.
     """
 
     def __init__(self, rows, columns, image_shape, title, values, label="", left=0.15, blocks=1, gap=4):
@@ -138,9 +138,9 @@ class Sheet:
             y, x = row * self.pitch[0], column * self.pitch[1]
             sheet[y:y + self.cell[0], x:x + self.cell[1]] = np.kron(np.clip(cells[row, column], 0.0, 1.0),
                                                                     np.ones((self.scale, self.scale)))
-        grey = matplotlib.colormaps["gray"].with_extremes(over="white", bad=TEST)  # NaN must stay visible
+        gray = matplotlib.colormaps["gray"].with_extremes(over="white", bad=TEST)  # NaN must stay visible
         limits = self.axes.axis()
-        self.axes.imshow(sheet, cmap=grey, vmin=0.0, vmax=1.0, interpolation="nearest", aspect="auto",
+        self.axes.imshow(sheet, cmap=gray, vmin=0.0, vmax=1.0, interpolation="nearest", aspect="auto",
                          extent=(0, columns, top + rows, top))
         self.axes.axis(limits)
 

@@ -26,7 +26,7 @@ def _log(p, name):
         return np.log(p)
 
 
-def _normalised(log_p, what, tolerance=SUM_TOLERANCE):
+def _normalized(log_p, what, tolerance=SUM_TOLERANCE):
     log_total = log_sum_exp(log_p)
     if not abs(np.expm1(min(log_total, LARGEST_LOGVAR))) <= tolerance:
         raise DataError(f"{what} is {np.exp(min(log_total, LARGEST_LOGVAR)):.6g}; expected 1 within {tolerance:g}. "
@@ -51,7 +51,7 @@ class Discrete:
     Raises
     ------
     ShapeError, DataError
-        If p is no array of numbers, has a negative or infinite entry or NaN, or is not normalised.
+        If p is no array of numbers, has a negative or infinite entry or NaN, or is not normalized.
 
     Examples
     --------
@@ -60,7 +60,7 @@ class Discrete:
     """
 
     def __init__(self, p):
-        self.log_p = _normalised(_log(p, "p"), "The sum of p")
+        self.log_p = _normalized(_log(p, "p"), "The sum of p")
 
     @classmethod
     def from_log(cls, log_p):
@@ -69,7 +69,7 @@ class Discrete:
         log_p = as_numbers(log_p, "log_p")
         if np.isnan(log_p).any() or np.isposinf(log_p).any():
             raise DataError("log_p has NaN or +inf; expected finite numbers or -inf. Look at how it is computed.")
-        distribution.log_p = _normalised(log_p, "The sum of exp(log_p)")
+        distribution.log_p = _normalized(log_p, "The sum of exp(log_p)")
         return distribution
 
 
@@ -96,7 +96,7 @@ class Grid:
     Raises
     ------
     ShapeError, DataError
-        If the arrays do not fit, an axis does not increase, or the density is negative or not normalised.
+        If the arrays do not fit, an axis does not increase, or the density is negative or not normalized.
 
     Examples
     --------
@@ -129,7 +129,7 @@ class Grid:
         if np.isnan(masses).any() or np.isposinf(masses).any():
             raise DataError(f"{name} has NaN or +inf; expected finite numbers or -inf. Look at how it is computed.")
         what = "density" if name == "density" else f"exp({name})"
-        masses = _normalised(masses, f"The integral of {what} over its axis", INTEGRAL_TOLERANCE)
+        masses = _normalized(masses, f"The integral of {what} over its axis", INTEGRAL_TOLERANCE)
         self.masses = Discrete.from_log(masses)
         self.log_density = masses - self.log_cell
 
@@ -196,8 +196,8 @@ class DiagonalGaussian:
     def log_density(self, x):
         """Return log N(x; mu, sigma^2), summed over the last axis, in nats; x (..., Z) broadcasts with mu."""
         with np.errstate(over="ignore"):                           # beyond the largest float64 it is -inf
-            standardised = (_points(x, self.mu) - self.mu) * np.exp(-0.5 * self.logvar)
-            return -0.5 * (np.square(standardised) + self.logvar + LOG_2PI).sum(axis=-1)
+            standardized = (_points(x, self.mu) - self.mu) * np.exp(-0.5 * self.logvar)
+            return -0.5 * (np.square(standardized) + self.logvar + LOG_2PI).sum(axis=-1)
 
     def sample(self, n, rng):
         """Return n draws from the generator rng: (n, Z), or (n, batch, Z)."""
@@ -246,10 +246,10 @@ class FullGaussian:
 
     def log_density(self, x):
         """Return log N(x; mean, covariance), in nats, for x (Z,) or (n, Z)."""
-        centred, root = _points(x, self.mean, ndim=(1, 2)) - self.mean, np.linalg.inv(self.cholesky)
-        standardised = np.einsum("...j,ij->...i", centred, root)
+        centered, root = _points(x, self.mean, ndim=(1, 2)) - self.mean, np.linalg.inv(self.cholesky)
+        standardized = np.einsum("...j,ij->...i", centered, root)
         log_determinant = 2 * np.log(np.diag(self.cholesky)).sum()
-        return -0.5 * (np.square(standardised).sum(axis=-1) + log_determinant + len(self.mean) * LOG_2PI)
+        return -0.5 * (np.square(standardized).sum(axis=-1) + log_determinant + len(self.mean) * LOG_2PI)
 
     def sample(self, n, rng):
         """Return n draws from the generator rng, (n, Z)."""

@@ -4,7 +4,7 @@
 
 With d = log(q / p), E_p[exp(d) - 1] = sum(q) - sum(p) = 0 may be added, and
 
-    KL(p || q) = E_p excess(d),   excess(d) = exp(d) - 1 - d >= 0, and 0 only at d = 0                          (T2)
+    KL(p || q) = E_p expm1_minus_x(d),   expm1_minus_x(d) = exp(d) - 1 - d >= 0, and 0 only at d = 0                          (T2)
 
 proves Gibbs' inequality term by term.  The same function stands in all that follows: in the sum over outcomes (no
 cancellation, so no negative result by rounding), in the Monte Carlo estimate that is never negative
@@ -20,7 +20,7 @@ from ..errors import ConfigurationError, ShapeError
 from .distributions import DiagonalGaussian, Discrete, FullGaussian, Grid, LARGEST_LOGVAR, LOG_2PI, require_same_kind
 
 
-def excess(d):
+def expm1_minus_x(d):
     """Return exp(d) - 1 - d, an array of d's shape: at least 0, and 0 only at 0; inf for d = -inf."""
     return np.expm1(d) - d
 
@@ -28,7 +28,7 @@ def excess(d):
 def kl_terms(mu, logvar):
     """Return KL(q(z_j | x) || p(z_j)), (n, Z) float64 in nats, of means and log variances (n, Z).     (E4)"""
     mu, logvar = mu.astype(np.float64), logvar.astype(np.float64)
-    return 0.5 * (np.square(mu) + excess(logvar))
+    return 0.5 * (np.square(mu) + expm1_minus_x(logvar))
 
 
 @singledispatch
@@ -164,8 +164,8 @@ def _(p: Discrete, q):
     probability = np.exp(p.log_p)
     possible = probability > 0
     d = np.where(possible, q.log_p, 0.0) - np.where(possible, p.log_p, -np.inf)
-    # p excess(d) = q - p - p d, which is q where p is 0 or vanishes beside it
-    terms = np.where(d < LARGEST_LOGVAR, probability * excess(np.minimum(d, LARGEST_LOGVAR)), np.exp(q.log_p))
+    # p expm1_minus_x(d) = q - p - p d, which is q where p is 0 or vanishes beside it
+    terms = np.where(d < LARGEST_LOGVAR, probability * expm1_minus_x(np.minimum(d, LARGEST_LOGVAR)), np.exp(q.log_p))
     return float(terms.sum())
 
 
@@ -231,17 +231,17 @@ def _(p: DiagonalGaussian):
 @cross_entropy.register
 def _(p: DiagonalGaussian, q):
     with np.errstate(over="ignore"):                               # beyond the largest float64 it is inf
-        mu, logvar = _standardise(p, q)
+        mu, logvar = _standardize(p, q)
         return _number(0.5 * (np.square(mu) + np.exp(logvar) + q.logvar + LOG_2PI).sum(axis=-1))
 
 
 @kl.register
 def _(p: DiagonalGaussian, q):
     with np.errstate(over="ignore"):
-        return _number(kl_terms(*_standardise(p, q)).sum(axis=-1))
+        return _number(kl_terms(*_standardize(p, q)).sum(axis=-1))
 
 
-def _standardise(p, q):
+def _standardize(p, q):
     """Mean and log variance of p after the map that makes q standard normal."""
     require_same_kind(p, q)
     return (p.mu - q.mu) * np.exp(-0.5 * q.logvar), p.logvar - q.logvar

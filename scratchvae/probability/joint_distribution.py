@@ -4,7 +4,7 @@ The encoder's joint is p_data(x) q(z | x), the decoder's p(z) p(x | z).  The cha
 first from the second in three ways:
 
     KL(p_data(x) q(z | x) || p(z) p(x | z))
-        = - E_p_data ELBO(x)  -  H(p_data)                                    what training minimises, and a constant
+        = - E_p_data ELBO(x)  -  H(p_data)                                    what training minimizes, and a constant
         = KL(p_data(x) || p(x))  +  E_p_data KL(q(z | x) || p(z | x))          data against model; the ELBO's gap
         = KL(q(z) || p(z))  +  E_q(z) KL(q(x | z) || p(x | z))                 codes against prior; and the decoder
 

@@ -1,4 +1,4 @@
-"""A mixture of Gaussians fitted by expectation-maximisation, to sample latents from (T20)."""
+"""A mixture of Gaussians fitted by expectation-maximization, to sample latents from (T20)."""
 from typing import NamedTuple
 
 import numpy as np
@@ -82,7 +82,7 @@ class MixtureFit(NamedTuple):
 
 
 def fit_mixture(z, n_components=10, seed=0, floor=1e-6, tolerance=1e-4, max_steps=500):
-    """Fit a mixture of full-covariance Gaussians by expectation-maximisation.
+    """Fit a mixture of full-covariance Gaussians by expectation-maximization.
 
     Parameters
     ----------
@@ -91,8 +91,8 @@ def fit_mixture(z, n_components=10, seed=0, floor=1e-6, tolerance=1e-4, max_step
     n_components : int
         K, at most the number of different rows.
     seed : int
-        Of the start, which is drawn as k-means++ draws its centres: each row with a probability proportional to
-        its squared distance from the nearest centre so far.
+        Of the start, which is drawn as k-means++ draws its centers: each row with a probability proportional to
+        its squared distance from the nearest center so far.
     floor : float
         Smallest eigenvalue of a covariance, as a fraction of the mean variance of z.  Without one the likelihood
         is unbounded: a component that shrinks onto one row has infinite density there.
@@ -142,11 +142,11 @@ def fit_mixture(z, n_components=10, seed=0, floor=1e-6, tolerance=1e-4, max_step
         converged = len(log_likelihoods) > 1 and log_likelihoods[-1] - log_likelihoods[-2] < tolerance
         if converged or len(log_likelihoods) > max_steps:
             return MixtureFit(mixture, np.array(log_likelihoods), converged)
-        mixture = _maximise(z, np.exp(log_joint - log_density[:, None]), mixture.components, floor)
+        mixture = _maximize(z, np.exp(log_joint - log_density[:, None]), mixture.components, floor)
 
 
 def _start(z, n_components, rng, floor):
-    """Centres drawn as k-means++ draws them, and the maximum-likelihood components of the rows nearest to each."""
+    """Centers drawn as k-means++ draws them, and the maximum-likelihood components of the rows nearest to each."""
     distances = np.full((len(z), n_components), np.inf)
     probability = np.full(len(z), 1 / len(z))
     for k in range(n_components):
@@ -158,10 +158,10 @@ def _start(z, n_components, rng, floor):
                                          "at least one for each component. Choose fewer components.")
             probability = nearest / nearest.sum()
     responsibility = np.eye(n_components)[distances.argmin(axis=1)]
-    return _maximise(z, responsibility, None, floor)
+    return _maximize(z, responsibility, None, floor)
 
 
-def _maximise(z, responsibility, previous, floor):
+def _maximize(z, responsibility, previous, floor):
     """The most likely mixture, given how much of each row (n, K) every component is responsible for.
 
     Subject to eigenvalues of at least `floor`, the best covariance is the weighted one with smaller eigenvalues
@@ -175,8 +175,8 @@ def _maximise(z, responsibility, previous, floor):
             components.append(previous[k])
             continue
         mean = np.einsum("n,ni->i", responsibility[:, k], z) / count
-        centred = z - mean
-        spread = np.einsum("ni,nj->ij", responsibility[:, k, None] * centred, centred)
+        centered = z - mean
+        spread = np.einsum("ni,nj->ij", responsibility[:, k, None] * centered, centered)
         values, vectors = np.linalg.eigh(spread / count)
         covariance = np.einsum("ik,jk->ij", vectors * np.maximum(values, floor), vectors)
         components.append(FullGaussian(mean, 0.5 * (covariance + covariance.T)))

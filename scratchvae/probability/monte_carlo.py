@@ -7,7 +7,7 @@ import numpy as np
 from ..arrays import as_numbers
 from ..errors import DataError, ShapeError
 from ..validation import one_of
-from .divergences import excess
+from .divergences import expm1_minus_x
 
 
 class Estimate(NamedTuple):
@@ -100,7 +100,7 @@ def kl_from_samples(log_p, log_q, estimator="plain"):
     if one_of("estimator", estimator, ("plain", "positive")) == "plain":
         return mean_estimate(-d)
     with np.errstate(over="ignore"):                               # beyond the largest float64 it is inf
-        return mean_estimate(excess(d))
+        return mean_estimate(expm1_minus_x(d))
 
 
 def jensen_shannon_from_samples(log_p, log_q, log_p_at_q, log_q_at_q):
