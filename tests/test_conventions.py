@@ -248,3 +248,13 @@ def test_no_number_depends_on_the_threads_of_blas(path):
              or isinstance(node, ast.keyword) and node.arg == "optimize"]
     assert not calls or room(path) in MAY_CALL_BLAS, f"{room(path)} calls BLAS in lines {calls}"
     assert calls or room(path) not in MAY_CALL_BLAS, f"{room(path)} no longer calls BLAS: take it off the list"
+
+
+@pytest.mark.parametrize("page", ["README.md", "demos/README.md", "scratchvae/datasets/README.md"])
+def test_every_link_of_a_page_leads_to_a_file(page):
+    path = TESTS.parent / page
+    if not path.exists():
+        pytest.skip("not a checkout")
+    links = re.findall(r"\]\(([^)#]+)", path.read_text(encoding="utf-8"))
+    missing = [link for link in links if "://" not in link and not (path.parent / link).exists()]
+    assert not missing
