@@ -15,6 +15,7 @@ from demos.plots import faces as plots
 from scratchvae import VAE
 from scratchvae.analysis.attribute_vectors import balanced_difference, logistic_direction, mean_difference
 from scratchvae.data.faces import FACTORS, IMAGE_SHAPE, is_large, make_faces, measure
+from scratchvae.plots.images import attribute_sweep
 
 from .course import Claim, main, Result
 
@@ -104,9 +105,9 @@ def run(settings):
                         f"{leak[together]['logistic']:.2f} against {plain:.2f}", "less than plain",
                         leak[together]["logistic"] < plain))
     figures = {
-        "faces": plots.attribute_sweep(images[independent, "balanced"][:4], IMAGE_SHAPE, VALUES,
+        "faces": attribute_sweep(images[independent, "balanced"][:4], IMAGE_SHAPE, VALUES,
                                        [f"face {k + 1}" for k in range(4)], "D(E(x) + a v): larger eyes to the right"),
-        "leak": plots.attribute_sweep(np.stack([images[together, name][0] for name in leak[together]]), IMAGE_SHAPE,
+        "leak": attribute_sweep(np.stack([images[together, name][0] for name in leak[together]]), IMAGE_SHAPE,
                                       VALUES, list(leak[together]), "Large eyes often smile: three vectors"),
         "eye_size": plots.measured_sweep(VALUES, found[independent, "balanced"][:, :, EYE] * SPREAD[EYE], "eye size",
                                          "pixels", FACTORS[WANTED][:2]),
