@@ -103,6 +103,7 @@ def widest_registers():
 
 
 if __name__ == "__main__":
+    import scratchvae.kernels.vectormath  # noqa: F401  (registers exp_array)
     from scratchvae.kernels.microkernel import FAMILY
     sys.stdout.write(f"family {FAMILY.name}, registers {widest_registers()}\n")
     sys.stdout.flush()
