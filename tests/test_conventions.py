@@ -65,7 +65,7 @@ def imports(path):
         elif isinstance(node, ast.ImportFrom) and node.level == 0:
             yield node.module.split(".")[0], ""
         elif isinstance(node, ast.ImportFrom):
-            base = [*here[:len(here) - node.level], *(node.module or "").split(".")] if node.module else here[:-node.level]
+            base = [*here[:-node.level], *(node.module.split(".") if node.module else [])]
             for alias in node.names:                      # a room, a package, or a name from one
                 known = [name for name in (".".join([*base, alias.name]), ".".join([*base, alias.name, "__init__"]),
                                            ".".join(base), ".".join([*base, "__init__"])) if name in ROOMS]
@@ -116,10 +116,11 @@ def test_a_kernel_stands_directly_below_its_twin(name):
 
 
 def test_every_equation_that_is_cited_is_derived_and_every_derived_one_is_cited():
-    """E in elbo's docstring, L in likelihoods', S in estimators', G in the oracles'; D, O in the twins of the kernels."""
+    """E in elbo's docstring, L in likelihoods', S in estimators', G in the oracles'; D, O in the kernels' twins."""
     tag = re.compile(r"\b[EDLOGS]\d+\b")
     derivations = {**{name: ast.get_docstring(tree(PACKAGE / f"{name}.py"))
-                      for name in ("elbo", "likelihoods/__init__", "estimators/__init__", "schedules", "oracles/linear", "oracles/ppca", "oracles/quadrature")},
+                      for name in ("elbo", "likelihoods/__init__", "estimators/__init__", "schedules", "oracles/linear",
+                                   "oracles/ppca", "oracles/quadrature")},
                    **{name: twin.reference.__doc__ for name, twin in TWINS.items()
                       if name.startswith(("dense", "adam", "sgd"))}}
     derived = {name for text in derivations.values() for name in tag.findall(text)}
@@ -167,7 +168,7 @@ def test_everything_public_has_a_docstring(path):
     module = tree(path)
     assert ast.get_docstring(module) or not module.body, f"{room(path)} does not say what it is for"
     owners = [(module, "")] + [(node, node.name + ".") for node in module.body
-                                if isinstance(node, ast.ClassDef) and not node.name.startswith("_")]
+                               if isinstance(node, ast.ClassDef) and not node.name.startswith("_")]
     for owner, prefix in owners:
         for node in owner.body:
             if isinstance(node, (ast.FunctionDef, ast.ClassDef)) and not node.name.startswith("_"):
@@ -228,10 +229,12 @@ def test_the_reading_path_is_short():
 MAY_CALL_BLAS = {
     "kernels.dense": "the twin", "kernels.matmul": "the twins",
     **dict.fromkeys(["gradcheck.hints.dense", "gradcheck.hints.model", "gradcheck.contract", "gradcheck.hints.head",
-                     "gradcheck.hints.sample_weights", "bugs.detectors"], "compares with tolerances far above rounding"),
+                     "gradcheck.hints.sample_weights", "bugs.detectors"],
+                    "compares with tolerances far above rounding"),
     "bugs.networks": "planted bugs, whose numbers are compared with tolerances",
     "plots.plane": "where points lie in a picture",
-    **dict.fromkeys(["analysis.attribute_vectors", "probability.distributions", "probability.divergences", "data.faces", "analysis.latent", "probability.mixture"],
+    **dict.fromkeys(["analysis.attribute_vectors", "probability.distributions", "probability.divergences", "data.faces",
+                     "analysis.latent", "probability.mixture"],
                     "vectors and square matrices as large as the latent space: one thread"),
     "oracles.linear": "factors of a square matrix as large as the latent space; samples and gradients for tests",
     "oracles.ppca": "an eigenvalue problem, which only LAPACK solves; a reference, held to tolerances",

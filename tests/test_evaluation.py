@@ -111,7 +111,8 @@ def test_the_name_and_the_class_of_a_likelihood_change_no_figure(name, hidden, p
     X = np.random.default_rng(0).random((20, 6))
     X = X if pixels == "gray" else np.round(X)
     likelihood = make_likelihood(name, sigma=0.5)
-    renamed = type("Renamed", (type(likelihood),), {"name": "renamed"})(*([0.5] if hasattr(likelihood, "sigma") else []))
+    sigma = [0.5] if hasattr(likelihood, "sigma") else []
+    renamed = type("Renamed", (type(likelihood),), {"name": "renamed"})(*sigma)
     first, second = (measured(VAE(6, 2, hidden=hidden, likelihood=one), X) for one in (likelihood, renamed))
     for one, other in zip(first, second, strict=True):
         np.testing.assert_array_equal(one, other)

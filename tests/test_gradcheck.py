@@ -437,7 +437,8 @@ class OnlyFirstRow(Toy):
         d_p.b[:] = self.d_a(p, x, y, d_y)[0]
 
 
-@pytest.mark.parametrize("layer, wrong, hint", [(WrongSlope(), "Wbx", "1 - a^2 stands"), (OnlyFirstRow(), "b", "only the bias")])
+@pytest.mark.parametrize("layer, wrong, hint", [(WrongSlope(), "Wbx", "1 - a^2 stands"),
+                                                (OnlyFirstRow(), "b", "only the bias")])
 def test_other_mistakes_are_convicted_without_a_false_hint(layer, wrong, hint):
     checks = check_layer(layer, *problem())
     assert {check.name for check in checks if not check.ok} == set(wrong)

@@ -290,4 +290,4 @@ def iwae_bounds(vae, X, samples=(1, 5, 50, 500), seed=0, binarize="none"):
             bounds[here, step], length = log_w.mean(axis=1), k
     known = held.likelihoods(bounds)
     return IWAEBounds(np.array(ladder), known.mean(axis=0), standard_error(known), -bounds.mean(axis=0),
-                     held.binarization, held.n)
+                      held.binarization, held.n)

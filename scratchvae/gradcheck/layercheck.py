@@ -82,7 +82,7 @@ def check_layer(layer, p, x, d_y, *, max_entries=64, seed=0):
     gradients = {name: np.where(np.isnan(poisoned[name]), zeros[name], poisoned[name]) for name in poisoned}
     sizes = {"B": len(x), "D": x.shape[-1]} if x.ndim > 1 else {"B": len(x)}
     checks = compare_all(trial.output, trial.inputs, gradients, trial.faults, sizes, max_entries, seed,
-                          trial.output_rounding(), trial.output_terms)
+                         trial.output_rounding(), trial.output_terms)
     wrong = [check.name for check in checks if not check.ok]
     if wrong and not any(trial.faults.values()):
         trial.forward()
