@@ -22,7 +22,7 @@ class Check(NamedTuple):
 
     name: str
     worst: float
-    index: tuple
+    index: tuple                           # type: ignore[assignment]      # tuple's method of this name is hidden
     analytic: float
     numeric: float
     error_bound: float
