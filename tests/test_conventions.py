@@ -1,7 +1,9 @@
 """What the house rules say, read off the syntax trees."""
 import ast
 import graphlib
+import os
 import re
+import subprocess
 import sys
 from pathlib import Path
 
@@ -263,6 +265,24 @@ def test_the_top_level_is_the_one_that_was_chosen():
     chosen = {"setup.cfg", "pyproject.toml", "README.md", "LICENSE", "scratchvae", "tests", "benchmarks", "demos"}
     made = {"build", "runs", "__pycache__", "scratchvae.egg-info"}          # by pip, the README's commands, Python
     assert {p.name for p in root.iterdir() if not p.name.startswith(".")} <= chosen | made
+
+
+def test_importing_the_package_makes_no_folder_and_compiles_nothing(tmp_path):
+    rooms = [".".join(["scratchvae", *name.removesuffix("__init__").strip(".").split(".")]).rstrip(".")
+             for name in sorted(ROOMS) if not name.endswith("__main__")]
+    code = ("import importlib, sys; from numba.core import event\n"
+            "with event.install_recorder('numba:compile') as compiled:\n"
+            "    for room in sys.argv[1:]: importlib.import_module(room)\n"
+            "print(len(compiled.buffer))")
+    home, inside = tmp_path / "home", {path for path in PACKAGE.rglob("*") if path.suffix != ".pyc"}
+    done = subprocess.run([sys.executable, "-c", code, *rooms], cwd=tmp_path, capture_output=True, text=True, env={
+        **{name: value for name, value in os.environ.items() if name not in ("XDG_CACHE_HOME", "NUMBA_CACHE_DIR")},
+        "HOME": str(home), "LOCALAPPDATA": str(home), "SCRATCHVAE_CACHE": str(home / "cache"),
+        "MPLCONFIGDIR": str(tmp_path / "matplotlib"), "PYTHONPATH": str(PACKAGE.parent),
+        "PYTHONDONTWRITEBYTECODE": "1"})
+    assert done.stdout.split() == ["0"], done.stderr + done.stdout
+    assert {path.name for path in tmp_path.iterdir()} <= {"matplotlib"}              # which that package makes
+    assert {path for path in PACKAGE.rglob("*") if path.suffix != ".pyc"} == inside
 
 
 def test_the_reading_path_is_short():
