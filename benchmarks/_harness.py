@@ -14,8 +14,9 @@ from numba.extending import intrinsic
 
 from scratchvae.kernels.microkernel import FAMILY, lanes, pointer, Vectors
 
-SETTLE = 0.15       # seconds that a contestant runs before it is timed: for 0.1 s OpenBLAS lets the idle threads of the
-                    # one before spin, and for 0.03 s Linux may keep its own threads, just woken, on one core
+# Seconds that a contestant runs before it is timed: for 0.1 s OpenBLAS lets the idle threads of the one before spin,
+# and for 0.03 s Linux may keep its own threads, just woken, on one core.
+SETTLE = 0.15
 
 
 class Timing(NamedTuple):

@@ -31,9 +31,9 @@ class Model:
     and it trains to the bits to which the original would have come.
     """
 
-    kind = None
+    kind = ""
     n_samples = 1
-    keep_weights = ()                             # settings that `set_params` changes without a new start
+    keep_weights: tuple[str, ...] = ()            # settings that `set_params` changes without a new start
     _training = None                              # the TrainingState from which partial_fit goes on
 
     def build(self, n_visible, n_latent, head, hidden, activation, likelihood, sigma, dtype, seed):

@@ -223,8 +223,9 @@ def main():
     every = sorted({m for path in files for m in mutants(path)})
     step = max(1, -(-len(every) // options.limit)) if options.limit else 1
     chosen = every[::step]
+    fork = multiprocessing.get_context("fork")
     with tempfile.TemporaryDirectory() as parent, ProcessPoolExecutor(
-            options.jobs, mp_context=multiprocessing.get_context("fork"), initializer=prepare, initargs=(parent,)) as pool:
+            options.jobs, mp_context=fork, initializer=prepare, initargs=(parent,)) as pool:
         unchanged = [Mutant(path, 1, "none", 0, 0, "", "") for path in files]
         for path, end in zip(files, pool.map(verdict, unchanged, [True] * len(files))):
             if end != "survived":

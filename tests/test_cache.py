@@ -38,8 +38,9 @@ def run(code, **environment):
     inherited = {name: value for name, value in os.environ.items()
                  if name not in ("SCRATCHVAE_CACHE", "NUMBA_CACHE_DIR", "XDG_CACHE_HOME")}
     environment = {"PYTHONPATH": str(PACKAGE.parent), "PYTHONDONTWRITEBYTECODE": "1", **environment}
-    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=environment["PYTHONPATH"], env={
-        name: str(value) for name, value in {**inherited, **environment}.items() if value is not None})
+    given = {name: str(value) for name, value in {**inherited, **environment}.items() if value is not None}
+    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=environment["PYTHONPATH"],
+                          env=given)
 
 
 @compiled_only

@@ -18,6 +18,7 @@ from scratchvae.cli.main import main
 from scratchvae.cli.run_folder import Run
 from scratchvae.elbo import Workspace
 from scratchvae.estimators import Estimator, ESTIMATORS, ScoreFunction
+from scratchvae.gradcheck import Checks
 from scratchvae.history import Epoch, History, TrainingState
 from scratchvae.likelihoods import Likelihood, LIKELIHOODS
 from scratchvae.optimizers import Adam, SGD
@@ -59,7 +60,8 @@ OWN = {VAE: fitted, Autoencoder: lambda: fitted(kind=Autoencoder), Parameters: l
        Workspace: lambda: made().workspace(3), Trainer: trainer, TrainingState: lambda: trainer().state,
        Adam: lambda: Adam(3, "float32"), SGD: lambda: SGD(3, "float64")}     # copy.copy makes them independent as well
 OTHERS = {**{kind: kind for kind in LIKELIHOODS.values()}, Likelihood: Likelihood, History: lambda: fitted().history_,
-          Layout: lambda: made().parameters.layout, Quadrature: lambda: Quadrature(made(n_latent=1, dtype="float64")),
+          Checks: Checks, Layout: lambda: made().parameters.layout,
+          Quadrature: lambda: Quadrature(made(n_latent=1, dtype="float64")),
           LinearGaussian: lambda: LinearGaussian(np.array([[1.0, 2.0, 3.0]]), np.zeros(3), 0.5)}
 
 

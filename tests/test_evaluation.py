@@ -1,5 +1,6 @@
 """Held-out figures against exact ones: a linear decoder with one Gaussian latent has log p(x) in closed form."""
 import math
+from xml.etree import ElementTree
 
 import numpy as np
 import pytest
@@ -111,7 +112,8 @@ def test_the_name_and_the_class_of_a_likelihood_change_no_figure(name, hidden, p
     X = np.random.default_rng(0).random((20, 6))
     X = X if pixels == "gray" else np.round(X)
     likelihood = make_likelihood(name, sigma=0.5)
-    renamed = type("Renamed", (type(likelihood),), {"name": "renamed"})(*([0.5] if hasattr(likelihood, "sigma") else []))
+    sigma = [0.5] if hasattr(likelihood, "sigma") else []
+    renamed = type("Renamed", (type(likelihood),), {"name": "renamed"})(*sigma)
     first, second = (measured(VAE(6, 2, hidden=hidden, likelihood=one), X) for one in (likelihood, renamed))
     for one, other in zip(first, second, strict=True):
         np.testing.assert_array_equal(one, other)
@@ -155,3 +157,17 @@ def test_a_number_of_samples_below_one_is_refused(k):
 def test_bad_data_are_refused():
     with pytest.raises(DataError, match="nan"):
         evaluate(VAE(6, 2), np.full((2, 6), np.nan))
+
+
+def test_an_evaluation_is_a_table_in_a_notebook():
+    result = evaluate(VAE(6, 2, hidden=(3,)), np.full((4, 6), 0.25), 10)._replace(binarization="<gray>")
+    table = result._repr_html_()
+    headings, *rows = [[cell.text for cell in row] for row in ElementTree.fromstring(table).findall("tr")]
+    assert [name for name, _ in rows] == list(result._fields) and "nats per example" in headings[0]
+    shown = dict(rows)
+    assert shown["elbo"] == "nan" and shown["n"] == "4" and shown["binarization"] == "<gray>" and "<gray" not in table
+    assert float(shown["loss"]) == pytest.approx(result.loss, rel=1e-5)
+    np.testing.assert_allclose(np.fromstring(shown["kl_per_dimension"].strip("[]"), sep=" "), result.kl_per_dimension,
+                               rtol=1e-2, atol=1e-3)
+    wide = evaluate(VAE(6, 300, hidden=()), np.eye(6), 2)._repr_html_()
+    assert "..." in wide and len(wide) < 2000

@@ -1,5 +1,6 @@
 """The checker checked: right gradients pass, wrong ones are convicted by name, and the error bound is honest."""
 import json
+from xml.etree import ElementTree
 
 import numpy as np
 import pytest
@@ -8,8 +9,8 @@ from hypothesis import strategies as st
 
 from scratchvae import Autoencoder, ScratchVAEError, VAE
 from scratchvae.errors import ConfigurationError, ShapeError
-from scratchvae.gradcheck import (as_vjp, assert_ok, check_layer, check_model, complex_step, continued, format_checks,
-                                  from_vjp, GradientMismatch, numerical_gradient)
+from scratchvae.gradcheck import (as_vjp, assert_ok, check_layer, check_model, Checks, complex_step, continued,
+                                  format_checks, from_vjp, GradientMismatch, numerical_gradient)
 from scratchvae.gradcheck.comparison import compare
 from scratchvae.gradcheck.numerical import _estimate, Numerical, rounding_noise
 from scratchvae.layers import ACTIVATIONS, Dense, MLP
@@ -437,7 +438,8 @@ class OnlyFirstRow(Toy):
         d_p.b[:] = self.d_a(p, x, y, d_y)[0]
 
 
-@pytest.mark.parametrize("layer, wrong, hint", [(WrongSlope(), "Wbx", "1 - a^2 stands"), (OnlyFirstRow(), "b", "only the bias")])
+@pytest.mark.parametrize("layer, wrong, hint", [(WrongSlope(), "Wbx", "1 - a^2 stands"),
+                                                (OnlyFirstRow(), "b", "only the bias")])
 def test_other_mistakes_are_convicted_without_a_false_hint(layer, wrong, hint):
     checks = check_layer(layer, *problem())
     assert {check.name for check in checks if not check.ok} == set(wrong)
@@ -742,6 +744,31 @@ def test_the_table_says_what_is_wrong_where_and_why():
         assert_ok(checks)
     assert isinstance(caught.value, AssertionError)
     assert assert_ok(checks[:1]) is None
+
+
+def cells_of(table):
+    """Return the texts in an HTML table, row by row, as a browser would show them."""
+    rows = ElementTree.fromstring(table).findall("tr")
+    return [[cell.text or "" for cell in row] for row in rows]
+
+
+@pytest.mark.parametrize("checks", [check_layer(Toy(), *problem()), check_layer(Spoiled(times(2, "W")), *problem()),
+                                    check_model(VAE(3, 1, hidden=(), dtype="float64"), np.full((2, 3), 0.5),
+                                                np.ones((2, 1)))], ids=["right", "wrong", "model"])
+def test_checks_are_a_table_when_they_are_printed_or_shown_in_a_notebook(checks):
+    assert str(checks) == format_checks(checks) and checks == list(checks)
+    headings, *rows = cells_of(checks._repr_html_())
+    assert headings[0] == "array" and headings[-1] == "hint" and len(rows) == len(checks)
+    for check, row in zip(checks, rows):
+        assert len(row) == len(headings) and (row[0], row[-1]) == (check.name, check.hint)
+        assert row[-2] == ("ok" if check.ok else "WRONG")
+
+
+def test_a_name_that_looks_like_markup_is_shown_as_it_is():
+    [check] = check_layer(Toy(), *problem())[:1]
+    name = "<script>alert('&amp;')</script>"
+    table = Checks([check._replace(name=name, hint="a < b & b > c")])._repr_html_()
+    assert "<script" not in table and cells_of(table)[1][0] == name and cells_of(table)[1][-1] == "a < b & b > c"
 
 
 @given(sides, sides, sides, seeds)

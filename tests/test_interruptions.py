@@ -211,7 +211,7 @@ BEFORE_TRAINING = {"while data are loaded": "scratchvae.cli.run_folder.load_data
 @pytest.mark.parametrize("after", [False, True], ids=["before it", "after it"])
 @pytest.mark.parametrize("where", BEFORE_TRAINING.values(), ids=BEFORE_TRAINING)
 def test_ctrl_c_before_the_first_step_leaves_no_run_or_one_to_go_on_with(capsys, monkeypatch, tmp_path, no_figures,
-                                                                          where, after):
+                                                                         where, after):
     (tmp_path / "whole").mkdir()
     whole, run = trained(capsys, tmp_path / "whole", epochs=2), tmp_path / "run"
     with monkeypatch.context() as patch:

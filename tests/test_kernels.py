@@ -115,8 +115,8 @@ def gaussian_forward_cases(rng, dtype, size):
 def gaussian_backward_cases(rng, dtype, size):
     for batch, samples, latent in shapes(size):
         head, eps = normal(rng, dtype, batch, 2 * latent), normal(rng, dtype, batch * samples, latent)
-        yield Case((head, eps, normal(rng, dtype, *eps.shape), normal(rng, dtype, latent), np.empty_like(head)), outputs=(4,),
-                   rowwise={0: (4,), 1: (4,), 2: (4,)})
+        yield Case((head, eps, normal(rng, dtype, *eps.shape), normal(rng, dtype, latent), np.empty_like(head)),
+                   outputs=(4,), rowwise={0: (4,), 1: (4,), 2: (4,)})
 
 
 def _outputs_and_data(rng, dtype, size):

@@ -114,7 +114,7 @@ def test_the_best_beta_and_the_learned_one_are_the_noise_of_the_data(sigma):
     curve = rate_distortion(noisy_line(sigma), betas, epochs=40, hidden=(), n_latent=1, importance_samples=20,
                             learning_rate=2e-2)
     assert curve.best_beta == pytest.approx(sigma**2) and not curve.at_edge
-    assert curve.implied_beta == pytest.approx(sigma**2, rel=0.1)          # measured: 1.07, 1.03; training on: 1.02, 1.01
+    assert curve.implied_beta == pytest.approx(sigma**2, rel=0.1)       # measured: 1.07, 1.03; training on: 1.02, 1.01
     rates, distortions = ([getattr(point, name) for point in curve.points] for name in ("rate", "distortion"))
     assert rates == sorted(rates, reverse=True) and distortions == sorted(distortions)
     assert curve.learned.log_likelihood > max(point.log_likelihood for point in curve.points) - 0.2

@@ -46,7 +46,8 @@ def test_arrays_that_were_checked_are_known_again_and_others_are_not():
 
 def test_a_network_takes_one_array_for_each_layer():
     network = MLP.build((4, 3, 2), "tanh")
-    p, y = tuple(Affine(np.ones(shape), np.zeros(shape[1])) for shape in ((4, 3), (3, 2))), network.outputs(5, "float64")
+    p = tuple(Affine(np.ones(shape), np.zeros(shape[1])) for shape in ((4, 3), (3, 2)))
+    y = network.outputs(5, "float64")
     for wrong_p, wrong_y in ((p[:1], y), (p, y[:1]), (p, (*y, y[-1]))):
         with pytest.raises(ShapeError, match="members; this network has 2 layers"):
             network.forward(wrong_p, np.ones((5, 4)), wrong_y)

@@ -40,7 +40,7 @@ def test_the_stairs_never_fall_and_each_is_the_bound_of_its_own_k():
 def test_the_stairs_do_not_depend_on_how_the_samples_are_cut(monkeypatch):
     oracle = world()
     X, vae = oracle.sample(10), oracle.to_vae()
-    monkeypatch.setattr("scratchvae.analysis.evaluation.ROWS", 70)             # 7 samples of each of the 10 examples at a time
+    monkeypatch.setattr("scratchvae.analysis.evaluation.ROWS", 70)         # 7 samples of each of 10 examples at a time
     stairs = iwae_bounds(vae, X, (1, 10, 100))
     assert (np.diff(stairs.bounds) > 0).all() and stairs.n == 10
     np.testing.assert_allclose(stairs.bounds[-1], evaluate(vae, X, 100).log_likelihood, rtol=1e-12)
@@ -49,7 +49,7 @@ def test_the_stairs_do_not_depend_on_how_the_samples_are_cut(monkeypatch):
 def test_the_effective_number_of_samples_is_that_of_all_weights_however_they_are_cut(monkeypatch):
     oracle = world(off=1.0)
     X, vae = oracle.sample(10), oracle.to_vae()
-    monkeypatch.setattr("scratchvae.analysis.evaluation.ROWS", 30)             # 3 samples at a time: the maximum moves often
+    monkeypatch.setattr("scratchvae.analysis.evaluation.ROWS", 30)         # 3 at a time: the maximum moves often
     held = HeldOut(vae, X, 0, "none")
     (number, _, x, head), = held.chunks()
     sampler = Sampler(vae, 10)
@@ -235,7 +235,7 @@ def test_wrong_settings_and_data_are_refused():
 
 
 def test_evaluate_prints_the_ledger(capsys, monkeypatch, tmp_path):
-    monkeypatch.setattr("scratchvae.cli.run_folder.Run.draw", lambda *_: [])              # no figures: they take longest
+    monkeypatch.setattr("scratchvae.cli.run_folder.Run.draw", lambda *_: [])          # no figures: they take longest
     monkeypatch.setattr("scratchvae.cli.evaluate.ledger", functools.partial(ledger, steps=3))
     folder = tmp_path / "run"
     result(capsys, "train", "--data", "digits", "--hidden", 8, "--latent", 2, "--epochs", 1, "--batch-size", 400,

@@ -1,4 +1,4 @@
-"""How a command starts: what is wrong with the environment is one line, and Ctrl-C is too, before there is a command."""
+"""How a command starts: what is wrong with the environment is one line, and so is Ctrl-C before there is a command."""
 import os
 import subprocess
 import sys
@@ -35,11 +35,12 @@ def test_a_setting_that_cannot_be_followed_is_one_line_and_status_2(tmp_path, va
 
 
 def test_the_environment_is_one_clear_exception_in_python():
-    done = subprocess.run([sys.executable, "-c", "from scratchvae import VAE"], cwd=ROOT, capture_output=True, text=True,
-                          env={**os.environ, "MPLBACKEND": "nonsense"})
-    assert done.returncode == 0, "a model needs no figures"
-    done = subprocess.run([sys.executable, "-c", "from scratchvae.plots.sheet import new_figure; new_figure(1, 1)"], cwd=ROOT, capture_output=True, text=True,
-                          env={**os.environ, "MPLBACKEND": "nonsense"})
+    def python(code):
+        return subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True,
+                              env={**os.environ, "MPLBACKEND": "nonsense"})
+
+    assert python("from scratchvae import VAE").returncode == 0, "a model needs no figures"
+    done = python("from scratchvae.plots.sheet import new_figure; new_figure(1, 1)")
     assert done.stderr.splitlines()[-1].startswith("scratchvae.errors.ConfigurationError: MPLBACKEND is 'nonsense'")
 
 
@@ -50,7 +51,8 @@ def test_a_backend_that_matplotlib_knows_is_left_alone(tmp_path):
 
 
 def test_the_public_names_are_there_before_they_are_imported():
-    code = ("import scratchvae, sys; print('numpy' in sys.modules, sorted(set(scratchvae.__all__) - set(dir(scratchvae)))); "
+    code = ("import scratchvae, sys; "
+            "print('numpy' in sys.modules, sorted(set(scratchvae.__all__) - set(dir(scratchvae)))); "
             "from scratchvae import *; print(VAE, load_data, evaluate)")
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
     assert done.stdout.startswith("False []\n"), done.stderr
@@ -96,5 +98,6 @@ def test_ctrl_c_while_modules_are_imported_or_kernels_compiled_is_one_line(tmp_p
 @pytest.mark.skipif(os.name == "nt", reason="Windows sends no SIGINT to one process")
 def test_a_job_in_the_background_that_ignores_ctrl_c_goes_on_ignoring_it():
     code = "import signal; signal.signal(signal.SIGINT, signal.SIG_IGN)\n" + INTERRUPTED
-    done = subprocess.run([sys.executable, "-c", code, "numba", "data", "list"], cwd=ROOT, capture_output=True, text=True)
+    done = subprocess.run([sys.executable, "-c", code, "numba", "data", "list"], cwd=ROOT, capture_output=True,
+                          text=True)
     assert done.returncode == 0 and not done.stderr

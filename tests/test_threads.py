@@ -216,6 +216,6 @@ def test_the_layer_is_known_before_its_threads_start(monkeypatch, asked, loads, 
 
 
 def test_numba_that_may_not_compile_leaves_the_work_to_the_twins():
-    done = subprocess.run([sys.executable, "-m", "scratchvae.kernels"], cwd=TESTS.parent, capture_output=True, text=True,
-                          env={**os.environ, "NUMBA_DISABLE_JIT": "1"})
+    done = subprocess.run([sys.executable, "-m", "scratchvae.kernels"], cwd=TESTS.parent, capture_output=True,
+                          text=True, env={**os.environ, "NUMBA_DISABLE_JIT": "1"})
     assert done.stdout.split() == ["backend", "numpy"], done.stderr

@@ -157,7 +157,7 @@ def test_after_the_largest_gradient_that_is_accepted_every_number_is_finite_and_
 
 
 class Steep(Bernoulli):
-    """A likelihood whose gradient is finite and too large to be squared, at batches that begin with 1 in their corner."""
+    """A likelihood whose gradient is finite but too large to be squared if the batch begins with 1."""
 
     slope = 1e25
 
@@ -176,8 +176,9 @@ def steep_trainer(optimizer="adam", **settings):
 
 def test_a_finite_gradient_whose_square_overflows_stops_before_anything_moves():
     trainer = steep_trainer()
-    with pytest.raises(TrainingError, match=r"the gradient of step 2 reaches .*e\+25, beyond the range of float32; adam "
-                                            r"needs numbers below 4.6e\+18. First too large: the gradient of decoder.head.b"):
+    with pytest.raises(TrainingError, match=r"the gradient of step 2 reaches .*e\+25, beyond the range of float32; "
+                                            r"adam needs numbers below 4.6e\+18. First too large: the gradient of "
+                                            r"decoder.head.b"):
         trainer.run(1)
     assert trainer.state.optimizer.step == 1
     trainer.require_finite()
@@ -195,7 +196,8 @@ def test_a_finite_gradient_whose_square_overflows_is_skipped_and_the_run_goes_on
 def test_a_velocity_cannot_overflow_either(monkeypatch):
     monkeypatch.setattr(Steep, "slope", 2e37)
     trainer = steep_trainer("sgd")
-    with pytest.raises(TrainingError, match=r"the gradient of step 2 reaches .*e\+37, .*sgd needs numbers below 8.5e\+36"):
+    with pytest.raises(TrainingError, match=r"the gradient of step 2 reaches .*e\+37, .*sgd needs numbers below "
+                                            r"8.5e\+36"):
         trainer.run(1)
 
 
@@ -462,9 +464,10 @@ def test_a_run_killed_before_its_first_save_is_resumed_from_its_settings(capsys,
 
 
 def test_overwriting_never_leaves_an_old_model_beside_new_settings(tmp_path, monkeypatch):
-    run = saved_run(tmp_path / "run")
     def killed(run):
         raise KeyboardInterrupt
+
+    run = saved_run(tmp_path / "run")
     monkeypatch.setattr(Run, "write_config", killed)
     with pytest.raises(KeyboardInterrupt), Run(run.folder, {"data": "digits", "model": "ae"}).held() as other:
         other.begin()

@@ -68,7 +68,7 @@ def curves_with_bugs(right, wrong):
     figure = new_figure(4.4 * len(right) + 0.4, 3.3, layout="constrained")
     for axes, name in zip(np.ravel(figure.subplots(1, len(right))), right):
         for losses, label, color, width, marker in ((right[name], "right", TRAIN, 2.6, "o"),
-                                                     (wrong[name], "with the bug", TEST, 1.2, "s")):
+                                                    (wrong[name], "with the bug", TEST, 1.2, "s")):
             axes.plot(np.arange(1, len(losses) + 1), losses, color=color, linewidth=width, marker=marker,
                       markersize=4, label=label)
         plain_axes(axes, name, "epoch", "held-out loss (nats per example)")

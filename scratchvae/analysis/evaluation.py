@@ -13,6 +13,7 @@ from ..errors import ConfigurationError
 from ..kernels.gaussian import gaussian_forward
 from ..kernels.random import SAMPLES, standard_normal
 from ..probability.divergences import kl_terms
+from ..tables import html_table
 from ..training import check_seed, HELD_OUT_SEED
 from ..vae import VAE
 from ..validation import one_of, positive_integer, rows_at_once
@@ -42,6 +43,13 @@ class Evaluation(NamedTuple):
     kl: float
     kl_per_dimension: np.ndarray
     proposal: str
+
+    def _repr_html_(self) -> str:
+        """Return the figures as a table for a notebook."""
+        with np.printoptions(precision=3, threshold=20):
+            rows = [(name, f"{value:.6g}" if isinstance(value, float) else str(value))
+                    for name, value in self._asdict().items()]
+        return html_table(("nats per example, and counts", "value"), rows)
 
 
 class IWAEBounds(NamedTuple):
@@ -290,4 +298,4 @@ def iwae_bounds(vae, X, samples=(1, 5, 50, 500), seed=0, binarize="none"):
             bounds[here, step], length = log_w.mean(axis=1), k
     known = held.likelihoods(bounds)
     return IWAEBounds(np.array(ladder), known.mean(axis=0), standard_error(known), -bounds.mean(axis=0),
-                     held.binarization, held.n)
+                      held.binarization, held.n)

@@ -43,7 +43,7 @@ class Bug(NamedTuple):
         return {key: value for key, value in self.settings.items() if key not in ("estimator", "n_samples")}
 
 
-BUGS = {}
+BUGS: dict[str, Bug] = {}
 
 
 def bug(*targets, seen_in, symptom, detected_by, diagnosis="", **settings):

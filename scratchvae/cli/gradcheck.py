@@ -29,7 +29,7 @@ def run(args):
         x = rng.random((n, model.n_visible))
         eps = rng.standard_normal((n, model.n_samples, model.n_latent))
         checks = gradcheck.check_model(model, x, eps[:, 0] if model.n_samples == 1 else eps)
-        print(f"{title}\n{gradcheck.format_checks(checks)}\n")
+        print(f"{title}\n{checks}\n")
         rows += [{"model": title, **check._asdict()} for check in checks]
     worst = max(row["worst"] for row in rows)
     ok = all(row["ok"] for row in rows)

@@ -57,7 +57,7 @@ def add(commands):
     setting("--activation", choices=ACTIVATIONS, help=default("activation"))
     setting("--likelihood", choices=LIKELIHOODS, help=default("likelihood"))
     setting("--sigma", type=float, help="standard deviation of a pixel, for gaussian, or where a learned one starts; "
-                                         f"{default('sigma')}")
+                                        f"{default('sigma')}")
     setting("--beta", type=float, help=f"weight of the KL term; {default('beta')}")
     setting("--estimator", choices=ESTIMATORS, help=default("estimator"))
     setting("--samples", dest="n_samples", type=int, metavar="K",

@@ -47,7 +47,7 @@ def _owners(array):
 
 def check_mapped(x, name):
     """Raise DataError if x is mapped from a file that has been cut short: to read what is gone kills the process."""
-    *_, mapped, owner = None, *_owners(x)
+    mapped, owner = [None, *_owners(x)][-2:]
     if isinstance(mapped, np.memmap) and isinstance(owner, mmap.mmap):
         end = mapped.offset - mapped.offset % mmap.ALLOCATIONGRANULARITY + len(owner)
         if owner.size() < end:

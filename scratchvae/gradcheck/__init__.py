@@ -8,12 +8,12 @@ A numerical derivative comes with an error bound of its own (`gradcheck.numerica
 (`gradcheck.hints.patterns`), and a layer is held to its contract: outputs are overwritten, everything else is left
 alone, and nothing is remembered from call to call.
 """
-from .comparison import assert_ok, Check, format_checks, GradientMismatch
+from .comparison import assert_ok, Check, Checks, format_checks, GradientMismatch
 from .complexstep import complex_step, continued
 from .layercheck import check_layer
 from .modelcheck import check_model
 from .numerical import numerical_gradient
 from .vjp import as_vjp, from_vjp
 
-__all__ = ["Check", "GradientMismatch", "as_vjp", "assert_ok", "check_layer", "check_model", "complex_step",
-           "continued", "format_checks", "from_vjp", "numerical_gradient"]
+__all__ = ["Check", "Checks", "GradientMismatch", "as_vjp", "assert_ok", "check_layer", "check_model",
+           "complex_step", "continued", "format_checks", "from_vjp", "numerical_gradient"]

@@ -4,9 +4,11 @@ from typing import NamedTuple
 import numpy as np
 
 from ..errors import ConfigurationError, ScratchVAEError
+from ..tables import html_table
 from .hints.patterns import diagnose, only_bias_wrong
 from .numerical import numerical_gradient, rounding_noise
 
+HEADINGS = ("array", "worst error", "at", "analytic", "numeric", "bound", "verdict")
 ONLY_BIAS = "only the bias is wrong: d_b is the sum of d_a over the batch"
 
 
@@ -22,13 +24,31 @@ class Check(NamedTuple):
 
     name: str
     worst: float
-    index: tuple
+    index: tuple                           # type: ignore[assignment]      # tuple's method of this name is hidden
     analytic: float
     numeric: float
     error_bound: float
     ok: bool
     hint: str
     kinks: int
+
+
+class Checks(list):
+    """The `Check`s of one layer or model, in order.  `print` shows them as a table, and so does a notebook.
+
+    Examples
+    --------
+    >>> print(Checks([Check("W", 2e-11, (0, 1), 0.5, 0.5, 1e-9, True, "", 0)]))
+    array  worst error   at  analytic  numeric    bound  verdict
+    W          2.0e-11  0,1       0.5      0.5  1.0e-09  ok
+    """
+
+    def __str__(self) -> str:
+        return format_checks(self)
+
+    def _repr_html_(self) -> str:
+        require_checks(self)
+        return html_table([*HEADINGS, "hint"], [(*_cells(check), check.hint) for check in self])
 
 
 def broken(name, hint):
@@ -86,14 +106,16 @@ def require_checks(checks):
                                  "check_model returns.")
 
 
+def _cells(check):
+    verdict = ("ok" if check.ok else "WRONG") + (f", {check.kinks} at kinks" if check.kinks else "")
+    return (check.name, f"{check.worst:.1e}", ",".join(map(str, check.index)) or "-", f"{check.analytic:.6g}",
+            f"{check.numeric:.6g}", f"{check.error_bound:.1e}", verdict)
+
+
 def format_checks(checks):
     """Return the checks as a table for a terminal: one line an array, its hint below it."""
     require_checks(checks)
-    rows = [("array", "worst error", "at", "analytic", "numeric", "bound", "verdict")]
-    for check in checks:
-        verdict = ("ok" if check.ok else "WRONG") + (f", {check.kinks} at kinks" if check.kinks else "")
-        rows.append((check.name, f"{check.worst:.1e}", ",".join(map(str, check.index)) or "-",
-                     f"{check.analytic:.6g}", f"{check.numeric:.6g}", f"{check.error_bound:.1e}", verdict))
+    rows = [HEADINGS, *map(_cells, checks)]
     widths = [max(map(len, column)) for column in zip(*rows)]
     lines = ["  ".join(cell.ljust(width) if k in (0, 6) else cell.rjust(width)
                        for k, (cell, width) in enumerate(zip(row, widths))).rstrip() for row in rows]

@@ -3,7 +3,7 @@ import numpy as np
 
 from ..errors import ShapeError
 from ..validation import check_seed, positive_integer
-from .comparison import broken, compare_all
+from .comparison import broken, Checks, compare_all
 from .contract import (arrays_of, BACKWARD, FORWARD, gradient_fault, map_arrays, named_arrays, output_fault,
                        require_method, require_shapes, shaken, Trial)
 from .hints.dense import affine_hints
@@ -32,7 +32,7 @@ def check_layer(layer, p, x, d_y, *, max_entries=64, seed=0):
 
     Returns
     -------
-    list of Check
+    Checks
         One an array: "x", then the parameters by path ("W", "0.W"; "p" for one array alone); "y" only if something
         is wrong with it.
 
@@ -72,7 +72,7 @@ def check_layer(layer, p, x, d_y, *, max_entries=64, seed=0):
         other.backward(0.0)                                       # what a layer keeps for ever is wrong from here on
         fault = output_fault(trial)
         if fault:
-            return [broken("y", fault)]
+            return Checks([broken("y", fault)])
         poisoned = trial.backward(np.nan)
         other.forward()
         other.backward(0.0)
@@ -82,7 +82,7 @@ def check_layer(layer, p, x, d_y, *, max_entries=64, seed=0):
     gradients = {name: np.where(np.isnan(poisoned[name]), zeros[name], poisoned[name]) for name in poisoned}
     sizes = {"B": len(x), "D": x.shape[-1]} if x.ndim > 1 else {"B": len(x)}
     checks = compare_all(trial.output, trial.inputs, gradients, trial.faults, sizes, max_entries, seed,
-                          trial.output_rounding(), trial.output_terms)
+                         trial.output_rounding(), trial.output_terms)
     wrong = [check.name for check in checks if not check.ok]
     if wrong and not any(trial.faults.values()):
         trial.forward()
@@ -93,4 +93,4 @@ def check_layer(layer, p, x, d_y, *, max_entries=64, seed=0):
             hints = affine_hints(layer, trial.p, trial.x, arrays_of(trial.y)[-1], trial.d_y, gradients["x"])
         checks = [check._replace(hint="; ".join(filter(None, (check.hint, hints.get(check.name) or hints.get("")))))
                   if check.name in wrong else check for check in checks]
-    return checks + [broken("y", hint) for hint in [trial.faults.get("y")] if hint]
+    return Checks(checks + [broken("y", hint) for hint in [trial.faults.get("y")] if hint])

@@ -4,7 +4,7 @@ import numpy as np
 from ..arrays import as_array
 from ..errors import ShapeError
 from ..validation import check_seed, positive_integer
-from .comparison import broken, compare, compare_all
+from .comparison import broken, Checks, compare, compare_all
 from .contract import gradient_fault, require_method, same_bits
 from .hints.model import find_causes
 from .numerical import numerical_gradient
@@ -33,7 +33,7 @@ def check_model(model, X, eps, *, max_entries=64, seed=0):
 
     Returns
     -------
-    list of Check
+    Checks
         One a segment; only if something is wrong there "arguments", "loss", "elsewhere" (at other parameters), and
         the parts that make it wrong: "encoder.0: d_W", "likelihood: d_outputs", "d_mu", "d_logvar", "sample weights",
         or else a "cause".
@@ -90,8 +90,8 @@ def check_model(model, X, eps, *, max_entries=64, seed=0):
     if abs(loss() - reported) > 1e-9 * abs(reported):
         checks.append(broken("loss", f"gradient reports a loss of {reported:.9g}, objective one of {loss():.9g}"))
     if all(check.ok for check in checks):
-        return checks if elsewhere.ok else [*checks, elsewhere]
-    return checks + find_causes(model, X, eps, checks, seed)
+        return Checks(checks if elsewhere.ok else [*checks, elsewhere])
+    return Checks(checks + find_causes(model, X, eps, checks, seed))
 
 
 def _compare_elsewhere(model, differentiated, gradient, seed):

@@ -12,7 +12,7 @@ try:
     import fcntl
 except ImportError:                                     # Windows
     import msvcrt
-    fcntl = None
+    fcntl = None                                        # type: ignore[assignment]
 
 LOCK = ".lock"
 CONTENT = "scratchvae {:<20}\n"                         # of one length, so that nothing is ever truncated
