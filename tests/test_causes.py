@@ -5,7 +5,7 @@ import pytest
 from scratchvae import VAE
 from scratchvae.estimators import IWAE, pathwise, sampled
 from scratchvae.estimators.importance import normalized
-from scratchvae.gradcheck import check_layer, check_model, complex_step, continued, from_vjp
+from scratchvae.gradcheck import check_layer, check_model, complex_step, from_vjp
 from scratchvae.kernels import dense, gaussian, likelihoods
 from scratchvae.kernels.twins import TWINS
 from scratchvae.layers import ACTIVATIONS, Dense, MLP
