@@ -1,10 +1,10 @@
-"""What is wrong inside an affine layer y = act(x W + b) whose backward fails: hints for its x and W."""
+"""Hints about an affine layer y = act(x W + b) whose backward fails."""
 import numpy as np
 
 from ..contract import map_arrays
 
-STEP = 1e-5                             # of a central difference of act: errs by 1e-10, by what FIT does not see
-FIT = 1e-5
+STEP = 1e-5                             # step of a central difference of act, whose error of 1e-10 is far below FIT
+FIT = 1e-5                              # two arrays agree if they differ by at most this times the largest entry
 
 
 def _like(found, wanted):
@@ -14,7 +14,7 @@ def _like(found, wanted):
 
 
 class _Probe:
-    """One affine layer, asked row by row for its activation, and for the slope that its backward uses."""
+    """One affine layer; it is called row by row, to find its activation and the slope that its backward uses."""
 
     def __init__(self, layer, p):
         self.layer, self.p = layer, p
@@ -34,7 +34,7 @@ class _Probe:
         return (self.act(a + STEP) - self.act(a - STEP)) / (2 * STEP)
 
     def d_a(self, x, y, d_y):
-        """Return the d_a that backward uses: its d_b, when one row alone comes in."""
+        """Return the d_a that backward uses: for a batch of one row, d_b is d_a."""
         found = np.empty(y.shape)
         for row in range(len(x)):
             piece, d_p = slice(row, row + 1), map_arrays(np.empty_like, self.p)
@@ -43,24 +43,10 @@ class _Probe:
         return found
 
 
-def affine_hints(layer, p, x, y, d_y, d_x):
-    """Return {"x": hint} or {"": hint}: what fits the fault of an affine layer; {} where nothing does.
+def affine_hints(layer: object, p: tuple, x: np.ndarray, y: np.ndarray, d_y: np.ndarray, d_x: np.ndarray) -> dict:
+    """Return hints for a layer with W and b that fails `check_layer`: {"x": hint}, {"": hint} for all arrays, or {}.
 
-    Parameters
-    ----------
-    layer, p, x
-        As in `check_layer`, p with W and b.
-    y : ndarray
-        The layer's output.
-    d_y : ndarray
-        As in `check_layer`.
-    d_x : ndarray
-        What its backward wrote.
-
-    Returns
-    -------
-    dict of str to str
-        Under "" what concerns all three arrays.
+    y is the layer's output, and d_x is what its backward wrote.
     """
     if not (hasattr(p, "W") and hasattr(p, "b")) or p.W.shape != (x.shape[-1], *p.b.shape):
         return {}

@@ -1,9 +1,9 @@
-"""Where the encoder's head [mu | logvar] goes wrong: its gradient taken apart into reconstruction and KL.
+"""Hints about the encoder's head [mu | logvar]: its gradient is split into reconstruction and KL.
 
-The model is asked for one example at a time.  The slope of the loss along the head's bias is then the cotangent of the
-head itself, and differences of the two parts of the objective say what each part of it should be, the
-reconstruction's J eps sigma / 2 (J = d(nll)/dz) and the KL's beta (sigma^2 - 1) / 2 among them.  The gradient that the
-model gives is fitted by one term of each kind, right or wrong; the terms that fit name the mistake.
+The model gets one example at a time.  The slope of the loss along the head's bias is then the cotangent of the head
+itself.  Differences of the two parts of the objective give what each part of it should be, such as the
+reconstruction's J eps sigma / 2 (J = d(nll)/dz) and the KL's beta (sigma^2 - 1) / 2.  The model's gradient is fitted by
+one term of each kind, right or wrong; the terms that fit name the mistake.
 """
 from typing import NamedTuple
 
@@ -11,15 +11,15 @@ import numpy as np
 
 from ..numerical import numerical_gradient
 
-FIT = 1e-6                              # a residual this small, relative to the largest entry, is a fit
-POINTS = 36                             # numbers to fit, at least: two coefficients are found among 50 pairs of terms
+FIT = 1e-6                              # terms fit if the residual is at most this times the largest entry
+POINTS = 36                             # fewest numbers to fit: enough to tell 120 pairs of terms apart
 BIAS = "encoder.head.b"
 
 
 class Head(NamedTuple):
-    """The head's cotangent at m points, by name "d_mu" or "d_logvar", (m,) each, and what it is made of.
+    """The head's cotangent at m points, and what it is made of; each dict has "d_mu" and "d_logvar", (m,) each.
 
-    `found` is the model's; `reconstruction` and `kl` are numeric, and add up to what it should be.
+    `found` is the model's; `reconstruction` and `kl` are numeric, and their sum is what it should be.
     """
 
     found: dict
@@ -29,13 +29,13 @@ class Head(NamedTuple):
     mu: np.ndarray
     logvar: np.ndarray
 
-    def right(self, name):
-        """Return what the cotangent should be."""
+    def right(self, name: str) -> np.ndarray:
+        """Return what the cotangent should be, (m,)."""
         return self.reconstruction[name] + self.kl[name]
 
 
 class Part(NamedTuple):
-    """A wrong half of the head's cotangent: its name, the worst entry's values, and what fits."""
+    """A wrong half of the head's cotangent: its name, the values of the worst entry, and a hint."""
 
     name: str
     analytic: float
@@ -49,7 +49,7 @@ def _gather(model, X, eps, seed):
     halves = {"d_mu": slice(0, n_latent), "d_logvar": slice(n_latent, None)}
     bias, rows = model.parameters[BIAS], []
     for n in range(max(len(X), -(-POINTS // n_latent))):
-        x = np.repeat(X[n % len(X)][None], len(X), axis=0)        # B copies, so that 1/B means what it means in X
+        x = np.repeat(X[n % len(X)][None], len(X), axis=0)        # B copies, so that 1/B is that of X
         noise = np.repeat(rng.standard_normal((1, n_latent)), len(X), axis=0)
         slopes = [numerical_gradient(f, bias, max_entries=bias.size).values for f in (
             lambda: model.objective(x, noise).reconstruction, lambda: model.objective(x, noise).loss)]
@@ -106,7 +106,7 @@ WHY = {("d_logvar", "J eps"): "the sigma of dz/dlogvar = eps sigma / 2 is missin
 
 
 def _explain(part, name, coefficient, sizes):
-    """Return what a right term's coefficient says, or "" if it is 1."""
+    """Return what the coefficient of a right term means, or "" if it is 1."""
     c = 0.0 if abs(coefficient) < 1e-4 else float(coefficient)
     if abs(c - 1) < 1e-4:
         return ""
@@ -122,7 +122,7 @@ def _explain(part, name, coefficient, sizes):
 
 
 def _fit(found, first, second):
-    """Return the coefficients of two terms and their largest residual; a term of zeros gets the coefficient 1."""
+    """Return the coefficients of two terms, and the largest residual; a term of zeros has the coefficient 1."""
     columns = [term for term in (first, second) if np.any(np.abs(term) > 1e-12)]
     if not columns:
         return (1.0, 1.0), float(np.max(np.abs(found)))
@@ -155,7 +155,7 @@ def _fit_part(head, name, sizes):
 
 
 def _fit_basis(head, name, scale):
-    """Return the sum of several terms that fits, written out, or a last resort."""
+    """Return the sum of several terms that fits, written out, or a general hint if none fits."""
     J, eps, sigma = head.reconstruction["d_mu"], head.eps, np.exp(head.logvar / 2)
     z = head.mu + sigma * eps
     basis = {"J eps sigma": J * eps * sigma, "J": J, "(sigma^2 - 1)": sigma**2 - 1, "mu": head.mu,
@@ -168,23 +168,11 @@ def _fit_basis(head, name, scale):
     return f"{name} is no sum of the usual terms: was z made with other noise, or other weights used on the way back?"
 
 
-def check_head(model, X, eps, seed=0):
-    """Return the Parts of the encoder's head that are wrong: "d_mu", "d_logvar", or one of both.
+def check_head(model: object, X: np.ndarray, eps: np.ndarray, seed: int = 0) -> list:
+    """Return the Parts "d_mu" and "d_logvar" of the encoder's head that are wrong.
 
-    Parameters
-    ----------
-    model : VAE
-        With `encode` and the segment "encoder.head.b"; its objective is reconstruction + beta KL, one sample each.
-    X : ndarray (B, D)
-        Data.
-    eps : ndarray (B, Z)
-        Only its shape counts.
-    seed : int
-        Of the noise that is tried.
-
-    Returns
-    -------
-    list of Part
+    The model has `encode` and the segment "encoder.head.b"; its objective is reconstruction + beta KL, with one sample
+    of each row of X (B, D).  Of eps (B, Z) only the shape is used; the noise is drawn with the seed.
     """
     head = _gather(model, X, eps, seed)
     sizes = {"B": len(X), "beta": getattr(model, "beta", 1.0)}

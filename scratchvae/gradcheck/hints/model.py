@@ -1,4 +1,4 @@
-"""Which part of a model makes its gradient wrong: a layer, the likelihood, or the encoder's head."""
+"""Find the part of a model that makes its gradient wrong: a layer, the likelihood, or the encoder's head."""
 import numpy as np
 
 from ..comparison import Check, compare
@@ -54,7 +54,7 @@ def _check_likelihood(model, X, rng):
 
 
 def _link_hint(likelihood, p, outputs, x, weights, found, value):
-    """Return a hint if mean(outputs), the sigmoid say, is differentiated or applied once too often."""
+    """Return a hint if mean(outputs), such as the sigmoid, is differentiated or applied once too often."""
     mean, step = likelihood.mean(p, outputs), 1e-5
     right = numerical_gradient(value, outputs, max_entries=outputs.size).values.reshape(outputs.shape)
     scale = 1e-5 * np.max(np.abs(found))
@@ -84,7 +84,7 @@ def _check_head(model, X, eps):
 
 
 def _check_weights(model, X, eps):
-    """Yield the failed Check of the weights that the samples of an example have, if there are several."""
+    """Yield the failed Check of the weights of an example's samples, if there are several."""
     if np.ndim(eps) != 3 or np.shape(eps)[1] < 2:
         return
     weights = check_weights(model, np.asarray(X), np.asarray(eps))
@@ -97,7 +97,7 @@ def _check_weights(model, X, eps):
 
 
 def _first_on_the_way_back(checks):
-    """Return (layer, the one above it or None), where the backward pass meets the first wrong segment; or Nones."""
+    """Return the first layer with a wrong segment in the order of the backward pass, and the layer above; or None."""
     names = [check.name for check in checks]
     networks = [side for side in ("decoder.", "encoder.") if any(name.startswith(side) for name in names)]
     way = [layer for side in networks for layer in reversed(list(dict.fromkeys(
@@ -109,8 +109,8 @@ def _first_on_the_way_back(checks):
 def _own_fault(layer, checks, gradient):
     """Return a hint that a layer itself is at fault, if one of its two arrays is right, or "".
 
-    d_W = x^T d_a and d_b = sum of d_a have the cotangent in common: where one is right, so is that, but for the order
-    of its rows.  A gradient of zeros tells nothing.
+    d_W = x^T d_a and d_b = sum of d_a share the cotangent d_a.  If one of them is right, then so is d_a, except perhaps
+    for the order of its rows.  A gradient of zeros says nothing.
     """
     ok = {check.name: check.ok for check in checks}
     for wrong, right, rule in (("W", "b", "d_W = x^T d_a, and the order of its rows"),
@@ -121,28 +121,16 @@ def _own_fault(layer, checks, gradient):
     return ""
 
 
-def check_parts(model, X, rng):
-    """Return the failed Checks of every layer and of the likelihood, each on its own, at random inputs from rng."""
+def check_parts(model: object, X: np.ndarray, rng: np.random.Generator) -> list:
+    """Return the failed Checks of every layer and of the likelihood, each alone, at random inputs."""
     return [*_check_layers(model, rng), *_check_likelihood(model, X, rng)]
 
 
-def find_causes(model, X, eps, checks, seed=0):
-    """Return more Checks, each of one part that is wrong by itself, for a model whose segments are wrong.
+def find_causes(model: object, X: np.ndarray, eps: np.ndarray | None, checks: list, seed: int = 0) -> list:
+    """Return the failed Checks of the parts of a model whose segments fail `checks`; the seed draws test data.
 
-    Parameters
-    ----------
-    model, X, eps
-        As in `check_model`.
-    checks : list of Check
-        The verdicts on its segments.
-    seed : int
-        Of the data that the parts are tried on.
-
-    Returns
-    -------
-    list of Check
-        "encoder.0: d_W", "likelihood: d_outputs", "d_mu", "d_logvar", "sample weights", or one "cause" where no part is
-        wrong alone.
+    They are called "encoder.0: d_W", "likelihood: d_outputs", "d_mu", "d_logvar" or "sample weights"; where no part is
+    wrong alone, there is one "cause".
     """
     found = check_parts(model, X, np.random.default_rng(seed))
     first, above = _first_on_the_way_back(checks)
