@@ -334,3 +334,19 @@ def test_a_sigmoids_slope_where_outputs_pass_none_is_named(monkeypatch):
         d_outputs[:, 6:] *= s * (1 - s)
     monkeypatch.setattr(diagonal, "nll_backward", nll_backward)
     assert "times a sigmoid's slope at the others" in hints(likelihood="gaussian_diagonal")["likelihood: d_outputs"]
+
+
+def test_the_head_is_not_held_against_the_loss_where_the_gradient_is_not_its_derivative(monkeypatch):
+    """STL's d_mu differs from the slope of the loss at fixed eps also where it is right: neither half is compared."""
+    original = pathwise.STL.write_head
+
+    def doubled(self, draws, d_head, state=None):
+        original(self, draws, d_head, state)
+        d_head[:, d_head.shape[1] // 2:] *= 2
+
+    monkeypatch.setattr(pathwise.STL, "write_head", doubled)
+    rng = np.random.default_rng(0)
+    vae = VAE(5, n_latent=2, hidden=(), estimator="stl", dtype="float64", seed=1)
+    vae.parameters.flat[:] += 0.3 * rng.standard_normal(vae.parameters.flat.size)
+    failed = [check.name for check in check_model(vae, rng.random((3, 5)), rng.standard_normal((3, 2))) if not check.ok]
+    assert "encoder.head.b" in failed and "d_mu" not in failed

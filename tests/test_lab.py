@@ -32,7 +32,7 @@ def test_every_estimator_is_measured_in_every_scene(rows):
     assert {row.estimator for row in rows} == set(EVERY)
     assert len(rows) == 3 * len(SETTINGS) == len({row[:4] for row in rows})
     for row in rows:
-        assert row.variance >= 0 and row.step_time > 0 and row.bias_z >= 0 and row.samples >= 1
+        assert row.variance >= 0 and row.step_time > 0 and row.bias_z >= 0 and row.n_samples >= 1
 
 
 def test_the_specimen_and_nothing_else_is_convicted_of_bias(rows):

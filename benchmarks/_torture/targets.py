@@ -67,7 +67,7 @@ def models(folder):
     yield "fetch", fetch, dict(name="mnist", mirrors=["http://127.0.0.1:9/"], timeout=0.1)
     held_out = dict(vae=vae, X=X.round(), seed=0, binarize="none")
     yield "evaluate", evaluate, dict(**held_out, importance_samples=3, proposal="encoder")
-    yield "staircase", iwae_bounds, dict(**held_out, samples=(1, 2))
+    yield "staircase", iwae_bounds, dict(**held_out, importance_samples=(1, 2))
     yield "ledger", ledger.ledger, dict(**held_out, importance_samples=3, steps=2)
     yield "refine", ledger.refine, dict(**held_out, steps=2)
     yield "effective_sigma", ledger.effective_sigma, dict(weight=1.0, reduction="mean", n_visible=4)

@@ -37,7 +37,7 @@ from .evaluation import HeldOut, Sampler, standard_error
 from .latent import AggregatePosterior
 
 REFINING_SAMPLES = 4                  # draws for an example in one step: two pairs of eps and -eps
-LEARNING_RATE = 0.05                  # first learning rate of mu and logvar; it falls to 0, which averages out the noise
+LEARNING_RATE = 0.05                  # first learning rate of mu and logvar; it falls to 0, to average the noise
 LEAST_DRAWS = 2000                    # fewest draws for the mutual information, from all examples together
 REDUCTIONS = {"sum": lambda weight, D: weight / 2, "half": lambda weight, D: weight,
               "mean": lambda weight, D: weight * D / 2}                # lambda -> sigma^2                       (T16)
@@ -194,7 +194,7 @@ class _Refiner:
             vae.decoder.forward(vae.parameters.decoder, ws.z, ws.decoder)                           # (E3)
             ws.d_nll.fill(1 / REFINING_SAMPLES)
             decoder_backward(vae, vae.parameters, ws, self.gradient, ws.d_z)                        # (E5)
-            gaussian_backward(head, ws.eps, ws.d_z, ws.d_kl, d_head)          # (E6, E7) without 1/B: the examples' losses are added
+            gaussian_backward(head, ws.eps, ws.d_z, ws.d_kl, d_head)                # (E6, E7) without 1/B: a sum
             adam.learning_rate = LEARNING_RATE * (1 - step / steps)
             try:
                 adam.update(head.reshape(-1), d_head.reshape(-1))

@@ -201,22 +201,17 @@ def extreme_inputs(case: Case) -> str:
     return ""
 
 
-def _world(case):
-    """Return a LinearGaussian with one latent, whose encoder gives the posterior, and data drawn from it."""
-    rng, n_visible = case.rng(), case.model.n_visible
-    W = rng.standard_normal((1, n_visible))
-    W *= 1.5 / np.linalg.norm(W)
-    world = LinearGaussian(W, rng.standard_normal(n_visible), float(rng.uniform(0.5, 0.9))).with_best_encoder()
-    return world, world.sample(8, seed=case.seed)
-
-
 def linear_gaussian_oracle(case: Case) -> str:
     """A VAE whose encoder gives the exact posterior has ELBO = log p(x), and every importance weight is p(x).
 
     A rule averages loss and gradient over eps without error; the average gradient is known in closed form.
     """
-    world, X = _world(case)
-    vae, log_p = world.to_vae(), float(world.log_p(X).mean())
+    rng, n_visible = case.rng(), case.model.n_visible
+    W = rng.standard_normal((1, n_visible))
+    W *= 1.5 / np.linalg.norm(W)
+    world = LinearGaussian(W, rng.standard_normal(n_visible), float(rng.uniform(0.5, 0.9))).with_best_encoder()
+    X, vae = world.sample(8, seed=case.seed), world.to_vae()
+    log_p = float(world.log_p(X).mean())
     objectives, gradients = zip(*(vae.gradient(X, np.tile(eps, (len(X), 1))) for eps in sigma_points(1)))
     loss = np.mean([objective.loss for objective in objectives])
     if differs(loss, -log_p):

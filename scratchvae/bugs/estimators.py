@@ -24,7 +24,7 @@ def samples_weigh_alike(original, self, log_w):
     return np.full(log_w.shape, 1 / log_w.shape[1])
 
 
-# In the rest, loss and gradient agree: no gradient check sees these faults
+# In the rest, loss and gradient agree: no gradient check finds these faults
 
 
 @bug_maker(IWAE.weigh, IWAE.loss, seen_in="AntixK/PyTorch-VAE, models/iwae.py: the same sign, in the loss too",

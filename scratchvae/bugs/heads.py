@@ -1,4 +1,6 @@
 """Faults of the encoder's head: the sampler, the KL, and their gradients."""
+from collections.abc import Callable
+
 import numpy as np
 
 from ..kernels import gaussian
@@ -10,23 +12,24 @@ WRONG_POSTERIOR = ("sampler moments", "KL by quadrature", "linear-Gaussian oracl
 WRONG_KL = ("KL by quadrature", "linear-Gaussian oracle")
 
 
-def halves(head):
+def halves(head: np.ndarray) -> tuple:
     """Return views of the two halves of a head (B, 2Z), or of its cotangent."""
     n_latent = head.shape[1] // 2
     return head[:, :n_latent], head[:, n_latent:]
 
 
-def summed(rows, head):
+def summed(rows: np.ndarray, head: np.ndarray) -> np.ndarray:
     """Return rows (B*K, Z) summed over the samples of an example, (B, Z)."""
     return rows.reshape(len(head), -1, rows.shape[1]).sum(axis=1)
 
 
-def spread(per_example, rows):
+def spread(per_example: np.ndarray, rows: np.ndarray) -> np.ndarray:
     """Return (B, Z) numbers repeated for each sample, (B*K, Z)."""
     return np.repeat(per_example, len(rows) // len(per_example), axis=0)
 
 
-def change_slope(original, head, eps, d_z, d_kl, d_head, reconstruction=None, kl=None):
+def change_slope(original: Callable, head: np.ndarray, eps: np.ndarray, d_z: np.ndarray, d_kl: np.ndarray,
+                 d_head: np.ndarray, reconstruction: Callable | None = None, kl: Callable | None = None) -> None:
     """Run the backward pass, then replace a part of d_logvar.
 
     `reconstruction(g_eps, g, sigma)` gives the reconstruction's part, where g_eps and g are d_z eps and d_z, summed
@@ -169,10 +172,10 @@ def clamp_without_mask(original, head, eps, z, kl):
     original(np.hstack([mu, np.clip(logvar, -0.1, 0.1)]), eps, z, kl)
 
 
-# In the rest, forward and backward agree: no gradient check sees these faults
+# In the rest, forward and backward agree: no gradient check finds these faults
 
 
-def with_noise(factor):
+def with_noise(factor: Callable) -> Callable:
     """Return a `make` for both passes with z = mu + s eps, where factor(sigma) gives s and ds/dlogvar."""
     def make(forward, backward):
         def gaussian_forward(head, eps, z, kl):
@@ -210,7 +213,7 @@ def hardly_any_noise(forward, backward):
     return with_noise(lambda sigma: (0.01 + 0 * sigma, 0 * sigma))(forward, backward)
 
 
-def with_kl(value, slopes):
+def with_kl(value: Callable, slopes: Callable) -> Callable:
     """Return a `make` for both passes with kl = value(mu, logvar) (B, Z), summed; slopes gives its derivatives."""
     def make(forward, backward):
         def gaussian_forward(head, eps, z, kl):

@@ -1,9 +1,11 @@
 """Faults of the likelihood: of what the decoder's outputs mean."""
+from collections.abc import Callable
+
 import numpy as np
 
 from ..kernels import learned_sigma, likelihoods
 from ..likelihoods import Bernoulli
-from .injection import bug, bug_maker
+from .injection import bug
 
 BERNOULLI = (likelihoods.bernoulli_nll, likelihoods.bernoulli_nll_backward)
 GAUSSIAN = (likelihoods.gaussian_nll, likelihoods.gaussian_nll_backward)
@@ -12,17 +14,18 @@ SUM_TO_ONE, ORACLE = "probabilities sum to one", "linear-Gaussian oracle"
 FREY_FACES = "y0ast/Variational-Autoencoder, scikit-learn/ (Frey faces)"
 
 
-def rows_of(x, outputs):
+def rows_of(x: np.ndarray, outputs: np.ndarray) -> np.ndarray:
     """Return x (B, D) repeated for each sample, (B*K, D)."""
     return np.repeat(x, len(outputs) // len(x), axis=0)
 
 
-def sigmoid(a):
+def sigmoid(a: np.ndarray) -> np.ndarray:
     """Return 1 / (1 + exp(-a)), without overflow."""
     return 0.5 * (1 + np.tanh(0.5 * a))
 
 
-def change_gradient(d_logits, original, logits, x, d_nll, nll, d_out):
+def change_gradient(d_logits: Callable, original: Callable, logits: np.ndarray, x: np.ndarray, d_nll: np.ndarray,
+                    nll: np.ndarray, d_out: np.ndarray) -> None:
     """Run bernoulli_nll_backward, then replace the gradient by d_logits(logits, x) times d_nll."""
     weights = np.array(np.reshape(d_nll, (-1, 1)))                       # d_nll may be one number for all rows
     original(logits, x, d_nll, nll, d_out)
@@ -90,39 +93,33 @@ def pixel_sigma_through_a_sigmoid(original, outputs, x, d_nll, nll, d_outputs):
     d_outputs[:, x.shape[1]:] *= s * (1 - s)
 
 
-# In the rest, forward and backward agree: no gradient check sees these faults
+# In the rest, forward and backward agree: no gradient check finds these faults
 
 
-@bug_maker(*GAUSSIAN, seen_in="AntixK/PyTorch-VAE (MSE mean, 11 threads on the KL's weight), keras#3220 to #6015",
-           symptom="posterior collapse, or a KL weight of 0.00025 that nobody can explain",
-           detected_by=(SUM_TO_ONE, ORACLE), likelihood="gaussian")
-def mean_over_pixels(forward, backward):
+def outputs_of(buffers: tuple) -> tuple:
+    """Return nll, and a list of the gradient if there is one, of buffers (nll,) or (d_nll, nll, gradient)."""
+    return (buffers[0], []) if len(buffers) == 1 else (buffers[1], [buffers[2]])
+
+
+@bug(*GAUSSIAN, seen_in="AntixK/PyTorch-VAE (MSE mean, 11 threads on the KL's weight), keras#3220 to #6015",
+     symptom="posterior collapse, or a KL weight of 0.00025 that nobody can explain",
+     detected_by=(SUM_TO_ONE, ORACLE), likelihood="gaussian")
+def mean_over_pixels(original, means, x, sigma, *buffers):
     """The squared error is averaged over the pixels, the KL is summed over the latents."""
-    def gaussian_nll(means, x, sigma, nll):
-        forward(means, x, sigma, nll)
-        nll /= means.shape[1]
-
-    def gaussian_nll_backward(means, x, sigma, d_nll, nll, d_means):
-        backward(means, x, sigma, d_nll, nll, d_means)
-        nll /= means.shape[1]
-        d_means /= means.shape[1]
-    return gaussian_nll, gaussian_nll_backward
+    original(means, x, sigma, *buffers)
+    nll, gradients = outputs_of(buffers)
+    for output in (nll, *gradients):
+        output /= means.shape[1]
 
 
-@bug_maker(*BERNOULLI, seen_in="keras#3373, pytorch/examples#234, #290, #652",
-           symptom="posterior collapse: every image decodes to the mean", detected_by=SUM_TO_ONE,
-           likelihood="bernoulli")
-def cross_entropy_mean(forward, backward):
+@bug(*BERNOULLI, seen_in="keras#3373, pytorch/examples#234, #290, #652",
+     symptom="posterior collapse: every image decodes to the mean", detected_by=SUM_TO_ONE, likelihood="bernoulli")
+def cross_entropy_mean(original, logits, x, *buffers):
     """The cross entropy is averaged over the pixels, the KL is summed over the latents."""
-    def bernoulli_nll(logits, x, nll):
-        forward(logits, x, nll)
-        nll /= logits.shape[1]
-
-    def bernoulli_nll_backward(logits, x, d_nll, nll, d_logits):
-        backward(logits, x, d_nll, nll, d_logits)
-        nll /= logits.shape[1]
-        d_logits /= logits.shape[1]
-    return bernoulli_nll, bernoulli_nll_backward
+    original(logits, x, *buffers)
+    nll, gradients = outputs_of(buffers)
+    for output in (nll, *gradients):
+        output /= logits.shape[1]
 
 
 @bug(*GAUSSIAN, seen_in="Pythae#123 (constant terms), abhayran/VAE-numpy (sigma^2 = 1/2)",
@@ -130,53 +127,40 @@ def cross_entropy_mean(forward, backward):
 def constants_dropped(original, means, x, sigma, *buffers):
     """log sigma + log(2 pi) / 2 is left out: a density that does not integrate to one."""
     original(means, x, sigma, *buffers)
-    nll = buffers[0] if len(buffers) == 1 else buffers[1]                # forward: nll; backward: d_nll, nll, d_means
+    nll, _ = outputs_of(buffers)
     nll -= means.shape[1] * (np.log(sigma) + 0.5 * np.log(2 * np.pi))
 
 
-@bug_maker(*BERNOULLI, seen_in="classic: binary cross entropy of a decoder that ends in a sigmoid, called with logits",
-           symptom="gray, washed-out pictures; the curve stops high", detected_by=(SUM_TO_ONE, "extreme inputs"),
-           likelihood="bernoulli")
-def sigmoid_twice(forward, backward):
+@bug(*BERNOULLI, seen_in="classic: binary cross entropy of a decoder that ends in a sigmoid, called with logits",
+     symptom="gray, washed-out pictures; the curve stops high", detected_by=(SUM_TO_ONE, "extreme inputs"),
+     likelihood="bernoulli")
+def sigmoid_twice(original, logits, x, *buffers):
     """The outputs pass a sigmoid, and the loss takes the result for logits: no pixel can be below 1/2."""
-    def bernoulli_nll(logits, x, nll):
-        forward(sigmoid(logits), x, nll)
-
-    def bernoulli_nll_backward(logits, x, d_nll, nll, d_logits):
-        p = sigmoid(logits)
-        backward(p, x, d_nll, nll, d_logits)
+    p = sigmoid(logits)
+    original(p, x, *buffers)
+    for d_logits in outputs_of(buffers)[1]:
         d_logits *= p * (1 - p)
-    return bernoulli_nll, bernoulli_nll_backward
 
 
-@bug_maker(*BERNOULLI, seen_in="classic: log(clip(p, 1e-7, 1 - 1e-7))",
-           symptom="a confident wrong pixel costs 16 nats and never learns", detected_by="extreme inputs",
-           likelihood="bernoulli")
-def clipped_probabilities(forward, backward):
+@bug(*BERNOULLI, seen_in="classic: log(clip(p, 1e-7, 1 - 1e-7))",
+     symptom="a confident wrong pixel costs 16 nats and never learns", detected_by="extreme inputs",
+     likelihood="bernoulli")
+def clipped_probabilities(original, logits, x, *buffers):
     """The loss is computed from clipped probabilities, not from logits."""
     limit = np.log(1e7 - 1)
-
-    def bernoulli_nll(logits, x, nll):
-        forward(np.clip(logits, -limit, limit), x, nll)
-
-    def bernoulli_nll_backward(logits, x, d_nll, nll, d_logits):
-        backward(np.clip(logits, -limit, limit), x, d_nll, nll, d_logits)
+    original(np.clip(logits, -limit, limit), x, *buffers)
+    for d_logits in outputs_of(buffers)[1]:
         d_logits[np.abs(logits) > limit] = 0
-    return bernoulli_nll, bernoulli_nll_backward
 
 
-@bug_maker(*BERNOULLI, seen_in="synthcity#331, keras#12371, kvfrans/variational-autoencoder#5 (NaN at epoch 432)",
-           symptom="NaN after hundreds of epochs", detected_by="extreme inputs", likelihood="bernoulli")
-def overflowing_softplus(forward, backward):
+@bug(*BERNOULLI, seen_in="synthcity#331, keras#12371, kvfrans/variational-autoencoder#5 (NaN at epoch 432)",
+     symptom="NaN after hundreds of epochs", detected_by="extreme inputs", likelihood="bernoulli")
+def overflowing_softplus(original, logits, x, *buffers):
     """softplus(l) is computed as log(1 + exp(l)): exp overflows for large logits."""
-    def naive(logits, x, nll):
-        with np.errstate(over="ignore", invalid="ignore"):
-            nll[:] = np.sum(np.log(1 + np.exp(logits)) - rows_of(x, logits) * logits, axis=1)
-
-    def bernoulli_nll_backward(logits, x, d_nll, nll, d_logits):
-        backward(logits, x, d_nll, nll, d_logits)
-        naive(logits, x, nll)
-    return naive, bernoulli_nll_backward
+    original(logits, x, *buffers)
+    nll, _ = outputs_of(buffers)
+    with np.errstate(over="ignore", invalid="ignore"):
+        nll[:] = np.sum(np.log(1 + np.exp(logits)) - rows_of(x, logits) * logits, axis=1)
 
 
 @bug(Bernoulli.sample, seen_in="jax examples/mnist_vae.py, image_sample (062caa4)",

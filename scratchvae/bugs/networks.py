@@ -1,13 +1,19 @@
 """Faults of the layers and of how they are connected."""
+from collections.abc import Callable
+
+import numpy as np
+
 from ..kernels.dense import activate_ref, slope_ref
 from ..layers import ACTIVATIONS, Dense, MLP
 from ..model import Model
+from ..parameters import Affine
 from .injection import bug, bug_maker
 
 CHECKS = ("layer check", "gradient check")
 
 
-def change_d_a(d_a, original, self, p, x, y, d_y, d_p, d_x):
+def change_d_a(d_a: Callable, original: Callable, self: Dense, p: Affine, x: np.ndarray, y: np.ndarray,
+               d_y: np.ndarray, d_p: Affine, d_x: np.ndarray | None) -> None:
     """Run Dense.backward with d_a(layer, y, d_y) in the place of d_y act'(a).
 
     The original does the rest, as the backward pass of a layer without an activation.
@@ -16,7 +22,7 @@ def change_d_a(d_a, original, self, p, x, y, d_y, d_p, d_x):
     original(linear, p, x, y, d_a(self, y, d_y).astype(y.dtype), d_p, d_x)
 
 
-def slope(layer, y):
+def slope(layer: Dense, y: np.ndarray) -> np.ndarray:
     """Return act'(a) from the layer's output y = act(a)."""
     return slope_ref(y, ACTIVATIONS[layer.activation])
 
@@ -111,7 +117,8 @@ def stale_weights(original):
     return backward
 
 
-def hear_half(original, self, p, x, y, d_y, d_p, d_x):
+def hear_half(original: Callable, self: MLP, p: tuple, x: np.ndarray, y: tuple, d_y: tuple, d_p: tuple,
+              d_x: np.ndarray | None) -> None:
     """Run MLP.backward, where only the first half of the head's outputs sends a cotangent to the layers below."""
     half = y[-1].shape[1] // 2
     self.layers[-1].backward(p[-1], y[-2], y[-1], d_y[-1], d_p[-1], d_y[-2])
@@ -169,19 +176,15 @@ def first_layer_forgotten(original, self, p, x, y, d_y, d_p, d_x):
     d_p[0].b[:] = 0
 
 
-@bug_maker(Dense.forward, Dense.backward,
-           seen_in="HIPS/autograd, variational_autoencoder.py: batch statistics when generating",
-           symptom="a sample depends on its neighbors; a batch of one is blank", detected_by="batch independence")
-def batch_statistics(forward, backward):
+@bug(Dense.forward, Dense.backward,
+     seen_in="HIPS/autograd, variational_autoencoder.py: batch statistics when generating",
+     symptom="a sample depends on its neighbors; a batch of one is blank", detected_by="batch independence")
+def batch_statistics(original, self, p, x, y, d_y=None, d_p=None, d_x=None):
     """Every layer's input is centered by the batch's mean, also when a trained model is used."""
-    def centered_forward(self, p, x, y):
-        forward(self, p, x - x.mean(axis=0), y)
-
-    def centered_backward(self, p, x, y, d_y, d_p, d_x):
-        backward(self, p, x - x.mean(axis=0), y, d_y, d_p, d_x)
-        if d_x is not None:
-            d_x -= d_x.mean(axis=0)
-    return centered_forward, centered_backward
+    cotangents = () if d_y is None else (d_y, d_p, d_x)              # none in the forward pass
+    original(self, p, x - x.mean(axis=0), y, *cotangents)
+    if d_x is not None:
+        d_x -= d_x.mean(axis=0)
 
 
 class EarlyLogvar(MLP):
@@ -192,14 +195,14 @@ class EarlyLogvar(MLP):
         below = y[-3] if len(y) > 2 else x
         return below, below @ p[-2].W + p[-2].b
 
-    def forward(self, p, x, y):
+    def forward(self, p: tuple, x: np.ndarray, y: tuple) -> None:
         """Write every layer's output into y."""
         super().forward(p, x, y)
         half = y[-1].shape[1] // 2
         if len(y) > 1:
             y[-1][:, half:] = self._end(p, x, y)[1] @ p[-1].W[:, half:] + p[-1].b[half:]
 
-    def backward(self, p, x, y, d_y, d_p, d_x):
+    def backward(self, p: tuple, x: np.ndarray, y: tuple, d_y: tuple, d_p: tuple, d_x: np.ndarray | None) -> None:
         """Overwrite d_p and d_x.
 
         The forward pass was [mu | logvar] = [act(a) W_mu | a W_logvar] + b, so a gets a cotangent from both.

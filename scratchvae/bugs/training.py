@@ -1,4 +1,6 @@
 """Faults of the training loop: optimizer, noise, the rows that a step sees, and what a resumed run remembers."""
+from collections.abc import Callable
+
 import numpy as np
 
 from .. import elbo
@@ -13,7 +15,7 @@ REFERENCE = "optimizer against a scalar reference"
 SAMPLER, ROWS, REPLAY = "sampler moments", "rows of a step", "replay"
 
 
-def change_adam(step, self, theta, gradient):
+def change_adam(step: Callable, self: Adam, theta: np.ndarray, gradient: np.ndarray) -> None:
     """Update Adam's moments, then subtract step(self, m, v) from theta."""
     self.step += 1
     m, v = self.moments["m"], self.moments["v"]
@@ -22,7 +24,7 @@ def change_adam(step, self, theta, gradient):
     theta -= step(self, m, v).astype(theta.dtype)
 
 
-def corrected(self, m, v):
+def corrected(self: Adam, m: np.ndarray, v: np.ndarray) -> tuple:
     """Return Adam's moments with the bias correction."""
     return m / (1 - self.beta1**self.step), v / (1 - self.beta2**self.step)
 
@@ -92,7 +94,7 @@ def silent_weight_decay(original, self, theta, gradient):
     original(self, theta, gradient + np.asarray(0.01, theta.dtype) * theta)
 
 
-def change_noise(change, original, seed, stream, step, out):
+def change_noise(change: Callable, original: Callable, seed: int, stream: int, step: int, out: np.ndarray) -> None:
     """Call change(original, seed, stream, step, out) where training noise is drawn, elsewhere the original."""
     if stream == random.EPS:
         change(original, seed, stream, step, out)

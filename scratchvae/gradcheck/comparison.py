@@ -37,6 +37,14 @@ def broken(name: str, hint: str) -> Check:
     return Check(name, 1.0, (), 0.0, 0.0, 0.0, False, hint, 0)
 
 
+def failed(name: str, found: np.ndarray, right: np.ndarray, hint: str) -> Check:
+    """Return the failed Check of a part (m,) of a gradient, at the entry that differs most from the right one."""
+    at = int(np.argmax(np.abs(found - right)))
+    analytic, numeric = float(found[at]), float(right[at])
+    worst = abs(analytic - numeric) / max(abs(analytic), abs(numeric))
+    return Check(name, worst, (at,), analytic, numeric, 0.0, False, hint, 0)
+
+
 def compare(name: str, analytic: np.ndarray, numerical: Numerical, fault: str, sizes: dict) -> Check:
     """Return the Check of one array: compare its whole analytic gradient with derivatives of some entries."""
     entries, n, bounds, rounding, kinks = numerical

@@ -66,16 +66,6 @@ def require_method(name: str, owner: object, expected: str) -> None:
             "results are written into the last ones, and everything that is needed comes in.") from None
 
 
-def new_outputs(layer: object, x: np.ndarray, shape: tuple) -> np.ndarray | tuple:
-    """Return outputs for forward, filled with NaN: those of layer.outputs(batch, dtype), or one array of `shape`."""
-    if not hasattr(layer, "outputs"):
-        return np.full(shape, np.nan)
-    y = layer.outputs(len(x), x.dtype)
-    for array in arrays_of(y):
-        array.fill(np.nan)
-    return y
-
-
 def require_shapes(trial: "Trial") -> None:
     """Raise ShapeError if x, d_y or the layer's outputs cannot be right; compiled code may not notice."""
     kind, x, y = type(trial.layer).__name__, trial.x, arrays_of(trial.y)
@@ -97,7 +87,7 @@ class Trial:
 
     def __init__(self, layer: object, p: tuple | list | dict | np.ndarray, x: np.ndarray, d_y: np.ndarray) -> None:
         self.layer, self.p, self.x, self.d_y = layer, p, x, d_y
-        self.y = new_outputs(layer, x, d_y.shape)
+        self.y = layer.outputs(len(x), x.dtype) if hasattr(layer, "outputs") else np.empty(d_y.shape)
         self.inputs = {"x": x, **dict(named_arrays(p))}
         self.faults = {}
 

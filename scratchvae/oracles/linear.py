@@ -66,6 +66,7 @@ class GaussianPosterior(NamedTuple):
 
 Gaussians = Posterior | GaussianPosterior
 
+
 @dataclass(frozen=True, eq=False)
 class LinearGaussian:
     """The linear-Gaussian VAE, every quantity exact.                                                  (G1 to G11)

@@ -41,7 +41,7 @@ from ..parameters import Parameters
 from ..probability.divergences import kl_terms
 from ..vae import VAE
 from ..validation import positive_integer
-from .rules import even_normal, expected_log_sum, gauss_hermite, GRID, tabulate
+from .rules import even_normal, expected_log_sum, gauss_hermite, GRID, PosteriorGrid, tabulate
 
 MOST_NODES = 300                           # of a Gauss-Hermite rule: numpy's overflows not far above
 NODES = {1: 200, 2: 100, 3: 24}            # noise variables -> nodes for each, if not given
@@ -153,8 +153,8 @@ class Quadrature:
     def _noise(self, X):
         """Yield (eps (n, K, Z), weight) for every node of the rule over all K Z noise variables.            (G14)"""
         if self.vae.for_evaluation() is not self.vae:
-            raise ConfigurationError(f"likelihood {self.vae.likelihood.name!r} depends on the noise of the whole batch; "
-                                     "expected one where an example depends on its own. Take vae.for_evaluation().")
+            raise ConfigurationError(f"likelihood {self.vae.likelihood.name!r} depends on the noise of the whole batch;"
+                                     " expected one where an example depends on its own. Take vae.for_evaluation().")
         n, shape = len(self._rows(X)), (self.vae.n_samples, self.vae.n_latent)
         for eps, weight in zip(*self._rule(shape[0] * shape[1])):
             yield np.broadcast_to(eps.reshape(shape), (n, *shape)), weight

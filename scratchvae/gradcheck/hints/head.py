@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from ..comparison import failed
 from ..numerical import numerical_gradient
 
 FIT = 1e-6                              # terms fit if the residual is at most this times the largest entry
@@ -32,15 +33,6 @@ class Head(NamedTuple):
     def right(self, name: str) -> np.ndarray:
         """Return what the cotangent should be, (m,)."""
         return self.reconstruction[name] + self.kl[name]
-
-
-class Part(NamedTuple):
-    """A wrong half of the head's cotangent: its name, the values of the worst entry, and a hint."""
-
-    name: str
-    analytic: float
-    numeric: float
-    hint: str
 
 
 def _gather(model, X, eps, seed):
@@ -169,7 +161,7 @@ def _fit_basis(head, name, scale):
 
 
 def check_head(model: object, X: np.ndarray, eps: np.ndarray, seed: int = 0) -> list:
-    """Return the Parts "d_mu" and "d_logvar" of the encoder's head that are wrong.
+    """Return the failed Checks of the parts "d_mu" and "d_logvar" of the encoder's head.
 
     The model has `encode` and the segment "encoder.head.b"; its objective is reconstruction + beta KL, with one sample
     of each row of X (B, D).  Of eps (B, Z) only the shape is used; the noise is drawn with the seed.
@@ -180,9 +172,8 @@ def check_head(model: object, X: np.ndarray, eps: np.ndarray, seed: int = 0) -> 
     wrong = [name for name in head.found if not _like(head.found[name], head.right(name), scale)]
     swapped = len(wrong) == 2 and all(_like(head.found[a], head.right(b), scale) for a, b in (wrong, wrong[::-1]))
     flat = {name: np.abs(head.right(name)) <= FIT * scale for name in wrong}
-    parts = []
+    checks = []
     for name in wrong:
-        at = int(np.argmax(np.abs(head.found[name] - head.right(name))))
         if swapped:
             hint = "d_mu and d_logvar stand in each other's place"
         elif flat[name].all():
@@ -192,5 +183,5 @@ def check_head(model: object, X: np.ndarray, eps: np.ndarray, seed: int = 0) -> 
                     "not know")
         else:
             hint = _fit_part(head, name, sizes)
-        parts.append(Part(name, float(head.found[name][at]), float(head.right(name)[at]), hint))
-    return parts
+        checks.append(failed(name, head.found[name], head.right(name), hint)._replace(index=()))
+    return checks

@@ -1,14 +1,13 @@
 """Find the part of a model that makes its gradient wrong: a layer, the likelihood, or the encoder's head."""
 import numpy as np
 
-from ..comparison import Check, compare
+from ..comparison import broken, compare
 from ..layercheck import check_layer
 from ..numerical import numerical_gradient
 from .head import BIAS, check_head
 from .sample_weights import check_weights
 
-SURROGATES = ("stl", "score_function", "dreg")     # their gradient is not that of the loss with eps held
-ROWS = 7                                # a batch for the parts: no other size is likely to be 7
+ROWS = 7                                # rows of a batch for the parts; no other size is likely to be 7
 
 
 def _check_layers(model, rng):
@@ -73,27 +72,12 @@ def _link_hint(likelihood, p, outputs, x, weights, found, value):
 
 
 def _check_head(model, X, eps):
-    """Yield the failed Checks of d_mu and d_logvar, if the model has a Gaussian head and one sample an example."""
+    """Return the failed Checks of d_mu and d_logvar, if the model has a Gaussian head and one sample per example."""
     bias = dict(model.parameters.segments()).get(BIAS, ())
-    if np.ndim(eps) != 2 or len(bias) != 2 * eps.shape[1] or getattr(model, "estimator", None) in SURROGATES:
-        return
-    for part in check_head(model, np.asarray(X), np.asarray(eps)):
-        error = abs(part.analytic - part.numeric)
-        worst = error / max(abs(part.analytic), abs(part.numeric))
-        yield Check(part.name, float(worst), (), part.analytic, part.numeric, 0.0, False, part.hint, 0)
-
-
-def _check_weights(model, X, eps):
-    """Yield the failed Check of the weights of an example's samples, if there are several."""
-    if np.ndim(eps) != 3 or np.shape(eps)[1] < 2:
-        return
-    weights = check_weights(model, np.asarray(X), np.asarray(eps))
-    if weights is not None:
-        error = np.abs(weights.found - weights.right)
-        at = int(np.argmax(error))
-        found, right = float(weights.found[at]), float(weights.right[at])
-        yield Check("sample weights", float(error[at]) / max(abs(found), abs(right)), (at,), found, right, 0.0, False,
-                    f"the weights of an example's samples: {weights.hint}", 0)
+    exact = getattr(getattr(model, "estimator", None), "exact", True)     # the gradient is the loss's at fixed eps
+    if np.ndim(eps) != 2 or len(bias) != 2 * eps.shape[1] or not exact:
+        return []
+    return check_head(model, np.asarray(X), np.asarray(eps))
 
 
 def _first_on_the_way_back(checks):
@@ -138,12 +122,12 @@ def find_causes(model: object, X: np.ndarray, eps: np.ndarray | None, checks: li
         return found
     hint = _own_fault(first, checks, model.gradient(X, eps)[1])
     if not hint and first.startswith("decoder."):
-        found = list(_check_weights(model, X, eps))
+        found = check_weights(model, np.asarray(X), np.asarray(eps)) if np.ndim(eps) == 3 and eps.shape[1] > 1 else []
     elif not hint and first == "encoder.head":
-        found = list(_check_head(model, X, eps))
+        found = _check_head(model, X, eps)
     if not hint and above:
         hint = (f"on the way back {first} is the first that is wrong: look at what {above}'s backward returns for its "
                 f"input and how that reaches {first}")
     if not found and hint and not any("never arrives" in check.hint for check in checks):
-        found = [Check("cause", 1.0, (), 0.0, 0.0, 0.0, False, hint, 0)]
+        found = [broken("cause", hint)]
     return found

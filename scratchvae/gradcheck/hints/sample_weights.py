@@ -5,22 +5,13 @@ mean and w_k / sum w for the bound of K samples.  If the noise of sample k stand
 nll_k and the loss is -log w_k.  So differences give every d(nll_k), and least squares give v: that of the gradient, and
 that of the loss.
 """
-from typing import NamedTuple
-
 import numpy as np
 
+from ..comparison import failed
 from ..numerical import numerical_gradient
 
 FIT = 1e-5                              # largest difference of two v that agree; v lies between 0 and 1
 APART = 1e-4                            # least relative singular value: errors of 1e-10 then become 1e-6 in v
-
-
-class Weights(NamedTuple):
-    """The weights (K,) of a gradient, the right ones according to its loss, and a hint why they differ."""
-
-    found: np.ndarray
-    right: np.ndarray
-    hint: str
 
 
 def _softmax(a):
@@ -45,8 +36,8 @@ def _hint(found, right, cost, nll):
     return "they are none of the usual ones: are the samples in another order?"
 
 
-def check_weights(model: object, X: np.ndarray, eps: np.ndarray) -> Weights | None:
-    """Return the Weights of the first of X (B, D) with eps (B, K, Z), or None if they are right or cannot be found."""
+def check_weights(model: object, X: np.ndarray, eps: np.ndarray) -> list:
+    """Return the failed Check of the weights of the first of X (B, D) with eps (B, K, Z), if they are wrong."""
     x, noise = X[:1], eps[:1]
     arrays = {name: array for name, array in model.parameters.segments() if name.startswith("decoder.head")}
 
@@ -63,7 +54,8 @@ def check_weights(model: object, X: np.ndarray, eps: np.ndarray) -> Weights | No
     found, right = (np.linalg.lstsq(each, slope, rcond=None)[0] for slope in (
         np.concatenate([gradient[name].ravel() for name in arrays]), slopes(lambda: model.objective(x, noise).loss)))
     if np.linalg.matrix_rank(each, rtol=APART) < len(samples) or np.all(np.abs(found - right) <= FIT):
-        return None
+        return []
     costs = [alone(k) for k in samples]
-    return Weights(found, right, _hint(found, right, np.array([cost.loss for cost in costs]),
-                                       np.array([cost.reconstruction for cost in costs])))
+    hint = _hint(found, right, np.array([cost.loss for cost in costs]),
+                 np.array([cost.reconstruction for cost in costs]))
+    return [failed("sample weights", found, right, f"the weights of an example's samples: {hint}")]
