@@ -110,8 +110,7 @@ def kl_not_differentiated(original, head, eps, d_z, d_kl, d_head):
 
 
 @bug(BACKWARD, seen_in="classic: beta added to the loss after the gradient was written",
-     symptom="any beta gives the model of beta = 1", detected_by=CHECK, diagnosis="a factor beta is missing",
-     beta=2.5)
+     symptom="any beta gives the model of beta = 1", detected_by=CHECK, diagnosis="a factor beta is missing", beta=2.5)
 def beta_not_in_gradient(original, head, eps, d_z, d_kl, d_head):
     """beta weighs the KL of the loss and not that of the gradient."""
     original(head, eps, d_z, np.full_like(d_kl, 1 / len(head)), d_head)

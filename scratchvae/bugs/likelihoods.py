@@ -51,8 +51,7 @@ def sigmoid_twice_in_gradient(*arguments):
     change_gradient(lambda logits, x: sigmoid(sigmoid(logits)) - x, *arguments)
 
 
-@bug(BERNOULLI[1], symptom="the loss climbs", detected_by=CHECKS, diagnosis="a sign is flipped",
-     likelihood="bernoulli")
+@bug(BERNOULLI[1], symptom="the loss climbs", detected_by=CHECKS, diagnosis="a sign is flipped", likelihood="bernoulli")
 def flipped_residual(*arguments):
     """d_logit = x - p."""
     change_gradient(lambda logits, x: x - sigmoid(logits), *arguments)

@@ -239,6 +239,6 @@ def zero_weights(original, self, p, rng):
 @bug(Dense.initialize, seen_in="classic: np.random.randn without a scale",
      symptom="saturated units, a first loss in the thousands", detected_by="initial weights")
 def unit_weights(original, self, p, rng):
-    """The weights start at standard deviation 1, whatever the fan-in."""
+    """The weights start at standard deviation 1 for every fan-in."""
     p.W[:] = rng.standard_normal(p.W.shape)
     p.b[:] = 0

@@ -53,11 +53,10 @@ def held_out_without_noise(original, model, x, **settings):
         del model.forward
 
 
-@bug(training.held_out_objective,
-     seen_in="AntixK/PyTorch-VAE, experiment.py (trains at 0.00025, validates at 1.0)",
+@bug(training.held_out_objective, seen_in="AntixK/PyTorch-VAE, experiment.py (trains at 0.00025, validates at 1.0)",
      symptom="training and held-out curves cannot be compared", detected_by=HELD_OUT, beta=2.5)
 def held_out_at_another_beta(original, model, x, **settings):
-    """The held-out loss has beta = 1, whatever the training loss has."""
+    """The held-out loss has beta = 1, while the training loss has another beta."""
     found = original(model, x, **settings)
     return found._replace(loss=found.reconstruction + found.kl)
 

@@ -14,20 +14,21 @@ from .detectors import differs, EXACT, is_black_and_white, SIGMAS, verdict
 BATCH = 5                               # rows of a batch; N_ROWS makes two full batches and a short one
 
 
-def _recorder(model, seen):
-    """Make the model append (x, eps, theta) of every step to `seen`, before it takes the step."""
-    original = model.forward_backward
+def _record(model):
+    """Return a list to which the model from now on appends (x, eps, theta) of every step, before it takes the step."""
+    original, seen = model.forward_backward, []
 
     def forward_backward(ws, *arguments):
         seen.append((ws.x.copy(), ws.eps.copy(), model.parameters.flat.copy()))
         return original(ws, *arguments)
     model.forward_backward = forward_backward
+    return seen
 
 
 def trainers_gradient(case: Case) -> str:
     """The gradient that the trainer uses at its second step agrees with differences at that step's parameters."""
-    model, seen = case.model, []
-    _recorder(model, seen)
+    model = case.model
+    seen = _record(model)
     trainer = Trainer(model, case.rows(), batch_size=BATCH, learning_rate=1e-3, optimizer="sgd")
     order = epoch_permutation(N_ROWS, 0, 0)
     trainer.step(order)
@@ -99,14 +100,13 @@ def replay(case: Case) -> str:
     return ""
 
 
-def _rows_seen(case, X, epochs=2, **settings):
-    """Return the rows of each epoch, (n, D) each, in the order in which the steps used them."""
-    model, seen = case.new_model(), []
-    _recorder(model, seen)
-    trainer = Trainer(model, X, batch_size=BATCH, **settings)
-    trainer.run(epochs)
+def _rows_seen(case, X, **settings):
+    """Return the rows of each of two epochs, (n, D) each, in the order in which the steps used them."""
+    model = case.new_model()
+    seen = _record(model)
+    Trainer(model, X, batch_size=BATCH, **settings).run(2)
     rows = np.concatenate([x for x, _, _ in seen])
-    return np.split(rows, epochs) if len(rows) % epochs == 0 else [rows] * epochs
+    return np.split(rows, 2) if len(rows) % 2 == 0 else [rows] * 2
 
 
 def rows_of_a_step(case: Case) -> str:
@@ -138,9 +138,8 @@ def rows_of_a_step(case: Case) -> str:
 
 def reported_is_differentiated(case: Case) -> str:
     """An epoch's loss in the history is the mean objective at the parameters and noise of each step."""
-    model, seen = case.new_model(), []
-    _recorder(model, seen)
-    rows = case.rows()
+    model, rows = case.new_model(), case.rows()
+    seen = _record(model)
     rows[N_ROWS // 2:] *= 0.1                                # batches differ in their losses
     trainer = Trainer(model, rows, batch_size=BATCH)
     epoch = trainer.run(1)[0]

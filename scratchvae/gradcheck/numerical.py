@@ -104,23 +104,23 @@ def _sizes(x):
 
 def _estimate(f, f_0, x, index, step, noise, terms=None):
     """Return the _Estimate from central and one-sided differences with three steps."""
-    center = float(x[index])
-    size, central, jumps = abs(f_0), [], []
-    terms = terms or (lambda: 0.0)
+    center, sizes, central, jumps = float(x[index]), [abs(f_0)], [], []
+
+    def at(value):
+        x[index] = value
+        found = float(f())
+        sizes.extend([abs(found), terms() if terms else 0.0])
+        return found
+
     try:
         for h in (step, step / 2, step / 4):
-            up, down = center + h, center - h                     # after rounding: these are not exactly h apart
-            x[index] = up
-            f_up = float(f())
-            size = max(size, terms())
-            x[index] = down
-            f_down = float(f())
-            size = max(size, terms())
+            up, down = center + h, center - h                     # rounded: they differ from center by h, nearly
+            f_up, f_down = at(up), at(down)
             central.append((f_up - f_down) / (up - down))
             jumps.append(((f_up - f_0) / (up - center) - (f_0 - f_down) / (center - down)) / 2)
-            size = max(size, abs(f_up), abs(f_down))
     finally:
         x[index] = center
+    size = max(sizes)
     c, j = central, jumps
     once = (4 * c[1] - c[0]) / 3, (4 * c[2] - c[1]) / 3           # the errors of central slopes are h^2, h^4, ...
     value = (16 * once[1] - once[0]) / 15

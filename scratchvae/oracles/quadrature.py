@@ -51,7 +51,7 @@ ROWS = 4096                                # rows that the decoder takes at a ti
 
 @dataclass(frozen=True, eq=False)
 class Quadrature:
-    """Exact expectations and integrals of a VAE with one or two latents, whatever its networks and likelihood.
+    """Exact expectations and integrals of a VAE with one or two latents, with any networks and likelihood.
 
     X is (n, D); results are in nats, float64.  `elbo`, `log_p`, `gap` and `iwae` do not depend on the model's beta and
     estimator; `expected_objective` and `expected_gradient` are averages of what it trains on.  The error is 1e-10 or

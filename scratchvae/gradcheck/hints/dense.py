@@ -13,34 +13,14 @@ def _like(found, wanted):
     return bool(np.all(np.abs(found - wanted) <= FIT * scale))
 
 
-class _Probe:
-    """One affine layer; it is called row by row, to find its activation and the slope that its backward uses."""
-
-    def __init__(self, layer, p):
-        self.layer, self.p = layer, p
-        self.n_out = p.W.shape[1]
-
-    def act(self, a):
-        """Return act(a) for a (rows, n_out): the layer's output for W = 0 and b = a."""
-        p = map_arrays(np.zeros_like, self.p)
-        y, x = np.empty(a.shape), np.zeros((1, len(p.W)))
-        for row, out in zip(a, y):
-            p.b[:] = row
-            self.layer.forward(p, x, out[None])
-        return y
-
-    def slope(self, a):
-        """Return act'(a) by central differences."""
-        return (self.act(a + STEP) - self.act(a - STEP)) / (2 * STEP)
-
-    def d_a(self, x, y, d_y):
-        """Return the d_a that backward uses: for a batch of one row, d_b is d_a."""
-        found = np.empty(y.shape)
-        for row in range(len(x)):
-            piece, d_p = slice(row, row + 1), map_arrays(np.empty_like, self.p)
-            self.layer.backward(self.p, x[piece], y[piece].copy(), d_y[piece].copy(), d_p, np.empty_like(x[piece]))
-            found[row] = d_p.b
-        return found
+def _used_d_a(layer, p, x, y, d_y):
+    """Return the d_a that backward uses: for a batch of one row, d_b is d_a."""
+    found = np.empty(y.shape)
+    for row in range(len(x)):
+        piece, d_p = slice(row, row + 1), map_arrays(np.empty_like, p)
+        layer.backward(p, x[piece], y[piece].copy(), d_y[piece].copy(), d_p, np.empty_like(x[piece]))
+        found[row] = d_p.b
+    return found
 
 
 def affine_hints(layer: object, p: tuple, x: np.ndarray, y: np.ndarray, d_y: np.ndarray, d_x: np.ndarray) -> dict:
@@ -50,11 +30,22 @@ def affine_hints(layer: object, p: tuple, x: np.ndarray, y: np.ndarray, d_y: np.
     """
     if not (hasattr(p, "W") and hasattr(p, "b")) or p.W.shape != (x.shape[-1], *p.b.shape):
         return {}
-    probe = _Probe(layer, p)
+
+    def act(a):
+        """Return act(a) for a (rows, n_out): the layer's output for W = 0 and b = a."""
+        y, zeros = np.empty(a.shape), map_arrays(np.zeros_like, p)
+        for row, out in zip(a, y):
+            zeros.b[:] = row
+            layer.forward(zeros, np.zeros((1, len(p.W))), out[None])
+        return y
+
+    def act_slope(a):
+        return (act(a + STEP) - act(a - STEP)) / (2 * STEP)
+
     a = x @ p.W + p.b
-    if x.ndim != 2 or not _like(probe.act(a), y):
+    if x.ndim != 2 or not _like(act(a), y):
         return {}
-    slope, used = probe.slope(a), probe.d_a(x, y, d_y)
+    slope, used = act_slope(a), _used_d_a(layer, p, x, y, d_y)
     if _like(used, d_y * slope):
         square = p.W.shape[0] == p.W.shape[1] > 1
         if square and not _like(d_x, used @ p.W.T) and _like(d_x, used @ p.W):
@@ -62,7 +53,7 @@ def affine_hints(layer: object, p: tuple, x: np.ndarray, y: np.ndarray, d_y: np.
         return {}
     candidates = {
         "act' is missing: d_a = d_y act'(a)": 1.0,
-        "act' is taken at the output y; its place is a = x W + b": probe.slope(y),
+        "act' is taken at the output y; its place is a = x W + b": act_slope(y),
         "act' is multiplied in twice": slope * slope,
         "act itself stands in the place of act'": y,
         "the square in 1 - y^2 is missing": 1 - y,

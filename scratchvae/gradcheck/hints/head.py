@@ -115,14 +115,11 @@ def _explain(part, name, coefficient, sizes):
 
 def _fit(found, first, second):
     """Return the coefficients of two terms, and the largest residual; a term of zeros has the coefficient 1."""
-    columns = [term for term in (first, second) if np.any(np.abs(term) > 1e-12)]
-    if not columns:
-        return (1.0, 1.0), float(np.max(np.abs(found)))
-    basis = np.stack(columns, axis=1)
+    basis = np.stack([first, second], axis=1)
+    absent = np.all(np.abs(basis) <= 1e-12, axis=0)
+    basis[:, absent] = 0
     solved = np.linalg.lstsq(basis, found, rcond=None)[0]
-    each = iter(solved)
-    coefficients = tuple(float(next(each)) if np.any(np.abs(term) > 1e-12) else 1.0 for term in (first, second))
-    return coefficients, float(np.max(np.abs(basis @ solved - found)))
+    return tuple(np.where(absent, 1.0, solved).tolist()), float(np.max(np.abs(basis @ solved - found)))
 
 
 def _fit_part(head, name, sizes):
