@@ -116,8 +116,8 @@ class Sampler:
         self.eps, self.z = (np.empty((rows, vae.n_latent), vae.dtype) for _ in range(2))
         self.nll, self.kl, self.outputs = np.empty(rows), np.empty(most), vae.decoder.outputs(rows, vae.dtype)
 
-    def draws(self, head: np.ndarray, x: np.ndarray, n_samples: int, seed: int, number: int) -> Iterator:
-        """Yield (log w, nll), (n, k) float64 in nats, until every row of x (n, D) has n_samples draws.
+    def draws(self, head: np.ndarray, x: np.ndarray, importance_samples: int, seed: int, number: int) -> Iterator:
+        """Yield (log w, nll), (n, k) float64 in nats, until every row of x (n, D) has importance_samples draws.
 
         log w = log p(x | z) + log p(z) - log q(z | x)                                                       (T13)
               = -nll - z^2 / 2 + eps^2 / 2 + logvar / 2, summed over latents; the Gaussians' constants cancel.
@@ -125,8 +125,8 @@ class Sampler:
         vae, n = self.vae, len(x)
         half_logvar = 0.5 * head[:, vae.n_latent:].sum(axis=1, dtype=np.float64)
         per_chunk = max(1, ROWS // n)
-        for part, start in enumerate(range(0, n_samples, per_chunk)):
-            k = min(per_chunk, n_samples - start)
+        for part, start in enumerate(range(0, importance_samples, per_chunk)):
+            k = min(per_chunk, importance_samples - start)
             eps, z, nll = self.eps[:n * k], self.z[:n * k], self.nll[:n * k]
             y = tuple(layer[:n * k] for layer in self.outputs)
             standard_normal(seed, SAMPLES, (number << 32) + part, eps)
@@ -136,7 +136,7 @@ class Sampler:
             squares = np.einsum("ij,ij->i", eps, eps) - np.einsum("ij,ij->i", z, z)
             yield (0.5 * squares - nll).reshape(n, k) + half_logvar[:, None], nll.reshape(n, k)
 
-    def summary(self, head: np.ndarray, x: np.ndarray, n_samples: int, seed: int, number: int) -> tuple:
+    def summary(self, head: np.ndarray, x: np.ndarray, importance_samples: int, seed: int, number: int) -> tuple:
         """Return, for each row of x: log p(x) = log 1/K sum w, the mean nll, and the effective number of samples.
 
         The sum is over chunks of samples, relative to a running maximum, so memory does not grow with K.
@@ -144,7 +144,7 @@ class Sampler:
         n = len(x)
         top, total = np.full(n, -np.inf), np.zeros(n)
         total_squares, nll_sum = np.zeros(n), np.zeros(n)
-        for log_w, nll in self.draws(head, x, n_samples, seed, number):
+        for log_w, nll in self.draws(head, x, importance_samples, seed, number):
             new_top = np.maximum(top, log_w.max(axis=1))
             weights = np.exp(log_w - new_top[:, None])
             shrink = np.exp(top - new_top)
@@ -152,7 +152,7 @@ class Sampler:
             total_squares = total_squares * shrink**2 + np.square(weights).sum(axis=1)
             top = new_top
             nll_sum += nll.sum(axis=1)
-        return log_mean_exp(total, top, n_samples), nll_sum / n_samples, total**2 / total_squares
+        return log_mean_exp(total, top, importance_samples), nll_sum / importance_samples, total**2 / total_squares
 
 
 def standard_error(values: np.ndarray) -> np.ndarray:
