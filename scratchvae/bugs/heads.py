@@ -6,7 +6,7 @@ import numpy as np
 from ..kernels import gaussian
 from .injection import bug, bug_maker
 
-BACKWARD, BOTH = gaussian.gaussian_backward, (gaussian.gaussian_forward, gaussian.gaussian_backward)
+BOTH = (gaussian.gaussian_forward, gaussian.gaussian_backward)
 CHECK = "gradient check"
 WRONG_POSTERIOR = ("sampler moments", "KL by quadrature", "linear-Gaussian oracle")
 WRONG_KL = ("KL by quadrature", "linear-Gaussian oracle")
@@ -43,56 +43,56 @@ def change_slope(original: Callable, head: np.ndarray, eps: np.ndarray, d_z: np.
     halves(d_head)[1][:] = first + d_kl * second
 
 
-@bug(BACKWARD, symptom="the spread of q is learned too fast; the curve looks fine", detected_by=CHECK,
+@bug(gaussian.gaussian_backward, symptom="the spread of q is learned too fast; the curve looks fine", detected_by=CHECK,
      diagnosis="the reconstruction part of d_logvar is 2.00 x")
 def missing_half(original, *arguments):
     """The 1/2 of dz/dlogvar = eps sigma / 2 is forgotten."""
     change_slope(original, *arguments, reconstruction=lambda g_eps, g, sigma: g_eps * sigma)
 
 
-@bug(BACKWARD, symptom="noise moves logvar, and its average is a bias", detected_by=CHECK,
+@bug(gaussian.gaussian_backward, symptom="noise moves logvar, and its average is a bias", detected_by=CHECK,
      diagnosis="the eps of dz/dlogvar = eps sigma / 2 is missing")
 def forgotten_eps(original, *arguments):
     """d_logvar lacks the noise: dz/dlogvar is taken as sigma / 2."""
     change_slope(original, *arguments, reconstruction=lambda g_eps, g, sigma: 0.5 * g * sigma)
 
 
-@bug(BACKWARD, seen_in="classic: sigma eps differentiated as if the head were sigma", symptom="the curve looks fine",
-     detected_by=CHECK, diagnosis="the sigma of dz/dlogvar = eps sigma / 2 is missing")
+@bug(gaussian.gaussian_backward, seen_in="classic: sigma eps differentiated as if the head were sigma",
+     symptom="the curve looks fine", detected_by=CHECK, diagnosis="the sigma of dz/dlogvar = eps sigma / 2 is missing")
 def forgotten_sigma(original, *arguments):
     """d_logvar lacks sigma: dz/dlogvar is taken as eps / 2."""
     change_slope(original, *arguments, reconstruction=lambda g_eps, g, sigma: 0.5 * g_eps)
 
 
-@bug(BACKWARD, symptom="the curve looks fine while sigma stays near 1", detected_by=CHECK,
+@bug(gaussian.gaussian_backward, symptom="the curve looks fine while sigma stays near 1", detected_by=CHECK,
      diagnosis="sigma^2 stands for sigma: a sigma too many")
 def variance_in_backward(original, *arguments):
     """exp(logvar) stands in the place of exp(logvar / 2), in the backward pass alone."""
     change_slope(original, *arguments, reconstruction=lambda g_eps, g, sigma: 0.5 * g_eps * sigma**2)
 
 
-@bug(BACKWARD, symptom="sigma grows without bound, or shrinks to 0", detected_by=CHECK,
+@bug(gaussian.gaussian_backward, symptom="sigma grows without bound, or shrinks to 0", detected_by=CHECK,
      diagnosis="the KL part of d_logvar is -1.00 x")
 def flipped_kl(original, *arguments):
     """The KL's slope along logvar has the wrong sign: (1 - sigma^2) / 2."""
     change_slope(original, *arguments, kl=lambda sigma: 0.5 * (1 - sigma**2))
 
 
-@bug(BACKWARD, symptom="sigma falls to 0: nothing keeps it up", detected_by=CHECK,
+@bug(gaussian.gaussian_backward, symptom="sigma falls to 0: nothing keeps it up", detected_by=CHECK,
      diagnosis="the -1 of sigma^2 - 1 is missing")
 def kl_without_log(original, *arguments):
     """The slope of -logvar in the KL is forgotten: sigma^2 / 2 in the place of (sigma^2 - 1) / 2."""
     change_slope(original, *arguments, kl=lambda sigma: 0.5 * sigma**2)
 
 
-@bug(BACKWARD, symptom="sigma ends a little off; the curve looks fine", detected_by=CHECK,
+@bug(gaussian.gaussian_backward, symptom="sigma ends a little off; the curve looks fine", detected_by=CHECK,
      diagnosis="sigma stands for sigma^2")
 def sigma_for_variance_in_kl(original, *arguments):
     """The KL's slope is (sigma - 1) / 2."""
     change_slope(original, *arguments, kl=lambda sigma: 0.5 * (sigma - 1))
 
 
-@bug(BACKWARD, seen_in="PyPI easyvae 1.3.3, SampleLayer.back",
+@bug(gaussian.gaussian_backward, seen_in="PyPI easyvae 1.3.3, SampleLayer.back",
      symptom="it still trains (the cosine to the right gradient is 0.98)", detected_by=CHECK,
      diagnosis="the reconstruction part of d_logvar is 4.00 x")
 def easyvae_backward(original, *arguments):
@@ -101,7 +101,7 @@ def easyvae_backward(original, *arguments):
                  kl=lambda sigma: 0.5 * (sigma**2 - 1) * sigma)
 
 
-@bug(BACKWARD, seen_in="facebookresearch/irmae#1",
+@bug(gaussian.gaussian_backward, seen_in="facebookresearch/irmae#1",
      symptom="reconstructions are excellent, samples are noise; the KL that is reported climbs", detected_by=CHECK,
      diagnosis="part of d_logvar is 0.00 x what it should be: is the KL differentiated at all?")
 def kl_not_differentiated(original, head, eps, d_z, d_kl, d_head):
@@ -109,14 +109,14 @@ def kl_not_differentiated(original, head, eps, d_z, d_kl, d_head):
     original(head, eps, d_z, 0 * d_kl, d_head)
 
 
-@bug(BACKWARD, seen_in="classic: beta added to the loss after the gradient was written",
+@bug(gaussian.gaussian_backward, seen_in="classic: beta added to the loss after the gradient was written",
      symptom="any beta gives the model of beta = 1", detected_by=CHECK, diagnosis="a factor beta is missing", beta=2.5)
 def beta_not_in_gradient(original, head, eps, d_z, d_kl, d_head):
     """beta weighs the KL of the loss and not that of the gradient."""
     original(head, eps, d_z, np.full_like(d_kl, 1 / len(head)), d_head)
 
 
-@bug(BACKWARD, seen_in="zfjsail/gae-pytorch#3 (tkipf/gae#20)",
+@bug(gaussian.gaussian_backward, seen_in="zfjsail/gae-pytorch#3 (tkipf/gae#20)",
      symptom="the KL has hardly any effect: good reconstructions, poor samples", detected_by=CHECK,
      diagnosis="a factor B is missing")
 def kl_averaged_twice(original, head, eps, d_z, d_kl, d_head):
@@ -124,8 +124,8 @@ def kl_averaged_twice(original, head, eps, d_z, d_kl, d_head):
     original(head, eps, d_z, d_kl / len(head), d_head)
 
 
-@bug(BACKWARD, seen_in="classic: formulas of two estimators mixed", symptom="a noisier gradient of the right mean",
-     detected_by=CHECK, diagnosis="z stands for mu")
+@bug(gaussian.gaussian_backward, seen_in="classic: formulas of two estimators mixed",
+     symptom="a noisier gradient of the right mean", detected_by=CHECK, diagnosis="z stands for mu")
 def z_for_mu(original, head, eps, d_z, d_kl, d_head):
     """d_mu has beta z of the Monte Carlo KL where the loss has the closed form's beta mu."""
     original(head, eps, d_z, d_kl, d_head)
@@ -133,7 +133,7 @@ def z_for_mu(original, head, eps, d_z, d_kl, d_head):
     halves(d_head)[0][:] += d_kl * noise.reshape(len(head), -1, eps.shape[1]).mean(axis=1)
 
 
-@bug(BACKWARD, symptom="the loss falls a little, then stalls", detected_by=CHECK,
+@bug(gaussian.gaussian_backward, symptom="the loss falls a little, then stalls", detected_by=CHECK,
      diagnosis="stand in each other's place")
 def swapped_halves(original, head, eps, d_z, d_kl, d_head):
     """d_mu and d_logvar are written into each other's half of the head."""
@@ -142,7 +142,7 @@ def swapped_halves(original, head, eps, d_z, d_kl, d_head):
     d_head[:] = np.roll(right, head.shape[1] // 2, axis=1)
 
 
-@bug(BACKWARD, seen_in="classic: sampling inside a detached block",
+@bug(gaussian.gaussian_backward, seen_in="classic: sampling inside a detached block",
      symptom="posterior collapse: only the KL reaches the encoder", detected_by=CHECK,
      diagnosis="the reconstruction part of d_mu is 0.00 x what it should be: it never arrives")
 def sample_detached(original, head, eps, d_z, d_kl, d_head):
@@ -150,7 +150,7 @@ def sample_detached(original, head, eps, d_z, d_kl, d_head):
     original(head, eps, np.zeros_like(d_z), d_kl, d_head)
 
 
-@bug_maker(BACKWARD, seen_in="kwj2104/Simple-Variational-Autoencoder, forward",
+@bug_maker(gaussian.gaussian_backward, seen_in="kwj2104/Simple-Variational-Autoencoder, forward",
            symptom="sigma shrinks as the KL alone allows: the reconstruction's pull on it averages to 0",
            detected_by=CHECK, diagnosis="drawn anew")
 def noise_drawn_twice(original):
