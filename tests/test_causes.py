@@ -103,7 +103,7 @@ def test_the_gaussian_backward_agrees_with_the_complex_step_of_its_forward(n_sam
 
     for backward, tolerance in both("gaussian_backward"):
         d_head = np.empty(head.shape)
-        backward(head, eps, d_z.copy(), 0.7, d_head)
+        backward(head, eps, d_z.copy(), np.full(2, 0.7), d_head)
         assert_close(d_head, complex_step(loss, head), tolerance)
 
 

@@ -220,7 +220,7 @@ def with_kl(value: Callable, slopes: Callable) -> Callable:
             kl[:] = value(*halves(head)).sum(axis=1)
 
         def gaussian_backward(head, eps, d_z, d_kl, d_head):
-            backward(head, eps, d_z, 0.0, d_head)
+            backward(head, eps, d_z, 0 * d_kl, d_head)
             for half, slope in zip(halves(d_head), slopes(*halves(head))):
                 half += d_kl * slope
         return gaussian_forward, gaussian_backward
