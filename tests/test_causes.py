@@ -1,11 +1,13 @@
 """What a failed check says: the cause inside a layer, a likelihood or a head; the complex step as a second judge."""
+import types
+
 import numpy as np
 import pytest
 
 from scratchvae import VAE
 from scratchvae.estimators import IWAE, pathwise, sampled
 from scratchvae.estimators.importance import normalized
-from scratchvae.gradcheck import check_layer, check_model, complex_step, continued, from_vjp
+from scratchvae.gradcheck import check_layer, check_model, complex_step, from_vjp
 from scratchvae.kernels import dense, gaussian, likelihoods
 from scratchvae.kernels.twins import TWINS
 from scratchvae.layers import ACTIVATIONS, Dense, MLP
@@ -19,6 +21,47 @@ KERNELS = 1e-12                         # a compiled kernel sums in another orde
 
 RNG = np.random.default_rng(0)
 X, W, B, D_Y = (RNG.standard_normal(shape) for shape in ((4, 3), (3, 5), 5, (4, 5)))
+
+
+class Continued:
+    """NumPy for complex arguments, its functions continued from the real axis, on which they mean the same."""
+
+    def __getattr__(self, name):
+        return getattr(np, name)
+
+    @staticmethod
+    def abs(z):
+        return np.where(np.real(z) < 0, -z, z)
+
+    @staticmethod
+    def maximum(z, w):
+        return np.where(np.real(z) < np.real(w), w, z)
+
+    @staticmethod
+    def sum(z, axis=None, dtype=None):
+        """float64, where it is asked for, is complex128 here."""
+        return np.sum(z, axis=axis)
+
+
+def continued(function):
+    """Return a kernel's twin for complex arguments: the same code with other abs, maximum and sum.
+
+    Functions of its module that it calls are treated alike.
+    """
+    names = dict(function.__globals__, np=Continued())
+    for name, value in function.__globals__.items():
+        if isinstance(value, types.FunctionType) and value.__globals__ is function.__globals__:
+            names[name] = types.FunctionType(value.__code__, names, name, value.__defaults__, value.__closure__)
+    return types.FunctionType(function.__code__, names, function.__name__, function.__defaults__,
+                              function.__closure__)
+
+
+def test_a_continued_function_has_the_complex_step_of_the_original():
+    def nll(logits):
+        out = np.empty(1, np.complex128)
+        continued(likelihoods.bernoulli_nll_ref)(logits, np.array([[1.0, 0.0]]), out)
+        return out[0]
+    assert complex_step(nll, np.array([[0.0, 0.0]])).tolist() == [[-0.5, 0.5]]
 
 
 def both(name):
@@ -291,3 +334,19 @@ def test_a_sigmoids_slope_where_outputs_pass_none_is_named(monkeypatch):
         d_outputs[:, 6:] *= s * (1 - s)
     monkeypatch.setattr(diagonal, "nll_backward", nll_backward)
     assert "times a sigmoid's slope at the others" in hints(likelihood="gaussian_diagonal")["likelihood: d_outputs"]
+
+
+def test_the_head_is_not_held_against_the_loss_where_the_gradient_is_not_its_derivative(monkeypatch):
+    """STL's d_mu differs from the slope of the loss at fixed eps also where it is right: neither half is compared."""
+    original = pathwise.STL.write_head
+
+    def doubled(self, draws, d_head, state=None):
+        original(self, draws, d_head, state)
+        d_head[:, d_head.shape[1] // 2:] *= 2
+
+    monkeypatch.setattr(pathwise.STL, "write_head", doubled)
+    rng = np.random.default_rng(0)
+    vae = VAE(5, n_latent=2, hidden=(), estimator="stl", dtype="float64", seed=1)
+    vae.parameters.flat[:] += 0.3 * rng.standard_normal(vae.parameters.flat.size)
+    failed = [check.name for check in check_model(vae, rng.random((3, 5)), rng.standard_normal((3, 2))) if not check.ok]
+    assert "encoder.head.b" in failed and "d_mu" not in failed

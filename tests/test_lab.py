@@ -32,7 +32,7 @@ def test_every_estimator_is_measured_in_every_scene(rows):
     assert {row.estimator for row in rows} == set(EVERY)
     assert len(rows) == 3 * len(SETTINGS) == len({row[:4] for row in rows})
     for row in rows:
-        assert row.variance >= 0 and row.step_time > 0 and row.bias_z >= 0 and row.samples >= 1
+        assert row.variance >= 0 and row.step_time > 0 and row.bias_z >= 0 and row.n_samples >= 1
 
 
 def test_the_specimen_and_nothing_else_is_convicted_of_bias(rows):
@@ -147,7 +147,7 @@ def test_the_command_prints_a_table_and_draws_it(capsys, monkeypatch, tmp_path, 
     status, out, _ = command(capsys, "estimators", *words, "--figure", path, "--json")
     found = json.loads(out.splitlines()[-1])
     assert asked == [(256, 3, 4)] and path.read_bytes()[:4] == b"\x89PNG" and len(found["estimators"]) == len(rows)
-    assert {"scene", "estimator", "samples", "bias_z", "variance", "signal_to_noise", "step_time"} <= set(
+    assert {"scene", "estimator", "n_samples", "bias_z", "variance", "signal_to_noise", "step_time"} <= set(
         found["estimators"][0])
     assert found["score_function_variance_ratio"] > 100
     lines = [line for line in out.splitlines() if line.endswith("biased")]

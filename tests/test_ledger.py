@@ -226,7 +226,7 @@ def test_wrong_settings_and_data_are_refused():
             ledger(vae, X, **wrong)
     with pytest.raises(ConfigurationError, match="proposal is"):
         evaluate(vae, X, 10, proposal="posterior")
-    with pytest.raises(ConfigurationError, match="vae is str"):
+    with pytest.raises(ConfigurationError, match="vae is a str"):
         ledger("model", X)
     with pytest.raises(ShapeError, match="columns"):
         iwae_bounds(vae, np.eye(3))

@@ -13,9 +13,8 @@ from scratchvae.analysis.rate_distortion import check_betas, rate_distortion
 from scratchvae.data import faces
 from scratchvae.data.download import fetch
 from scratchvae.estimators import head_gradient
-from scratchvae.gradcheck import (as_vjp, assert_ok, check_layer, check_model, complex_step, continued, format_checks,
+from scratchvae.gradcheck import (as_vjp, assert_ok, check_layer, check_model, complex_step, format_checks,
                                   from_vjp, numerical_gradient)
-from scratchvae.kernels.likelihoods import bernoulli_nll_ref
 from scratchvae.layers import Dense
 from scratchvae.likelihoods import make_likelihood
 from scratchvae.oracles import LinearGaussian, ppca, Quadrature, sigma_points
@@ -68,7 +67,7 @@ def models(folder):
     yield "fetch", fetch, dict(name="mnist", mirrors=["http://127.0.0.1:9/"], timeout=0.1)
     held_out = dict(vae=vae, X=X.round(), seed=0, binarize="none")
     yield "evaluate", evaluate, dict(**held_out, importance_samples=3, proposal="encoder")
-    yield "staircase", iwae_bounds, dict(**held_out, samples=(1, 2))
+    yield "staircase", iwae_bounds, dict(**held_out, importance_samples=(1, 2))
     yield "ledger", ledger.ledger, dict(**held_out, importance_samples=3, steps=2)
     yield "refine", ledger.refine, dict(**held_out, steps=2)
     yield "effective_sigma", ledger.effective_sigma, dict(weight=1.0, reduction="mean", n_visible=4)
@@ -217,7 +216,6 @@ def checks():
     yield "numerical_gradient", numerical_gradient, dict(f=lambda: float(np.sum(x**3)), x=x, max_entries=2, seed=0,
                                                          noise=1e-16, terms=lambda: float(np.sum(np.abs(x**3))))
     yield "complex_step", complex_step, dict(f=lambda z: np.sum(z**3) + 0j, x=x)
-    yield "continued", continued, dict(function=bernoulli_nll_ref)
     yield "as_vjp", lambda layer: as_vjp(layer, p), dict(layer=Dense(6, 4))
     yield "the function of as_vjp", lambda x: as_vjp(Dense(6, 4), p)(x), dict(x=X)
     yield "the backprop of as_vjp", lambda d_y: as_vjp(Dense(6, 4), p)(X)[1](d_y), dict(d_y=layer["d_y"])

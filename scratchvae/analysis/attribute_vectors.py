@@ -5,9 +5,9 @@ from ..arrays import as_finite
 from ..errors import DataError, ShapeError, TrainingError
 from ..validation import at_least
 
-NEWTON_STEPS = 100
-CONVERGED = 1e-13             # of the loss, left to gain twice over: a Newton step from there ends within rounding
-EXPLAINED = 1e-9              # of a label's variance, unexplained by the other attributes: as good as nothing
+NEWTON_STEPS = 100            # most steps of a logistic regression
+CONVERGED = 1e-13             # relative gain that is left when the last Newton step is taken
+EXPLAINED = 1e-9              # least share of a label's variance that the other attributes must leave unexplained
 
 
 def _codes_and_labels(codes, labels, name="codes"):
@@ -23,8 +23,8 @@ def _codes_and_labels(codes, labels, name="codes"):
     return codes, labels
 
 
-def mean_difference(codes, labels):
-    """Return the plain attribute vector: mean code with the attribute, minus mean code without it (T22).
+def mean_difference(codes: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """Return the plain attribute vector (Z,): mean code with the attribute minus mean code without it (T22).
 
     Parameters
     ----------
@@ -32,10 +32,6 @@ def mean_difference(codes, labels):
         Posterior means, `vae.encode(X).mu`.
     labels : array_like (n,)
         1 or True where an example has the attribute, otherwise 0.
-
-    Returns
-    -------
-    ndarray (Z,)
 
     Raises
     ------
@@ -51,31 +47,25 @@ def mean_difference(codes, labels):
     return codes[labels == 1].mean(axis=0) - codes[labels == 0].mean(axis=0)
 
 
-def balanced_difference(codes, labels, others):
-    """Return the attribute vector corrected for other attributes: what the label explains that they do not (T22).
+def balanced_difference(codes: np.ndarray, labels: np.ndarray, others: np.ndarray) -> np.ndarray:
+    """Return the attribute vector (Z,) corrected for other attributes (T22).
 
-    In the least-squares fit  codes = c + label v + others B  this is v.  Where large eyes and a wide mouth go
-    together the plain difference moves both; v moves along the eyes at a given mouth.  With `others` the 0/1
-    indicators of groups it is the average of the mean differences within the groups, each weighted by its number
-    of examples times the variance of the label in it.
+    It is v of the least-squares fit  codes = c + label v + others B.  If large eyes and a wide mouth occur together,
+    the plain difference moves both; v moves the eyes and keeps the mouth.  If `others` are 0/1 indicators of groups, v
+    is the average of the mean differences within the groups, each weighted by its number of examples times the
+    variance of the label in it.
 
     Parameters
     ----------
-    codes : array_like (n, Z)
-        Posterior means.
-    labels : array_like (n,)
-        1 or True where an example has the attribute, otherwise 0.
+    codes, labels
+        As in `mean_difference`.
     others : array_like (n,) or (n, m)
         The other attributes: measured factors, or 0/1 labels.
-
-    Returns
-    -------
-    ndarray (Z,)
 
     Raises
     ------
     ShapeError, DataError
-        As `mean_difference`; also where the others determine the label, so that nothing is left to tell apart.
+        As `mean_difference`; also if the others determine the label.
 
     Examples
     --------
@@ -89,7 +79,7 @@ def balanced_difference(codes, labels, others):
     if len(others) != len(codes):
         raise ShapeError(f"others has {len(others)} rows; expected {len(codes)}, one for each row of codes. "
                          "Pass the attributes of the same examples.")
-    # Frisch and Waugh (1933): v regresses codes on that part of the label which the others leave unexplained
+    # Frisch and Waugh (1933): v regresses codes on the part of the label that the others do not explain
     spread = others.std(axis=0)
     standard = (others - others.mean(axis=0)) / np.where(spread > 0, spread, 1.0)
     centered = labels - labels.mean()
@@ -100,29 +90,23 @@ def balanced_difference(codes, labels, others):
     return np.einsum("n,ni->i", rest, codes) / np.square(rest).sum()
 
 
-def logistic_direction(codes, labels, ridge=1.0):
-    """Return the attribute vector along a logistic regression's weights, the direction that tells classes apart.
+def logistic_direction(codes: np.ndarray, labels: np.ndarray, ridge: float = 1.0) -> np.ndarray:
+    """Return the attribute vector (Z,) along the weights of a logistic regression, which separates the classes.
 
-    Its length is that of the mean difference seen along it, so that a step of 1 leads from one class's mean score
-    to the other's, as it does with `mean_difference`.
+    Its length is that of the mean difference projected onto it.  So a step of 1 leads from the mean score of one class
+    to that of the other, as with `mean_difference`.
 
     Parameters
     ----------
-    codes : array_like (n, Z)
-        Posterior means.
-    labels : array_like (n,)
-        1 or True where an example has the attribute, otherwise 0.
+    codes, labels
+        As in `mean_difference`.
     ridge : float
         As in `logistic_regression`.
-
-    Returns
-    -------
-    ndarray (Z,)
 
     Raises
     ------
     ShapeError, DataError, ConfigurationError, TrainingError
-        As `logistic_regression`; DataError also where the classes have the same mean code.
+        As `logistic_regression`; DataError also if the classes have the same mean code.
 
     Examples
     --------
@@ -138,12 +122,12 @@ def logistic_direction(codes, labels, ridge=1.0):
     return (difference @ unit) * unit
 
 
-def logistic_regression(x, labels, ridge=1.0):
-    """Fit p(label = 1 | x) = sigmoid(x w + b) by Newton's method (iteratively reweighted least squares).
+def logistic_regression(x: np.ndarray, labels: np.ndarray, ridge: float = 1.0) -> tuple:
+    """Fit p(label = 1 | x) = sigmoid(x w + b) by Newton's method; return the weights w (d,) and the bias b.
 
     The loss is sum_i [softplus(s_i) - label_i s_i] + ridge |w|^2 / 2 with s = x w + b: strictly convex.  With
     p = sigmoid(s) its gradient is X^T (p - labels) + ridge w, and its Hessian X^T diag(p (1 - p)) X + ridge I.
-    A step is halved until the loss falls enough.
+    A step is halved until the loss falls enough.  (This is iteratively reweighted least squares.)
 
     Parameters
     ----------
@@ -152,17 +136,12 @@ def logistic_regression(x, labels, ridge=1.0):
     labels : array_like (n,)
         0 or 1.
     ridge : float
-        Weight of the squared weights (not of b), positive: separable classes would send w to infinity.
-
-    Returns
-    -------
-    weights : ndarray (d,)
-    bias : float
+        Weight of |w|^2 / 2, positive: without it, w would grow without bound for separable classes.
 
     Raises
     ------
     ShapeError, DataError, ConfigurationError
-        For arrays that do not fit, labels other than 0 and 1 or of one class, or a ridge that is not positive.
+        For arrays that do not fit, labels other than 0 and 1 or of a single class, or a ridge that is not positive.
     TrainingError
         If 100 steps do not lead to the minimum.
 
@@ -175,7 +154,7 @@ def logistic_regression(x, labels, ridge=1.0):
     x, labels = _codes_and_labels(x, labels, "x")
     ridge = at_least("ridge", ridge, 0, "Use 1 for latents.", open_interval=True)
     n, d = x.shape
-    center = x.mean(axis=0)                                        # w stays the same, and the Hessian is better off
+    center = x.mean(axis=0)                                        # improves the Hessian, does not change w
     features = np.column_stack([x - center, np.ones(n)])
     penalty = np.append(np.full(d, ridge), 0.0)
     rate = labels.mean()

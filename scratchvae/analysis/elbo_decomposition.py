@@ -1,20 +1,20 @@
-"""The ELBO ledger: where the nats go, in two accounts that add up.
+"""The ELBO ledger: what the loss, and the difference between ELBO and log p(x), consist of.
 
-What the code costs.  With q(z) the aggregate posterior of the n examples, each as likely as another (T20),
+The loss.  With q(z) the aggregate posterior of n equally likely examples (T20),
 
     loss = reconstruction + KL,    mean KL(q(z | x) || p(z)) = I + KL(q(z) || p(z)),    I = E log q(z | x) / q(z)
 
-I is the information that a draw of z has about which of the n examples it came from.  It never exceeds log n, the
-nats of an example's number: q(z) >= q(z | x) / n.  An I near log n says that n is too small, not how large I is.
+I is the information that a draw of z has about which of the n examples it came from.  It is at most log n, because
+q(z) >= q(z | x) / n.  If I is near log n, then n is too small to measure it.
 
-What is missing to log p(x).  T17 says log p(x) - ELBO = KL(q || p(z | x)).  Let q* be the best Gaussian for this x:
+The difference.  T17 says log p(x) - ELBO = KL(q || p(z | x)).  Let q* be the best Gaussian for this x:
 
     log p(x) = ELBO + amortization gap + approximation gap
 
-The first gap, ELBO(q*) - ELBO(q), is what one network for all x costs; `refine` finds q* by gradient descent on mu
-and logvar of each example, the decoder fixed, with the gradient that trains the encoder (E5 to E7).  The second,
-KL(q* || p(z | x)), is what a Gaussian with independent latents costs.  (Cremer, Li & Duvenaud 2018, "Inference
-suboptimality in variational autoencoders".)
+The first gap, ELBO(q*) - ELBO(q), is the cost of one network for all x.  `optimize_posteriors` finds q* by gradient
+descent on mu and logvar of each example at a fixed decoder, with the gradient that trains the encoder (E5 to E7).  The
+second gap, KL(q* || p(z | x)), is the cost of a Gaussian with independent latents.  (Cremer, Li & Duvenaud 2018,
+"Inference suboptimality in variational autoencoders".)
 """
 import math
 from typing import NamedTuple
@@ -31,28 +31,27 @@ from ..oracles import LinearGaussian, Quadrature
 from ..parameters import Parameters
 from ..probability.divergences import kl_terms
 from ..probability.monte_carlo import Estimate
-from ..vae import Posterior
+from ..vae import Posterior, VAE
 from ..validation import at_least, check_seed, one_of, positive_integer
 from .evaluation import HeldOut, Sampler, standard_error
 from .latent import AggregatePosterior
 
-REFINING_SAMPLES = 4                  # draws an example and step: two pairs of eps and -eps
-LEARNING_RATE = 0.05                  # of mu and logvar; falls to 0, so that the noise of the draws dies out
-LEAST_DRAWS = 2000                    # for the mutual information, from all examples together
+REFINING_SAMPLES = 4                  # draws for an example in one step: two pairs of eps and -eps
+LEARNING_RATE = 0.05                  # first learning rate of mu and logvar; it falls to 0, to average the noise
+LEAST_DRAWS = 2000                    # fewest draws for the mutual information, from all examples together
 REDUCTIONS = {"sum": lambda weight, D: weight / 2, "half": lambda weight, D: weight,
               "mean": lambda weight, D: weight * D / 2}                # lambda -> sigma^2                       (T16)
 
 
 class Ledger(NamedTuple):
-    """What `ledger` finds, nats per example.
+    """What `ledger` finds, in nats per example.
 
     loss = reconstruction + kl; kl = mutual_information + marginal_kl, mutual_information <= log_n;
     log_likelihood = elbo + amortization_gap + approximation_gap.
 
     `log_likelihood_by` says how log p(x) was found: "linear-Gaussian oracle", "quadrature", or "importance sampling"
-    with q* as the proposal, which bounds it, and so the approximation gap, from below.  Where the
-    likelihood is no density of the rows every likelihood is NaN; the rest are losses.  `effective_sigma` is T16's, NaN
-    without a Gaussian sigma.
+    with q* as the proposal, which gives lower bounds of it and of the approximation gap.  If the likelihood is not a
+    density of the rows, every likelihood is NaN.  `effective_sigma` is that of T16, NaN without a Gaussian sigma.
     """
 
     loss: float
@@ -76,29 +75,26 @@ class Ledger(NamedTuple):
     n: int
 
 
-def effective_sigma(weight, reduction="sum", n_visible=1):
+def effective_sigma(weight: float, reduction: str = "sum", n_visible: int = 1) -> float:
     """Return the standard deviation of a pixel that makes squared error + weight KL an ELBO, up to a factor (T16).
 
-    Times 2 sigma^2, the ELBO of a Gaussian decoder is: squared error summed over pixels + 2 sigma^2 KL + constant.
+    The negative ELBO of a Gaussian decoder times 2 sigma^2 is: squared error summed over pixels + 2 sigma^2 KL +
+    constant.
 
     Parameters
     ----------
     weight : float
-        lambda, of the KL (summed over latents).
+        lambda, the weight of the KL summed over latents.
     reduction : str
-        Of the squared error over pixels: "sum" (lambda = 2 sigma^2), "half", half the sum (sigma^2), or "mean"
-        (2 sigma^2 / D).
+        How the squared error is reduced over pixels: "sum" (lambda = 2 sigma^2), "half", half the sum (sigma^2), or
+        "mean" (2 sigma^2 / D).
     n_visible : int
         D; only "mean" needs it.
-
-    Returns
-    -------
-    float
 
     Raises
     ------
     ConfigurationError
-        If weight is no positive number, or the reduction is unknown.
+        If weight is not a positive number, or the reduction is unknown.
 
     Examples
     --------
@@ -110,20 +106,17 @@ def effective_sigma(weight, reduction="sum", n_visible=1):
     return math.sqrt(REDUCTIONS[reduction](weight, positive_integer("n_visible", n_visible)))
 
 
-def mutual_information(mu, logvar, seed=0):
-    """Estimate I = E log q(z | x) / q(z): what a latent tells about which of the n examples it was drawn for (T20).
+def mutual_information(mu: np.ndarray, logvar: np.ndarray, seed: int = 0) -> Estimate:
+    """Estimate I = E log q(z | x) / q(z): the information of a latent about which example it belongs to (T20).
+
+    The result is in nats, at most log n; its standard error is over examples.
 
     Parameters
     ----------
     mu, logvar : array_like (n, Z)
         The encoder's Gaussians, `vae.encode(X)`.
     seed : int
-        Of the draws, equally many an example.
-
-    Returns
-    -------
-    Estimate
-        Nats, at most log n; the standard error is over examples.
+        Seed of the draws; every example has the same number of them.
 
     Raises
     ------
@@ -132,7 +125,7 @@ def mutual_information(mu, logvar, seed=0):
 
     Examples
     --------
-    Ten codes far apart tell which is which: log 10 nats.
+    Ten codes far apart are told apart by log 10 nats.
 
     >>> mu = 100.0 * np.arange(10)[:, None]
     >>> abs(mutual_information(mu, np.zeros((10, 1))).value - math.log(10)) < 1e-12
@@ -146,26 +139,19 @@ def mutual_information(mu, logvar, seed=0):
     return Estimate(float(values.mean()), float(standard_error(values)), len(values))
 
 
-def optimize_posteriors(vae, X, steps=100, seed=0, binarize="none"):
-    """Return the best Gaussians for each example: the encoder's, moved to larger ELBO, the decoder fixed.
+def optimize_posteriors(vae: VAE, X: np.ndarray, steps: int = 100, seed: int = 0, binarize: str = "none") -> Posterior:
+    """Return the best Gaussian for each example: the encoder's, optimized for the ELBO at beta = 1.
 
     Parameters
     ----------
     vae : VAE
-        Unchanged; the ELBO is at beta = 1, whatever the model trains on.
+        Unchanged.
     X : array_like (n, D)
         Rows.
     steps : int
-        Of Adam, on all mu and logvar.
-    seed : int
-        Of the draws and the binarization.
-    binarize : str
+        Steps of Adam on all mu and logvar.
+    seed, binarize
         As in `evaluate`.
-
-    Returns
-    -------
-    Posterior
-        mu and logvar, (n, Z).
 
     Raises
     ------
@@ -189,15 +175,15 @@ def optimize_posteriors(vae, X, steps=100, seed=0, binarize="none"):
 
 
 class _Refiner:
-    """Gradient descent on the heads of up to `most` examples at a time; holds the buffers."""
+    """Gradient descent on the heads of up to `most` examples at a time, and the buffers for it."""
 
     def __init__(self, vae, most):
         self.vae = vae
         self.workspace = Workspace.allocate(vae.encoder, vae.decoder, most, REFINING_SAMPLES, vae.dtype)
-        self.gradient = Parameters.zeros(vae.parameters.layout, vae.dtype)              # the decoder's, not used
+        self.gradient = Parameters.zeros(vae.parameters.layout, vae.dtype)              # a buffer that is not read
 
     def refined(self, head, x, steps, seed, number):
-        """Return a head (n, 2Z) of larger ELBO than `head`, for the rows of x (n, D)."""
+        """Return a head (n, 2Z) with a larger ELBO than `head`, for the rows of x (n, D)."""
         vae, ws = self.vae, self.workspace.first(len(x))
         head, d_head, ws.x[:], ws.d_kl[:] = head.copy(), ws.d_encoder[-1], x, 1
         adam = Adam(head.size, head.dtype)
@@ -208,20 +194,20 @@ class _Refiner:
             vae.decoder.forward(vae.parameters.decoder, ws.z, ws.decoder)                           # (E3)
             ws.d_nll.fill(1 / REFINING_SAMPLES)
             decoder_backward(vae, vae.parameters, ws, self.gradient, ws.d_z)                        # (E5)
-            gaussian_backward(head, ws.eps, ws.d_z, ws.d_kl, d_head)          # (E6, E7): no 1/B, one loss an example
+            gaussian_backward(head, ws.eps, ws.d_z, ws.d_kl, d_head)                # (E6, E7) without 1/B: a sum
             adam.learning_rate = LEARNING_RATE * (1 - step / steps)
             try:
                 adam.update(head.reshape(-1), d_head.reshape(-1))
             except TrainingError as error:
                 logvar = head[:, head.shape[1] // 2:]
-                raise TrainingError(f"refining mu and logvar: {error} The encoder's logvar reaches {logvar.max():g}, its "
-                                    f"mu {np.abs(head).max():g}: train it further first, or take dtype='float64'."
+                raise TrainingError(f"refining mu and logvar: {error} The encoder's logvar reaches {logvar.max():g}, "
+                                    f"its mu {np.abs(head).max():g}: train it further first, or take dtype='float64'."
                                     ) from None
         return head
 
 
 def _oracle(vae):
-    """Return (name, log_p) if something knows log p(x) exactly at a bearable price, else None."""
+    """Return (name, function) of an oracle that gives log p(x) exactly in a short time, or None."""
     if not vae.hidden and vae.likelihood.sigma_of(vae.parameters.likelihood) is not None:
         return "linear-Gaussian oracle", LinearGaussian.of(vae).log_p
     if vae.n_latent == 1:
@@ -230,40 +216,28 @@ def _oracle(vae):
 
 
 def _sigma(vae):
-    """Return T16's sigma: that of the likelihood, and beta's share."""
+    """Return the sigma of T16: that of the likelihood, changed by beta."""
     sigma = vae.likelihood.sigma_of(vae.parameters.likelihood)
     return math.nan if sigma is None or vae.beta == 0 else sigma * effective_sigma(vae.beta, "half")
 
 
-def ledger(vae, X, importance_samples=1000, steps=100, seed=0, binarize="none"):
-    """Account for the loss and for what is missing to log p(x).
+def ledger(vae: VAE, X: np.ndarray, importance_samples: int = 1000, steps: int = 100, seed: int = 0,
+           binarize: str = "none") -> Ledger:
+    """Find the parts of the loss, and of log p(x) - ELBO, in nats per example at beta = 1.
+
+    If the VAE was trained at another beta, the amortization gap contains the effect of that.
 
     Parameters
     ----------
-    vae : VAE
-        Unchanged.  All figures are at beta = 1; where it was trained at another, that is part of the amortization gap.
-    X : array_like (n, D)
-        Held-out rows: floats, or uint8 images.
-    importance_samples : int
-        K: samples of z an example, for reconstruction and log p(x).
-    steps : int
-        Of `refine`.
-    seed : int
-        Of all draws.
-    binarize : str
+    vae, X, importance_samples
         As in `evaluate`.
-
-    Returns
-    -------
-    Ledger
-        Nats per example.
+    steps, seed, binarize
+        As in `optimize_posteriors`.
 
     Raises
     ------
-    ConfigurationError, ShapeError, DataError
-        For settings or data that cannot work.
-    TrainingError
-        If the posterior cannot be refined: the gradient of an example is not finite.
+    ConfigurationError, ShapeError, DataError, TrainingError
+        As `evaluate` and `optimize_posteriors`.
 
     Examples
     --------

@@ -1,14 +1,14 @@
 """The estimator lab: bias, variance, signal-to-noise and cost of every estimator (T8, T14).
 
-All that tells the estimators apart is what they write into the encoder's head, so that is what is measured, example
-by example, over many draws of eps: the decoder runs once for all of them.  Three scenes:
+Estimators differ only in the gradient of the encoder's head, so that is what is measured, for single examples and many
+draws of eps; the decoder runs once for all estimators.  Three scenes:
 
-    oracle      a linear-Gaussian VAE with one latent, q a little off the posterior, as training leaves it.  The
+    oracle      a linear-Gaussian VAE with one latent, whose q is close to the posterior, as after training.  The
                 expected gradient is known exactly: in closed form for the ELBO (G7, G8), and for the K-sample bound as
                 the derivative of L_K, which a quadrature gives for any K (G17).
-    posterior   the same with q = p(z | x): here log w is the same for every z, and some variances vanish.
+    posterior   the same with q = p(z | x): here log w is the same for every z, and some variances are 0.
     digits      a VAE trained on the bundled digits.  Nothing is exact: an estimator is compared with another one
-                of the same expectation, each with draws of its own.
+                that has the same expectation, and each has its own draws.
 """
 import math
 import time
@@ -33,31 +33,31 @@ SETTINGS = (("analytic", 1, "none"), ("monte_carlo", 1, "none"), ("stl", 1, "non
             ("score_function", 1, "none"), ("score_function", 1, "moving_average"),
             ("score_function", 8, "leave_one_out"), ("iwae", 1, "none"), ("iwae", 8, "none"), ("iwae", 64, "none"),
             ("dreg", 1, "none"), ("dreg", 8, "none"), ("dreg", 64, "none"), ("iwae_stl", 8, "none"))
-MOST_SAMPLES = max(samples for _, samples, _ in SETTINGS)
-MOST_DRAWS = 1 << 22             # of an example: their gradients take half a gigabyte
-BIASED = 5.0                     # |z| above this convicts: in 50 numbers, chance gets there once in 30,000 seeds
+MOST_SAMPLES = max(n_samples for _, n_samples, _ in SETTINGS)
+MOST_DRAWS = 1 << 22             # most draws for an example: their gradients take half a gigabyte
+BIASED = 5.0                     # largest |z| of an unbiased estimator; 50 numbers exceed it in one of 30,000 seeds
 ROUNDING = 1e-20                 # a variance below this is rounding alone
-OFF = 0.2                        # how far q's mean and log variance are off the posterior in the scene "oracle"
-STEP = 1e-3                      # of the fourth-order differences of L_K ...
-ACCURACY = 1e-9                  # ... which leave this much, and rounding less: no z-score counts in finer units
-ROWS = 4096                      # decoder rows in one go
-DIGITS = 3                       # held-out digits that are looked at
-BATCH, ROUNDS, STEPS = 32, 7, 8  # of the timed steps; STEPS / K in a row are timed together
+OFF = 0.2                        # difference of q's mean and log variance from the posterior's in the scene "oracle"
+STEP = 1e-3                      # step of the fourth-order differences of L_K
+ACCURACY = 1e-9                  # error of these differences, which is added to the standard error of a z-score
+ROWS = 4096                      # decoder rows in one call
+DIGITS = 3                       # held-out digits that are measured
+BATCH, ROUNDS, STEPS = 32, 7, 8  # rows of a timed step, rounds, and samples that one timing covers (STEPS / K steps)
 
 
 class Measurement(NamedTuple):
     """One row of the lab.
 
-    `samples` is K.  `bias_z` is the largest |mean - expectation| in standard errors over all examples and all numbers
-    of the head, `against` what the expectation was taken from: "exact", or another estimator.  `biased`: bias_z above
-    5.  `variance` is the sum over the head's numbers, in nats^2, `signal_to_noise` the mean of |expectation| / standard
-    deviation over those that have any noise, NaN if none has; both averaged over examples.  `step_time` is the time of
-    a training step on the digits' VAE as a multiple of one with estimator "analytic" and K = 1.
+    `n_samples` is K.  `bias_z` is the largest |mean - expectation| in standard errors over all examples and all numbers
+    of the head.  `against` says where the expectation is from: "exact", or another estimator.  `biased` is bias_z > 5.
+    `variance` is the sum over the head's numbers, in nats^2.  `signal_to_noise` is the mean of |expectation| / standard
+    deviation over the numbers with any noise, NaN if there are none.  Both are averaged over examples.  `step_time` is
+    the time of a training step on the digits' VAE, relative to estimator "analytic" with K = 1.
     """
 
     scene: str
     estimator: str
-    samples: int
+    n_samples: int
     baseline: str
     against: str
     bias_z: float
@@ -68,7 +68,7 @@ class Measurement(NamedTuple):
 
 
 class Scene(NamedTuple):
-    """Where estimators are measured: a float64 VAE, rows of data, and exact(i, name, K) -> (2Z,) if it is known."""
+    """A float64 VAE, rows of data, and exact(i, name, K) -> (2Z,), the expected gradient of row i if it is known."""
 
     name: str
     vae: VAE
@@ -77,7 +77,7 @@ class Scene(NamedTuple):
 
 
 class _Draws(NamedTuple):
-    """Noise eps (R, Z) for one example, and what the decoder makes of it: nll (R,), d_nll_dz (R, Z)."""
+    """Noise eps (R, Z) for one example, and the decoder's results: nll (R,), d_nll_dz (R, Z)."""
 
     eps: np.ndarray
     nll: np.ndarray
@@ -87,13 +87,10 @@ class _Draws(NamedTuple):
 def _decode(vae, x, head, eps):
     """Return the _Draws of one example x (1, D) with head (1, 2Z); d(nll)/dz is E5's d_z for a cotangent of 1."""
     nll, d_z = np.empty(len(eps)), np.empty_like(eps)
-    whole = Workspace.allocate(vae.encoder, vae.decoder, 1, min(ROWS, len(eps)), vae.dtype)
     gradient = Parameters.zeros(vae.parameters.layout, vae.dtype)
     for start in range(0, len(eps), ROWS):
         piece = eps[start:start + ROWS]
-        ws = whole
-        if len(piece) < len(ws.z):
-            ws = Workspace.allocate(vae.encoder, vae.decoder, 1, len(piece), vae.dtype)
+        ws = Workspace.allocate(vae.encoder, vae.decoder, 1, len(piece), vae.dtype)
         ws.x[:] = x
         gaussian_forward(head, piece, ws.z, ws.kl)
         vae.decoder.forward(vae.parameters.decoder, ws.z, ws.decoder)
@@ -104,13 +101,13 @@ def _decode(vae, x, head, eps):
 
 
 def _estimator(name, baseline):
-    """Return the estimator of a name; only the score function has a baseline."""
+    """Return the estimator of a name and baseline; only the score function has a baseline other than "none"."""
     return EVERY[name]() if baseline == "none" else make_estimator(name, baseline=baseline)
 
 
-def _gradients(estimator, samples, head, draws, state=None):
+def _gradients(estimator, n_samples, head, draws, state=None):
     """Return the head's gradient of every group of K draws, (R / K, 2Z)."""
-    n = len(draws.eps) // samples
+    n = len(draws.eps) // n_samples
     return head_gradient(estimator, np.repeat(head, n, axis=0), *draws, state=state)
 
 
@@ -130,31 +127,31 @@ def _sample_kl(head, eps):
 
 def _measure(scene, setting, examples):
     """Return (against, bias_z, variance, signal_to_noise) of a setting; examples: (head, draws, mirrored, others)."""
-    name, samples, baseline = setting
+    name, n_samples, baseline = setting
     estimator = _estimator(name, baseline)
     against, worst, variances, ratios = "exact" if scene.exact else _partner(name), 0.0, [], []
     for i, (head, draws, mirrored, others) in enumerate(examples):
         state = estimator.initial_state()
         estimator.update_state(state, float((others.nll + _sample_kl(head, others.eps)[0]).mean()))
-        found = _gradients(estimator, samples, head, mirrored if name == "antithetic" else draws, state)
+        found = _gradients(estimator, n_samples, head, mirrored if name == "antithetic" else draws, state)
         mean, variance = found.mean(axis=0), found.var(axis=0)
         own = variance / len(found)
         if scene.exact:
-            expected, its = scene.exact(i, name, samples), ACCURACY**2
+            expected, its = scene.exact(i, name, n_samples), ACCURACY**2
             signal = np.where(np.abs(expected) > ACCURACY, expected, 0.0)
         else:
-            other = _gradients(against, samples, head, others)
+            other = _gradients(against, n_samples, head, others)
             expected, its = other.mean(axis=0), other.var(axis=0) / len(other) + ACCURACY**2
-            signal = (its * mean + own * expected) / (own + its)              # the less noisy of the two weighs more
+            signal = (its * mean + own * expected) / (own + its)              # weighted by precision
         worst = max(worst, float((np.abs(mean - expected) / np.sqrt(own + its)).max()))
         variances.append(variance.sum())
-        noisy = variance > ROUNDING                                # antithetic pairs may leave d_mu without any
+        noisy = variance > ROUNDING                                # antithetic pairs may have an exact d_mu
         ratios.append(np.mean(np.abs(signal[noisy]) / np.sqrt(variance[noisy])) if noisy.any() else math.nan)
     return against, worst, float(np.mean(variances)), float(np.mean(ratios))
 
 
 def _examples(scene, draws, seed):
-    """Return (head (1, 2Z), draws, the same mirrored in pairs, other draws) of every example of a scene."""
+    """Yield (head (1, 2Z), draws, the same draws in antithetic pairs, other draws) of every example of a scene."""
     for i, head in enumerate(np.hstack(scene.vae.encode(scene.X))):
         rng, shape = np.random.default_rng([seed, i]), (draws, len(head) // 2)
         eps, other = rng.standard_normal(shape), rng.standard_normal(shape)
@@ -163,25 +160,15 @@ def _examples(scene, draws, seed):
         yield head[None], *(_decode(scene.vae, scene.X[i:i + 1], head[None], noise) for noise in (eps, pairs, other))
 
 
-def bound_gradient(vae, x, head, n_samples):
-    """Return the exact expected gradient of -L_K with respect to one example's head, (2Z,), for one or two latents.
+def bound_gradient(vae: VAE, x: np.ndarray, head: np.ndarray, n_samples: int) -> np.ndarray:
+    """Return the exact expected gradient of -L_K along the head (2Z,) of one example x (1, D), K = n_samples.
 
-    By differences of fourth order of the exact L_K (G17): no estimator is asked.
-
-    Parameters
-    ----------
-    vae : VAE
-        float64, with one or two latents.
-    x : ndarray (1, D)
-        The example.
-    head : ndarray (2Z,)
-        mu and logvar.
-    n_samples : int
-        K.
+    The VAE has one or two latents.  The gradient is a fourth-order difference of the exact L_K (G17), without any
+    estimator.
 
     Examples
     --------
-    Where q is the posterior, L_K is log p(x) for every K, and no q does better:
+    If q is the posterior, L_K is log p(x) for every K, which is the maximum:
 
     >>> world = LinearGaussian(np.array([[1.0, 2.0]]), np.zeros(2), 0.5).with_best_encoder()
     >>> x = world.sample(1)
@@ -191,8 +178,11 @@ def bound_gradient(vae, x, head, n_samples):
     eps, weights = even_normal(GRID[vae.n_latent], vae.n_latent)
 
     def loss(at):
-        kl, nll = _sample_kl(at[None], eps), _nll(vae, x, at, eps)
-        return math.log(n_samples) - expected_log_sum(log_weights(nll, kl, 1.0)[0], weights, n_samples)
+        mu, logvar = np.split(at, 2)
+        outputs, nll = vae.decode_outputs(mu + np.exp(0.5 * logvar) * eps), np.empty(len(eps))
+        vae.likelihood.nll(vae.parameters.likelihood, outputs, x, nll)
+        log_w = log_weights(nll, _sample_kl(at[None], eps), 1.0)[0]
+        return math.log(n_samples) - expected_log_sum(log_w, weights, n_samples)
 
     slopes = []
     for direction in STEP * np.eye(len(head)):
@@ -201,15 +191,8 @@ def bound_gradient(vae, x, head, n_samples):
     return np.array(slopes)
 
 
-def _nll(vae, x, head, eps):
-    mu, logvar = np.split(head, 2)
-    nll = np.empty(len(eps))
-    vae.likelihood.nll(vae.parameters.likelihood, vae.decode_outputs(mu + np.exp(0.5 * logvar) * eps), x, nll)
-    return nll
-
-
-def oracle_scene(name, off, seed=0):
-    """Return a linear-Gaussian Scene with one latent and one example, its q `off` the posterior in mu and logvar."""
+def oracle_scene(name: str, off: float, seed: int = 0) -> Scene:
+    """Return a linear-Gaussian Scene with one latent and one example; q's mu and logvar are the posterior's + off."""
     rng = np.random.default_rng(check_seed(seed))
     world = LinearGaussian(rng.standard_normal((1, 5)), rng.standard_normal(5), sigma=0.8).with_best_encoder()
     world = LinearGaussian(world.W, world.b, world.sigma, Affine(world.encoder.W, world.encoder.b + off))
@@ -226,67 +209,48 @@ def oracle_scene(name, off, seed=0):
     return Scene(name, vae, X, exact)
 
 
-def digits_scene(epochs=20, seed=0):
-    """Return the Scene of a float64 VAE trained on the bundled digits, their pixels drawn as 0 or 1."""
+def digits_scene(epochs: int = 20, seed: int = 0) -> Scene:
+    """Return the Scene of a float64 VAE trained on the bundled digits, whose pixels are drawn as 0 or 1."""
     data = load_data("digits")
     vae = VAE(64, 8, hidden=(64,), dtype="float64", seed=check_seed(seed))
     vae.fit(data.train, epochs=epochs, batch_size=BATCH, binarize="dynamic", seed=seed, learning_rate=3e-3)
     return Scene("digits", vae, (data.test[:BATCH] > 127).astype(np.float64))
 
 
-def step_times(vae, X, settings=SETTINGS, rounds=ROUNDS, seed=0):
-    """Return the time of a training step with each setting, as a multiple of the first one's.
+def step_times(vae: VAE, X: np.ndarray, settings: tuple = SETTINGS, rounds: int = ROUNDS, seed: int = 0) -> list:
+    """Return the median time of a training step on X (B, D) with each setting, relative to the first setting.
 
-    The settings take turns within a round, so that whatever else the machine does hits them alike; the median over
-    rounds counts.
-
-    Parameters
-    ----------
-    vae : VAE
-        Unchanged.
-    X : ndarray (B, D)
-        One batch.
-    settings : sequence of (estimator, K, baseline)
-    rounds : int
-    seed : int
-        Of the noise.
-
-    Returns
-    -------
-    list of float
+    A setting is (estimator, K, baseline).  Every round times all settings, so that other work of the machine slows all
+    of them alike.  The seed is that of the noise; the VAE stays as it is.
     """
     gradient, rng = Parameters.zeros(vae.parameters.layout, vae.dtype), np.random.default_rng(check_seed(seed))
     workspaces = {}
-    for _, samples, _ in settings:
-        if samples not in workspaces:
-            workspaces[samples] = ws = Workspace.allocate(vae.encoder, vae.decoder, len(X), samples, vae.dtype)
+    for _, n_samples, _ in settings:
+        if n_samples not in workspaces:
+            workspaces[n_samples] = ws = Workspace.allocate(vae.encoder, vae.decoder, len(X), n_samples, vae.dtype)
             ws.x[:], ws.eps[:] = X, rng.standard_normal(ws.eps.shape)
     times = np.empty((rounds + 1, len(settings)))                   # the first round compiles or loads the kernels
     for row in times:
-        for k, (name, samples, baseline) in enumerate(settings):
-            steps, estimator = max(1, STEPS // samples), _estimator(name, baseline)
+        for k, (name, n_samples, baseline) in enumerate(settings):
+            steps, estimator = max(1, STEPS // n_samples), _estimator(name, baseline)
             start = time.perf_counter()
             for _ in range(steps):
-                estimator.forward_backward(vae, vae.parameters, workspaces[samples], Constant(1.0), gradient)
+                estimator.forward_backward(vae, vae.parameters, workspaces[n_samples], Constant(1.0), gradient)
             row[k] = (time.perf_counter() - start) / steps
     return np.median(times[1:] / times[1:, :1], axis=0).tolist()
 
 
-def measure_estimators(draws=65536, epochs=20, seed=0):
-    """Measure every estimator in every scene; takes seconds.
+def measure_estimators(draws: int = 65536, epochs: int = 20, seed: int = 0) -> list:
+    """Measure every estimator in every scene; return a list of Measurement.  It takes seconds.
 
     Parameters
     ----------
     draws : int
-        Of eps an example, a multiple of 64: an estimator with K samples gets draws / K gradients out of them.
+        Draws of eps for each example, a multiple of 64; an estimator with K samples makes draws / K gradients of them.
     epochs : int
-        That the digits' VAE is trained for.
+        Epochs of training of the digits' VAE.
     seed : int
-        Of everything random.
-
-    Returns
-    -------
-    list of Measurement
+        Seed of everything random.
 
     Raises
     ------

@@ -1,9 +1,10 @@
-"""Held-out quality: the ELBO, the importance-sampled log-likelihood, the staircase between them, and latents in use.
+"""Held-out quality: the ELBO, the importance-sampled log-likelihood, the bounds between them, and latents in use.
 
-Rows of which the likelihood is no density have a loss only, such as gray pixels under a Bernoulli: its p(x | z) is a
-distribution of zeros and ones.
+If the likelihood is not a density of the rows, there is only a loss.  An example is gray pixels under a Bernoulli,
+whose p(x | z) is a distribution of zeros and ones.
 """
 import math
+from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 import numpy as np
@@ -14,19 +15,19 @@ from ..kernels.gaussian import gaussian_forward
 from ..kernels.random import SAMPLES, standard_normal
 from ..probability.divergences import kl_terms
 from ..tables import html_table
-from ..training import check_seed, HELD_OUT_SEED
+from ..training import HELD_OUT_SEED
 from ..vae import VAE
-from ..validation import one_of, positive_integer, rows_at_once
+from ..validation import check_seed, instance_of, one_of, positive_integer, rows_at_once
 
-EXAMPLES, ROWS = 128, 1024            # examples a chunk, and decoder rows (examples times samples) a chunk
-ACTIVE = 0.01                         # variance of a posterior mean over the data that counts as in use
+EXAMPLES, ROWS = 128, 1024            # examples in a chunk, and decoder rows (examples times samples) in a chunk
+ACTIVE = 0.01                         # a latent is in use if its posterior mean varies more than this over the data
 PROPOSALS = ("encoder", "prior")
 
 
 class Evaluation(NamedTuple):
-    """What `evaluate` measures; all figures are nats per example.
+    """What `evaluate` measures, in nats per example; `stderr` is that of `log_likelihood`, the mean over n examples.
 
-    Where the likelihood is no density of the rows (gray pixels under a Bernoulli), `elbo`, `log_likelihood` and
+    If the likelihood is not a density of the rows (gray pixels under a Bernoulli), `elbo`, `log_likelihood` and
     `stderr` are NaN, `binarization` is "gray", and only `loss` (reconstruction + kl) is given.
     """
 
@@ -53,13 +54,13 @@ class Evaluation(NamedTuple):
 
 
 class IWAEBounds(NamedTuple):
-    """The bounds L_K that `iwae_bounds` measures: `samples` K, `bounds` L_K and their standard errors, (m,) each, nats.
+    """The bounds L_K that `iwae_bounds` measures: each K, L_K and their standard errors in nats, (m,) each.
 
-    Where the likelihood is no density of the rows (gray pixels under a Bernoulli), `bounds` and `stderrs` are NaN,
+    If the likelihood is not a density of the rows (gray pixels under a Bernoulli), `bounds` and `stderrs` are NaN,
     and only `losses`, -L_K, are given.
     """
 
-    samples: np.ndarray
+    importance_samples: np.ndarray
     bounds: np.ndarray
     stderrs: np.ndarray
     losses: np.ndarray
@@ -67,26 +68,20 @@ class IWAEBounds(NamedTuple):
     n: int
 
 
-def log_mean_exp(total, top, count):
+def log_mean_exp(total: np.ndarray, top: np.ndarray, count: int) -> np.ndarray:
     """Return log(1/count sum exp(log_w)) from top = max log_w and total = sum exp(log_w - top)."""
     return top + np.log(total) - math.log(count)
 
 
 class HeldOut:
-    """Held-out rows, checked, and read in chunks as q(z | x) sees them; `is_density` says whether the likelihood is
-    a density of all of them.
+    """Held-out rows, checked, which are read and encoded in chunks; the arguments are those of `evaluate`.
 
-    Parameters
-    ----------
-    vae : VAE
-        Unchanged; `vae` is then the one to measure with (`for_evaluation`).
-    X, seed, binarize
-        As in `evaluate`.
+    `vae` is the model to measure with (`for_evaluation`).  `is_density` is True if the likelihood is a density of all
+    rows.
     """
 
-    def __init__(self, vae, X, seed, binarize):
-        if not isinstance(vae, VAE):
-            raise ConfigurationError(f"vae is {type(vae).__name__}; expected a VAE, which has an ELBO. Pass one.")
+    def __init__(self, vae: VAE, X: np.ndarray, seed: int, binarize: str) -> None:
+        instance_of("vae", vae, VAE, "Pass one: it has an ELBO.")
         self.binarize, self.mode, self.seed = binarize, binarize_mode(binarize), check_seed(seed) + HELD_OUT_SEED
         self.vae = vae = vae.for_evaluation()
         self.rows = check_data(X, vae, "X", binarize)
@@ -94,16 +89,16 @@ class HeldOut:
         self.is_density = all(vae.likelihood.is_density(x) for _, _, x in self._batches())
 
     @property
-    def binarization(self):
-        """The `binarize` of the settings, or "gray" where the likelihood is no density of the rows."""
+    def binarization(self) -> str:
+        """The `binarize` of the settings, or "gray" if the likelihood is not a density of the rows."""
         return self.binarize if self.is_density else "gray"
 
-    def likelihoods(self, values):
-        """Return values, an array or a number, or NaN in their place where the likelihood is no density of the rows."""
+    def likelihoods(self, values: np.ndarray) -> np.ndarray:
+        """Return values, or NaN of the same shape if the likelihood is not a density of the rows."""
         return values if self.is_density else np.full_like(values, np.nan)
 
     def _batches(self):
-        """Yield (number, slice of the rows, x (k, D)) of every chunk, in a buffer that the next reuses."""
+        """Yield (number, slice of the rows, x (k, D)) of every chunk, in a buffer that the next chunk reuses."""
         buffer = np.empty((self.most, self.vae.n_visible), self.vae.dtype)
         for number, start in enumerate(range(0, self.n, EXAMPLES)):
             here = slice(start, min(start + EXAMPLES, self.n))
@@ -111,8 +106,8 @@ class HeldOut:
             load_batch(self.rows, np.arange(here.start, here.stop), self.mode, self.seed, number, x)
             yield number, here, x
 
-    def chunks(self):
-        """Yield (number, slice of the rows, x (k, D), head (k, 2Z)) of every chunk, in buffers that the next reuses."""
+    def chunks(self) -> Iterator:
+        """Yield (number, slice of the rows, x (k, D), head (k, 2Z)) of every chunk, in buffers that are reused."""
         vae = self.vae
         outputs = vae.encoder.outputs(self.most, vae.dtype)
         for number, here, x in self._batches():
@@ -122,32 +117,24 @@ class HeldOut:
 
 
 class Sampler:
-    """Draws z ~ q for up to `most` examples at a time, and weighs them; holds the buffers.
+    """Draws z ~ q for up to `most` examples at a time, computes their weights, and holds the buffers for that."""
 
-    Parameters
-    ----------
-    vae : VAE
-        To measure with.
-    most : int
-        Examples at a time.
-    """
-
-    def __init__(self, vae, most):
+    def __init__(self, vae: VAE, most: int) -> None:
         self.vae, rows = vae, most * max(1, ROWS // most)
         self.eps, self.z = (np.empty((rows, vae.n_latent), vae.dtype) for _ in range(2))
         self.nll, self.kl, self.outputs = np.empty(rows), np.empty(most), vae.decoder.outputs(rows, vae.dtype)
 
-    def draws(self, head, x, n_samples, seed, number):
-        """Yield (log w, nll), (n, k) float64 in nats, until every row of x (n, D) has had n_samples draws.
+    def draws(self, head: np.ndarray, x: np.ndarray, importance_samples: int, seed: int, number: int) -> Iterator:
+        """Yield (log w, nll), (n, k) float64 in nats, until every row of x (n, D) has importance_samples draws.
 
         log w = log p(x | z) + log p(z) - log q(z | x)                                                       (T13)
-              = -nll - z^2 / 2 + eps^2 / 2 + logvar / 2, summed over latents: both Gaussians' constants cancel.
+              = -nll - z^2 / 2 + eps^2 / 2 + logvar / 2, summed over latents; the Gaussians' constants cancel.
         """
         vae, n = self.vae, len(x)
         half_logvar = 0.5 * head[:, vae.n_latent:].sum(axis=1, dtype=np.float64)
         per_chunk = max(1, ROWS // n)
-        for part, start in enumerate(range(0, n_samples, per_chunk)):
-            k = min(per_chunk, n_samples - start)
+        for part, start in enumerate(range(0, importance_samples, per_chunk)):
+            k = min(per_chunk, importance_samples - start)
             eps, z, nll = self.eps[:n * k], self.z[:n * k], self.nll[:n * k]
             y = tuple(layer[:n * k] for layer in self.outputs)
             standard_normal(seed, SAMPLES, (number << 32) + part, eps)
@@ -157,15 +144,15 @@ class Sampler:
             squares = np.einsum("ij,ij->i", eps, eps) - np.einsum("ij,ij->i", z, z)
             yield (0.5 * squares - nll).reshape(n, k) + half_logvar[:, None], nll.reshape(n, k)
 
-    def summary(self, head, x, n_samples, seed, number):
+    def summary(self, head: np.ndarray, x: np.ndarray, importance_samples: int, seed: int, number: int) -> tuple:
         """Return, for each row of x: log p(x) = log 1/K sum w, the mean nll, and the effective number of samples.
 
-        The sum runs in chunks of samples against a running maximum, so memory does not grow with K.
+        The sum is over chunks of samples, relative to a running maximum, so memory does not grow with K.
         """
         n = len(x)
         top, total = np.full(n, -np.inf), np.zeros(n)
         total_squares, nll_sum = np.zeros(n), np.zeros(n)
-        for log_w, nll in self.draws(head, x, n_samples, seed, number):
+        for log_w, nll in self.draws(head, x, importance_samples, seed, number):
             new_top = np.maximum(top, log_w.max(axis=1))
             weights = np.exp(log_w - new_top[:, None])
             shrink = np.exp(top - new_top)
@@ -173,17 +160,18 @@ class Sampler:
             total_squares = total_squares * shrink**2 + np.square(weights).sum(axis=1)
             top = new_top
             nll_sum += nll.sum(axis=1)
-        return log_mean_exp(total, top, n_samples), nll_sum / n_samples, total**2 / total_squares
+        return log_mean_exp(total, top, importance_samples), nll_sum / importance_samples, total**2 / total_squares
 
 
-def standard_error(values):
+def standard_error(values: np.ndarray) -> np.ndarray:
     """Return the standard error of the mean of values (n,), or of each column of (n, m); NaN if n is 1."""
     if len(values) < 2:
         return np.full(values.shape[1:], np.nan)[()]
     return values.std(axis=0, ddof=1) / math.sqrt(len(values))
 
 
-def evaluate(vae, X, importance_samples=5000, seed=0, binarize="none", proposal="encoder"):
+def evaluate(vae: VAE, X: np.ndarray, importance_samples: int = 5000, seed: int = 0, binarize: str = "none",
+             proposal: str = "encoder") -> Evaluation:
     """Measure a VAE on held-out data, in bounded memory.
 
     Parameters
@@ -193,20 +181,15 @@ def evaluate(vae, X, importance_samples=5000, seed=0, binarize="none", proposal=
     X : array_like (n, D)
         Held-out rows: floats, or uint8 images.
     importance_samples : int
-        K: samples of z an example.  The estimate of log p(x) is a lower bound in expectation that rises with K
-        (T13, T14), so a figure without its K means little.
+        K: samples of z for each example.  The estimate of log p(x) is a lower bound in expectation that rises with K
+        (T13, T14), so report it with its K.
     seed : int
-        Of the samples and the binarization.
+        Seed of the samples and the binarization.
     binarize : str
         "none", "dynamic" (each pixel drawn once) or "threshold".
     proposal : str
-        What z is drawn from, q in T13: "encoder", or "prior", which needs no encoder and is hopeless in many
-        dimensions (T12; `effective_samples` shows it).  Every figure is then that of q = p(z): its KL is 0.
-
-    Returns
-    -------
-    Evaluation
-        Nats per example; `stderr` is the standard error of the mean over the n examples.
+        The distribution of z, q in T13: "encoder", or "prior", which needs no encoder but fails in many dimensions
+        (T12; `effective_samples` shows it).  All results are then those of q = p(z), whose KL is 0.
 
     Raises
     ------
@@ -244,26 +227,22 @@ def evaluate(vae, X, importance_samples=5000, seed=0, binarize="none", proposal=
         proposal=proposal)
 
 
-def iwae_bounds(vae, X, samples=(1, 5, 50, 500), seed=0, binarize="none"):
-    """Measure the bounds L_K on log p(x) for several K from one pass of the largest, the rest from its parts.
+def iwae_bounds(vae: VAE, X: np.ndarray, importance_samples: Iterable[int] = (1, 5, 50, 500), seed: int = 0,
+                binarize: str = "none") -> IWAEBounds:
+    """Measure the bounds L_K on log p(x) for several K, all from the draws for the largest K.
 
-    The draws of the longest are cut into disjoint groups of K, and L_K is the mean of log 1/K sum w over groups.
-    Where every K divides the next, a group is made of shorter ones, and Jensen's inequality holds between the very
-    numbers: the stairs never fall, not even by chance (T14).  L_1 is the ELBO with its KL sampled.
+    The draws are divided into disjoint groups of K, and L_K is the mean of log 1/K sum w over groups.  Every K divides
+    the next, so each group consists of smaller ones, and Jensen's inequality holds for the measured numbers: the bounds
+    never fall, not even by chance (T14).  L_1 is the ELBO with a sampled KL.
 
     Parameters
     ----------
     vae, X
         As in `evaluate`.
-    samples : sequence of int
-        Every K, rising, each a multiple of the one before.
+    importance_samples : sequence of int
+        Every K, in rising order, each a multiple of the one before.
     seed, binarize
         As in `evaluate`.
-
-    Returns
-    -------
-    IWAEBounds
-        One step for each K.
 
     Raises
     ------
@@ -273,26 +252,26 @@ def iwae_bounds(vae, X, samples=(1, 5, 50, 500), seed=0, binarize="none"):
     Examples
     --------
     >>> from scratchvae import VAE
-    >>> stairs = iwae_bounds(VAE(n_visible=4, n_latent=1, hidden=()), np.eye(4), samples=(1, 10, 100))
-    >>> bool((np.diff(stairs.bounds) >= 0).all())
+    >>> found = iwae_bounds(VAE(n_visible=4, n_latent=1, hidden=()), np.eye(4), importance_samples=(1, 10, 100))
+    >>> bool((np.diff(found.bounds) >= 0).all())
     True
     """
     try:
-        ladder = [positive_integer("samples", k) for k in samples]
+        ladder = [positive_integer("importance_samples", k) for k in importance_samples]
     except TypeError:
         ladder = []
     if not ladder or any(b % a or b == a for a, b in zip(ladder, ladder[1:])):
-        raise ConfigurationError(f"samples is {samples!r}; expected rising integers, each a multiple of the one "
-                                 "before. Take for example (1, 5, 50, 500).")
+        raise ConfigurationError(f"importance_samples is {importance_samples!r}; expected rising integers, each a "
+                                 "multiple of the one before. Take for example (1, 5, 50, 500).")
     held = HeldOut(vae, X, seed, binarize)
-    rows_at_once("samples", ladder[-1], held.most)
+    rows_at_once("importance_samples", ladder[-1], held.most)
     sampler, bounds = Sampler(held.vae, held.most), np.empty((held.n, len(ladder)))
     for number, here, x, head in held.chunks():
         draws = sampler.draws(head, x, ladder[-1], held.seed, number)
         log_w = np.concatenate([log_w for log_w, _ in draws], axis=1)
         length = 1
         for step, k in enumerate(ladder):
-            groups = log_w.reshape(len(x), -1, k // length)                # log of the shorter groups' mean weights
+            groups = log_w.reshape(len(x), -1, k // length)                # log of the mean weights of smaller groups
             top = groups.max(axis=2)
             log_w = log_mean_exp(np.exp(groups - top[:, :, None]).sum(axis=2), top, k // length)
             bounds[here, step], length = log_w.mean(axis=1), k

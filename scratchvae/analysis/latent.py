@@ -1,20 +1,20 @@
 """Walks in the latent space, and the aggregate posterior (T20)."""
+from collections.abc import Sequence
+
 import numpy as np
 
 from ..arrays import as_finite, log_sum_exp
 from ..errors import ConfigurationError, DataError, ShapeError
 from ..probability.distributions import DiagonalGaussian, LOG_2PI
-from ..probability.monte_carlo import kl_from_samples
+from ..probability.monte_carlo import Estimate, kl_from_samples
 from ..validation import check_seed, one_of, rows_at_once
 
-CHUNK = 2**20                 # numbers a piece of a density's evaluation: bounds its memory
-OPPOSITE = 1e-6               # radians from 180 degrees, where a plane of rotation is lost in rounding
+CHUNK = 2**20                 # most numbers in one piece of a density's evaluation, to limit memory
+OPPOSITE = 1e-6               # closest angle to 180 degrees, in radians, at which the plane of rotation is accurate
 
 
-# ---- walks ------------------------------------------------------------------------------------------------------
-
-def interpolate(a, b, n, path="straight"):
-    """Return n latents on the way from a to b, both ends included.
+def interpolate(a: np.ndarray, b: np.ndarray, n: int, path: str = "straight") -> np.ndarray:
+    """Return n latents on a path from a to b, including both ends, (n, Z).
 
     Parameters
     ----------
@@ -24,12 +24,8 @@ def interpolate(a, b, n, path="straight"):
         Points, at least 2.
     path : str
         "straight", or "spherical": the direction turns at a constant rate in the plane of a and b, and the length
-        changes linearly.  In many dimensions nearly all of N(0, I) lies near the sphere of radius sqrt(Z), which
-        a straight line between two draws leaves: its middle is shorter by sqrt(2).
-
-    Returns
-    -------
-    ndarray (n, Z)
+        changes linearly.  In many dimensions nearly all draws of N(0, I) lie near the sphere of radius sqrt(Z); the
+        middle of a straight line between two of them is shorter by sqrt(2).
 
     Raises
     ------
@@ -56,7 +52,7 @@ def interpolate(a, b, n, path="straight"):
     if not (length_a > 0 and length_b > 0):
         raise DataError("a or b is the origin; expected two ends with a direction. Take path='straight'.")
     u, v = a / length_a, b / length_b
-    angle = 2 * np.arctan2(np.linalg.norm(u - v), np.linalg.norm(u + v))     # exact also near 0 and pi, unlike arccos
+    angle = 2 * np.arctan2(np.linalg.norm(u - v), np.linalg.norm(u + v))     # unlike arccos, accurate near 0 and pi
     if angle > np.pi - OPPOSITE:
         raise DataError("a and b point in opposite directions, so every plane would do; expected others. "
                         "Take path='straight', or a point between.")
@@ -67,25 +63,13 @@ def interpolate(a, b, n, path="straight"):
     return ((1 - t) * length_a + t * length_b) * direction
 
 
-def traverse(base, dimensions, values):
-    """Return latents in which one dimension at a time is swept, and the others stay at `base`.
-
-    Parameters
-    ----------
-    base : array_like (Z,)
-    dimensions : sequence of int
-        Which to sweep, 0 to Z - 1.
-    values : array_like (n,)
-        What to set each to.
-
-    Returns
-    -------
-    ndarray (len(dimensions), n, Z)
+def traverse(base: np.ndarray, dimensions: Sequence[int], values: np.ndarray) -> np.ndarray:
+    """Return copies of base (Z,) in which one dimension takes each of values (n,): (len(dimensions), n, Z).
 
     Raises
     ------
     ShapeError, DataError, ConfigurationError
-        If base or values is no vector of finite numbers, or there is no such dimension.
+        If base or values is not a vector of finite numbers, or a dimension is not one of 0 to Z - 1.
 
     Examples
     --------
@@ -105,10 +89,8 @@ def traverse(base, dimensions, values):
     return z
 
 
-# ---- the aggregate posterior ---------------------------------------------------------------------------------
-
 class AggregatePosterior:
-    """q(z) = 1/n sum_i q(z | x_i): where the codes of a data set really are (T20).
+    """q(z) = 1/n sum_i q(z | x_i): the distribution of the codes of a data set (T20).
 
     Parameters
     ----------
@@ -118,7 +100,7 @@ class AggregatePosterior:
     Raises
     ------
     ShapeError, DataError
-        If the arrays do not fit, or a value is not finite (a variance of zero has no density).
+        If the arrays do not fit, or a value is not finite (with a variance of zero there is no density).
 
     Examples
     --------
@@ -127,11 +109,11 @@ class AggregatePosterior:
     True
     """
 
-    def __init__(self, mu, logvar):
+    def __init__(self, mu: np.ndarray, logvar: np.ndarray) -> None:
         as_finite(mu, "mu", ndim=(2,))
         self.members = DiagonalGaussian(mu, logvar)
 
-    def log_density(self, z):
+    def log_density(self, z: np.ndarray) -> np.ndarray:
         """Return log q(z), (m,) in nats, at z (m, Z); raises ShapeError or DataError for a z that does not fit."""
         n, n_latent = self.members.mu.shape
         z = as_finite(z, "z", ndim=(2,))
@@ -142,33 +124,16 @@ class AggregatePosterior:
         return np.concatenate([log_sum_exp(self.members.log_density(z[start:start + rows, None]), axis=1)
                                for start in range(0, len(z), rows)]) - np.log(n)
 
-    def sample(self, n, seed=0):
-        """Return n independent draws, (n, Z): a member each, and a latent from it."""
+    def sample(self, n: int, seed: int = 0) -> np.ndarray:
+        """Return n independent draws, (n, Z), each from the Gaussian of a random example."""
         rng = np.random.default_rng(check_seed(seed))
         chosen = rng.integers(len(self.members.mu), size=rows_at_once("n", n, self.members.mu.shape[1]))
         return DiagonalGaussian(self.members.mu[chosen], self.members.logvar[chosen]).sample(1, rng)[0]
 
-    def kl_from_prior(self, n=1000, seed=0):
-        """Estimate KL(q(z) || N(0, I)) from n draws (T20).
+    def kl_from_prior(self, n: int = 1000, seed: int = 0) -> Estimate:
+        """Estimate KL(q(z) || N(0, I)) in nats from n draws; the time is n times the number of examples (T20).
 
-        It is at most the average KL(q(z | x) || p(z)), by what the codes tell about the examples.
-
-        Parameters
-        ----------
-        n : int
-            Draws; the work is n times the number of examples.
-        seed : int
-            Of the draws.
-
-        Returns
-        -------
-        Estimate
-            Nats, with its standard error.
-
-        Raises
-        ------
-        ConfigurationError
-            If n is no positive integer.
+        It is the average KL(q(z | x) || p(z)) minus the mutual information of codes and examples.
         """
         z = self.sample(n, seed)
         log_prior = -0.5 * (np.square(z) + LOG_2PI).sum(axis=1)

@@ -1,13 +1,14 @@
-"""The lambda lab: what the KL's weight does on a data set, and which weight the data want (T9, T16).
+"""The lambda lab: the effect of the KL's weight on a data set, and the best weight for it (T9, T16).
 
-A VAE with a Gaussian decoder of sigma = 1 minimizes half the squared error + beta KL + constant.  Divided by beta that
-is the negative ELBO of the same networks with sigma^2 = beta (T16): training at beta is maximum likelihood with a fixed
-sigma, and this is the sigma to measure it with.  Otherwise a small beta would look bad for its KL alone.  So the best
-beta of a data set is the one whose model gives held-out data the largest log p(x), each at its own sigma; and a model
-that sets its sigma to the best for its own errors (L11) names a beta without a search.  (Solved for, not learned by
-gradient: Adam moves log sigma^2 by one learning rate a step, and a short run would end on the way.)
+A VAE with a Gaussian decoder of sigma = 1 minimizes half the squared error + beta KL + constant.  Divided by beta this
+is the negative ELBO of the same networks with sigma^2 = beta (T16): training at beta is maximum likelihood with this
+fixed sigma, so the model is measured with this sigma.  The best beta of a data set is the one whose model gives
+held-out data the largest log p(x), each at its own sigma.  A model that computes the best sigma for its own errors
+(L11) gives a beta without a search.  (Its sigma is not learned by gradient descent: Adam moves log sigma^2 by one
+learning rate in each step, which is too slow for a short run.)
 """
 import math
+from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
 import numpy as np
@@ -20,15 +21,14 @@ from .elbo_decomposition import effective_sigma
 from .evaluation import evaluate
 
 BETAS = (0.0025, 0.005, 0.01, 0.02, 0.04, 0.08, 0.16)
-BATCH = 64
+BATCH = 64                            # rows in a training batch
 
 
 class Point(NamedTuple):
     """One trained model, measured on held-out data at its own sigma: sigma^2 = beta.
 
-    `rate` is the KL; it, `elbo`, `log_likelihood` (importance sampling, K = `importance_samples`) and its `stderr` are
-    nats per example, of densities of pixels on the scale 0 to 1; `distortion` is the squared error a pixel, z drawn
-    from q.
+    `rate`, the KL, `elbo`, `log_likelihood` (importance sampling, K = `importance_samples`) and its `stderr` are in
+    nats per example, for pixels on the scale 0 to 1.  `distortion` is the mean squared error of a pixel for z from q.
     """
 
     beta: float
@@ -47,8 +47,8 @@ class Point(NamedTuple):
 class Curve(NamedTuple):
     """A data set's rate-distortion curve: `points` of rising beta, and `learned`, the model that fitted its sigma.
 
-    `best_beta` has the largest held-out log-likelihood of the points; `at_edge` if it is the smallest or the largest
-    beta tried, so that a better one may lie beyond.  `implied_beta` is the learned sigma squared.
+    `best_beta` has the largest held-out log-likelihood of the points.  If it is the smallest or the largest beta tried,
+    `at_edge` is True: a better one may lie beyond.  `implied_beta` is the learned sigma squared.
     """
 
     dataset: str
@@ -60,7 +60,7 @@ class Curve(NamedTuple):
 
 
 def _measure(vae, X, importance_samples, seed):
-    """Return the Point of a Gaussian VAE; half the squared error is read off its nll (E8)."""
+    """Return the Point of a Gaussian VAE; half the squared error follows from its nll (E8)."""
     found, sigma = evaluate(vae, X, importance_samples, seed), vae.likelihood.sigma_of(vae.parameters.likelihood)
     half_log = 0.5 * vae.n_visible * math.log(2 * math.pi * sigma**2)
     half_squares = sigma**2 * (found.reconstruction - half_log)
@@ -68,14 +68,8 @@ def _measure(vae, X, importance_samples, seed):
                  found.stderr, importance_samples, found.binarization, found.n, found.active_units)
 
 
-def check_betas(betas):
-    """Return betas as rising floats; raises ConfigurationError unless they are two or more different positive numbers.
-
-    Examples
-    --------
-    >>> check_betas([0.1, 0.01])
-    [0.01, 0.1]
-    """
+def check_betas(betas: Iterable) -> list:
+    """Return betas in rising order; raises ConfigurationError unless they are two or more different positive floats."""
     try:
         found = sorted(float(beta) for beta in betas)
     except (TypeError, ValueError):
@@ -86,8 +80,9 @@ def check_betas(betas):
     return found
 
 
-def rate_distortion(data, betas=BETAS, epochs=30, hidden=(128,), n_latent=10, importance_samples=100, seed=0,
-                    learning_rate=2e-3, after_model=None):
+def rate_distortion(data: Dataset, betas: Iterable = BETAS, epochs: int = 30, hidden: tuple = (128,),
+                    n_latent: int = 10, importance_samples: int = 100, seed: int = 0, learning_rate: float = 2e-3,
+                    after_model: Callable | None = None) -> Curve:
     """Train a small VAE for every beta, and one that fits its sigma; measure them on the held-out part.
 
     Parameters
@@ -97,23 +92,17 @@ def rate_distortion(data, betas=BETAS, epochs=30, hidden=(128,), n_latent=10, im
     betas : sequence of float
         Weights of the KL against half the squared error.
     epochs : int
-        Of each model.
-    hidden : sequence of int
+        Epochs of training of each model.
+    hidden, n_latent
         As in `VAE`.
-    n_latent : int
-        Z.
     importance_samples : int
         K, for the log-likelihood.
     seed : int
-        Of weights, noise and samples: the same for all models.
+        Seed of weights, noise and samples, the same for all models.
     learning_rate : float
-        Of Adam.
+        The learning rate of Adam.
     after_model : callable, optional
-        after_model(point) after each model.
-
-    Returns
-    -------
-    Curve
+        after_model(point) is called after each model.
 
     Raises
     ------
@@ -124,7 +113,7 @@ def rate_distortion(data, betas=BETAS, epochs=30, hidden=(128,), n_latent=10, im
     --------
     >>> from scratchvae import load_data
     >>> curve = rate_distortion(load_data("digits"), betas=(0.01, 1.0), epochs=2, hidden=(16,), n_latent=2)
-    >>> curve.points[0].rate > curve.points[1].rate                        # the KL is cheap, so more of it is spent
+    >>> curve.points[0].rate > curve.points[1].rate                        # a smaller weight gives a larger KL
     True
     """
     instance_of("data", data, Dataset, "Pass what load_data returns.")

@@ -1,4 +1,4 @@
-"""The museum of bugs: planted faults, and the detectors that convict them."""
+"""The museum of bugs: faults to inject, and the detectors that convict them."""
 from .cases import Case, random_case
 from .catalog import convictions, demonstrate, Demonstration, DETECTORS, examine, mystery_bug
 from .injection import Bug, BUGS, find_bug, inject

@@ -1,4 +1,4 @@
-"""Small random models and data on which a fault is looked for."""
+"""Small random models and data on which the detectors look for faults."""
 from typing import NamedTuple
 
 import numpy as np
@@ -6,11 +6,11 @@ import numpy as np
 from ..layers import ACTIVATIONS
 from ..vae import VAE
 
-N_ROWS = 12                             # training rows: the chance that two orders of them agree is 2e-9
+N_ROWS = 12                             # training rows; the probability that two orders of them agree is 2e-9
 
 
 class Case(NamedTuple):
-    """A float64 VAE at random parameters, X (B, D) in [0, 1], eps (B, Z), and what to make more of its kind."""
+    """A float64 VAE with random parameters, X (B, D) in [0, 1], eps (B, Z), and what they were made from."""
 
     model: VAE
     X: np.ndarray
@@ -18,35 +18,21 @@ class Case(NamedTuple):
     settings: dict
     seed: int
 
-    def new_model(self, **changes):
-        """Return a VAE of the same settings, or with some changed, newly initialized."""
+    def new_model(self, **changes) -> VAE:
+        """Return a newly initialized VAE with the same settings, or with some of them changed."""
         return VAE(**{**self.settings, **changes})
 
-    def rng(self):
-        """Return a generator of this case's own."""
+    def rng(self) -> np.random.Generator:
+        """Return a new random generator with a seed that only this case has."""
         return np.random.default_rng([self.seed, 1])
 
-    def rows(self, n=N_ROWS):
-        """Return n training rows, float64 in [0, 1]."""
-        return self.rng().random((n, self.model.n_visible))
+    def rows(self) -> np.ndarray:
+        """Return training rows, (N_ROWS, D) float64 in [0, 1]."""
+        return self.rng().random((N_ROWS, self.model.n_visible))
 
 
-def random_case(seed, **settings):
-    """Return the Case of a seed.
-
-    Parameters
-    ----------
-    seed : int
-        Of the settings, parameters, data and noise.
-    settings
-        Arguments of `VAE` that are not to be drawn.
-
-    Examples
-    --------
-    >>> case = random_case(0, likelihood="gaussian")
-    >>> case.model.likelihood.name, case.X.shape[1] == case.model.n_visible
-    ('gaussian', True)
-    """
+def random_case(seed: int, **settings) -> Case:
+    """Return the Case of a seed: its parameters, data, noise, and those arguments of `VAE` that are not given."""
     rng = np.random.default_rng(seed)
     drawn = {"n_visible": int(rng.integers(4, 8)), "n_latent": int(rng.integers(1, 4)),
              "hidden": [(), (4,), (5, 3)][rng.integers(3)], "activation": str(rng.choice(list(ACTIVATIONS))),
@@ -54,6 +40,6 @@ def random_case(seed, **settings):
              "sigma": float(rng.uniform(0.5, 0.9)), "dtype": "float64", "seed": int(rng.integers(1000))}
     drawn.update(settings)
     model = VAE(**drawn)
-    model.parameters.flat[:] += 0.3 * rng.standard_normal(model.parameters.flat.size)     # biases, too
+    model.parameters.flat[:] += 0.3 * rng.standard_normal(model.parameters.flat.size)     # also the biases
     batch = int(rng.choice([3, 5]))
     return Case(model, rng.random((batch, model.n_visible)), rng.standard_normal((batch, model.n_latent)), drawn, seed)

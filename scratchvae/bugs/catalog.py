@@ -1,31 +1,30 @@
-"""The museum of bugs: faults that real VAEs had, planted at will, and the detectors that convict them.
+"""The museum of bugs: faults that real VAEs had, injected on request, and the detectors that convict them.
 
-Of nine hand-written NumPy VAEs read for this project six had a wrong sampler, gradient or trainer, most with a learning
-curve that looks fine.  `BUGS` holds such faults as patches of this very package; `inject(name)` puts one in for the
-length of a with block.  `DETECTORS` holds what finds them; `examine(case)` asks them all.
+Nine hand-written NumPy VAEs were read for this project.  Six had a wrong sampler, gradient or trainer, and most of
+these had a learning curve that looks fine.  `BUGS` holds such faults as patches of this package; `inject(name)` injects
+one while a with block runs.  `DETECTORS` holds what finds them; `examine(case)` asks them all.
 
 >>> from scratchvae.bugs import examine, inject, random_case
 >>> with inject("variance_for_sigma"):
 ...     found = examine(random_case(0, n_latent=1), ["gradient check", "sampler moments"])
->>> [name for name, finding in found.items() if finding]            # the gradient is that of the wrong loss
+>>> [name for name, finding in found.items() if finding]            # the gradient matches the loss, which is wrong
 ['sampler moments']
 """
 from typing import NamedTuple
 
 import numpy as np
 
+from ..data.loading import Dataset
 from ..errors import ScratchVAEError
 from ..history import History
+from ..optimizers import SGD
 from ..training import Trainer
 from ..vae import VAE
 from . import detectors, estimators, heads, likelihoods, networks, reporting, training, training_detectors
 from .cases import Case, random_case
-from .injection import Bug, BUGS, find_bug, inject
+from .injection import BUGS, find_bug, inject
 
-__all__ = ["BUGS", "DETECTORS", "Bug", "Case", "Demonstration", "convictions", "demonstrate", "examine", "find_bug",
-           "inject", "mystery_bug", "random_case"]
-
-ROOMS = (heads, networks, likelihoods, estimators, training, reporting)       # importing them has filled BUGS
+FILES = (heads, networks, likelihoods, estimators, training, reporting)       # to import them fills BUGS
 
 DETECTORS = {
     "gradient check": detectors.gradient_check,
@@ -50,59 +49,38 @@ DETECTORS = {
 }
 
 
-def examine(case, names=None):
-    """Ask detectors about a case and return {name: what it found wrong, "" if nothing}.
+def examine(case: Case, names: list | None = None) -> dict:
+    """Ask detectors, all or those named, about a case; return {name: what it found wrong, "" if nothing}.
 
-    Parameters
-    ----------
-    case : Case
-        Unchanged: each detector works on a model of its own with the case's parameters.
-    names : list of str, optional
-        Which of `DETECTORS`; all if absent.
+    The case stays as it is: each detector works on its own model with the case's parameters.
     """
     theta, found = case.model.parameters.flat.copy(), {}
     for name in DETECTORS if names is None else names:
         model = case.new_model()
         model.parameters.flat[:] = theta
         try:
-            with np.errstate(all="ignore"):                 # a fault may overflow: that is for the detector to say
+            with np.errstate(all="ignore"):                 # the detector reports an overflow, not NumPy
                 found[name] = DETECTORS[name](case._replace(model=model))
         except ScratchVAEError as error:
             found[name] = f"stopped: {error}"
     return found
 
 
-def convictions(name, seed=0, detectors=None):
-    """Plant a bug and return {detector: finding} on the random case of a seed.
-
-    Parameters
-    ----------
-    name : str
-        One of `BUGS`.
-    seed : int
-        Of the case.
-    detectors : list of str, optional
-        Which to ask; all if absent.
-    """
+def convictions(name: str, seed: int = 0, detectors: list | None = None) -> dict:
+    """Inject a bug and return what `examine` finds on the random case of a seed, with all detectors or those named."""
     with inject(name) as bug:
         return examine(random_case(seed, **bug.case_settings), detectors)
 
 
-def mystery_bug(seed):
-    """Return the name of the bug that a seed hides: for exercises.
-
-    Examples
-    --------
-    >>> mystery_bug(7) == mystery_bug(7), mystery_bug(7) in BUGS
-    (True, True)
-    """
+def mystery_bug(seed: int) -> str:
+    """Return the name of a bug drawn with a seed, for exercises."""
     return str(np.random.default_rng(seed).choice(list(BUGS)))
 
 
 class Demonstration(NamedTuple):
-    """Two runs on the same data and seeds, and what the detectors say about the one with the bug.
+    """Two runs on the same data and seeds, without and with a bug, and what the detectors find in the second.
 
-    `right` and `wrong` are Histories (the latter shorter, and `stopped` the reason, if training failed).
+    If training with the bug failed, `stopped` is the reason and `wrong` is shorter than `right`.
     """
 
     right: History
@@ -111,7 +89,7 @@ class Demonstration(NamedTuple):
     findings: dict
 
 
-def demonstrate(name, data, epochs=15, seed=0):
+def demonstrate(name: str, data: Dataset, epochs: int = 15, seed: int = 0) -> Demonstration:
     """Train a small VAE with and without a bug and return the Demonstration.
 
     Parameters
@@ -119,17 +97,16 @@ def demonstrate(name, data, epochs=15, seed=0):
     name : str
         One of `BUGS`.
     data : Dataset
-        What to train on; the held-out part is looked at after each epoch.
+        What to train on; the held-out part is measured after each epoch.
     epochs : int
-        Of each run.
+        The length of each run.
     seed : int
-        Of weights, noise, order, and of the case that the detectors look at.
+        Seed of the weights, noise and order, and of the case that the detectors examine.
     """
     bug = find_bug(name)
-    model_settings = {"hidden": (32, 32), "n_latent": 4, "activation": "tanh", **{
-        key: value for key, value in bug.settings.items() if key not in ("hidden", "n_latent")}}
+    model_settings = {"activation": "tanh", **bug.settings, "hidden": (32, 32), "n_latent": 4}
     settings = dict(batch_size=32, learning_rate=5e-3, validation=data.test, seed=seed,
-                    optimizer="sgd" if bug.targets == ("optimizers.SGD.update",) else "adam",
+                    optimizer="sgd" if bug.targets == (SGD.update,) else "adam",
                     binarize="none" if model_settings.get("likelihood") == "gaussian" else "dynamic")
 
     def train():
@@ -138,7 +115,7 @@ def demonstrate(name, data, epochs=15, seed=0):
         try:
             trainer.run(epochs // 2)
             saved, trainer = trainer.checkpoint(), Trainer(model, data.train, **settings)
-            trainer.restore(*saved)                          # interrupted halfway: some faults show only then
+            trainer.restore(*saved)                          # some faults show only in a run that was resumed
             trainer.run(epochs)
         except ScratchVAEError as error:
             return trainer.state.history, str(error)

@@ -1,6 +1,7 @@
 """Detectors that look at the objective, its gradient and its parts; each returns what it found wrong, or ""."""
 import itertools
 import math
+from collections.abc import Iterable
 
 import numpy as np
 
@@ -8,42 +9,46 @@ from ..analysis.evaluation import evaluate
 from ..gradcheck import check_model
 from ..gradcheck.hints.model import check_parts
 from ..oracles import LinearGaussian, sigma_points
+from ..vae import VAE
+from .cases import Case
 
-EXACT = 1e-9                            # relative: sums of a few hundred float64 numbers
-SIGMAS = 7.0                            # a z-score that chance exceeds in 3e-12 of all cases
-NODES, WEIGHTS = np.polynomial.hermite_e.hermegauss(40)
-WEIGHTS = WEIGHTS / WEIGHTS.sum()       # averages over a standard normal
-K = 3                                   # samples an example, for the bound of several
-FEW = 4                                 # entries of a segment: wrong weights of samples are wrong in all of them
+EXACT = 1e-9                            # tolerance, relative and absolute, for sums of a few hundred float64 numbers
+SIGMAS = 7.0                            # limit of a z-score; a normal variable exceeds it with probability 3e-12
+K = 3                                   # samples of an example for the K-sample bound
+FEW = 4                                 # checked entries of a segment: wrong sample weights make all of them wrong
 BY_HAND = {"identity": lambda a: a, "relu": lambda a: np.maximum(a, 0), "tanh": np.tanh,
            "sigmoid": lambda a: 1 / (1 + np.exp(-a)), "softplus": lambda a: np.logaddexp(0, a)}
-FEW_NODES, FEW_WEIGHTS = np.polynomial.hermite_e.hermegauss(8)
-FEW_WEIGHTS = FEW_WEIGHTS / FEW_WEIGHTS.sum()
 
 
-def differs(found, wanted):
+def _standard_normal_rule(nodes):
+    """Return the nodes and weights of the Gauss-Hermite rule for averages over a standard normal variable."""
+    points, weights = np.polynomial.hermite_e.hermegauss(nodes)
+    return points, weights / weights.sum()
+
+
+def differs(found: np.ndarray, wanted: np.ndarray) -> bool:
     """Return True unless found equals wanted to EXACT."""
     return not np.allclose(found, wanted, rtol=EXACT, atol=EXACT)
 
 
-def verdict(checks):
+def verdict(checks: Iterable) -> str:
     """Return the names of the checks that failed with their hints, or ""."""
     wrong = [check for check in checks if not check.ok]
     hints = dict.fromkeys(check.hint for check in wrong if check.hint)
     return "; ".join(filter(None, [f"wrong: {', '.join(check.name for check in wrong)}" if wrong else "", *hints]))
 
 
-def gradient_check(case):
-    """Differences of the loss against the gradient, segment by segment."""
+def gradient_check(case: Case) -> str:
+    """The gradient agrees with differences of the loss in every segment."""
     return verdict(check_model(case.model, case.X, case.eps, seed=case.seed))
 
 
-def layer_check(case):
-    """Differences of every layer and of the likelihood, each on its own, and their contract."""
+def layer_check(case: Case) -> str:
+    """Every layer, and the likelihood, agrees with its own differences and keeps its contract."""
     return verdict(check_parts(case.model, case.X, case.rng()))
 
 
-def beta_linearity(case):
+def beta_linearity(case: Case) -> str:
     """loss = reconstruction + beta KL, for any beta, and the KL is not negative."""
     model, beta = case.model, case.model.beta
     try:
@@ -62,14 +67,14 @@ def beta_linearity(case):
     return ""
 
 
-def kl_by_quadrature(case):
-    """The KL that is reported, against E[log q - log p] at the sampler's own z, by Gauss-Hermite quadrature."""
+def kl_by_quadrature(case: Case) -> str:
+    """The KL that is reported is E[log q - log p] at the z of the sampler, by Gauss-Hermite quadrature."""
     model, x = case.model, case.X[:1]
     q, ws = model.encode(x), model.workspace(1)
     ws.x[:] = x
     total = 0.0
-    for node, weight in zip(NODES, WEIGHTS):
-        ws.eps[:] = node                                     # latents are independent: the same node serves them all
+    for node, weight in zip(*_standard_normal_rule(40)):
+        ws.eps[:] = node                                     # latents are independent: one node can serve all of them
         reported = model.forward(ws).kl
         z = ws.z[0]
         log_q = -0.5 * ((z - q.mu[0]) ** 2 * np.exp(-q.logvar[0]) + q.logvar[0])
@@ -77,8 +82,8 @@ def kl_by_quadrature(case):
     return f"the KL is {reported:.6g}; log q - log p averages {total:.6g}" if differs(reported, total) else ""
 
 
-def networks_by_hand(case):
-    """What encoder and decoder put out, against x W + b and the activation, layer by layer, in plain NumPy."""
+def networks_by_hand(case: Case) -> str:
+    """Encoder and decoder give what x W + b and the activation give, layer by layer, in plain NumPy."""
     model, p = case.model, case.model.parameters
     z = case.rng().standard_normal((len(case.X), model.n_latent))
 
@@ -91,11 +96,11 @@ def networks_by_hand(case):
     found = {"mu": (q.mu, head[:, :model.n_latent]), "logvar": (q.logvar, head[:, model.n_latent:]),
              "the decoder's outputs": (model.decode_outputs(z), by_hand(p.decoder, z))}
     wrong = [name for name, (array, wanted) in found.items() if differs(array, wanted)]
-    return f"not what its layers give, written out: {', '.join(wrong)}; what does its head read?" if wrong else ""
+    return f"not what its layers give by hand: {', '.join(wrong)}; what does its head read?" if wrong else ""
 
 
-def k_sample_bound(case):
-    """The loss of K weighted samples, against the densities written out (T13, T14), and differences of it."""
+def k_sample_bound(case: Case) -> str:
+    """The loss of K weighted samples follows from the densities (T13, T14), and the gradient from the loss."""
     model, X = case.new_model(estimator="iwae", n_samples=K), case.X
     model.parameters.flat[:] = case.model.parameters.flat
     eps, ws, q = case.rng().standard_normal((len(X), K, model.n_latent)), model.workspace(len(X)), model.encode(X)
@@ -107,15 +112,15 @@ def k_sample_bound(case):
     least = cost.min(axis=1)
     wanted = float(np.mean(least - np.log(np.exp(least[:, None] - cost).mean(axis=1))))
     if loss > cost.mean() + EXACT * abs(cost.mean()):
-        return (f"the loss of {K} samples is {loss:.6g}, and those of the samples average {cost.mean():.6g}: a bound "
-                "of more samples must be tighter. Does the worst sample weigh most?")
+        return (f"the loss of {K} samples is {loss:.6g}, and the average loss of one sample is {cost.mean():.6g}: a "
+                "bound of more samples must be tighter. Does the worst sample weigh most?")
     if differs(loss, wanted):
         return f"the loss of {K} samples is {loss:.6g}; -log 1/K sum of w = p(x, z) / q(z | x) is {wanted:.6g}"
     return verdict(check_model(model, X, eps, max_entries=FEW, seed=case.seed))
 
 
-def batch_independence(case):
-    """The loss and gradient of a batch are the means over its examples, each taken alone."""
+def batch_independence(case: Case) -> str:
+    """The loss and gradient of a batch are the means over batches of one example each."""
     model, X, eps = case.model, case.X, case.eps
     whole, gradient = model.gradient(X, eps)
     parts = [model.gradient(X[i:i + 1], eps[i:i + 1]) for i in range(len(X))]
@@ -126,13 +131,13 @@ def batch_independence(case):
     return ""
 
 
-def is_black_and_white(model):
-    """Return whether p(x | z) gives probabilities to pixels of 0 and 1, and none to those between."""
+def is_black_and_white(model: VAE) -> bool:
+    """Return True if p(x | z) is a distribution of pixels that are 0 or 1."""
     return not model.likelihood.is_density(np.full((1, model.n_visible), 0.5))
 
 
 def _constant_decoder(case, n_visible, outputs):
-    """Return a model whose decoder puts out `outputs` whatever z is; its likelihood is one of the two simple ones."""
+    """Return a model whose decoder gives `outputs` for any z, with a Bernoulli likelihood or a Gaussian one."""
     likelihood = "bernoulli" if is_black_and_white(case.model) else "gaussian"
     model = case.new_model(n_visible=n_visible, likelihood=likelihood)
     model.parameters.decoder.head.W[:] = 0
@@ -145,10 +150,11 @@ def _nll(model, x):
     return model.objective(np.asarray(x, float)[None], np.zeros((1, model.n_latent))).reconstruction
 
 
-def probabilities_sum_to_one(case):
-    """exp(-nll) summed over all x is 1, and x exp(-nll) the mean: of three black-and-white pixels, or two gray ones.
+def probabilities_sum_to_one(case: Case) -> str:
+    """exp(-nll) adds up to 1 over all x, and x exp(-nll) to the mean that is shown.
 
-    Gray pixels are summed by Gauss-Hermite quadrature around their means: exact for the right density.
+    x is three black-and-white pixels, or two gray ones.  For gray pixels the sum is Gauss-Hermite quadrature around
+    their means, which is exact for the right density.
     """
     rng = case.rng()
     if is_black_and_white(case.model):
@@ -156,11 +162,11 @@ def probabilities_sum_to_one(case):
         pixels = [np.array(x) for x in itertools.product((0.0, 1.0), repeat=3)]
         weights = np.array([math.exp(-_nll(model, x)) for x in pixels])
     else:
-        means, sigma = rng.normal(size=2), case.model.sigma
+        means, sigma, (points, shares) = rng.normal(size=2), case.model.sigma, _standard_normal_rule(8)
         model = _constant_decoder(case, 2, means)
-        nodes = [np.array(t) for t in itertools.product(FEW_NODES, repeat=2)]
+        nodes = [np.array(t) for t in itertools.product(points, repeat=2)]
         pixels = [means + sigma * t for t in nodes]
-        share = [a * b for a, b in itertools.product(FEW_WEIGHTS, repeat=2)]
+        share = [a * b for a, b in itertools.product(shares, repeat=2)]
         weights = np.array([w * 2 * math.pi * sigma**2 * math.exp(0.5 * float(t @ t) - _nll(model, x))
                             for w, t, x in zip(share, nodes, pixels)])
     if differs(weights.sum(), 1.0):
@@ -171,15 +177,15 @@ def probabilities_sum_to_one(case):
     return ""
 
 
-def extreme_inputs(case):
-    """Outputs of +-30 to +-10000 and log variances of +-40: the loss is what it must be, and the gradient finite."""
+def extreme_inputs(case: Case) -> str:
+    """The loss is right and the gradient finite at outputs of +-30 to +-10000 and log variances of +-40."""
     for size in (30.0, 1e3, 1e4):
         for outputs, x in itertools.product((-size, size), (0.0, 1.0)):
             model = _constant_decoder(case, 2, outputs)
             found, gradient = model.gradient(np.full((1, 2), x), np.zeros((1, model.n_latent)))
             if not np.isfinite(gradient.flat).all() or not math.isfinite(found.loss):
-                return f"the loss is {found.loss:g} where the decoder puts out {outputs:g}"
-            wanted = 2 * (max(outputs, 0) - x * outputs)            # of a Bernoulli: softplus(l) - x l for large |l|
+                return f"the loss is {found.loss:g} where the decoder's outputs are {outputs:g}"
+            wanted = 2 * (max(outputs, 0) - x * outputs)            # a Bernoulli's softplus(l) - x l at large |l|
             if is_black_and_white(model) and abs(found.reconstruction - wanted) > 1e-6 * max(1, wanted):
                 return (f"a logit of {outputs:g} costs {found.reconstruction:.6g} nats at x = {x:g}; it should be "
                         f"{wanted:g}")
@@ -195,22 +201,17 @@ def extreme_inputs(case):
     return ""
 
 
-def _world(case):
-    """Return a LinearGaussian with one latent, whose posterior is its encoder's, and data of its own."""
+def linear_gaussian_oracle(case: Case) -> str:
+    """A VAE whose encoder gives the exact posterior has ELBO = log p(x), and every importance weight is p(x).
+
+    A rule averages loss and gradient over eps without error; the average gradient is known in closed form.
+    """
     rng, n_visible = case.rng(), case.model.n_visible
     W = rng.standard_normal((1, n_visible))
     W *= 1.5 / np.linalg.norm(W)
     world = LinearGaussian(W, rng.standard_normal(n_visible), float(rng.uniform(0.5, 0.9))).with_best_encoder()
-    return world, world.sample(8, seed=case.seed)
-
-
-def linear_gaussian_oracle(case):
-    """A VAE whose posterior is exact: then ELBO = log p(x), and a single importance sample gives it exactly.
-
-    Loss and gradient are averaged over eps without error, and the average gradient is known in closed form.
-    """
-    world, X = _world(case)
-    vae, log_p = world.to_vae(), float(world.log_p(X).mean())
+    X, vae = world.sample(8, seed=case.seed), world.to_vae()
+    log_p = float(world.log_p(X).mean())
     objectives, gradients = zip(*(vae.gradient(X, np.tile(eps, (len(X), 1))) for eps in sigma_points(1)))
     loss = np.mean([objective.loss for objective in objectives])
     if differs(loss, -log_p):
@@ -223,7 +224,7 @@ def linear_gaussian_oracle(case):
     measured = evaluate(vae, X, importance_samples=400, seed=0)
     if differs(measured.log_likelihood, log_p):
         return f"log p(x) is estimated as {measured.log_likelihood:.6g}; it is {log_p:.6g}"
-    spread = math.sqrt(2 * X.shape[1] / (400 * len(X)))                   # of nll's mean: its variance is about D / 2
+    spread = math.sqrt(2 * X.shape[1] / (400 * len(X)))             # twice the mean nll's deviation: var(nll) = D / 2
     if abs(measured.elbo - log_p) > SIGMAS * spread:
         return f"the ELBO is measured as {measured.elbo:.6g}, log p(x) is {log_p:.6g}, and the encoder is exact"
     return ""

@@ -1,166 +1,160 @@
 """Faults of the encoder's head: the sampler, the KL, and their gradients."""
+from collections.abc import Callable
+
 import numpy as np
 
-from .injection import bug
+from ..kernels import gaussian
+from .injection import bug, bug_maker
 
-BACKWARD = "kernels.gaussian.gaussian_backward"
-BOTH = ("kernels.gaussian.gaussian_forward", BACKWARD)
+BOTH = (gaussian.gaussian_forward, gaussian.gaussian_backward)
 CHECK = "gradient check"
+WRONG_POSTERIOR = ("sampler moments", "KL by quadrature", "linear-Gaussian oracle")
+WRONG_KL = ("KL by quadrature", "linear-Gaussian oracle")
 
 
-def halves(head):
+def halves(head: np.ndarray) -> tuple:
     """Return views of the two halves of a head (B, 2Z), or of its cotangent."""
     n_latent = head.shape[1] // 2
     return head[:, :n_latent], head[:, n_latent:]
 
 
-def summed(rows, head):
+def summed(rows: np.ndarray, head: np.ndarray) -> np.ndarray:
     """Return rows (B*K, Z) summed over the samples of an example, (B, Z)."""
     return rows.reshape(len(head), -1, rows.shape[1]).sum(axis=1)
 
 
-def spread(per_example, rows):
+def spread(per_example: np.ndarray, rows: np.ndarray) -> np.ndarray:
     """Return (B, Z) numbers repeated for each sample, (B*K, Z)."""
     return np.repeat(per_example, len(rows) // len(per_example), axis=0)
 
 
-def changed_slope(reconstruction=None, kl=None):
-    """Return a `make` that replaces a part of d_logvar.
+def change_slope(original: Callable, head: np.ndarray, eps: np.ndarray, d_z: np.ndarray, d_kl: np.ndarray,
+                 d_head: np.ndarray, reconstruction: Callable | None = None, kl: Callable | None = None) -> None:
+    """Run the backward pass, then replace a part of d_logvar.
 
-    reconstruction(g_eps, g, sigma) and kl(mu, sigma, sigma^2) give d_logvar's parts, where g_eps and g are d_z eps and
-    d_z summed over samples.
+    `reconstruction(g_eps, g, sigma)` gives the reconstruction's part, where g_eps and g are d_z eps and d_z, summed
+    over samples; `kl(sigma)` gives the KL's part without its weight.
     """
-    def make(original):
-        def gaussian_backward(head, eps, d_z, d_kl, d_head):
-            original(head, eps, d_z, d_kl, d_head)
-            mu, logvar = halves(head)
-            sigma = np.exp(0.5 * logvar)
-            g_eps, g = summed(d_z * eps, head), summed(d_z, head)
-            first = reconstruction(g_eps, g, sigma) if reconstruction else 0.5 * g_eps * sigma
-            second = kl(mu, sigma, sigma**2) if kl else 0.5 * (sigma**2 - 1)
-            halves(d_head)[1][:] = first + d_kl * second
-        return gaussian_backward
-    return make
+    original(head, eps, d_z, d_kl, d_head)
+    sigma = np.exp(0.5 * halves(head)[1])
+    g_eps, g = summed(d_z * eps, head), summed(d_z, head)
+    first = reconstruction(g_eps, g, sigma) if reconstruction else 0.5 * g_eps * sigma
+    second = kl(sigma) if kl else 0.5 * (sigma**2 - 1)
+    halves(d_head)[1][:] = first + d_kl * second
 
 
-@bug(BACKWARD, seen_in="classic", symptom="the spread of q is learned too fast; the curve looks fine",
-     detected_by=CHECK, diagnosis="the reconstruction part of d_logvar is 2.00 x")
-def missing_half(original):
+@bug(gaussian.gaussian_backward, symptom="the spread of q is learned too fast; the curve looks fine", detected_by=CHECK,
+     diagnosis="the reconstruction part of d_logvar is 2.00 x")
+def missing_half(original, *arguments):
     """The 1/2 of dz/dlogvar = eps sigma / 2 is forgotten."""
-    return changed_slope(lambda g_eps, g, sigma: g_eps * sigma)(original)
+    change_slope(original, *arguments, reconstruction=lambda g_eps, g, sigma: g_eps * sigma)
 
 
-@bug(BACKWARD, seen_in="classic", symptom="logvar is pushed about by noise that averages to a bias",
-     detected_by=CHECK, diagnosis="the eps of dz/dlogvar = eps sigma / 2 is missing")
-def forgotten_eps(original):
-    """d_logvar lacks the noise: dz/dlogvar is taken for sigma / 2."""
-    return changed_slope(lambda g_eps, g, sigma: 0.5 * g * sigma)(original)
+@bug(gaussian.gaussian_backward, symptom="noise moves logvar, and its average is a bias", detected_by=CHECK,
+     diagnosis="the eps of dz/dlogvar = eps sigma / 2 is missing")
+def forgotten_eps(original, *arguments):
+    """d_logvar lacks the noise: dz/dlogvar is taken as sigma / 2."""
+    change_slope(original, *arguments, reconstruction=lambda g_eps, g, sigma: 0.5 * g * sigma)
 
 
-@bug(BACKWARD, seen_in="classic: sigma eps differentiated as if the head were sigma",
-     symptom="the curve looks fine", detected_by=CHECK,
-     diagnosis="the sigma of dz/dlogvar = eps sigma / 2 is missing")
-def forgotten_sigma(original):
-    """d_logvar lacks sigma: dz/dlogvar is taken for eps / 2."""
-    return changed_slope(lambda g_eps, g, sigma: 0.5 * g_eps)(original)
+@bug(gaussian.gaussian_backward, seen_in="classic: sigma eps differentiated as if the head were sigma",
+     symptom="the curve looks fine", detected_by=CHECK, diagnosis="the sigma of dz/dlogvar = eps sigma / 2 is missing")
+def forgotten_sigma(original, *arguments):
+    """d_logvar lacks sigma: dz/dlogvar is taken as eps / 2."""
+    change_slope(original, *arguments, reconstruction=lambda g_eps, g, sigma: 0.5 * g_eps)
 
 
-@bug(BACKWARD, seen_in="classic", symptom="the curve looks fine while sigma stays near 1", detected_by=CHECK,
+@bug(gaussian.gaussian_backward, symptom="the curve looks fine while sigma stays near 1", detected_by=CHECK,
      diagnosis="sigma^2 stands for sigma: a sigma too many")
-def variance_in_backward(original):
-    """exp(logvar) stands for exp(logvar / 2) in the backward alone."""
-    return changed_slope(lambda g_eps, g, sigma: 0.5 * g_eps * sigma**2)(original)
+def variance_in_backward(original, *arguments):
+    """exp(logvar) stands in the place of exp(logvar / 2), in the backward pass alone."""
+    change_slope(original, *arguments, reconstruction=lambda g_eps, g, sigma: 0.5 * g_eps * sigma**2)
 
 
-@bug(BACKWARD, seen_in="classic", symptom="sigma grows without bound, or shrinks to 0", detected_by=CHECK,
+@bug(gaussian.gaussian_backward, symptom="sigma grows without bound, or shrinks to 0", detected_by=CHECK,
      diagnosis="the KL part of d_logvar is -1.00 x")
-def flipped_kl(original):
+def flipped_kl(original, *arguments):
     """The KL's slope along logvar has the wrong sign: (1 - sigma^2) / 2."""
-    return changed_slope(kl=lambda mu, sigma, variance: 0.5 * (1 - variance))(original)
+    change_slope(original, *arguments, kl=lambda sigma: 0.5 * (1 - sigma**2))
 
 
-@bug(BACKWARD, seen_in="facebookresearch/irmae#1",
+@bug(gaussian.gaussian_backward, symptom="sigma falls to 0: nothing keeps it up", detected_by=CHECK,
+     diagnosis="the -1 of sigma^2 - 1 is missing")
+def kl_without_log(original, *arguments):
+    """The slope of -logvar in the KL is forgotten: sigma^2 / 2 in the place of (sigma^2 - 1) / 2."""
+    change_slope(original, *arguments, kl=lambda sigma: 0.5 * sigma**2)
+
+
+@bug(gaussian.gaussian_backward, symptom="sigma ends a little off; the curve looks fine", detected_by=CHECK,
+     diagnosis="sigma stands for sigma^2")
+def sigma_for_variance_in_kl(original, *arguments):
+    """The KL's slope is (sigma - 1) / 2."""
+    change_slope(original, *arguments, kl=lambda sigma: 0.5 * (sigma - 1))
+
+
+@bug(gaussian.gaussian_backward, seen_in="PyPI easyvae 1.3.3, SampleLayer.back",
+     symptom="it still trains (the cosine to the right gradient is 0.98)", detected_by=CHECK,
+     diagnosis="the reconstruction part of d_logvar is 4.00 x")
+def easyvae_backward(original, *arguments):
+    """The KL's slope is multiplied by sigma, and the reconstruction's is four times that of its own forward pass."""
+    change_slope(original, *arguments, reconstruction=lambda g_eps, g, sigma: 2 * g_eps * sigma,
+                 kl=lambda sigma: 0.5 * (sigma**2 - 1) * sigma)
+
+
+@bug(gaussian.gaussian_backward, seen_in="facebookresearch/irmae#1",
      symptom="reconstructions are excellent, samples are noise; the KL that is reported climbs", detected_by=CHECK,
      diagnosis="part of d_logvar is 0.00 x what it should be: is the KL differentiated at all?")
-def kl_not_differentiated(original):
+def kl_not_differentiated(original, head, eps, d_z, d_kl, d_head):
     """The KL is in the loss that is printed and not in the gradient."""
-    return lambda head, eps, d_z, d_kl, d_head: original(head, eps, d_z, 0 * d_kl, d_head)
+    original(head, eps, d_z, 0 * d_kl, d_head)
 
 
-@bug(BACKWARD, seen_in="classic: beta added to the loss after the gradient was written",
-     symptom="any beta gives the model of beta = 1", detected_by=CHECK, diagnosis="a factor beta is missing",
-     beta=2.5)
-def beta_not_in_gradient(original):
+@bug(gaussian.gaussian_backward, seen_in="classic: beta added to the loss after the gradient was written",
+     symptom="any beta gives the model of beta = 1", detected_by=CHECK, diagnosis="a factor beta is missing", beta=2.5)
+def beta_not_in_gradient(original, head, eps, d_z, d_kl, d_head):
     """beta weighs the KL of the loss and not that of the gradient."""
-    return lambda head, eps, d_z, d_kl, d_head: original(head, eps, d_z, np.full_like(d_kl, 1 / len(head)), d_head)
+    original(head, eps, d_z, np.full_like(d_kl, 1 / len(head)), d_head)
 
 
-@bug(BACKWARD, seen_in="zfjsail/gae-pytorch#3 (tkipf/gae#20)",
-     symptom="a KL that hardly acts: good reconstructions, poor samples", detected_by=CHECK,
+@bug(gaussian.gaussian_backward, seen_in="zfjsail/gae-pytorch#3 (tkipf/gae#20)",
+     symptom="the KL has hardly any effect: good reconstructions, poor samples", detected_by=CHECK,
      diagnosis="a factor B is missing")
-def kl_averaged_twice(original):
+def kl_averaged_twice(original, head, eps, d_z, d_kl, d_head):
     """The KL's gradient is divided by B twice."""
-    return lambda head, eps, d_z, d_kl, d_head: original(head, eps, d_z, d_kl / len(head), d_head)
+    original(head, eps, d_z, d_kl / len(head), d_head)
 
 
-@bug(BACKWARD, seen_in="classic", symptom="sigma falls to 0: nothing holds it up", detected_by=CHECK,
-     diagnosis="the -1 of sigma^2 - 1 is missing")
-def kl_without_log(original):
-    """The slope of -logvar in the KL is forgotten: sigma^2 / 2 in place of (sigma^2 - 1) / 2."""
-    return changed_slope(kl=lambda mu, sigma, variance: 0.5 * variance)(original)
+@bug(gaussian.gaussian_backward, seen_in="classic: formulas of two estimators mixed",
+     symptom="a noisier gradient of the right mean", detected_by=CHECK, diagnosis="z stands for mu")
+def z_for_mu(original, head, eps, d_z, d_kl, d_head):
+    """d_mu has beta z of the Monte Carlo KL where the loss has the closed form's beta mu."""
+    original(head, eps, d_z, d_kl, d_head)
+    noise = eps * spread(np.exp(0.5 * halves(head)[1]), eps)
+    halves(d_head)[0][:] += d_kl * noise.reshape(len(head), -1, eps.shape[1]).mean(axis=1)
 
 
-@bug(BACKWARD, seen_in="classic", symptom="sigma settles a little off; the curve looks fine", detected_by=CHECK,
-     diagnosis="sigma stands for sigma^2")
-def sigma_for_variance_in_kl(original):
-    """The KL's slope is (sigma - 1) / 2."""
-    return changed_slope(kl=lambda mu, sigma, variance: 0.5 * (sigma - 1))(original)
-
-
-@bug(BACKWARD, seen_in="PyPI easyvae 1.3.3, SampleLayer.back",
-     symptom="it still trains (cosine to the right gradient 0.98)", detected_by=CHECK,
-     diagnosis="the reconstruction part of d_logvar is 4.00 x")
-def easyvae_backward(original):
-    """The KL's slope is multiplied by sigma and the reconstruction's is four times its own forward's."""
-    return changed_slope(lambda g_eps, g, sigma: 2 * g_eps * sigma,
-                         lambda mu, sigma, variance: 0.5 * (variance - 1) * sigma)(original)
-
-
-@bug(BACKWARD, seen_in="classic: formulas of two estimators mixed", symptom="a noisier gradient of the right mean",
-     detected_by=CHECK, diagnosis="z stands for mu")
-def z_for_mu(original):
-    """d_mu gets beta z of the Monte Carlo KL where the loss has the closed form's beta mu."""
-    def gaussian_backward(head, eps, d_z, d_kl, d_head):
-        original(head, eps, d_z, d_kl, d_head)
-        noise = eps * spread(np.exp(0.5 * halves(head)[1]), eps)
-        halves(d_head)[0][:] += d_kl * noise.reshape(len(head), -1, eps.shape[1]).mean(axis=1)
-    return gaussian_backward
-
-
-@bug(BACKWARD, seen_in="classic", symptom="the loss falls a little, then stalls", detected_by=CHECK,
+@bug(gaussian.gaussian_backward, symptom="the loss falls a little, then stalls", detected_by=CHECK,
      diagnosis="stand in each other's place")
-def swapped_halves(original):
+def swapped_halves(original, head, eps, d_z, d_kl, d_head):
     """d_mu and d_logvar are written into each other's half of the head."""
-    def gaussian_backward(head, eps, d_z, d_kl, d_head):
-        right = np.empty_like(d_head)
-        original(head, eps, d_z, d_kl, right)
-        d_head[:] = np.roll(right, head.shape[1] // 2, axis=1)
-    return gaussian_backward
+    right = np.empty_like(d_head)
+    original(head, eps, d_z, d_kl, right)
+    d_head[:] = np.roll(right, head.shape[1] // 2, axis=1)
 
 
-@bug(BACKWARD, seen_in="classic: sampling inside a detached block",
-     symptom="posterior collapse: the encoder hears the KL alone", detected_by=CHECK,
+@bug(gaussian.gaussian_backward, seen_in="classic: sampling inside a detached block",
+     symptom="posterior collapse: only the KL reaches the encoder", detected_by=CHECK,
      diagnosis="the reconstruction part of d_mu is 0.00 x what it should be: it never arrives")
-def sample_detached(original):
-    """The gradient stops at z: nothing of the reconstruction reaches the encoder."""
-    return lambda head, eps, d_z, d_kl, d_head: original(head, eps, np.zeros_like(d_z), d_kl, d_head)
+def sample_detached(original, head, eps, d_z, d_kl, d_head):
+    """The gradient stops at z: no part of the reconstruction's reaches the encoder."""
+    original(head, eps, np.zeros_like(d_z), d_kl, d_head)
 
 
-@bug(BACKWARD, seen_in="kwj2104/Simple-Variational-Autoencoder, forward",
-     symptom="sigma shrinks as the KL alone allows: the reconstruction's pull on it averages to 0",
-     detected_by=CHECK, diagnosis="drawn anew")
+@bug_maker(gaussian.gaussian_backward, seen_in="kwj2104/Simple-Variational-Autoencoder, forward",
+           symptom="sigma shrinks as the KL alone allows: the reconstruction's pull on it averages to 0",
+           detected_by=CHECK, diagnosis="drawn anew")
 def noise_drawn_twice(original):
-    """z is made with one draw of eps, and the backward uses another."""
+    """z is made with one draw of eps, and the backward pass uses another."""
     rng = np.random.default_rng(0)
 
     def gaussian_backward(head, eps, d_z, d_kl, d_head):
@@ -168,24 +162,20 @@ def noise_drawn_twice(original):
     return gaussian_backward
 
 
-@bug("kernels.gaussian.gaussian_forward", seen_in="AiDotNet PR#2033 (review)",
+@bug(gaussian.gaussian_forward, seen_in="AiDotNet PR#2033 (review)",
      symptom="sigma of confident examples jumps about; infinities where logvar is large", detected_by=CHECK,
      diagnosis="the forward clamps there, and the backward does not know", n_latent=3)
-def clamp_without_mask(original):
-    """logvar is clamped in the forward; the backward differentiates the raw one."""
-    def gaussian_forward(head, eps, z, kl):
-        clamped = head.copy()
-        logvar = halves(clamped)[1]
-        np.clip(logvar, -0.1, 0.1, out=logvar)
-        original(clamped, eps, z, kl)
-    return gaussian_forward
+def clamp_without_mask(original, head, eps, z, kl):
+    """logvar is clamped in the forward pass; the backward pass differentiates the raw one."""
+    mu, logvar = halves(head)
+    original(np.hstack([mu, np.clip(logvar, -0.1, 0.1)]), eps, z, kl)
 
 
-# Forward and backward agree: no gradient check sees these
+# In the rest, forward and backward agree: no gradient check finds these faults
 
 
-def with_noise(factor):
-    """Return a `make` for both passes with z = mu + s eps, where factor(sigma) -> (s, ds/dlogvar)."""
+def with_noise(factor: Callable) -> Callable:
+    """Return a `make` for both passes with z = mu + s eps, where factor(sigma) gives s and ds/dlogvar."""
     def make(forward, backward):
         def gaussian_forward(head, eps, z, kl):
             forward(head, eps, z, kl)
@@ -195,36 +185,34 @@ def with_noise(factor):
         def gaussian_backward(head, eps, d_z, d_kl, d_head):
             backward(head, eps, d_z, d_kl, d_head)
             sigma = np.exp(0.5 * halves(head)[1])
-            halves(d_head)[1][:] = (summed(d_z * eps, head) * factor(sigma)[1] + 0.5 * d_kl * (sigma**2 - 1))
+            halves(d_head)[1][:] = summed(d_z * eps, head) * factor(sigma)[1] + 0.5 * d_kl * (sigma**2 - 1)
         return gaussian_forward, gaussian_backward
     return make
 
 
-@bug(*BOTH, seen_in="ddbourgin/numpy-ml _sample; keras PR#9972, keras#3283, rishikksh20/vae_tacotron2#3",
-     symptom="the curve looks fine: the encoder learns another scale, and the bound is none",
-     detected_by=("sampler moments", "KL by quadrature", "linear-Gaussian oracle"))
+@bug_maker(*BOTH, seen_in="ddbourgin/numpy-ml _sample; keras PR#9972, keras#3283, rishikksh20/vae_tacotron2#3",
+           symptom="the curve looks fine: the encoder learns another scale, and the loss is no bound",
+           detected_by=WRONG_POSTERIOR)
 def variance_for_sigma(forward, backward):
     """The sampler takes the variance for the standard deviation: z = mu + exp(logvar) eps."""
     return with_noise(lambda sigma: (sigma**2, sigma**2))(forward, backward)
 
 
-@bug(*BOTH, seen_in="PyPI easyvae 1.3.3, SampleLayer.forward",
-     symptom="the curve looks better than the right one's",
-     detected_by=("sampler moments", "KL by quadrature", "linear-Gaussian oracle"))
+@bug_maker(*BOTH, seen_in="PyPI easyvae 1.3.3, SampleLayer.forward",
+           symptom="the curve looks better than the right one", detected_by=WRONG_POSTERIOR)
 def half_noise(forward, backward):
     """The noise is halved: z = mu + 1/2 sigma eps."""
     return with_noise(lambda sigma: (0.5 * sigma, 0.25 * sigma))(forward, backward)
 
 
-@bug(*BOTH, seen_in="keras#4211 (noise of standard deviation 0.01)",
-     symptom="the printed ELBO is excellent and no bound",
-     detected_by=("sampler moments", "KL by quadrature", "linear-Gaussian oracle"))
+@bug_maker(*BOTH, seen_in="keras#4211 (noise of standard deviation 0.01)",
+           symptom="the printed ELBO is excellent and no bound", detected_by=WRONG_POSTERIOR)
 def hardly_any_noise(forward, backward):
-    """The noise has a standard deviation of 0.01, whatever sigma: an autoencoder with a decoration."""
+    """The noise has a standard deviation of 0.01, whatever sigma is: this is a plain autoencoder."""
     return with_noise(lambda sigma: (0.01 + 0 * sigma, 0 * sigma))(forward, backward)
 
 
-def with_kl(value, slopes):
+def with_kl(value: Callable, slopes: Callable) -> Callable:
     """Return a `make` for both passes with kl = value(mu, logvar) (B, Z), summed; slopes gives its derivatives."""
     def make(forward, backward):
         def gaussian_forward(head, eps, z, kl):
@@ -232,46 +220,39 @@ def with_kl(value, slopes):
             kl[:] = value(*halves(head)).sum(axis=1)
 
         def gaussian_backward(head, eps, d_z, d_kl, d_head):
-            backward(head, eps, d_z, 0.0, d_head)
+            backward(head, eps, d_z, 0 * d_kl, d_head)
             for half, slope in zip(halves(d_head), slopes(*halves(head))):
                 half += d_kl * slope
         return gaussian_forward, gaussian_backward
     return make
 
 
-@bug(*BOTH, seen_in="classic", symptom="a blurrier model, as of beta = 2; the curve looks fine",
-     detected_by=("KL by quadrature", "linear-Gaussian oracle"))
+@bug_maker(*BOTH, symptom="a blurrier model, like that of beta = 2; the curve looks fine", detected_by=WRONG_KL)
 def kl_without_half(forward, backward):
     """The KL lacks its 1/2, in the loss and in the gradient."""
     return with_kl(lambda mu, logvar: mu**2 + np.expm1(logvar) - logvar,
                    lambda mu, logvar: (2 * mu, np.expm1(logvar)))(forward, backward)
 
 
-@bug(*BOTH, seen_in="mkusner/grammarVAE#2, keras PR#3220", symptom="a weak KL; beta depends on Z",
-     detected_by="KL by quadrature", n_latent=3)
+@bug_maker(*BOTH, seen_in="mkusner/grammarVAE#2, keras PR#3220", symptom="a weak KL; beta depends on Z",
+           detected_by="KL by quadrature", n_latent=3)
 def kl_mean_over_latents(forward, backward):
     """The KL is averaged over the latents, not summed."""
-    def value(mu, logvar):
-        return 0.5 * (mu**2 + np.expm1(logvar) - logvar) / mu.shape[1]
-
-    def slopes(mu, logvar):
-        return mu / mu.shape[1], 0.5 * np.expm1(logvar) / mu.shape[1]
-    return with_kl(value, slopes)(forward, backward)
+    return with_kl(lambda mu, logvar: 0.5 * (mu**2 + np.expm1(logvar) - logvar) / mu.shape[1],
+                   lambda mu, logvar: (mu / mu.shape[1], 0.5 * np.expm1(logvar) / mu.shape[1]))(forward, backward)
 
 
-@bug(*BOTH, seen_in="keras#3220, hardmaru world-models#13",
-     symptom="sigma settles at the wrong size; the curve looks fine",
-     detected_by=("KL by quadrature", "linear-Gaussian oracle"))
+@bug_maker(*BOTH, seen_in="keras#3220, hardmaru world-models#13",
+           symptom="sigma ends at the wrong size; the curve looks fine", detected_by=WRONG_KL)
 def log_sigma_in_kl(forward, backward):
-    """The KL takes logvar for log sigma, the sampler for log sigma^2."""
+    """The KL takes logvar for log sigma, the sampler takes it for log sigma^2."""
     return with_kl(lambda mu, logvar: 0.5 * (mu**2 + np.expm1(2 * logvar) - 2 * logvar),
                    lambda mu, logvar: (mu, np.expm1(2 * logvar)))(forward, backward)
 
 
-@bug(*BOTH, seen_in="classic", symptom="q covers too little of the prior; the curve looks fine",
-     detected_by=("KL by quadrature", "linear-Gaussian oracle"))
+@bug_maker(*BOTH, symptom="q covers too little of the prior; the curve looks fine", detected_by=WRONG_KL)
 def reversed_kl(forward, backward):
-    """KL(p || q) stands for KL(q || p)."""
-    def slopes(mu, logvar):
-        return mu * np.exp(-logvar), 0.5 - 0.5 * (mu**2 + 1) * np.exp(-logvar)
-    return with_kl(lambda mu, logvar: 0.5 * ((mu**2 + 1) * np.exp(-logvar) - 1 + logvar), slopes)(forward, backward)
+    """KL(p || q) stands in the place of KL(q || p)."""
+    return with_kl(lambda mu, logvar: 0.5 * ((mu**2 + 1) * np.exp(-logvar) - 1 + logvar),
+                   lambda mu, logvar: (mu * np.exp(-logvar), 0.5 - 0.5 * (mu**2 + 1) * np.exp(-logvar))
+                   )(forward, backward)

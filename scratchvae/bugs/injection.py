@@ -1,25 +1,26 @@
-"""How a fault is planted in the running package, and always taken out again."""
+"""How a fault is injected into the running package, and always removed again."""
 import ast
 import difflib
+import functools
 import inspect
 import sys
 import threading
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import NamedTuple
 
 from ..errors import ConfigurationError
 
 PACKAGE = __name__.split(".")[0]
-MISSING = object()                      # what a class has not got itself
-_ONE_AT_A_TIME = threading.RLock()      # a planted fault is seen by the whole process: two would mix
+_ONE_AT_A_TIME = threading.RLock()      # the whole process sees an injected fault, so two at once would mix
 
 
 class Bug(NamedTuple):
-    """A fault: where it was seen, how it shows, what convicts it.
+    """A fault: where it was seen, how it shows, and which detectors find it.
 
-    `detected_by` names detectors; `diagnosis` is a phrase that the hints of the gradient checks contain, "" for a
-    fault whose gradient is that of its loss.  `make(*originals)` returns what stands in the place of `targets`.
-    `settings` are those of a model on which the fault has an effect at all.
+    `detected_by` names detectors.  `diagnosis` is a phrase that the hints of the gradient checks contain; it is "" for
+    a fault whose gradient is the derivative of its loss.  `targets` are the functions that are replaced, and
+    `make(*targets)` returns their replacements.  `settings` are those of a model on which the fault has an effect.
     """
 
     name: str
@@ -28,32 +29,35 @@ class Bug(NamedTuple):
     detected_by: tuple
     diagnosis: str
     targets: tuple
-    make: object
+    make: Callable
     settings: dict
 
     @property
-    def what(self):
-        """What is wrong, in one line: the docstring of `make`, which `python -OO` leaves in its source only."""
+    def what(self) -> str:
+        """What is wrong, in one line: the docstring of `make`, read from its source under `python -OO`."""
         text = self.make.__doc__ or ast.get_docstring(ast.parse(inspect.getsource(self.make)).body[0])
         return " ".join(text.split())
 
     @property
-    def case_settings(self):
-        """The settings of a case; detectors that look at several samples make a model of their own for it."""
+    def case_settings(self) -> dict:
+        """The settings of a case.  Detectors that look at several samples make a model of their own for it."""
         return {key: value for key, value in self.settings.items() if key not in ("estimator", "n_samples")}
 
 
 BUGS: dict[str, Bug] = {}
 
 
-def bug(*targets, seen_in, symptom, detected_by, diagnosis="", **settings):
-    """Register the function below as a planted fault, its docstring saying what is wrong.
+def bug_maker(*targets: Callable, symptom: str, detected_by: str | tuple, seen_in: str = "classic", diagnosis: str = "",
+              **settings) -> Callable:
+    """Register the function below as a fault: it takes the targets and returns their replacements.
+
+    Its docstring says what is wrong.
 
     Parameters
     ----------
-    targets : str
-        What is replaced: "layers.Dense.backward", "kernels.gaussian.gaussian_backward".
-    seen_in, symptom, detected_by, diagnosis, settings
+    targets : function
+        What is replaced: a function of a module, a kernel, or a method such as `Dense.backward`.
+    symptom, detected_by, seen_in, diagnosis, settings
         As in `Bug`; detected_by is one name or a tuple of them.
     """
     def register(make):
@@ -63,7 +67,26 @@ def bug(*targets, seen_in, symptom, detected_by, diagnosis="", **settings):
     return register
 
 
-def find_bug(name):
+def bug(*targets: Callable, **label) -> Callable:
+    """Register the function below as a fault: it replaces each target and takes the original as its first argument.
+
+    Parameters
+    ----------
+    targets, label
+        As in `bug_maker`.
+    """
+    def register(wrong):
+        def replacement(original):
+            return lambda *arguments, **settings: wrong(original, *arguments, **settings)
+
+        @functools.wraps(wrong)
+        def make(*originals):
+            return tuple(map(replacement, originals))
+        return bug_maker(*targets, **label)(make)
+    return register
+
+
+def find_bug(name: str) -> Bug:
     """Return the Bug of a name; raises ConfigurationError for an unknown one."""
     if name not in BUGS:
         nearest = ", ".join(difflib.get_close_matches(name, BUGS, cutoff=0))
@@ -72,27 +95,23 @@ def find_bug(name):
     return BUGS[name]
 
 
-def _resolve(target):
-    """Return ([(owner, name)], original): everything of ours that holds the original, under whatever name.
+def _places(target):
+    """Return (owner, name) of everything in the package that holds the target: its class, or modules.
 
     A kernel's twin stays, also where the twin is what runs: other twins are written with it.
     """
-    path, _, attribute = target.rpartition(".")
-    module, _, owner = path.rpartition(".")
-    if owner[:1].isupper():
-        cls = getattr(sys.modules[f"{PACKAGE}.{module}"], owner)
-        return [(cls, attribute)], inspect.getattr_static(cls, attribute)
-    original = getattr(sys.modules[f"{PACKAGE}.{path}"], attribute)
-    held = [(other, name) for key, other in list(sys.modules.items()) if key.partition(".")[0] == PACKAGE
-            for name, value in list(vars(other).items()) if value is original and not name.endswith("_ref")]
-    return held, original
+    class_name, _, method = target.__qualname__.rpartition(".")
+    if class_name:
+        return [(getattr(sys.modules[target.__module__], class_name), method)]
+    return [(module, name) for key, module in list(sys.modules.items()) if key.partition(".")[0] == PACKAGE
+            for name, value in list(vars(module).items()) if value is target and not name.endswith("_ref")]
 
 
 @contextmanager
-def inject(name):
-    """While open, the package has the fault `name`; then it is as before, whatever happened.
+def inject(name: str) -> Iterator[Bug]:
+    """Put the fault `name` into the package while the with block runs; afterwards the package is as before.
 
-    One fault at a time: another thread that plants waits.  All threads see the fault.
+    All threads see the fault.  There is one fault at a time: another thread that calls `inject` waits.
 
     Parameters
     ----------
@@ -113,21 +132,16 @@ def inject(name):
     ...     float(VAE(n_visible=2, n_latent=1, hidden=()).decode(np.zeros((1, 1)))[0, 0])
     0.0
     """
-    bug_ = find_bug(name)
+    found = find_bug(name)
     with _ONE_AT_A_TIME:
-        resolved = [_resolve(target) for target in bug_.targets]
-        made = bug_.make(*(original for _, original in resolved))
+        made = found.make(*found.targets)
         made = made if isinstance(made, tuple) else (made,)
-        before = [(owner, attribute, vars(owner).get(attribute, MISSING))
-                  for held, _ in resolved for owner, attribute in held]
+        changes = [(owner, attribute, target, replacement) for target, replacement in zip(found.targets, made)
+                   for owner, attribute in _places(target)]
         try:
-            for (held, _), replacement in zip(resolved, made):
-                for owner, attribute in held:
-                    setattr(owner, attribute, replacement)
-            yield bug_
+            for owner, attribute, _, replacement in changes:
+                setattr(owner, attribute, replacement)
+            yield found
         finally:
-            for owner, attribute, original in before:
-                if original is MISSING:
-                    delattr(owner, attribute)                   # it was inherited
-                else:
-                    setattr(owner, attribute, original)
+            for owner, attribute, target, _ in changes:
+                setattr(owner, attribute, target)

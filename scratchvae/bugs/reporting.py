@@ -1,135 +1,113 @@
-"""Faults of what is reported and generated: the model learns right, and says something else."""
+"""Faults of what is reported and generated: the model learns right, and something else is shown."""
 import math
 
 import numpy as np
 
+from .. import elbo, training
+from ..analysis import evaluation
+from ..training import Trainer
+from ..vae import VAE
 from .injection import bug
 
 REPORTED, HELD_OUT, ORACLE = "reported = differentiated", "held-out objective", "linear-Gaussian oracle"
 
 
-@bug("elbo.forward_backward", seen_in="PyPI easyvae 1.3.3 (prints mean MSE + mean KL)",
+@bug(elbo.forward_backward, seen_in="PyPI easyvae 1.3.3 (prints mean MSE + mean KL)",
      symptom="a loss of 0.2 that fits no formula in the paper", detected_by=("gradient check", REPORTED),
      diagnosis="gradient reports a loss of")
-def means_reported(original):
+def means_reported(original, vae, p, ws, weight, gradient):
     """The loss that is printed is averaged over pixels, the one that is differentiated is summed."""
-    def forward_backward(vae, p, ws, weight, gradient):
-        objective = original(vae, p, ws, weight, gradient)
-        return type(objective)(*(part / ws.x.shape[1] for part in objective))
-    return forward_backward
+    objective = original(vae, p, ws, weight, gradient)
+    return type(objective)(*(part / ws.x.shape[1] for part in objective))
 
 
-@bug("elbo.forward", "elbo.forward_backward", seen_in="AntixK/PyTorch-VAE#68 ('KLD': -kld_loss)",
+@bug(elbo.forward, elbo.forward_backward, seen_in="AntixK/PyTorch-VAE#68 ('KLD': -kld_loss)",
      symptom="the log shows a negative KL", detected_by="beta linearity")
-def negative_kl(forward, forward_backward):
+def negative_kl(original, *arguments):
     """The KL is reported with a minus sign; loss and gradient are right."""
-    def negated(function):
-        def wrapped(*arguments):
-            objective = function(*arguments)
-            return objective._replace(kl=-objective.kl)
-        return wrapped
-    return negated(forward), negated(forward_backward)
+    objective = original(*arguments)
+    return objective._replace(kl=-objective.kl)
 
 
-@bug("training.Trainer.step", seen_in="classic: an average of batch means",
-     symptom="the epoch's loss is a little off", detected_by=REPORTED)
-def short_batch_counts_full(original):
-    """An epoch's loss is the mean over batches, though the last one is shorter."""
-    def step(self, order):
-        before = self.state.totals
-        objective = original(self, order)
-        self.state.totals = [total + part * len(self.x) / self.batches for total, part in zip(before, objective)]
-        return objective
-    return step
+@bug(Trainer.step, seen_in="classic: an average of batch means", symptom="the epoch's loss is a little off",
+     detected_by=REPORTED)
+def short_batch_counts_full(original, self, order):
+    """An epoch's loss is the mean over batches, although the last one is shorter."""
+    before = self.state.totals
+    objective = original(self, order)
+    self.state.totals = [total + part * len(self.x) / self.batches for total, part in zip(before, objective)]
+    return objective
 
 
-@bug("training.held_out_objective", seen_in="pytorch/examples before PR#419 (reparameterize in eval)",
+@bug(training.held_out_objective, seen_in="pytorch/examples before PR#419 (reparameterize in eval)",
      symptom="the held-out loss is lower than the training loss from the first epoch on", detected_by=HELD_OUT)
-def held_out_without_noise(original):
+def held_out_without_noise(original, model, x, **settings):
     """The held-out loss is computed at z = mu: no ELBO, and no bound."""
-    def held_out_objective(model, x, **settings):
-        forward = type(model).forward
-
-        def quiet(ws, *rest):
-            ws.eps[:] = 0
-            return forward(model, ws, *rest)
-        model.forward = quiet
-        try:
-            return original(model, x, **settings)
-        finally:
-            del model.forward
-    return held_out_objective
+    def quiet(ws, *rest):
+        ws.eps[:] = 0
+        return type(model).forward(model, ws, *rest)
+    model.forward = quiet
+    try:
+        return original(model, x, **settings)
+    finally:
+        del model.forward
 
 
-@bug("training.held_out_objective",
-     seen_in="AntixK/PyTorch-VAE, experiment.py (trains at 0.00025, validates at 1.0)",
+@bug(training.held_out_objective, seen_in="AntixK/PyTorch-VAE, experiment.py (trains at 0.00025, validates at 1.0)",
      symptom="training and held-out curves cannot be compared", detected_by=HELD_OUT, beta=2.5)
-def held_out_at_another_beta(original):
-    """The held-out loss has beta = 1, whatever the training loss has."""
-    def held_out_objective(model, x, **settings):
-        found = original(model, x, **settings)
-        return found._replace(loss=found.reconstruction + found.kl)
-    return held_out_objective
+def held_out_at_another_beta(original, model, x, **settings):
+    """The held-out loss has beta = 1, while the training loss has another beta."""
+    found = original(model, x, **settings)
+    return found._replace(loss=found.reconstruction + found.kl)
 
 
-@bug("analysis.evaluation.log_mean_exp", seen_in="scvi-tools#369 to PR#370, zhusuan#98",
+@bug(evaluation.log_mean_exp, seen_in="scvi-tools#369 to PR#370, zhusuan#98",
      symptom="log p(x) grows with every sample", detected_by=ORACLE)
-def sum_of_weights(original):
-    """log p(x) is estimated by the sum of the importance weights, not their mean."""
-    return lambda total, top, count: original(total, top, count) + math.log(count)
+def sum_of_weights(original, total, top, count):
+    """log p(x) is estimated by the sum of the importance weights, not by their mean."""
+    return original(total, top, count) + math.log(count)
 
 
-@bug("analysis.evaluation.evaluate", seen_in="classic: the ELBO in a table's column called log-likelihood",
+@bug(evaluation.evaluate, seen_in="classic: the ELBO in a table's column called log-likelihood",
      symptom="log p(x) looks worse than it is, by the gap", detected_by=ORACLE)
-def elbo_for_likelihood(original):
+def elbo_for_likelihood(original, vae, X, **settings):
     """The ELBO is reported as log p(x)."""
-    def evaluate(vae, X, **settings):
-        found = original(vae, X, **settings)
-        return found._replace(log_likelihood=found.elbo)
-    return evaluate
+    found = original(vae, X, **settings)
+    return found._replace(log_likelihood=found.elbo)
 
 
-@bug("analysis.evaluation.evaluate", seen_in="abdulfatir/normalizing-flows#2 (a bound of -79.4 on MNIST)",
+@bug(evaluation.evaluate, seen_in="abdulfatir/normalizing-flows#2 (a bound of -79.4 on MNIST)",
      symptom="too good to be true", detected_by=ORACLE)
-def bound_without_kl(original):
+def bound_without_kl(original, vae, X, **settings):
     """The ELBO that is reported lacks its KL: it exceeds log p(x)."""
-    def evaluate(vae, X, **settings):
-        found = original(vae, X, **settings)
-        return found._replace(elbo=-found.reconstruction)
-    return evaluate
+    found = original(vae, X, **settings)
+    return found._replace(elbo=-found.reconstruction)
 
 
-@bug("vae.VAE.encode", seen_in="classic: chunk(2, dim=1) unpacked the other way round",
+@bug(VAE.encode, seen_in="classic: chunk(2, dim=1) unpacked the other way round",
      symptom="latent plots are a blob at the origin", detected_by="sampler moments")
-def encode_swapped(original):
+def encode_swapped(original, self, X):
     """encode returns (logvar, mu)."""
-    def encode(self, X):
-        found = original(self, X)
-        return type(found)(found.logvar, found.mu)
-    return encode
+    found = original(self, X)
+    return type(found)(found.logvar, found.mu)
 
 
-@bug("vae.VAE.encode", seen_in="pyro#1773, y0ast/VAE-Torch#3, wohlert/semi-supervised-pytorch#23",
+@bug(VAE.encode, seen_in="pyro#1773, y0ast/VAE-Torch#3, wohlert/semi-supervised-pytorch#23",
      symptom="error bars of the wrong size", detected_by="sampler moments")
-def encode_gives_sigma(original):
+def encode_gives_sigma(original, self, X):
     """encode returns sigma under the name of logvar."""
-    def encode(self, X):
-        found = original(self, X)
-        return found._replace(logvar=np.exp(0.5 * found.logvar))
-    return encode
+    found = original(self, X)
+    return found._replace(logvar=np.exp(0.5 * found.logvar))
 
 
-@bug("vae.VAE.sample", seen_in="classic", symptom="samples of one kind, from the corner of the latent space",
-     detected_by="generative moments")
-def prior_is_uniform(original):
+@bug(VAE.sample, symptom="samples of one kind, from the corner of the latent space", detected_by="generative moments")
+def prior_is_uniform(original, self, n, seed=0):
     """Samples are decoded from uniform z in (0, 1), not from the prior."""
-    def sample(self, n, seed=0):
-        return self.decode(np.random.default_rng(seed).random((n, self.n_latent)))
-    return sample
+    return self.decode(np.random.default_rng(seed).random((n, self.n_latent)))
 
 
-@bug("vae.VAE.sample", seen_in="classic: torch.manual_seed in a helper",
-     symptom="every sheet of samples is the same", detected_by="generative moments")
-def samples_repeat(original):
+@bug(VAE.sample, seen_in="classic: torch.manual_seed in a helper", symptom="every sheet of samples is the same",
+     detected_by="generative moments")
+def samples_repeat(original, self, n, seed=0):
     """sample ignores its seed."""
-    return lambda self, n, seed=0: original(self, n)
+    return original(self, n)

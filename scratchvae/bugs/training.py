@@ -1,260 +1,228 @@
-"""Faults of the training loop: the optimizer, the noise, the rows that a step sees, what a resumed run remembers."""
+"""Faults of the training loop: optimizer, noise, the rows that a step sees, and what a resumed run remembers."""
+from collections.abc import Callable
+
 import numpy as np
 
-from ..kernels.random import EPS
-from ..optimizers import make_optimizer
+from .. import elbo
+from ..data import minibatch
+from ..kernels import random
+from ..optimizers import Adam, make_optimizer, SGD
 from ..schedules import Constant
+from ..training import Trainer
 from .injection import bug
 
-NOISE = "kernels.random.standard_normal"
 REFERENCE = "optimizer against a scalar reference"
 SAMPLER, ROWS, REPLAY = "sampler moments", "rows of a step", "replay"
 
 
-def adam(change):
-    """Return a `make` for optimizers.Adam.update: change(self, gradient, m_hat, v_hat) -> the step to subtract."""
-    def make(original):
-        def update(self, theta, gradient):
-            self.step += 1
-            m, v = self.moments["m"], self.moments["v"]
-            m += (1 - self.beta1) * (gradient - m)
-            v += (1 - self.beta2) * (gradient * gradient - v)
-            theta -= change(self, gradient, m, v).astype(theta.dtype)
-        return update
-    return make
+def change_adam(step: Callable, self: Adam, theta: np.ndarray, gradient: np.ndarray) -> None:
+    """Update Adam's moments, then subtract step(self, m, v) from theta."""
+    self.step += 1
+    m, v = self.moments["m"], self.moments["v"]
+    m += (1 - self.beta1) * (gradient - m)
+    v += (1 - self.beta2) * (gradient * gradient - v)
+    theta -= step(self, m, v).astype(theta.dtype)
 
 
-@bug("optimizers.Adam.update", seen_in="classic",
-     symptom="the first steps are several times too long; the curve looks fine", detected_by=REFERENCE)
-def adam_without_bias_correction(original):
+def corrected(self: Adam, m: np.ndarray, v: np.ndarray) -> tuple:
+    """Return Adam's moments with the bias correction."""
+    return m / (1 - self.beta1**self.step), v / (1 - self.beta2**self.step)
+
+
+@bug(Adam.update, symptom="the first steps are several times too long; the curve looks fine", detected_by=REFERENCE)
+def adam_without_bias_correction(original, *arguments):
     """Adam's running means, which start at zero, are not divided by 1 - beta^step."""
-    return adam(lambda self, gradient, m, v: self.learning_rate * m / (np.sqrt(v) + self.epsilon))(original)
+    change_adam(lambda self, m, v: self.learning_rate * m / (np.sqrt(v) + self.epsilon), *arguments)
 
 
-@bug("optimizers.Adam.update", seen_in="classic", symptom="parameters with small gradients stand still",
-     detected_by=REFERENCE)
-def adam_epsilon_under_the_root(original):
-    """sqrt(v + epsilon) in place of sqrt(v) + epsilon: with 1e-8 a floor of 1e-4."""
-    def step(self, gradient, m, v):
-        m_hat, v_hat = m / (1 - self.beta1**self.step), v / (1 - self.beta2**self.step)
+@bug(Adam.update, symptom="parameters with small gradients do not move", detected_by=REFERENCE)
+def adam_epsilon_under_the_root(original, *arguments):
+    """sqrt(v + epsilon) in the place of sqrt(v) + epsilon: an epsilon of 1e-8 then acts as one of 1e-4."""
+    def step(self, m, v):
+        m_hat, v_hat = corrected(self, m, v)
         return self.learning_rate * m_hat / np.sqrt(v_hat + self.epsilon)
-    return adam(step)(original)
+    change_adam(step, *arguments)
 
 
-@bug("optimizers.Adam.update", seen_in="classic", symptom="slow, as gradient descent with one tiny rate",
-     detected_by=REFERENCE)
-def adam_without_root(original):
+@bug(Adam.update, symptom="as slow as gradient descent with one tiny learning rate", detected_by=REFERENCE)
+def adam_without_root(original, *arguments):
     """The step is divided by v, not by its root."""
-    def step(self, gradient, m, v):
-        m_hat, v_hat = m / (1 - self.beta1**self.step), v / (1 - self.beta2**self.step)
+    def step(self, m, v):
+        m_hat, v_hat = corrected(self, m, v)
         return self.learning_rate * m_hat / (v_hat + self.epsilon)
-    return adam(step)(original)
+    change_adam(step, *arguments)
 
 
-@bug("optimizers.Adam.update", seen_in="kwj2104/Simple-Variational-Autoencoder and danielkurniadi's refactor of it",
+@bug(Adam.update, seen_in="kwj2104/Simple-Variational-Autoencoder and danielkurniadi's refactor of it",
      symptom="the curve looks fine, and worse than it should be", detected_by=REFERENCE)
-def moments_of_batch_slots(original):
-    """Adam keeps moments by slot of the batch: each of four sets sees every fourth gradient."""
-    def update(self, theta, gradient):
-        slots = self.__dict__.setdefault("slots", [make_optimizer("adam", len(theta), theta.dtype, self.learning_rate)
-                                                   for _ in range(4)])
-        original(slots[self.step % 4], theta, gradient)
-        self.step += 1
-    return update
+def moments_of_batch_slots(original, self, theta, gradient):
+    """Adam keeps moments for each slot of the batch: each of four sets sees every fourth gradient."""
+    slots = self.__dict__.setdefault("slots", [make_optimizer("adam", len(theta), theta.dtype, self.learning_rate)
+                                               for _ in range(4)])
+    original(slots[self.step % 4], theta, gradient)
+    self.step += 1
 
 
-@bug("optimizers.Adam.update", seen_in="classic: the optimiser is made inside the loop",
-     symptom="every step has length one learning rate; the loss rattles", detected_by=REFERENCE)
-def moments_forgotten(original):
+@bug(Adam.update, seen_in="classic: the optimizer is made inside the loop",
+     symptom="every step is as long as the learning rate; the loss jumps up and down", detected_by=REFERENCE)
+def moments_forgotten(original, self, theta, gradient):
     """Adam's moments and count start anew with every step."""
-    def update(self, theta, gradient):
-        step = self.step
-        for moment in self.moments.values():
-            moment[:] = 0
-        self.step = 0
-        original(self, theta, gradient)
-        self.step = step + 1
-    return update
+    step = self.step
+    for moment in self.moments.values():
+        moment[:] = 0
+    self.step = 0
+    original(self, theta, gradient)
+    self.step = step + 1
 
 
-@bug("optimizers.SGD.update", seen_in="classic", symptom="the loss climbs", detected_by=REFERENCE)
-def ascent(original):
+@bug(SGD.update, symptom="the loss climbs", detected_by=REFERENCE)
+def ascent(original, self, theta, gradient):
     """The step goes along the gradient, not against it."""
-    return lambda self, theta, gradient: original(self, theta, -gradient)
+    original(self, theta, -gradient)
 
 
-@bug("optimizers.SGD.update", seen_in="classic", symptom="a rate ten times smaller than the one that was asked for",
-     detected_by=REFERENCE)
-def dampened_momentum(original):
-    """The velocity takes (1 - momentum) of the gradient, with the other convention's learning rate."""
-    return lambda self, theta, gradient: original(self, theta, (1 - self.momentum) * gradient)
+@bug(SGD.update, symptom="the learning rate is in effect a tenth of the given one", detected_by=REFERENCE)
+def dampened_momentum(original, self, theta, gradient):
+    """The velocity takes (1 - momentum) of the gradient, with the learning rate of the other convention."""
+    original(self, theta, (1 - self.momentum) * gradient)
 
 
-@bug("optimizers.Adam.update", "optimizers.SGD.update", seen_in="classic: a default of somebody else's optimiser",
+@bug(Adam.update, SGD.update, seen_in="classic: a default of somebody else's optimizer",
      symptom="weights shrink, and the loss that is printed does not say why", detected_by=REFERENCE)
-def silent_weight_decay(adam_update, sgd_update):
-    """0.01 theta is added to the gradient, and stands in no loss."""
-    def decayed(update):
-        return lambda self, theta, gradient: update(self, theta, gradient + np.asarray(0.01, theta.dtype) * theta)
-    return decayed(adam_update), decayed(sgd_update)
+def silent_weight_decay(original, self, theta, gradient):
+    """0.01 theta is added to the gradient, and is not part of any loss."""
+    original(self, theta, gradient + np.asarray(0.01, theta.dtype) * theta)
 
 
-def noise(change):
-    """Return a `make` for standard_normal, of training noise alone: change(original, seed, stream, step, out)."""
-    def make(original):
-        def standard_normal(seed, stream, step, out):
-            if stream == EPS:
-                change(original, seed, stream, step, out)
-            else:
-                original(seed, stream, step, out)
-        return standard_normal
-    return make
+def change_noise(change: Callable, original: Callable, seed: int, stream: int, step: int, out: np.ndarray) -> None:
+    """Call change(original, seed, stream, step, out) where training noise is drawn, elsewhere the original."""
+    if stream == random.EPS:
+        change(original, seed, stream, step, out)
+    else:
+        original(seed, stream, step, out)
 
 
-@bug(NOISE, seen_in="RV29/VAE: noise of shape (L, d_z) for a minibatch",
-     symptom="the curve looks fine; gradients are noisier than they need be", detected_by=SAMPLER)
-def one_noise_for_the_batch(original):
-    """All examples of a step share one number of noise for each latent."""
+@bug(random.standard_normal, seen_in="RV29/VAE: noise of shape (L, d_z) for a minibatch",
+     symptom="the curve looks fine; gradients are noisier than necessary", detected_by=SAMPLER)
+def one_noise_for_the_batch(*arguments):
+    """All examples of a step have the same noise."""
     def change(original, seed, stream, step, out):
         original(seed, stream, step, out)
         out[:] = np.resize(out[:1], out.shape)
-    return noise(change)(original)
+    change_noise(change, *arguments)
 
 
-@bug(NOISE, seen_in="classic: the generator is seeded inside the loop",
+@bug(random.standard_normal, seen_in="classic: the generator is seeded inside the loop",
      symptom="the training loss is too good, the held-out one is not", detected_by=SAMPLER)
-def frozen_noise(original):
+def frozen_noise(*arguments):
     """Every step draws the same noise."""
-    return noise(lambda original, seed, stream, step, out: original(seed, stream, 0, out))(original)
+    change_noise(lambda original, seed, stream, step, out: original(seed, stream, 0, out), *arguments)
 
 
-@bug(NOISE, seen_in="classic: rand for randn", symptom="the curve looks fine", detected_by=SAMPLER)
-def uniform_noise(original):
+@bug(random.standard_normal, seen_in="classic: rand for randn", symptom="the curve looks fine", detected_by=SAMPLER)
+def uniform_noise(*arguments):
     """eps is uniform on (0, 1): its mean is 1/2 and its variance 1/12."""
     def change(original, seed, stream, step, out):
         out[:] = np.random.default_rng([seed, step]).random(out.shape)
-    return noise(change)(original)
+    change_noise(change, *arguments)
 
 
-@bug(NOISE, seen_in="classic", symptom="a run cannot be repeated", detected_by=REPLAY)
-def unseeded_noise(original):
-    """The noise comes from a generator that nobody seeded."""
-    rng = np.random.default_rng()
-
+@bug(random.standard_normal, symptom="a run cannot be repeated", detected_by=REPLAY)
+def unseeded_noise(*arguments):
+    """The noise comes from a generator without a seed."""
     def change(original, seed, stream, step, out):
-        out[:] = rng.standard_normal(out.shape)
-    return noise(change)(original)
+        out[:] = np.random.default_rng().standard_normal(out.shape)
+    change_noise(change, *arguments)
 
 
-@bug("data.minibatch.epoch_permutation", seen_in="classic",
-     symptom="batches of one digit after another; the curve saws", detected_by=ROWS)
-def never_shuffled(original):
+@bug(minibatch.epoch_permutation, symptom="batches of one digit after another; the curve rises and falls",
+     detected_by=ROWS)
+def never_shuffled(original, n, seed, epoch):
     """Every epoch visits the rows in the order of the file."""
-    return lambda n, seed, epoch: np.arange(n)
+    return np.arange(n)
 
 
-@bug("data.minibatch.epoch_permutation", seen_in="classic",
-     symptom="the same batches in every epoch; the curve looks fine", detected_by=ROWS)
-def shuffled_once(original):
+@bug(minibatch.epoch_permutation, symptom="the same batches in every epoch; the curve looks fine", detected_by=ROWS)
+def shuffled_once(original, n, seed, epoch):
     """The order is drawn once, for all epochs."""
-    return lambda n, seed, epoch: original(n, seed, 0)
+    return original(n, seed, 0)
 
 
-@bug("data.minibatch.epoch_permutation", seen_in="classic: randint for permutation",
+@bug(minibatch.epoch_permutation, seen_in="classic: randint for permutation",
      symptom="a third of the rows is not seen in an epoch", detected_by=ROWS)
-def drawn_with_replacement(original):
-    """Rows are drawn with replacement and called an epoch."""
-    return lambda n, seed, epoch: np.random.default_rng([seed, epoch]).integers(0, n, n)
+def drawn_with_replacement(original, n, seed, epoch):
+    """The rows of an epoch are drawn with replacement."""
+    return np.random.default_rng([seed, epoch]).integers(0, n, n)
 
 
-@bug("data.minibatch.load_batch", seen_in="classic",
-     symptom="a first loss in the ten thousands, or an error about the range", detected_by=ROWS)
-def pixels_to_255(original):
+@bug(minibatch.load_batch, symptom="a first loss in the ten thousands, or an error about the range", detected_by=ROWS)
+def pixels_to_255(original, data, index, mode, seed, step, out):
     """uint8 images go into the network as 0 to 255."""
-    def load_batch(data, index, mode, seed, step, out):
-        original(data, index, mode, seed, step, out)
-        if data.dtype == np.uint8:
-            out *= 255
-    return load_batch
+    original(data, index, mode, seed, step, out)
+    if data.dtype == np.uint8:
+        out *= 255
 
 
-@bug("data.minibatch.load_batch", seen_in="classic: / 255 in the loader and in the model",
-     symptom="all images are black; a splendid loss", detected_by=ROWS)
-def scaled_twice(original):
+@bug(minibatch.load_batch, seen_in="classic: / 255 in the loader and in the model",
+     symptom="all images are black; an excellent loss", detected_by=ROWS)
+def scaled_twice(original, data, index, mode, seed, step, out):
     """Images are divided by 255 a second time."""
-    def load_batch(data, index, mode, seed, step, out):
-        original(data, index, mode, seed, step, out)
-        if data.dtype == np.uint8:
-            out /= 255
-    return load_batch
+    original(data, index, mode, seed, step, out)
+    if data.dtype == np.uint8:
+        out /= 255
 
 
-@bug("data.minibatch.load_batch", seen_in="yburda/iwae README (a fixed binarisation overfits by 3.5 nats)",
+@bug(minibatch.load_batch, seen_in="yburda/iwae README (a fixed binarization overfits by 3.5 nats)",
      symptom="the training loss is too good, the held-out one is not", detected_by=ROWS)
-def binarized_once(original):
+def binarized_once(original, data, index, mode, seed, step, out):
     """Dynamic binarization draws the same pixels at every step."""
-    return lambda data, index, mode, seed, step, out: original(data, index, mode, seed, 0, out)
+    original(data, index, mode, seed, 0, out)
 
 
-@bug("training.Trainer.__init__", seen_in="classic: train and test joined before the split was made",
+@bug(Trainer.__init__, seen_in="classic: train and test joined before the split was made",
      symptom="the held-out loss is as good as the training loss", detected_by=ROWS)
-def trained_on_held_out(original):
+def trained_on_held_out(original, self, model, x, *, validation=None, **settings):
     """The held-out rows are among the training rows."""
-    def __init__(self, model, x, *, validation=None, **settings):
-        rows = x if validation is None else np.concatenate([x, validation])
-        original(self, model, rows, validation=validation, **settings)
-    return __init__
+    rows = x if validation is None else np.concatenate([x, validation])
+    original(self, model, rows, validation=validation, **settings)
 
 
-@bug("training.Trainer.restore", seen_in="classic: the weights are saved, the optimiser is not",
+@bug(Trainer.restore, seen_in="classic: the weights are saved, the optimizer is not",
      symptom="a jump in the curve where a run was resumed", detected_by=REPLAY)
-def moments_not_restored(original):
+def moments_not_restored(original, self, meta, arrays):
     """A resumed run starts with empty moments."""
-    def restore(self, meta, arrays):
-        original(self, meta, {name: np.zeros_like(arrays[name]) if name in self.state.optimizer.moments else arrays[name]
-                              for name in arrays})
-    return restore
+    original(self, meta, {name: np.zeros_like(array) if name in self.state.optimizer.moments else array
+                          for name, array in arrays.items()})
 
 
-@bug("training.Trainer.restore", seen_in="classic", symptom="a resumed run repeats the noise of its beginning",
-     detected_by=REPLAY)
-def counter_not_restored(original):
+@bug(Trainer.restore, symptom="a resumed run repeats the noise of its beginning", detected_by=REPLAY)
+def counter_not_restored(original, self, meta, arrays):
     """A resumed run counts its steps from 0: noise repeats, and Adam's bias correction starts over."""
-    return lambda self, meta, arrays: original(self, {**meta, "step": 0}, arrays)
+    original(self, {**meta, "step": 0}, arrays)
 
 
-@bug("elbo.forward_backward", seen_in="classic", symptom="steps are B times too long; Adam hides it",
-     detected_by="gradient check", diagnosis="is a 1/B missing")
-def forgotten_mean(original):
-    """The gradient is summed over the batch, the loss averaged."""
-    def forward_backward(vae, p, ws, weight, gradient):
-        objective = original(vae, p, ws, weight, gradient)
-        gradient.flat[:] *= len(ws.x)
-        return objective
-    return forward_backward
+@bug(elbo.forward_backward, symptom="steps are B times too long; Adam hides it", detected_by="gradient check",
+     diagnosis="is a 1/B missing")
+def forgotten_mean(original, vae, p, ws, weight, gradient):
+    """The gradient is summed over the batch, the loss is averaged."""
+    objective = original(vae, p, ws, weight, gradient)
+    gradient.flat[:] *= len(ws.x)
+    return objective
 
 
-@bug("elbo.forward", "elbo.forward_backward", seen_in="pytorch/examples#234, PR#228 to #296",
+@bug(elbo.forward, elbo.forward_backward, seen_in="pytorch/examples#234, PR#228 to #296",
      symptom="loss and gradient depend on the batch size; a short last batch counts less",
      detected_by="batch independence")
-def summed_over_the_batch(forward, forward_backward):
+def summed_over_the_batch(original, vae, p, ws, weight, *gradients):
     """Loss and gradient are both summed over the batch."""
-    def times_batch(objective, ws):
-        return type(objective)(*(len(ws.x) * part for part in objective))
-
-    def summed_forward(vae, p, ws, weight):
-        return times_batch(forward(vae, p, ws, weight), ws)
-
-    def summed_forward_backward(vae, p, ws, weight, gradient):
-        objective = forward_backward(vae, p, ws, weight, gradient)
+    objective = original(vae, p, ws, weight, *gradients)
+    for gradient in gradients:                               # none from `forward`, one from `forward_backward`
         gradient.flat[:] *= len(ws.x)
-        return times_batch(objective, ws)
-    return summed_forward, summed_forward_backward
+    return type(objective)(*(len(ws.x) * part for part in objective))
 
 
-@bug("elbo.forward", "elbo.forward_backward", seen_in="Lightning-bolts#328 (kl_coeff), tsgm#69 (beta)",
+@bug(elbo.forward, elbo.forward_backward, seen_in="Lightning-bolts#328 (kl_coeff), tsgm#69 (beta)",
      symptom="every beta gives the same model", detected_by="beta linearity", beta=2.5)
-def beta_ignored(forward, forward_backward):
+def beta_ignored(original, vae, p, ws, weight, *gradients):
     """beta is a setting that nothing reads."""
-    return (lambda vae, p, ws, weight: forward(vae, p, ws, Constant(1.0)),
-            lambda vae, p, ws, weight, gradient: forward_backward(vae, p, ws, Constant(1.0), gradient))
+    return original(vae, p, ws, Constant(1.0), *gradients)

@@ -1,4 +1,4 @@
-"""Detectors that watch the training loop, its noise, and what is generated; each returns what it found, or ""."""
+"""Detectors of faults in the training loop, its noise, and what is generated; each returns what it found, or ""."""
 import math
 
 import numpy as np
@@ -8,26 +8,27 @@ from ..gradcheck.comparison import compare
 from ..gradcheck.numerical import numerical_gradient
 from ..optimizers import make_optimizer
 from ..training import held_out_objective, Trainer
-from .cases import N_ROWS
+from .cases import Case, N_ROWS
 from .detectors import differs, EXACT, is_black_and_white, SIGMAS, verdict
 
-BATCH = 5                               # of N_ROWS: two full batches and a short one
+BATCH = 5                               # rows of a batch; N_ROWS makes two full batches and a short one
 
 
-def _recorder(model, seen):
-    """Let the model put (x, eps, theta) of every step into `seen`, before it takes the step."""
-    original = model.forward_backward
+def _record(model):
+    """Return a list to which the model from now on appends (x, eps, theta) of every step, before it takes the step."""
+    original, seen = model.forward_backward, []
 
     def forward_backward(ws, *arguments):
         seen.append((ws.x.copy(), ws.eps.copy(), model.parameters.flat.copy()))
         return original(ws, *arguments)
     model.forward_backward = forward_backward
+    return seen
 
 
-def trainers_gradient(case):
-    """The gradient that the trainer uses at its second step, against differences at the parameters of that step."""
-    model, seen = case.model, []
-    _recorder(model, seen)
+def trainers_gradient(case: Case) -> str:
+    """The gradient that the trainer uses at its second step agrees with differences at that step's parameters."""
+    model = case.model
+    seen = _record(model)
     trainer = Trainer(model, case.rows(), batch_size=BATCH, learning_rate=1e-3, optimizer="sgd")
     order = epoch_permutation(N_ROWS, 0, 0)
     trainer.step(order)
@@ -43,8 +44,8 @@ def trainers_gradient(case):
     return verdict(compare(name, trainer.gradient[name], slope, "", {"B": BATCH}) for name, slope in slopes.items())
 
 
-def optimizer_reference(case):
-    """Adam and SGD on a few numbers, against the same written out for one number in plain Python."""
+def optimizer_reference(case: Case) -> str:
+    """Adam and SGD move a few numbers as the formulas do, written in plain Python for one number."""
     rng = case.rng()
     scale = 10.0 ** rng.uniform(-7, 1, 6)
     gradients = rng.standard_normal((5, 6)) * scale
@@ -59,7 +60,7 @@ def optimizer_reference(case):
 
 
 def _by_hand(name, theta, gradients):
-    """Return where one parameter arrives: Kingma & Ba 2015, Algorithm 1, or momentum 0.9; rate 0.01."""
+    """Return one parameter after the steps of Kingma & Ba 2015, Algorithm 1, or of momentum 0.9; the rate is 0.01."""
     m = v = 0.0
     for t, g in enumerate(gradients, start=1):
         if name == "sgd":
@@ -71,8 +72,8 @@ def _by_hand(name, theta, gradients):
     return theta
 
 
-def replay(case):
-    """The same seed gives the same bits, another one others, and an interrupted run goes on as if nothing had been."""
+def replay(case: Case) -> str:
+    """The same seed gives the same bits, another seed gives others, and a resumed run ends as an uninterrupted one."""
     rows = case.rows()
 
     def run(seed=0, interrupted=False):
@@ -99,18 +100,17 @@ def replay(case):
     return ""
 
 
-def _rows_seen(case, X, epochs=2, **settings):
-    """Return the rows of each epoch, (n, D) each, in the order in which steps saw them."""
-    model, seen = case.new_model(), []
-    _recorder(model, seen)
-    trainer = Trainer(model, X, batch_size=BATCH, **settings)
-    trainer.run(epochs)
+def _rows_seen(case, X, **settings):
+    """Return the rows of each of two epochs, (n, D) each, in the order in which the steps used them."""
+    model = case.new_model()
+    seen = _record(model)
+    Trainer(model, X, batch_size=BATCH, **settings).run(2)
     rows = np.concatenate([x for x, _, _ in seen])
-    return np.split(rows, epochs) if len(rows) % epochs == 0 else [rows] * epochs
+    return np.split(rows, 2) if len(rows) % 2 == 0 else [rows] * 2
 
 
-def rows_of_a_step(case):
-    """Steps see every training row once an epoch, in another order each time, scaled to 0..1, and nothing else."""
+def rows_of_a_step(case: Case) -> str:
+    """The steps of an epoch use every training row once, in a new order, scaled to 0..1, and no other rows."""
     rng, model = case.rng(), case.model
     X = rng.integers(0, 256, (N_ROWS, model.n_visible), dtype=np.uint8)
     X[:, 0] = np.arange(N_ROWS)                              # no two rows are equal
@@ -136,11 +136,10 @@ def rows_of_a_step(case):
     return f"of pixels of gray 1/2, {first.mean():.2f} are on after binarization" if off > SIGMAS else ""
 
 
-def reported_is_differentiated(case):
-    """An epoch's loss in the history, against the objective at the parameters and noise of each step."""
-    model, seen = case.new_model(), []
-    _recorder(model, seen)
-    rows = case.rows()
+def reported_is_differentiated(case: Case) -> str:
+    """An epoch's loss in the history is the mean objective at the parameters and noise of each step."""
+    model, rows = case.new_model(), case.rows()
+    seen = _record(model)
     rows[N_ROWS // 2:] *= 0.1                                # batches differ in their losses
     trainer = Trainer(model, rows, batch_size=BATCH)
     epoch = trainer.run(1)[0]
@@ -155,7 +154,7 @@ def reported_is_differentiated(case):
     return ""
 
 
-def held_out(case):
+def held_out(case: Case) -> str:
     """The held-out objective is sampled, has the model's own beta, and averages what `objective` averages."""
     model = case.model
     rows = np.tile(case.rows(), (20, 1))
@@ -166,20 +165,20 @@ def held_out(case):
         return f"the held-out loss is not reconstruction + {model.beta:g} KL, the training loss"
     rng = case.rng()
     draws = [model.objective(rows, rng.standard_normal((len(rows), model.n_latent))).loss for _ in range(20)]
-    spread = 3 * np.std(draws) + EXACT                       # 20 draws may show a third of their spread, rarely
+    spread = 3 * np.std(draws) + EXACT                       # 20 draws rarely have less than a third of the deviation
     if abs(found.loss - np.mean(draws)) > SIGMAS * spread:
         return f"the held-out loss is {found.loss:.5g}; the objective averages {np.mean(draws):.5g} on the same rows"
     return ""
 
 
-def sampler_moments(case):
-    """What steps take for z, against the posterior that `encode` gives: mean, spread, shape, independence."""
+def sampler_moments(case: Case) -> str:
+    """The z of the steps is distributed as `encode` says: mean, variance, quartiles, independence."""
     n, model = 2000, case.new_model()
     model.parameters.flat[:] = case.model.parameters.flat
     head = model.parameters.encoder.head
     signs = (-1.0) ** np.arange(model.n_latent)
-    head.W[:] *= 0.1                                         # log variances near 1.2 and -1.2: sigma is not sigma^2;
-    head.b[:] = np.concatenate([-0.8 * signs, 1.2 * signs])  # and mu, of the other sign, is neither
+    head.W[:] *= 0.1                                         # log variances near 1.2 and -1.2: sigma, sigma^2
+    head.b[:] = np.concatenate([-0.8 * signs, 1.2 * signs])  # and mu, of the other sign, are all different
     trainer = Trainer(model, np.repeat(case.X[:1], n, axis=0), batch_size=n, learning_rate=1e-12)
     order, draws = np.arange(n), []
     for _ in range(2):
@@ -187,7 +186,7 @@ def sampler_moments(case):
         trainer.step(order)
         draws.append(trainer.ws.z.copy())
     q = model.encode(case.X[:1])
-    u = [(z - q.mu) * np.exp(-0.5 * q.logvar) for z in draws]          # standard normal, if all is right
+    u = [(z - q.mu) * np.exp(-0.5 * q.logvar) for z in draws]          # standard normal in the right code
     if not np.isfinite(u[0]).all():
         return "z is not finite"
     root = math.sqrt(n)
@@ -195,7 +194,7 @@ def sampler_moments(case):
         mean, spread = float(u[0][:, j].mean()), float(np.mean(u[0][:, j] ** 2))
         if abs(mean) * root > SIGMAS:
             return f"z is {mean:.2f} sigma off its mean mu, on average"
-        if abs(spread - 1) * root / math.sqrt(2) > SIGMAS + 3:          # its tail is longer than a normal's
+        if abs(spread - 1) * root / math.sqrt(2) > SIGMAS + 3:          # a mean of squares has longer tails
             return f"the variance of z is {spread:.3g} x exp(logvar)"
         inside = float(np.mean(np.abs(u[0][:, j]) < 0.67448975))
         if abs(inside - 0.5) * 2 * root > SIGMAS:
@@ -209,12 +208,12 @@ def sampler_moments(case):
     return ""
 
 
-def generative_moments(case):
-    """Pixels drawn from p(x | z) against its mean, the mean against nll, and the prior that `sample` draws from."""
+def generative_moments(case: Case) -> str:
+    """Pixels drawn from p(x | z) have its mean, the mean is possible, and `sample` decodes draws from the prior."""
     rng, model, n = case.rng(), case.model, 4000
     likelihood, p = model.likelihood, model.parameters.likelihood
     outputs = rng.standard_normal((1, likelihood.n_outputs(model.n_visible)))
-    outputs[0, 0] = -2                                       # no probability, and softplus of it none of sigmoid's
+    outputs[0, 0] = -2                                       # not in [0, 1]; its softplus differs from its sigmoid
     mean = likelihood.mean(p, outputs)[0]
     drawn = likelihood.sample(p, np.repeat(outputs, n, axis=0), rng)
     deviation = np.maximum(drawn.std(axis=0), 0.01)
@@ -225,7 +224,7 @@ def generative_moments(case):
     linear = case.new_model(hidden=(), likelihood="gaussian", n_visible=model.n_latent)
     linear.parameters.decoder.head.W[:] = np.eye(model.n_latent)
     linear.parameters.decoder.head.b[:] = 0
-    z = linear.sample(n, seed=case.seed)                     # the decoder is the identity: these are the prior's draws
+    z = linear.sample(n, seed=case.seed)                     # the decoder is the identity: z itself
     if np.array_equal(z, linear.sample(n, seed=case.seed + 1)):
         return "sample gives the same for every seed"
     if np.max(np.abs(z.mean(axis=0))) * math.sqrt(n) > SIGMAS:
@@ -235,8 +234,8 @@ def generative_moments(case):
     return ""
 
 
-def initial_weights(case):
-    """First weights have He's or Glorot's variance, no two units are alike, and biases are zero."""
+def initial_weights(case: Case) -> str:
+    """The initial weights have He's or Glorot's variance, no two units are alike, and biases are zero."""
     model = case.new_model(n_visible=40, hidden=(50,), seed=case.seed)
     for network, stack in ((model.encoder, model.parameters.encoder), (model.decoder, model.parameters.decoder)):
         layer, p = network.layers[0], stack[0]
@@ -245,7 +244,7 @@ def initial_weights(case):
             return "biases do not start at zero"
         if np.allclose(p.W, p.W[:, :1]):
             return "all units of a layer start alike: they stay alike"
-        off = abs(p.W.var() * fan / 2 - 1) * math.sqrt(p.W.size)         # of uniform draws: a standard deviation of 0.9
+        off = abs(p.W.var() * fan / 2 - 1) * math.sqrt(p.W.size)         # its deviation is 0.9 for uniform draws
         if off > SIGMAS:
             return (f"a layer of {layer.n_in} inputs starts with weights of variance {p.W.var():.3g}; expected "
                     f"{2 / fan:.3g}")

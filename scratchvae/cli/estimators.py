@@ -36,7 +36,7 @@ def run(args):
         for row in rows:
             if row.scene == scene:
                 ratio = "-" if math.isnan(row.signal_to_noise) else f"{row.signal_to_noise:.3g}"
-                print(f"{row.estimator:15s}{row.samples:3d}  {row.baseline:14s}{row.bias_z:7.2f}{row.variance:10.3g}"
+                print(f"{row.estimator:15s}{row.n_samples:3d}  {row.baseline:14s}{row.bias_z:7.2f}{row.variance:10.3g}"
                       f"{ratio:>13s}{row.step_time:7.1f}x{' biased' if row.biased else ''}")
         print()
     found = {(row.scene, row.estimator, row.baseline): row.variance for row in rows}

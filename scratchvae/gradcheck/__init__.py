@@ -3,17 +3,17 @@
     check_layer(layer, p, x, d_y)      any object with forward(p, x, y) and backward(p, x, y, d_y, d_p, d_x)
     check_model(model, X, eps)         every segment of a model's parameters
 
-A numerical derivative comes with an error bound of its own (`gradcheck.numerical`), and the verdict is
+A numerical derivative comes with its own error bound (`gradcheck.numerical`), and a gradient is right if
 |analytic - numeric| <= bound: there is no tolerance to guess.  A wrong gradient is compared with the usual mistakes
-(`gradcheck.hints.patterns`), and a layer is held to its contract: outputs are overwritten, everything else is left
-alone, and nothing is remembered from call to call.
+(`gradcheck.hints.patterns`).  A layer must keep its contract: it overwrites its outputs, changes nothing else, and
+remembers nothing from call to call.
 """
 from .comparison import assert_ok, Check, Checks, format_checks, GradientMismatch
-from .complexstep import complex_step, continued
+from .complexstep import complex_step
 from .layercheck import check_layer
 from .modelcheck import check_model
 from .numerical import numerical_gradient
 from .vjp import as_vjp, from_vjp
 
 __all__ = ["Check", "Checks", "GradientMismatch", "as_vjp", "assert_ok", "check_layer", "check_model",
-           "complex_step", "continued", "format_checks", "from_vjp", "numerical_gradient"]
+           "complex_step", "format_checks", "from_vjp", "numerical_gradient"]

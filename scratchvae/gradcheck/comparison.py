@@ -1,4 +1,5 @@
-"""One array's analytic gradient against differences: the verdict, and the table of verdicts."""
+"""Compare analytic gradients with numerical derivatives: the verdict on an array, and the table of verdicts."""
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
@@ -6,20 +7,20 @@ import numpy as np
 from ..errors import ConfigurationError, ScratchVAEError
 from ..tables import html_table
 from .hints.patterns import diagnose, only_bias_wrong
-from .numerical import numerical_gradient, rounding_noise
+from .numerical import Numerical, numerical_gradient, rounding_noise
 
 HEADINGS = ("array", "worst error", "at", "analytic", "numeric", "bound", "verdict")
 ONLY_BIAS = "only the bias is wrong: d_b is the sum of d_a over the batch"
 
 
 class Check(NamedTuple):
-    """The verdict on one array; plain Python values.
+    """The verdict on one array, in plain Python values.
 
-    `worst` is the largest relative error |analytic - numeric| / size over the entries that are not kinks; it stands
-    at `index`, as do `analytic`, `numeric` and `error_bound`.  The size of an entry that fails is
-    max(|analytic|, |numeric|).  The size of one that passes is at least 1e-3 of the array's largest numeric
-    gradient and at least 1e7 times its own rounding bound: of smaller entries differences know no relative error.
-    Where the contract is broken and there is nothing to compare, `worst` is 1 and `index` empty.
+    `worst` is the largest relative error |analytic - numeric| / size over the entries that are not kinks.  `index` is
+    that entry, and `analytic`, `numeric` and `error_bound` are its values.  The size of an entry that fails is
+    max(|analytic|, |numeric|).  The size of an entry that passes is at least 1e-3 of the array's largest numeric
+    gradient and at least 1e7 times its rounding bound, because differences give no relative error of smaller entries.
+    If the contract is broken and there is nothing to compare, `worst` is 1 and `index` is empty.
     """
 
     name: str
@@ -51,13 +52,21 @@ class Checks(list):
         return html_table([*HEADINGS, "hint"], [(*_cells(check), check.hint) for check in self])
 
 
-def broken(name, hint):
-    """Return the Check of an array about which there is nothing to compare."""
+def broken(name: str, hint: str) -> Check:
+    """Return the failed Check of an array for which there is nothing to compare."""
     return Check(name, 1.0, (), 0.0, 0.0, 0.0, False, hint, 0)
 
 
-def compare(name, analytic, numerical, fault, sizes):
-    """Return the Check of one array: its whole analytic gradient against derivatives of some entries."""
+def failed(name: str, found: np.ndarray, right: np.ndarray, hint: str) -> Check:
+    """Return the failed Check of a part (m,) of a gradient, at the entry that differs most from the right one."""
+    at = int(np.argmax(np.abs(found - right)))
+    analytic, numeric = float(found[at]), float(right[at])
+    worst = abs(analytic - numeric) / max(abs(analytic), abs(numeric))
+    return Check(name, worst, (at,), analytic, numeric, 0.0, False, hint, 0)
+
+
+def compare(name: str, analytic: np.ndarray, numerical: Numerical, fault: str, sizes: dict) -> Check:
+    """Return the Check of one array: compare its whole analytic gradient with derivatives of some entries."""
     entries, n, bounds, rounding, kinks = numerical
     if not len(entries):
         return Check(name, 0.0, (), 0.0, 0.0, 0.0, True, "", 0)
@@ -69,7 +78,7 @@ def compare(name, analytic, numerical, fault, sizes):
     size = np.where(failed, own, np.maximum(own, floor))
     relative = np.divide(error, size, out=np.zeros(len(a)), where=~kinks & (size > 0) & np.isfinite(a))
     relative[failed & ~np.isfinite(a)] = np.inf
-    at = int(np.argmax(relative + failed - kinks))                # among the failed, if any
+    at = int(np.argmax(relative + failed - kinks))                # a failed entry, if there is one
     hints = [fault]
     if failed.any() and not fault:
         hints.append(diagnose(analytic, entries[~kinks], n[~kinks], bounds[~kinks], sizes))
@@ -84,7 +93,8 @@ def compare(name, analytic, numerical, fault, sizes):
                  "; ".join(filter(None, hints)), int(kinks.sum()))
 
 
-def compare_all(f, arrays, gradients, faults, sizes, max_entries, seed, least_noise=0.0, terms=None):
+def compare_all(f: Callable[[], float], arrays: dict, gradients: dict, faults: dict, sizes: dict, max_entries: int,
+                seed: int, least_noise: float = 0.0, terms: Callable[[], float] | None = None) -> list:
     """Return the Checks of all arrays, with the hints that need all of them."""
     with np.errstate(all="ignore"):
         noise = max(least_noise, rounding_noise(f, list(arrays.values()), seed))
@@ -99,7 +109,7 @@ def compare_all(f, arrays, gradients, faults, sizes, max_entries, seed, least_no
             else check for check in checks]
 
 
-def require_checks(checks):
+def require_checks(checks: list) -> None:
     """Raise ConfigurationError unless checks is a list or tuple of `Check`."""
     if not isinstance(checks, (list, tuple)) or not all(isinstance(check, Check) for check in checks):
         raise ConfigurationError(f"checks is {checks!r}; expected a list of Check. Pass what check_layer or "
@@ -112,8 +122,8 @@ def _cells(check):
             f"{check.numeric:.6g}", f"{check.error_bound:.1e}", verdict)
 
 
-def format_checks(checks):
-    """Return the checks as a table for a terminal: one line an array, its hint below it."""
+def format_checks(checks: list) -> str:
+    """Return the checks as a table for a terminal: one line for each array, with its hint below."""
     require_checks(checks)
     rows = [HEADINGS, *map(_cells, checks)]
     widths = [max(map(len, column)) for column in zip(*rows)]
@@ -129,7 +139,7 @@ class GradientMismatch(ScratchVAEError, AssertionError):
     """A backward is not the derivative of its forward, or breaks its contract."""
 
 
-def assert_ok(checks):
+def assert_ok(checks: list) -> None:
     """Raise GradientMismatch, with the table of `format_checks`, unless every check is ok."""
     require_checks(checks)
     wrong = [check.name for check in checks if not check.ok]

@@ -1,6 +1,7 @@
-"""The contract of a layer, put to the test: outputs are overwritten, all else is left alone, nothing is remembered."""
+"""Checks of a layer's contract: it overwrites its outputs, changes nothing else, and remembers nothing."""
 import inspect
 import itertools
+from collections.abc import Callable, Iterator
 
 import numpy as np
 
@@ -14,8 +15,8 @@ def _items(tree):
     return tree.items() if isinstance(tree, dict) else zip(getattr(tree, "_fields", range(len(tree))), tree)
 
 
-def named_arrays(tree, path=""):
-    """Yield (path, array) for every array of a tree: ("W", array), ("0.b", array), ("p", array) for one alone."""
+def named_arrays(tree: tuple | list | dict | np.ndarray, path: str = "") -> Iterator:
+    """Yield (path, array) for every array of a tree: ("W", array), ("0.b", array), or ("p", array) for a single one."""
     if isinstance(tree, (tuple, list, dict)):
         for key, branch in _items(tree):
             yield from named_arrays(branch, f"{path}.{key}" if path else str(key))
@@ -24,8 +25,8 @@ def named_arrays(tree, path=""):
         yield path or "p", tree
 
 
-def map_arrays(make, tree):
-    """Return a tree of the same kinds with make(array) in place of every array."""
+def map_arrays(make: Callable, tree: tuple | list | dict | np.ndarray) -> tuple | list | dict | np.ndarray:
+    """Return a tree of the same kind with make(array) in the place of every array."""
     if isinstance(tree, np.ndarray):
         return make(tree)
     branches = [map_arrays(make, branch) for _, branch in _items(tree)]
@@ -34,21 +35,17 @@ def map_arrays(make, tree):
     return type(tree)(*branches) if hasattr(tree, "_fields") else type(tree)(branches)
 
 
-def _filled(value):
-    return lambda array: np.full(array.shape, value)
-
-
-def arrays_of(y):
-    """Return the arrays that forward writes as a tuple; the last is the output."""
+def arrays_of(y: np.ndarray | tuple) -> tuple:
+    """Return the arrays that forward writes, as a tuple; the last one is the output."""
     return (y,) if isinstance(y, np.ndarray) else tuple(y)
 
 
-def same_bits(first, second):
+def same_bits(first: np.ndarray, second: np.ndarray) -> bool:
     """Return True if two arrays hold the same bytes: NaN equals itself, and 0 differs from -0."""
     return first.tobytes() == second.tobytes()
 
 
-def require_method(name, owner, expected):
+def require_method(name: str, owner: object, expected: str) -> None:
     """Raise ConfigurationError unless the argument `name` has the method `expected`, say "forward(p, x, y)"."""
     method, arguments = expected.rstrip(")").split("(")
     kind = type(owner).__name__
@@ -59,28 +56,18 @@ def require_method(name, owner, expected):
                                  f"Pass {owner.__name__}(...).")
     try:
         signature = inspect.signature(getattr(owner, method))
-    except ValueError:                                            # a compiled function does not say
+    except ValueError:                                            # a compiled function may have no signature
         return
     try:
         signature.bind(*arguments.split(", "))
     except TypeError:
         raise ConfigurationError(
-            f"{name} is a {kind} whose {method} takes {signature}; expected {expected}. Give it these arguments: results are written "
-            "into the last ones, and everything that is needed comes in.") from None
+            f"{name} is a {kind} whose {method} takes {signature}; expected {expected}. Give it these arguments: "
+            "results are written into the last ones, and everything that is needed comes in.") from None
 
 
-def new_outputs(layer, x, shape):
-    """Return what forward writes into, poisoned with NaN: layer.outputs(batch, dtype), or one array of `shape`."""
-    if not hasattr(layer, "outputs"):
-        return np.full(shape, np.nan)
-    y = layer.outputs(len(x), x.dtype)
-    for array in arrays_of(y):
-        array.fill(np.nan)
-    return y
-
-
-def require_shapes(trial):
-    """Raise ShapeError if x, d_y or the layer's own arrays cannot be right; compiled code may not notice."""
+def require_shapes(trial: "Trial") -> None:
+    """Raise ShapeError if x, d_y or the layer's outputs cannot be right; compiled code may not notice."""
     kind, x, y = type(trial.layer).__name__, trial.x, arrays_of(trial.y)
     if y[-1].shape != trial.d_y.shape:
         raise ShapeError(f"d_y has shape {trial.d_y.shape}; {kind}.outputs makes y of shape {y[-1].shape}. "
@@ -96,11 +83,11 @@ def require_shapes(trial):
 
 
 class Trial:
-    """A layer at one point (p, x, d_y), with a record of what it does that it may not do."""
+    """A layer at one point (p, x, d_y); `faults` records how it breaks its contract, by the name of the array."""
 
-    def __init__(self, layer, p, x, d_y):
+    def __init__(self, layer: object, p: tuple | list | dict | np.ndarray, x: np.ndarray, d_y: np.ndarray) -> None:
         self.layer, self.p, self.x, self.d_y = layer, p, x, d_y
-        self.y = new_outputs(layer, x, d_y.shape)
+        self.y = layer.outputs(len(x), x.dtype) if hasattr(layer, "outputs") else np.empty(d_y.shape)
         self.inputs = {"x": x, **dict(named_arrays(p))}
         self.faults = {}
 
@@ -110,8 +97,8 @@ class Trial:
                 self.faults.setdefault(name, f"{who} modifies {name}: it may write into its outputs only")
                 array[...] = old
 
-    def forward(self):
-        """Run forward into y, poisoned with NaN; return what it returns."""
+    def forward(self) -> object:
+        """Run forward into y, filled with NaN before; return what it returns."""
         for array in arrays_of(self.y):
             array.fill(np.nan)
         before = [array.copy() for array in self.inputs.values()]
@@ -125,23 +112,23 @@ class Trial:
         self._restore(self.inputs.items(), before, "forward")
         return returned
 
-    def output(self):
-        """Return <d_y, y>, y computed anew."""
+    def output(self) -> float:
+        """Compute y anew and return <d_y, y>."""
         self.layer.forward(self.p, self.x, self.y)
         return float(np.sum(self.d_y * arrays_of(self.y)[-1]))
 
-    def output_terms(self):
-        """Return the sum of |d_y * y|, of the y that `output` has left: what <d_y, y> was before it canceled."""
+    def output_terms(self) -> float:
+        """Return the sum of |d_y * y| for the last y: the size of the terms that <d_y, y> adds, which may cancel."""
         return float(np.sum(np.abs(self.d_y * arrays_of(self.y)[-1])))
 
-    def output_rounding(self):
-        """Return what <d_y, y> must be wrong by if every y is only rounded: its sum may hide that by canceling."""
+    def output_rounding(self) -> float:
+        """Return the error of <d_y, y> if every y is rounded once: cancellation in the sum may hide it."""
         self.output()
         return float(np.finfo(np.float64).eps * np.linalg.norm(self.d_y * arrays_of(self.y)[-1]))
 
-    def backward(self, fill):
+    def backward(self, fill: float) -> dict:
         """Run backward into buffers full of `fill`; return {name: gradient}."""
-        d_p, d_x = map_arrays(_filled(fill), self.p), np.full(self.x.shape, fill)
+        d_p, d_x = map_arrays(lambda array: np.full(array.shape, fill), self.p), np.full(self.x.shape, fill)
         gradients = {"x": d_x, **dict(named_arrays(d_p))}
         scratch = [np.full(array.shape, np.nan) for array in arrays_of(self.y)[:-1]]
         d_y = self.d_y.copy() if isinstance(self.y, np.ndarray) else (*scratch, self.d_y.copy())
@@ -154,7 +141,7 @@ class Trial:
             raise ShapeError(f"{type(self.layer).__name__}.backward fails ({error}); expected it to write gradients "
                              f"of these shapes: {shapes}. Look at transposes and sums over the batch.") from error
         except AttributeError as error:
-            if "can't set attribute" not in str(error):           # what a NamedTuple says
+            if "can't set attribute" not in str(error):           # the message of a NamedTuple
                 raise
             raise ConfigurationError(f"{type(self.layer).__name__}.backward puts other arrays into d_p; expected it to "
                                      "write into those that are there: d_p.W[:] = ..., not d_p.W = or +=.") from error
@@ -167,15 +154,15 @@ class Trial:
         return gradients
 
 
-def shaken(trial, rng):
-    """Return a Trial of the same layer on other data, of the same shapes and signs."""
+def shaken(trial: Trial, rng: np.random.Generator) -> Trial:
+    """Return a Trial of the same layer on other data, with the same shapes and signs."""
     def shake(array):
         return array * rng.uniform(0.5, 1.5, array.shape)
 
     return Trial(trial.layer, map_arrays(shake, trial.p), np.flip(shake(trial.x), 0).copy(), trial.d_y)
 
 
-def output_fault(trial):
+def output_fault(trial: Trial) -> str:
     """Return what is wrong with what forward writes, or ""."""
     returned = trial.forward()
     y = [array.copy() for array in arrays_of(trial.y)]
@@ -193,8 +180,8 @@ def output_fault(trial):
     return ""
 
 
-def gradient_fault(poisoned, zeros, ones):
-    """Return what is wrong with how a gradient is written, from runs into NaN, 0 and 1, with other data between."""
+def gradient_fault(poisoned: np.ndarray, zeros: np.ndarray, ones: np.ndarray) -> str:
+    """Return what is wrong with how a gradient is written, from runs into buffers of NaN, 0 and 1, or ""."""
     left, infinite = np.isnan(poisoned), ~np.isfinite(zeros)
     if infinite.any():
         return f"{int(infinite.sum())} of {infinite.size} entries of the gradient are not finite"

@@ -10,11 +10,12 @@ from .hints.dense import affine_hints
 from .numerical import require_float64
 
 
-def check_layer(layer, p, x, d_y, *, max_entries=64, seed=0):
-    """Compare layer.backward with differences of <d_y, layer.forward(p, x)>, and hold it to its contract.
+def check_layer(layer: object, p: tuple | list | dict | np.ndarray, x: np.ndarray, d_y: np.ndarray, *,
+                max_entries: int = 64, seed: int = 0) -> list:
+    """Compare layer.backward with differences of <d_y, layer.forward(p, x)>, and check the layer's contract.
 
-    Convicted as well, each with its own hint: outputs left unwritten, `+=` into gradients, arguments modified,
-    results that depend on what ran before, results that are not finite.
+    These faults fail too, each with its own hint: outputs left unwritten, `+=` into gradients, arguments modified,
+    results that depend on earlier calls, results that are not finite.
 
     Parameters
     ----------
@@ -22,7 +23,7 @@ def check_layer(layer, p, x, d_y, *, max_entries=64, seed=0):
         `forward(p, x, y)` writes y; `backward(p, x, y, d_y, d_p, d_x)` overwrites d_p and d_x and may consume d_y.
         If it has `outputs(batch, dtype)`, a tuple of arrays whose last is the output, y and d_y are such tuples.
     p : array, or NamedTuple, tuple, list or dict of such, float64
-        Parameters; () for none.  Neither p nor x nor d_y is changed.
+        Parameters; () for none.  p, x and d_y stay as they are.
     x : ndarray, float64
         Input.
     d_y : ndarray, float64, shape of the output
@@ -33,8 +34,8 @@ def check_layer(layer, p, x, d_y, *, max_entries=64, seed=0):
     Returns
     -------
     Checks
-        One an array: "x", then the parameters by path ("W", "0.W"; "p" for one array alone); "y" only if something
-        is wrong with it.
+        One for each array: "x", then the parameters by path ("W", "0.W"; "p" for a single array); "y" only if it is
+        wrong.
 
     Raises
     ------
@@ -63,13 +64,13 @@ def check_layer(layer, p, x, d_y, *, max_entries=64, seed=0):
     for name, array in (("x", x), ("d_y", d_y)):
         if not array.ndim:
             raise ShapeError(f"{name} has shape (); expected (batch, ...). Pass one row an example.")
-    list(named_arrays(p))                                               # refuses what is not float64
+    list(named_arrays(p))                                               # raises unless all arrays are float64
     trial = Trial(layer, map_arrays(np.copy, p), x.copy(), d_y.copy())
     require_shapes(trial)
     other = shaken(trial, np.random.default_rng(seed))
     with np.errstate(all="ignore"):                               # other data may leave the layer's domain
         other.forward()
-        other.backward(0.0)                                       # what a layer keeps for ever is wrong from here on
+        other.backward(0.0)                                       # what a layer remembers from here on is wrong
         fault = output_fault(trial)
         if fault:
             return Checks([broken("y", fault)])
@@ -86,7 +87,7 @@ def check_layer(layer, p, x, d_y, *, max_entries=64, seed=0):
     wrong = [check.name for check in checks if not check.ok]
     if wrong and not any(trial.faults.values()):
         trial.forward()
-        if x.ndim == 1:                                           # what fits nothing is often meant as one example
+        if x.ndim == 1:                                           # often meant as one example
             hints = {"": f"x has shape {x.shape}, which is a batch of {len(x)} numbers; is it one example? Pass "
                          "x[None] and d_y[None]"}
         else:

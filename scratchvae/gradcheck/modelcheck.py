@@ -1,4 +1,4 @@
-"""check_model: every segment of a model's parameters against differences of its objective."""
+"""check_model: compare every segment of a model's gradient with differences of its objective."""
 import numpy as np
 
 from ..arrays import as_array
@@ -10,14 +10,14 @@ from .hints.model import find_causes
 from .numerical import numerical_gradient
 
 
-def check_model(model, X, eps, *, max_entries=64, seed=0):
+def check_model(model: object, X: np.ndarray, eps: np.ndarray | None, *, max_entries: int = 64, seed: int = 0) -> list:
     """Compare model.gradient with differences of model.objective(X, eps).loss, segment by segment.
 
-    Some estimators of a VAE are not the derivative of their loss with eps held.  A model that has a method
-    `surrogate(X, eps)`, giving a function () -> float whose derivative the gradient is, is compared with that.
+    Some estimators of a VAE are not the derivative of their loss at fixed eps.  Such a model has a method
+    `surrogate(X, eps)`, which returns a function () -> float whose derivative is the gradient; that is used instead.
 
-    Convicted as well: a gradient or an objective that changes what it is given, that depends on what ran before,
-    or whose loss is not the loss that is differentiated.
+    These faults fail too: a gradient or an objective that changes its arguments or depends on earlier calls, or a
+    reported loss that is not the one that is differentiated.
 
     Parameters
     ----------
@@ -27,16 +27,16 @@ def check_model(model, X, eps, *, max_entries=64, seed=0):
     X : ndarray (B, D)
         Data.
     eps : ndarray or None
-        Noise, passed on; None for an autoencoder.
+        Noise, (B, Z) or (B, K, Z); None for an autoencoder.
     max_entries, seed
         As in `numerical_gradient`, for each segment.
 
     Returns
     -------
     Checks
-        One a segment; only if something is wrong there "arguments", "loss", "elsewhere" (at other parameters), and
-        the parts that make it wrong: "encoder.0: d_W", "likelihood: d_outputs", "d_mu", "d_logvar", "sample weights",
-        or else a "cause".
+        One for each segment; failed ones also for "arguments", "loss", "elsewhere" (at other parameters), and the parts
+        that cause the fault: "encoder.0: d_W", "likelihood: d_outputs", "d_mu", "d_logvar", "sample weights", or else
+        one "cause".
 
     Raises
     ------
@@ -95,7 +95,7 @@ def check_model(model, X, eps, *, max_entries=64, seed=0):
 
 
 def _compare_elsewhere(model, differentiated, gradient, seed):
-    """Return the Check of the slope along one direction at other parameters, to where `flat` is moved."""
+    """Move `flat` to other parameters and return the Check of the slope along one direction there."""
     flat, rng = model.parameters.flat, np.random.default_rng(seed)
     flat *= rng.uniform(0.9, 1.1, flat.shape)
     start, t = flat.copy(), np.zeros(1)

@@ -1,12 +1,12 @@
-"""Numerical derivatives that know how wrong they may be.
+"""Numerical derivatives with error bounds.
 
-A derivative comes with a bound on its error, of two parts.  Rounding: the noise of f, measured, over the step taken.
-Truncation: central differences at h, h/2, h/4 are extrapolated twice (Richardson), and what the second
-extrapolation changes bounds what is left.  The left and the right slope, extrapolated to h = 0, must meet; by as
-much as they do not, f has a kink inside the step or curves too sharply for it.  Then smaller steps are tried; if the
-slopes never meet, the entry is a kink.  Features of f narrower than 1e-8 of an entry's size are beyond this: they
-look like noise.
+The bound on the error of a derivative has two parts.  Rounding: the measured noise of f, divided by the step.
+Truncation: central differences at h, h/2, h/4 are extrapolated twice (Richardson), and the change by the second
+extrapolation bounds the error that is left.  The left and the right slope, extrapolated to h = 0, must agree; if they
+do not, f has a kink inside the step, or curves too much for it, and smaller steps are tried.  If the slopes never
+agree, the entry is a kink.  Features of f narrower than 1e-8 of an entry's size look like noise and are not found.
 """
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
@@ -16,17 +16,17 @@ from ..errors import ConfigurationError, ShapeError
 from ..validation import check_seed, function_of, positive_integer
 
 EPS = float(np.finfo(np.float64).eps)
-FIRST_STEP = 2.0 ** -8                  # of the entry's scale: truncation h^4 / 512 meets rounding 1e-14 / h here
-LEVELS = range(-5, 7)                   # steps are FIRST_STEP * 16^-level
-STAIR = 16 * EPS                        # noise of many terms 1 + u, each rounded by at most EPS / 2, whatever f's size
-ENOUGH = 1e-7                           # a bound this small, relative to the entry, needs no further steps
+FIRST_STEP = 2.0 ** -8                  # in units of the entry's scale: truncation h^4 / 512 equals rounding 1e-14 / h
+LEVELS = range(-5, 7)                   # the steps are FIRST_STEP * 16^-level
+STAIR = 16 * EPS                        # noise of many terms 1 + u, each rounded by at most EPS / 2, for any size of f
+ENOUGH = 1e-7                           # no further steps are tried below this bound, relative to the entry
 
 
 class Numerical(NamedTuple):
-    """Numerical derivatives of the entries with these flat indices; arrays of one length.
+    """Numerical derivatives of the entries with these flat indices; all arrays have the same length.
 
-    `bounds` holds the errors' bounds, `rounding` the part of them that is rounding, `kinks` is True where the left
-    and right slopes never met.
+    `bounds` holds the bounds on the errors, and `rounding` their part that is rounding.  `kinks` is True where the left
+    and right slopes never agreed.
     """
 
     entries: np.ndarray
@@ -39,7 +39,7 @@ class Numerical(NamedTuple):
 class _Estimate(NamedTuple):
     step: float
     value: float
-    roughness: float                    # what extrapolation and the two sides disagree by
+    roughness: float                    # change by the last extrapolation, plus the difference of the two slopes
     rounding: float
 
     @property
@@ -47,21 +47,21 @@ class _Estimate(NamedTuple):
         return 2 * self.roughness + self.rounding
 
 
-NOTHING = _Estimate(0.0, 0.0, np.inf, 0.0)                        # f is not finite anywhere near
+NOTHING = _Estimate(0.0, 0.0, np.inf, 0.0)                        # for an f that is not finite nearby
 
 
-def rounding_noise(f, arrays, seed=0):
+def rounding_noise(f: Callable[[], float], arrays: list, seed: int = 0) -> float:
     """Return the standard deviation of f()'s rounding errors near the present arrays, which are varied and restored.
 
-    After Moré & Wild 2011, "Estimating computational noise", section 3: on nine points so close that f is straight,
-    fourth differences are noise alone, of variance 70 sigma^2; the largest counts.  The points stay clear of the
-    present ones, where there may be a kink.  Where f rounds so small a change away, it is a staircase: its noise is
-    the height of the nearest stair.  One term of f may be a staircase beside others that are not, as log(1 + u) is
-    where u is small, and makes no noise on one stair; so the points are spread ten and a hundred times as wide, too.
-    What they say counts up to `STAIR`: more is not the rounding of such a 1, but f that is not straight so far.
+    The method is that of Moré & Wild 2011, "Estimating computational noise", section 3: on nine points so close that f
+    is straight, fourth differences are noise alone, of variance 70 sigma^2; the largest is used.  The points avoid the
+    present values, where there may be a kink.  If such a small change does not change f, then f is a staircase, and its
+    noise is the height of the nearest stair.  A single term of f may be a staircase, such as log(1 + u) for small u;
+    it has no noise on one stair, so points ten and a hundred times as far apart are used as well.  Their noise is used
+    up to `STAIR`: more than that is not the rounding of such a term, but f that is not straight over that distance.
     """
     rng, centers = np.random.default_rng(seed), [array.copy() for array in arrays]
-    known = any(array.any() for array in arrays)                  # zeros do not say what a small change of them is
+    known = any(array.any() for array in arrays)                  # zeros have no scale for a small change
     directions = [_sizes(array) * rng.uniform(-1, 1, array.shape) * (array.any() or not known) for array in arrays]
 
     def at(t):
@@ -85,7 +85,7 @@ def rounding_noise(f, arrays, seed=0):
         else:
             k = int(np.argmax(np.diff(values) != 0))
             low, high, floor, stair = t[k], t[k + 1], values[k], values[k + 1]
-            for _ in range(40):                                   # to the stair's edge: a kink has no height there
+            for _ in range(40):                                   # bisect to the edge, where a kink has no height
                 middle = (low + high) / 2
                 value = at(middle)
                 low, high, stair = (middle, high, stair) if value == floor else (low, middle, value)
@@ -97,49 +97,49 @@ def rounding_noise(f, arrays, seed=0):
 
 
 def _sizes(x):
-    """Return what counts as a change of size 1 of every entry of x."""
+    """Return the scale on which every entry of x is varied."""
     mean = np.mean(np.abs(x)) if x.size else 0.0
     return np.maximum(np.abs(x), mean) if mean > 0 else np.ones(x.shape)
 
 
 def _estimate(f, f_0, x, index, step, noise, terms=None):
     """Return the _Estimate from central and one-sided differences with three steps."""
-    center = float(x[index])
-    size, central, jumps = abs(f_0), [], []
-    terms = terms or (lambda: 0.0)
+    center, sizes, central, jumps = float(x[index]), [abs(f_0)], [], []
+
+    def at(value):
+        x[index] = value
+        found = float(f())
+        sizes.extend([abs(found), terms() if terms else 0.0])
+        return found
+
     try:
         for h in (step, step / 2, step / 4):
-            up, down = center + h, center - h                     # the steps taken are up - center and center - down
-            x[index] = up
-            f_up = float(f())
-            size = max(size, terms())
-            x[index] = down
-            f_down = float(f())
-            size = max(size, terms())
+            up, down = center + h, center - h                     # rounded: they differ from center by h, nearly
+            f_up, f_down = at(up), at(down)
             central.append((f_up - f_down) / (up - down))
             jumps.append(((f_up - f_0) / (up - center) - (f_0 - f_down) / (center - down)) / 2)
-            size = max(size, abs(f_up), abs(f_down))
     finally:
         x[index] = center
+    size = max(sizes)
     c, j = central, jumps
-    once = (4 * c[1] - c[0]) / 3, (4 * c[2] - c[1]) / 3           # central slopes err by h^2, h^4, ...
+    once = (4 * c[1] - c[0]) / 3, (4 * c[2] - c[1]) / 3           # the errors of central slopes are h^2, h^4, ...
     value = (16 * once[1] - once[0]) / 15
-    jump = (8 * (2 * j[2] - j[1]) - (2 * j[1] - j[0])) / 7        # half of right less left errs by h, h^3, ...
-    # 64 standard deviations of noise / step: the weights above make 4 of them of one in f, and 11 in the jump.
+    jump = (8 * (2 * j[2] - j[1]) - (2 * j[1] - j[0])) / 7        # the errors of (right - left) / 2 are h, h^3, ...
+    # 64 standard deviations of noise / step: the weights above multiply the noise of f by 4, and by 11 in the jump.
     rounding = 16 * (4 * noise + 2 * EPS * size) / step + EPS * abs(center * j[0]) / step
     return _Estimate(step, value, abs(once[1] - once[0]) + abs(jump), rounding)
 
 
 def _sound(e, level):
-    """Return True if e's bound can be believed: a step that is too long for f does not know how wrong it is.
+    """Return True if e's bound is reliable, which it is not if the step is too long for f.
 
-    The roughness must be small beside the slope; up to the first step it may be rounding, too.
+    The roughness must be small compared with the slope; up to the first step it may also be rounding.
     """
     return e.roughness < 0.1 * abs(e.value) or (level >= 0 and e.roughness <= e.rounding)
 
 
 def _differentiate(f, f_0, x, index, scale, noise, level, largest, terms=None):
-    """Return (_Estimate, kink, level): try steps from `level` on, larger where rounding rules, smaller elsewhere."""
+    """Return (_Estimate, kink, level): from `level` on, try longer steps if rounding dominates, else shorter ones."""
     def estimate(level):
         return _estimate(f, f_0, x, index, scale * FIRST_STEP * 16.0 ** -level, noise, terms)
 
@@ -152,17 +152,17 @@ def _differentiate(f, f_0, x, index, scale, noise, level, largest, terms=None):
             return e, False, level
         level += -1 if sound and e.rounding >= e.roughness else 1
     best = min((k for k, e in tried.items() if _sound(e, k)), key=lambda k: tried[k].bound, default=None)
-    if best is None:                                              # no step tells: the shortest shows the kink
+    if best is None:                                              # no step is reliable: there is a kink
         return min((e for e in tried.values() if np.isfinite(e.bound)), default=NOTHING), True, 0
     told = max((k for k, e in tried.items() if e.roughness > e.rounding), default=None)
     if told is None or 4 * tried[best].bound <= tried[told].roughness:
-        return tried[best], False, best                           # the slopes meet, and rounding does not hide it
+        return tried[best], False, best                           # the slopes agree, well above the rounding
     longer = tried.get(told - 1) or estimate(told - 1)
-    # Where f is smooth, a step 16 times shorter leaves less than 1/16^2 of the roughness; a kink keeps it.
+    # A step 16 times shorter reduces the roughness of a smooth f by more than 16^2; at a kink it stays.
     return tried[best], tried[told].roughness > longer.roughness / 16, best
 
 
-def require_float64(name, array):
+def require_float64(name: str, array: np.ndarray) -> None:
     """Raise ShapeError unless the array called `name` is an array of float64."""
     if not isinstance(array, np.ndarray):
         raise ShapeError(f"{name} is a {type(array).__name__}; expected a float64 array. "
@@ -174,7 +174,8 @@ def require_float64(name, array):
                          f"Pass {name}.astype(np.float64).")
 
 
-def numerical_gradient(f, x, *, max_entries=64, seed=0, noise=None, terms=None):
+def numerical_gradient(f: Callable[[], float], x: np.ndarray, *, max_entries: int = 64, seed: int = 0,
+                       noise: float | None = None, terms: Callable[[], float] | None = None) -> Numerical:
     """Return the derivatives of f() with respect to entries of x, each with an error bound.
 
     Parameters
@@ -184,19 +185,14 @@ def numerical_gradient(f, x, *, max_entries=64, seed=0, noise=None, terms=None):
     x : ndarray, float64
         Varied in place, one entry at a time, and restored exactly, also when f raises.
     max_entries : int
-        Up to this many entries are all differentiated; of a larger array as many are drawn.
+        The largest number of entries to differentiate; of a larger array that many are drawn at random.
     seed : int
-        Of the draw.
+        Seed of the draw.
     noise : float, optional
         Standard deviation of f's rounding errors; measured if not given.
     terms : callable, optional
-        terms() -> float, the sum of the sizes of the terms that f() has just added; |f()| if not given, which is
-        less where they cancel.
-
-    Returns
-    -------
-    Numerical
-        With flat indices, derivatives, bounds.
+        terms() -> float, the sum of the sizes of the terms that f() has just added.  If not given, |f()| is used, which
+        is too small if terms cancel.
 
     Raises
     ------
@@ -221,7 +217,7 @@ def numerical_gradient(f, x, *, max_entries=64, seed=0, noise=None, terms=None):
     if x.size > max_entries:
         entries = np.sort(np.random.default_rng(seed).choice(x.size, max_entries, replace=False))
     scales, level, largest, rows = _sizes(x), 0, 0.0, []
-    with np.errstate(all="ignore"):                               # a large step may leave f's domain: it is dropped
+    with np.errstate(all="ignore"):                               # a step that leaves f's domain is not used
         f_0 = float(f())
         noise = rounding_noise(f, [x], seed) if noise is None else noise
         for entry in entries:

@@ -1,4 +1,6 @@
-"""Between the two ways to write a layer: forward and backward over buffers, and a function that returns its VJP."""
+"""Convert between the two ways to write a layer: forward and backward over buffers, or a function with its VJP."""
+from collections.abc import Callable
+
 import numpy as np
 
 from ..arrays import as_numbers
@@ -8,25 +10,21 @@ from .contract import arrays_of, BACKWARD, FORWARD, map_arrays, named_arrays, re
 from .numerical import require_float64
 
 
-def as_vjp(layer, p):
+def as_vjp(layer: object, p: tuple | list | dict | np.ndarray) -> Callable:
     """Return the layer at p as a function x -> (y, backprop) with backprop(d_y) -> (d_x, d_p): a closure.
 
     Parameters
     ----------
     layer : object
-        As in `check_layer`, with `outputs(batch, dtype)` or a number `n_out`, which say how large y is.
+        As in `check_layer`, with `outputs(batch, dtype)` or a number `n_out`, which give the size of y.
     p : array or tree of arrays, float64
         Parameters; read at every call, never changed.
-
-    Returns
-    -------
-    callable
 
     Raises
     ------
     ConfigurationError, ShapeError
-        If the layer does not say how large its output is, or p holds anything else than float64 arrays; from the
-        function, if x or d_y does not fit.
+        If the layer does not give the size of its output, or p holds anything but float64 arrays; from the function,
+        if x or d_y does not fit.
 
     Examples
     --------
@@ -40,7 +38,7 @@ def as_vjp(layer, p):
     """
     require_method("layer", layer, FORWARD)
     require_method("layer", layer, BACKWARD)
-    list(named_arrays(p))                                               # refuses what is not float64
+    list(named_arrays(p))                                               # raises unless all arrays are float64
     if not hasattr(layer, "outputs") and not hasattr(layer, "n_out"):
         raise ConfigurationError(f"{type(layer).__name__} has neither outputs(batch, dtype) nor n_out; one of them "
                                  "must say how large y is. Add a method outputs that returns a tuple of empty arrays.")
@@ -73,7 +71,7 @@ def as_vjp(layer, p):
 
 
 class _Layer:
-    """A layer in the contract that calls a function apply(p, x) -> (y, backprop)."""
+    """A layer with forward and backward that calls a function apply(p, x) -> (y, backprop)."""
 
     def __init__(self, apply):
         self.apply = apply
@@ -90,18 +88,13 @@ class _Layer:
             array[...] = found
 
 
-def from_vjp(apply):
-    """Return a function in the style of `as_vjp` as a layer, so that `check_layer` can check it.
+def from_vjp(apply: Callable) -> object:
+    """Return a layer with forward and backward that calls a function like those of `as_vjp`, for `check_layer`.
 
     Parameters
     ----------
     apply : callable
         apply(p, x) -> (y, backprop) with backprop(d_y) -> (d_x, d_p), d_p a tree like p.
-
-    Returns
-    -------
-    object
-        With forward and backward in the contract.
 
     Examples
     --------

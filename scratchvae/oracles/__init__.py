@@ -1,4 +1,4 @@
-"""Exact answers to hold the package against: a world in closed form, and quadrature for one or two latents."""
+"""Exact answers to compare the package with: a model in closed form, and quadrature for one or two latents."""
 from .linear import GaussianPosterior, LinearGaussian
 from .ppca import PPCA, ppca
 from .quadrature import Quadrature

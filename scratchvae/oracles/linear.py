@@ -1,7 +1,7 @@
 """The linear-Gaussian VAE: one affine map each way, and every quantity of the theory in closed form.
 
-Notation.  That of `elbo`, with the decoder's head as the package stores it: W (Z, D) and b (D,); W_j is row j.
-s is the standard deviation of a pixel; x, z, mu are rows; n runs over the B examples.
+The notation is that of `elbo`, with the decoder's head as the package stores it: W (Z, D) and b (D,); W_j is row j.
+s is the standard deviation of a pixel; x, z, mu are rows; n numbers the B examples.
 
     (G1)  z ~ N(0, I),  x | z ~ N(z W + b, s^2 I)
 
@@ -23,8 +23,8 @@ E e^T e = C, so E |x - b - z W|^2 = |r|^2 + E |e W|^2, and E |e W|^2 = tr(C W W^
     (G5)  kl = KL(q || p(z)) = 1/2 [ |mu|^2 + tr C - Z - log det C ],   ELBO = -E_q nll - kl              (T15)
     (G6)  KL(q || p(z | x)) = 1/2 [ (mu - m) A (mu - m)^T + tr(A C) - Z - log det C - log det A ]         (T17)
 
-Both divergences are E_q log q = -1/2 [Z log(2 pi) + log det C + Z], less E_q of the other Gaussian's log density.
-G6 knows nothing of G3 and G5; that G3 = G5 + G6 is a check of all three.
+Both divergences are E_q log q = -1/2 [Z log(2 pi) + log det C + Z], minus E_q of the other Gaussian's log density.
+G6 is derived without G3 and G5, so G3 = G5 + G6 checks all three.
 
 The gradient of the expected loss, L = 1/B sum_n [E_q nll + beta kl], follows by differentiating G4 and G5 with
 dr/dmu = -W^T, dsigma^2/dlogvar = sigma^2:
@@ -36,9 +36,9 @@ dr/dmu = -W^T, dsigma^2/dlogvar = sigma^2:
 
 At beta = 1, G7 and G8 vanish where q is the best diagonal Gaussian:
 
-    (G11) mu = m,  sigma_j^2 = 1 / A_jj,  which leaves G6 at 1/2 [ sum_j log A_jj - log det A ],
+    (G11) mu = m,  sigma_j^2 = 1 / A_jj,  and G6 is then 1/2 [ sum_j log A_jj - log det A ],
 
-zero where the rows of W are orthogonal (A is then diagonal) and positive otherwise (Hadamard's inequality).
+which is zero if the rows of W are orthogonal (A is then diagonal) and positive otherwise (Hadamard's inequality).
 """
 from dataclasses import dataclass
 from typing import NamedTuple, Optional
@@ -53,9 +53,8 @@ from ..errors import ConfigurationError, ShapeError
 from ..likelihoods import Gaussian
 from ..parameters import Affine, Parameters
 from ..schedules import check_beta
-from ..training import check_seed
 from ..vae import Posterior, VAE
-from ..validation import instance_of, rows_at_once
+from ..validation import check_seed, instance_of, keep, rows_at_once
 
 
 class GaussianPosterior(NamedTuple):
@@ -65,12 +64,15 @@ class GaussianPosterior(NamedTuple):
     covariance: np.ndarray
 
 
+Gaussians = Posterior | GaussianPosterior
+
+
 @dataclass(frozen=True, eq=False)
 class LinearGaussian:
     """The linear-Gaussian VAE, every quantity exact.                                                  (G1 to G11)
 
-    All arrays are float64, all figures nats.  X is always (n, D).  Where a method takes q, it may be a
-    `Posterior` (mu, logvar), a `GaussianPosterior`, or None for the encoder's.
+    All arrays are float64, all results in nats.  X is always (n, D).  q is a `Posterior` (mu, logvar), a
+    `GaussianPosterior`, or None for the encoder's.
 
     Parameters
     ----------
@@ -90,7 +92,7 @@ class LinearGaussian:
     ShapeError, DataError
         If the arrays do not fit each other or hold NaN or infinities.
     ConfigurationError
-        If sigma is not positive, beta negative, or the encoder no pair of arrays.
+        If sigma is not positive, beta is negative, or the encoder is not a pair of arrays.
 
     Examples
     --------
@@ -109,34 +111,24 @@ class LinearGaussian:
     beta: float = 1.0
 
     def __post_init__(self):
-        object.__setattr__(self, "sigma", Gaussian(self.sigma).sigma)              # its check of sigma
-        object.__setattr__(self, "beta", check_beta(self.beta))
-        W, b = as_finite(self.W, "W"), as_finite(self.b, "b")
+        W, b, encoder = as_finite(self.W, "W"), as_finite(self.b, "b"), self.encoder
         if W.ndim != 2 or b.shape != W.shape[1:]:
             raise ShapeError(f"W has shape {W.shape} and b {b.shape}; expected (Z, D) and (D,). "
                              "Pass the decoder's head as parameters.decoder.head holds it.")
-        object.__setattr__(self, "W", W)
-        object.__setattr__(self, "b", b)
-        if self.encoder is not None:
-            if not isinstance(self.encoder, tuple) or len(self.encoder) != 2:
-                raise ConfigurationError(f"encoder is {self.encoder!r}; expected an Affine of V and c. Pass one, or "
-                                         "leave it out and use with_best_encoder().")
-            encoder = Affine(as_finite(self.encoder[0], "V of encoder"), as_finite(self.encoder[1], "c of encoder"))
+        if encoder is not None:
+            if not isinstance(encoder, tuple) or len(encoder) != 2:
+                raise ConfigurationError(f"encoder is {encoder!r}; expected an Affine of V and c. Pass one, or leave "
+                                         "it out and use with_best_encoder().")
+            encoder = Affine(as_finite(encoder[0], "V of encoder"), as_finite(encoder[1], "c of encoder"))
             wanted = ((W.shape[1], 2 * len(W)), (2 * len(W),))
             if (encoder.W.shape, encoder.b.shape) != wanted:
                 raise ShapeError(f"the encoder has shapes {encoder.W.shape} and {encoder.b.shape}; this W needs "
                                  f"{wanted[0]} and {wanted[1]}, for [mu | logvar] = x V + c.")
-            object.__setattr__(self, "encoder", encoder)
+        keep(self, W=W, b=b, sigma=Gaussian(self.sigma).sigma, beta=check_beta(self.beta), encoder=encoder)
 
     @classmethod
-    def of(cls, vae):
-        """Return the oracle of a VAE, a copy of its parameters now.
-
-        Raises
-        ------
-        ConfigurationError
-            Unless the VAE is linear and Gaussian.
-        """
+    def of(cls, vae: VAE) -> "LinearGaussian":
+        """Return the oracle of a linear Gaussian VAE, with a copy of its parameters; raises ConfigurationError."""
         sigma = vae.likelihood.sigma_of(vae.parameters.likelihood) if isinstance(vae, VAE) else None
         if sigma is None or vae.hidden:
             raise ConfigurationError(f"vae is {vae!r}, which has no closed form; expected VAE(hidden=(), "
@@ -144,8 +136,8 @@ class LinearGaussian:
         p = vae.parameters
         return cls(*p.decoder.head, sigma, p.encoder.head, vae.beta)
 
-    def to_vae(self, **settings):
-        """Return the package's float64 VAE with these parameters; settings (estimator, n_samples, ...) are VAE's."""
+    def to_vae(self, **settings) -> VAE:
+        """Return a float64 VAE with these parameters; settings (estimator, n_samples, ...) are those of `VAE`."""
         vae = VAE(self.n_visible, self.n_latent, **{"hidden": (), "likelihood": "gaussian", "sigma": self.sigma,
                                                     "beta": self.beta, "dtype": "float64", **settings})
         self._write(vae.parameters, self._encoder(), Affine(self.W, self.b))
@@ -156,10 +148,10 @@ class LinearGaussian:
         for layer, values in ((parameters.encoder.head, encoder), (parameters.decoder.head, decoder)):
             layer.W[:], layer.b[:] = values
 
-    def with_best_encoder(self):
+    def with_best_encoder(self) -> "LinearGaussian":
         """Return the same decoder with the encoder that gives every x its best diagonal q.            (G2, G11)
 
-        m is affine in x and A does not depend on it, so an affine encoder can do that.
+        An affine encoder can do that, because m is affine in x and A does not depend on x.
         """
         A = self._precision()
         V = np.linalg.solve(A, self.W).T / self.sigma**2
@@ -167,65 +159,65 @@ class LinearGaussian:
         return LinearGaussian(self.W, self.b, self.sigma, encoder, self.beta)
 
     @property
-    def n_latent(self):
+    def n_latent(self) -> int:
         """Z."""
         return self.W.shape[0]
 
     @property
-    def n_visible(self):
+    def n_visible(self) -> int:
         """D."""
         return self.W.shape[1]
 
-    def sample(self, n, seed=0):
+    def sample(self, n: int, seed: int = 0) -> np.ndarray:
         """Draw n examples from p(x), (n, D).                                                                (G1)"""
         rng = np.random.default_rng(check_seed(seed))
         z = rng.standard_normal((rows_at_once("n", n, self.n_visible), self.n_latent))
         return z @ self.W + self.b + self.sigma * rng.standard_normal((n, self.n_visible))
 
-    def posterior(self, X):
+    def posterior(self, X: np.ndarray) -> GaussianPosterior:
         """Return p(z | x) of every row: mean (n, Z), one covariance (Z, Z).                                 (G2)"""
         A = self._precision()
         pull = np.einsum("nd,zd->nz", self._rows(X) - self.b, self.W) / self.sigma**2
         return GaussianPosterior(np.linalg.solve(A, pull.T).T, np.linalg.inv(A))
 
-    def log_p(self, X):
+    def log_p(self, X: np.ndarray) -> np.ndarray:
         """Return log p(x) of every row, (n,).                                                               (G3)"""
         m = self.posterior(X).mean
         return -0.5 * (self._squares(X, m) + self._constant() + np.square(m).sum(axis=1) + _log_det(self._precision()))
 
-    def q(self, X):
+    def q(self, X: np.ndarray) -> Posterior:
         """Return the encoder's Posterior of every row: mu and logvar, (n, Z) each."""
         V, c = self._encoder()
         return Posterior(*np.hsplit(np.einsum("nd,dz->nz", self._rows(X), V) + c, 2))
 
-    def best_diagonal(self, X):
+    def best_diagonal(self, X: np.ndarray) -> Posterior:
         """Return the Posterior of largest ELBO among those with independent latents.                       (G11)"""
         mean = self.posterior(X).mean
         return Posterior(mean, np.tile(-np.log(np.diag(self._precision())), (len(mean), 1)))
 
-    def elbo(self, X, q=None):
+    def elbo(self, X: np.ndarray, q: Gaussians | None = None) -> np.ndarray:
         """Return the expected ELBO of every row at beta = 1, (n,).                                      (G4, G5)"""
         nll, kl = self._parts(X, q)
         return -nll - kl
 
-    def gap(self, X, q=None):
-        """Return KL(q || p(z | x)) of every row, (n,): what the ELBO falls short of log p(x), T17.          (G6)"""
+    def gap(self, X: np.ndarray, q: Gaussians | None = None) -> np.ndarray:
+        """Return KL(q || p(z | x)) = log p(x) - ELBO of every row, (n,), T17.                               (G6)"""
         A, (mu, C) = self._precision(), self._moments(X, q)
         off = mu - self.posterior(X).mean
         return 0.5 * (np.einsum("ni,ij,nj->n", off, A, off) + np.einsum("ij,nji->n", A, C) - self.n_latent
                       - _log_det(C) - _log_det(A))
 
-    def expected_objective(self, X, q=None):
-        """Return the Objective averaged over all eps, beta included: what `vae.objective` scatters about."""
+    def expected_objective(self, X: np.ndarray, q: Gaussians | None = None) -> Objective:
+        """Return the mean of `vae.objective` over all eps, beta included."""
         nll, kl = (float(part.mean()) for part in self._parts(X, q))
         return Objective(nll + self.beta * kl, nll, kl)
 
-    def expected_head_gradient(self, X, q=None):
+    def expected_head_gradient(self, X: np.ndarray, q: Posterior | None = None) -> tuple:
         """Return E d_mu and E d_logvar, (n, Z) each, 1/B included; q is None or a Posterior.            (G7, G8)"""
         q = self._checked_q(X, q)
         if not isinstance(q, Posterior):
-            raise ConfigurationError("q is a GaussianPosterior; expected a Posterior, whose mu and logvar the gradient "
-                                     "is of. Pass one, or None for the encoder's.")
+            raise ConfigurationError("q is a GaussianPosterior; expected a Posterior: the gradient is that along its "
+                                     "mu and logvar. Pass one, or None for the encoder's.")
         mu, logvar = q
         r = self._rows(X) - self.b - mu @ self.W
         variance, pull = np.exp(logvar), np.square(self.W).sum(axis=1) / self.sigma**2
@@ -233,8 +225,8 @@ class LinearGaussian:
         d_logvar = 0.5 * (variance * pull + self.beta * (variance - 1))
         return d_mu / len(mu), d_logvar / len(mu)
 
-    def expected_gradient(self, X):
-        """Return (Objective, Parameters): what `vae.gradient` gives, averaged over all eps.            (G9, G10)"""
+    def expected_gradient(self, X: np.ndarray) -> tuple:
+        """Return the mean of `vae.gradient` over all eps: (Objective, Parameters).                     (G9, G10)"""
         X, (mu, logvar) = self._rows(X), self.q(X)
         r, per_example = X - self.b - mu @ self.W, 1 / (len(X) * self.sigma**2)
         spread = np.exp(logvar).sum(axis=0)[:, None] * self.W
@@ -256,7 +248,7 @@ class LinearGaussian:
         return self.encoder
 
     def _checked_q(self, X, q):
-        """Return q, or the encoder's for None; an error unless it holds a Gaussian for every row of X."""
+        """Return q, or the encoder's for None; raise an error unless it holds a Gaussian for every row of X."""
         if q is None:
             return self.q(X)
         instance_of("q", q, (Posterior, GaussianPosterior), "Pass one, or None for the encoder's.")

@@ -1,9 +1,9 @@
 """Probabilistic PCA: the optimum of a linear VAE, and which of its latents collapse there.
 
-Which W is the most likely?  The covariance of p(x) is M = W^T W + s^2 I, and with b the data's mean, -2 mean log p(x)
-= D log(2 pi) + log det M + tr(M^-1 S), S the data's covariance.  Taking M along S's eigenvectors u_i, with
-eigenvalues l_1 >= l_2 >= ..., each direction costs log v + l_i / v for its variance v >= s^2 (v = s^2 in all but Z
-of them), least at v = l_i if l_i > s^2, else at v = s^2.  v = |W_i|^2 + s^2, so
+Which W is the most likely?  The covariance of p(x) is M = W^T W + s^2 I.  If b is the data's mean and S the data's
+covariance, -2 mean log p(x) = D log(2 pi) + log det M + tr(M^-1 S).  Let M have S's eigenvectors u_i, with eigenvalues
+l_1 >= l_2 >= ... of S.  Then each direction costs log v + l_i / v for its variance v >= s^2 (v = s^2 in all but Z of
+them).  This is least at v = l_i if l_i > s^2, else at v = s^2.  v = |W_i|^2 + s^2, so
 
     (G12) W_i = sqrt(max(l_i - s^2, 0)) u_i:  a latent whose eigenvalue is not above s^2 dies
     (G13) s^2 = mean of the D - Z smallest eigenvalues,  where s is fitted too
@@ -26,10 +26,10 @@ from .linear import LinearGaussian
 
 
 class PPCA(NamedTuple):
-    """The most likely linear-Gaussian model of some data; `eigenvalues` (D,) fall, `dead` (Z,) marks collapsed latents.
+    """The most likely linear-Gaussian model of some data.
 
-    `log_p` is the mean log p(x) of the data under `world`, in nats: no linear VAE with this sigma and as many
-    latents gets above it.
+    `eigenvalues` (D,) are in falling order, and `dead` (Z,) is True for collapsed latents.  `log_p` is the mean
+    log p(x) of the data under `world`, in nats: the largest that a linear VAE with this sigma and Z latents can reach.
     """
 
     world: LinearGaussian
@@ -38,11 +38,11 @@ class PPCA(NamedTuple):
     log_p: float
 
 
-def ppca(X, n_latent, sigma=None):
-    """Return the linear-Gaussian model that makes X the most likely, its best encoder, and which latents it drops.
+def ppca(X: np.ndarray, n_latent: int, sigma: float | None = None) -> PPCA:
+    """Return the linear-Gaussian model that makes X most likely, with its best encoder, and its collapsed latents.
 
-    The rows of W are orthogonal, so the encoder is exact and the mean ELBO of X equals `log_p`: this is where a
-    linear VAE's training ends.                                                                        (G12, G13)
+    The rows of W are orthogonal, so the encoder is exact and the mean ELBO of X equals `log_p`: this is the optimum
+    that a linear VAE is trained towards.                                                              (G12, G13)
 
     Parameters
     ----------
@@ -51,12 +51,7 @@ def ppca(X, n_latent, sigma=None):
     n_latent : int
         Z, at most D.
     sigma : float, optional
-        Standard deviation of a pixel; fitted as well if not given, which needs Z below D.
-
-    Returns
-    -------
-    PPCA
-        world, eigenvalues, dead, log_p.
+        Standard deviation of a pixel; fitted too if not given, which needs Z below D.
 
     Raises
     ------
@@ -72,7 +67,7 @@ def ppca(X, n_latent, sigma=None):
     X = as_array(X, "X")
     X = as_finite(as_floats(as_rows(X, X.shape[-1] if X.ndim else 0, "X"), np.float64), "X")
     if sigma is not None:
-        Gaussian(sigma)                                               # its check of sigma
+        Gaussian(sigma)                                               # to check sigma
     most = X.shape[1] - (sigma is None)
     if positive_integer("n_latent", n_latent) > most:
         raise ConfigurationError(f"n_latent is {n_latent}; data with {X.shape[1]} columns allow at most {most}. "
@@ -88,8 +83,8 @@ def ppca(X, n_latent, sigma=None):
     if sigma is None:
         sigma = float(np.sqrt(eigenvalues[n_latent:].mean()))                                             # (G13)
         if sigma**2 <= np.finfo(np.float64).eps * eigenvalues[0]:
-            raise ConfigurationError(f"n_latent is {n_latent} and leaves no variance of X to fit sigma to; expected some "
-                                     "noise. Take fewer latents, or give sigma.")
+            raise ConfigurationError(f"n_latent is {n_latent} and leaves no variance of X to fit sigma to; expected "
+                                     "some noise. Take fewer latents, or give sigma.")
     above = eigenvalues[:n_latent] - sigma**2
     W = np.sqrt(np.maximum(above, 0))[:, None] * vectors[:, :n_latent].T                                  # (G12)
     world = LinearGaussian(W, b, sigma).with_best_encoder()

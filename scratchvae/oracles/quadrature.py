@@ -1,30 +1,30 @@
 """Quadrature: the expectations and integrals of any VAE with one or two latents, without sampling.
 
-With z = mu + sigma eps (E2), an expectation over q is one over eps ~ N(0, I), and a product of Gauss-Hermite rules
-with nodes eps_i and weights w_i gives it, exactly for polynomials, and for smooth networks as fast as they
-resemble one:
+With z = mu + sigma eps (E2), an expectation over q is one over eps ~ N(0, I).  A product of Gauss-Hermite rules with
+nodes eps_i and weights w_i gives it: exactly for polynomials, and with few nodes for smooth networks:
 
     (G14) E f(eps) = sum_i w_i f(eps_i)                     f a loss or a gradient: both are functions of eps alone
 
-The expectation of K samples' noise is the same over K Z variables.  The true posterior may be narrow, wide, skewed
-or have several modes, so it is tabulated instead, on an even grid around all of it (h^Z the volume of a cell):
+For the noise of K samples the same holds with K Z variables.  The true posterior may be narrow, wide, skewed or have
+several modes, so it is tabulated instead, on an even grid around all of it (h^Z is the volume of a cell):
 
     (G15) log p(x) = log sum_i h^Z p(x | z_i) p(z_i),       log p(z_i | x) = log p(x | z_i) + log p(z_i) - log p(x)
 
-The trapezoid rule, which this is where nothing is left at the edges, converges faster than any power of h for a
-smooth integrand (Trefethen & Weideman 2014, "The exponentially convergent trapezoidal rule"; a ReLU's kinks leave
-h^2), and its error shows: the sum over every second node is another estimate.  On an even grid of eps, weights v_i:
+This is the trapezoid rule, if the integrand is 0 at the edges.  For a smooth integrand it converges faster than any
+power of h (Trefethen & Weideman 2014, "The exponentially convergent trapezoidal rule"); with the kinks of a ReLU the
+error is h^2.  The sum over every second node is another estimate and shows the error.  On an even grid of eps with
+weights v_i:
 
     (G16) KL(q || p(z | x)) = sum_i v_i [ log q(z_i) - log p(z_i | x) ]                                      (T17)
 
 The K-sample bound L_K = E log(1/K sum_k w_k), w = p(x, z) / q(z | x), is an integral over K Z variables.  But for
-any c > 0, log c is the integral of (e^-t - e^-tc) / t over t > 0 (Frullani), the w_k are independent, so with t = e^u
+any c > 0, log c is the integral of (e^-t - e^-tc) / t over t > 0 (Frullani).  The w_k are independent, so with t = e^u
 
     (G17) L_K + log K = E log sum_k w_k = integral of [ exp(-e^u) - phi(e^u)^K ] du,  phi(t) = E e^(-t w),
 
 where phi needs Z variables only: any K costs as much as one.  (L_K: Burda et al. 2016, "Importance weighted
-autoencoders", section 3 and theorem 1.)  G15 to G17 use another rule than G14, on purpose: where ELBO, L_K,
-log p(x) and KL are consistent, it is not because they share their nodes.
+autoencoders", section 3 and theorem 1.)  G15 to G17 use another rule than G14 on purpose: if ELBO, L_K, log p(x) and
+KL are consistent, the reason is not that they share their nodes.
 """
 from dataclasses import dataclass
 from functools import cached_property
@@ -41,7 +41,7 @@ from ..parameters import Parameters
 from ..probability.divergences import kl_terms
 from ..vae import VAE
 from ..validation import positive_integer
-from .rules import even_normal, expected_log_sum, gauss_hermite, GRID, tabulate
+from .rules import even_normal, expected_log_sum, gauss_hermite, GRID, PosteriorGrid, tabulate
 
 MOST_NODES = 300                           # of a Gauss-Hermite rule: numpy's overflows not far above
 NODES = {1: 200, 2: 100, 3: 24}            # noise variables -> nodes for each, if not given
@@ -51,25 +51,25 @@ ROWS = 4096                                # rows that the decoder takes at a ti
 
 @dataclass(frozen=True, eq=False)
 class Quadrature:
-    """Exact expectations and integrals of a VAE with one or two latents, whatever its networks and likelihood.
+    """Exact expectations and integrals of a VAE with one or two latents, with any networks and likelihood.
 
-    X is (n, D); figures are nats, float64.  `elbo`, `log_p`, `gap` and `iwae` are the model's, whatever its beta and
-    estimator; `expected_objective` and `expected_gradient` are averages of what it trains on.  A float64 VAE with
-    smooth activations gives 1e-10 and better, unless q is much wider than the bends of its networks; ReLU's kinks
-    leave about 1e-3, float32 its own rounding.  By how much log_p, elbo and gap miss T17 shows the nodes' error.
+    X is (n, D); results are in nats, float64.  `elbo`, `log_p`, `gap` and `iwae` do not depend on the model's beta and
+    estimator; `expected_objective` and `expected_gradient` are averages of what it trains on.  The error is 1e-10 or
+    less for a float64 VAE with smooth activations, unless q is much wider than the bends of its networks.  It is about
+    1e-3 with ReLU.  The error of T17 by log_p, elbo and gap shows the error of the nodes.
 
     Parameters
     ----------
     vae : VAE
         Read at every call, so it may be trained in between; never changed.
     nodes : int, optional
-        Gauss-Hermite nodes for each noise variable, at most 300; 200 for one variable and 100 for two, if not given.
+        Gauss-Hermite nodes for each noise variable, at most 300; if not given, 200 for one variable and 100 for two.
 
     Raises
     ------
     ConfigurationError
-        If vae is no VAE with one or two latents, or nodes is out of range; from `expected_objective` and
-        `expected_gradient` also if n_samples makes too many noise variables, or the likelihood ties examples together.
+        If vae is not a VAE with one or two latents, or nodes is out of range; from `expected_objective` and
+        `expected_gradient` also if n_samples makes too many noise variables, or a loss depends on other examples.
 
     Examples
     --------
@@ -96,7 +96,7 @@ class Quadrature:
     def _even(self):
         return even_normal(GRID[self.vae.n_latent], self.vae.n_latent)
 
-    def elbo(self, X):
+    def elbo(self, X: np.ndarray) -> np.ndarray:
         """Return E_q log p(x | z) - KL(q || p(z)) of every row, (n,), at beta = 1.                     (G14, T15)"""
         X, (mu, logvar) = self._rows(X), self._q(X)
         eps, weights = self._rule(self.vae.n_latent)
@@ -104,37 +104,36 @@ class Quadrature:
                     for x, m, v in zip(X, mu, logvar)]
         return np.array(expected) - kl_terms(mu, logvar).sum(axis=1)
 
-    def log_p(self, X):
+    def log_p(self, X: np.ndarray) -> np.ndarray:
         """Return log p(x) of every row, (n,).                                                               (G15)"""
         X = self._rows(X)
         return np.array([self._posterior(x, m, v).log_p for x, m, v in zip(X, *self._q(X))])
 
-    def gap(self, X):
-        """Return KL(q || p(z | x)) of every row, (n,): what the ELBO falls short of log p(x), T17.          (G16)"""
+    def gap(self, X: np.ndarray) -> np.ndarray:
+        """Return KL(q || p(z | x)) = log p(x) - ELBO of every row, (n,), T17.                               (G16)"""
         weights = self._even[1]
         return self.log_p(X) - np.array([np.einsum("i,i->", weights, log_w) for log_w in self._log_weights(X)])
 
-    def iwae(self, X, n_samples):
+    def iwae(self, X: np.ndarray, n_samples: int) -> np.ndarray:
         """Return the expected K-sample bound of every row, (n,), K = n_samples: K = 1 is the ELBO.          (G17)"""
         K = positive_integer("n_samples", n_samples)
         return np.array([expected_log_sum(log_w, self._even[1], K) for log_w in self._log_weights(X)]) - np.log(K)
 
-    def posterior(self, x):
+    def posterior(self, x: np.ndarray) -> PosteriorGrid:
         """Return p(z | x) of one example x (D,) as a PosteriorGrid.                                         (G15)"""
         X = self._rows(np.atleast_2d(as_array(x, "x"))[:1], "x")
         mu, logvar = self._q(X)
         return self._posterior(X[0], mu[0], logvar[0])
 
-    def expected_objective(self, X):
-        """Return the Objective that `vae.objective(X, eps)` has on average over eps.                        (G14)"""
+    def expected_objective(self, X: np.ndarray) -> Objective:
+        """Return the mean of `vae.objective(X, eps)` over all eps.                                          (G14)"""
         parts = [weight * np.array(self.vae.objective(X, eps)) for eps, weight in self._noise(X)]
         return Objective(*(float(part) for part in np.sum(parts, axis=0)))
 
-    def expected_gradient(self, X):
-        """Return the (Objective, Parameters) that `vae.gradient(X, eps)` gives on average over eps.
+    def expected_gradient(self, X: np.ndarray) -> tuple:
+        """Return the mean of `vae.gradient(X, eps)` over all eps: (Objective, Parameters).
 
-        The average is that of the VAE's own estimator.  Every example sees the same nodes at the same time: its
-        loss depends on its own noise alone.                                                                 (G14)
+        All examples have the same node at the same time, because the loss of each depends on its own noise alone. (G14)
         """
         parts, total = [], Parameters.zeros(self.vae.parameters.layout, "float64")
         for eps, weight in self._noise(X):
@@ -154,8 +153,8 @@ class Quadrature:
     def _noise(self, X):
         """Yield (eps (n, K, Z), weight) for every node of the rule over all K Z noise variables.            (G14)"""
         if self.vae.for_evaluation() is not self.vae:
-            raise ConfigurationError(f"likelihood {self.vae.likelihood.name!r} depends on the noise of the whole "
-                                     "batch; expected one where an example depends on its own. Take vae.for_evaluation().")
+            raise ConfigurationError(f"likelihood {self.vae.likelihood.name!r} depends on the noise of the whole batch;"
+                                     " expected one where an example depends on its own. Take vae.for_evaluation().")
         n, shape = len(self._rows(X)), (self.vae.n_samples, self.vae.n_latent)
         for eps, weight in zip(*self._rule(shape[0] * shape[1])):
             yield np.broadcast_to(eps.reshape(shape), (n, *shape)), weight
@@ -190,6 +189,6 @@ class Quadrature:
             yield self._log_joint(x, mu + np.exp(0.5 * logvar) * eps) - log_q
 
     def _posterior(self, x, mu, logvar):
-        """Return p(z | x) on a grid that is looked for around the prior and q.                              (G15)"""
+        """Return p(z | x) on a grid; the search for it starts around the prior and q.                       (G15)"""
         reach = 10 * np.exp(0.5 * logvar)
         return tabulate(lambda z: self._log_joint(x, z), np.minimum(-10, mu - reach), np.maximum(10, mu + reach))

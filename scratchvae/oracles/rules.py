@@ -1,4 +1,5 @@
 """Rules that turn expectations under N(0, I) and integrals over one or two latents into sums (G14 to G17)."""
+from collections.abc import Callable
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -6,18 +7,18 @@ import numpy as np
 
 from ..validation import positive_integer, rows_at_once
 
-NOTHING = 1e-22                            # a weight that adds nothing to a float64 sum
-GRID = {1: 1001, 2: 161}                   # n_latent -> nodes an axis, odd: every second one makes a grid too
-EPS_EDGE = 9.5                             # N(0, 1) has 2e-21 of its mass beyond
-LOG_EDGE = 40.0                            # e^-40 of a density's largest value is nothing
+NOTHING = 1e-22                            # smaller weights do not change a float64 sum
+GRID = {1: 1001, 2: 161}                   # n_latent -> nodes on an axis; odd, so that every second one is also a grid
+EPS_EDGE = 9.5                             # N(0, 1) has a probability of 2e-21 outside of +-EPS_EDGE
+LOG_EDGE = 40.0                            # a density is taken as 0 below e^-LOG_EDGE of its largest value
 
 
-def sigma_points(n_latent):
-    """Return 2 Z values of eps, (2Z, Z), whose plain average is exact: that of f(eps) is E f(eps), eps ~ N(0, I).
+def sigma_points(n_latent: int) -> np.ndarray:
+    """Return 2 Z values of eps, (2Z, Z); the average of f over them is E f(eps), eps ~ N(0, I), for some f.
 
-    They are +-sqrt(Z) along each axis: the average of eps is 0, of eps eps^T is I, and of every third-degree term 0,
+    They are +-sqrt(Z) along each axis.  The average of eps is 0, of eps eps^T is I, and of every third-degree term 0,
     as under N(0, I); so f may be any polynomial of degree 3.  The loss of a linear-Gaussian VAE and its pathwise
-    gradients are of degree 2: repeat the data 2 Z times, and one call of `vae.gradient` gives G7 to G10.
+    gradients have degree 2: with the data repeated 2 Z times, one call of `vae.gradient` gives G7 to G10.
     (McNamee & Stenger 1967, "Construction of fully symmetric numerical integration formulas", degree 3.)
 
     Examples
@@ -32,54 +33,40 @@ def sigma_points(n_latent):
 
 
 def _product(axis, weights, dimensions):
-    """Return the product rule of a rule on a line: points (m, dimensions) and weights (m,) of those that count."""
+    """Return the product of a one-dimensional rule with itself: points (m, dimensions), and their weights (m,)."""
     points = np.stack(np.meshgrid(*[axis] * dimensions, indexing="ij"), axis=-1).reshape(-1, dimensions)
     products = np.prod(np.meshgrid(*[weights] * dimensions, indexing="ij"), axis=0).reshape(-1)
     counts = products > NOTHING
     points, products = points[counts], products[counts] / products[counts].sum()
     for array in (points, products):
-        array.flags.writeable = False                                 # a rule may be cached
+        array.flags.writeable = False                                 # because rules are cached
     return points, products
 
 
 @lru_cache(maxsize=8)
-def gauss_hermite(nodes, dimensions):
-    """Return eps (m, dimensions) and weights (m,) of the Gauss-Hermite product rule for N(0, I), read-only.  (G14)
-
-    Examples
-    --------
-    >>> eps, weights = gauss_hermite(8, 1)
-    >>> round(float(weights @ eps[:, 0]**4), 12)                       # E eps^4 = 3
-    3.0
-    """
+def gauss_hermite(nodes: int, dimensions: int) -> tuple:
+    """Return eps (m, dimensions) and weights (m,) of the Gauss-Hermite product rule for N(0, I), read-only.  (G14)"""
     axis, weights = np.polynomial.hermite_e.hermegauss(nodes)
     return _product(axis, weights / weights.sum(), dimensions)
 
 
-def even_normal(nodes, dimensions):
+def even_normal(nodes: int, dimensions: int) -> tuple:
     """Return eps (m, dimensions) and weights (m,) of an even grid under N(0, I).                           (G16)"""
     axis = np.linspace(-EPS_EDGE, EPS_EDGE, nodes)
     density = np.exp(-0.5 * axis**2)
     return _product(axis, density / density.sum(), dimensions)
 
 
-def expected_log_sum(log_w, weights, n_samples):
-    """Return E log(w_1 + ... + w_K) of K independent draws of w: log w takes log_w[i] with probability weights[i].
+def expected_log_sum(log_w: np.ndarray, weights: np.ndarray, n_samples: int) -> float:
+    """Return E log(w_1 + ... + w_K) of K independent draws of w: log w is log_w[i] with probability weights[i].
 
-    The integrand of G17 lives between where all t w are tiny and where phi^K has died out; it is analytic for
-    |Im u| < pi / 2, so that the trapezoid rule with step h errs by about exp(-pi^2 / h): 1e-17 here.       (G17)
-
-    Examples
-    --------
-    >>> one_or_three = np.log([1.0, 3.0])
-    >>> exact = 0.25 * np.log(2) + 0.5 * np.log(4) + 0.25 * np.log(6)
-    >>> bool(abs(expected_log_sum(one_or_three, np.array([0.5, 0.5]), 2) - exact) < 1e-12)
-    True
+    The integrand of G17 is 0 where all t w are tiny, and where phi^K is.  It is analytic for |Im u| < pi / 2, so the
+    error of the trapezoid rule with step h is about exp(-pi^2 / h), here 1e-17.                            (G17)
     """
     step, level, order = 0.25, np.einsum("i,i->", weights, log_w), np.argsort(log_w)
-    log_w, weights = log_w[order] - level, weights[order]             # t counts in units of a typical weight
+    log_w, weights = log_w[order] - level, weights[order]             # a typical weight becomes 1
     up_to = np.concatenate([[0.0], np.cumsum(weights)])
-    u = np.floor(-log_w[-1] - LOG_EDGE - np.log(n_samples))           # u and step are binary: no rounding adds up
+    u = np.floor(-log_w[-1] - LOG_EDGE - np.log(n_samples))           # u and step are exact: no rounding adds up
     total = 0.0
     while True:
         first, last = np.searchsorted(log_w, [-LOG_EDGE - u, 7 - u])   # below, e^(-tw) is 1; above, e^(-e^7) is 0
@@ -94,7 +81,7 @@ def expected_log_sum(log_w, weights, n_samples):
 class PosteriorGrid(NamedTuple):
     """The true posterior of one x: axes, Z of (m,); log_density (m,) or (m, m), nats; log p(x) and its error.
 
-    `error` is what log p(x) changes by if every second node is left out: more than its error.
+    `error` is the change of log p(x) if every second node is left out, which is more than its error.
     """
 
     axes: tuple
@@ -103,17 +90,11 @@ class PosteriorGrid(NamedTuple):
     error: float
 
 
-def tabulate(log_joint, low, high):
-    """Return the PosteriorGrid of log_joint(z), z (m, Z) -> (m,), found from a first box low (Z,) to high (Z,).
+def tabulate(log_joint: Callable, low: np.ndarray, high: np.ndarray) -> PosteriorGrid:
+    """Return the PosteriorGrid of log_joint(z), z (m, Z) -> (m,), from a first box low (Z,) to high (Z,).
 
-    The box doubles until the density is nothing at its edges, then closes in on it: in two stages, lest a narrow
-    mode that falls between the nodes of a coarse grid is taken for nothing.                                 (G15)
-
-    Examples
-    --------
-    >>> log_p = tabulate(lambda z: -0.5 * ((z[:, 0] - 50) / 0.01)**2, np.array([-1.0]), np.array([1.0])).log_p
-    >>> bool(abs(log_p - np.log(0.01 * np.sqrt(2 * np.pi))) < 1e-12)
-    True
+    The box doubles until the density is 0 at its edges, then shrinks around it.  It shrinks in two stages, so that a
+    narrow mode between the nodes of a coarse grid is not lost.                                              (G15)
     """
     n_latent = len(low)
     nodes = GRID[n_latent]

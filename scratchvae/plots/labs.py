@@ -67,7 +67,7 @@ def _has(rows, scene):
 
 def _name(row):
     baseline = "" if row.baseline == "none" else f", {row.baseline.replace('_', ' ')}"
-    return f"{row.estimator.replace('_', ' ')}{baseline}, K = {row.samples}"
+    return f"{row.estimator.replace('_', ' ')}{baseline}, K = {row.n_samples}"
 
 
 def rate_distortion(curves):

@@ -1,1 +1,1 @@
-"""What a wrong gradient looks like: the usual mistakes, compared with the numbers that were found."""
+"""Hints: the usual mistakes, compared with the numbers of a wrong gradient."""

@@ -1,25 +1,26 @@
-"""Where the encoder's head [mu | logvar] goes wrong: its gradient taken apart into reconstruction and KL.
+"""Hints about the encoder's head [mu | logvar]: its gradient is split into reconstruction and KL.
 
-The model is asked for one example at a time.  The slope of the loss along the head's bias is then the cotangent of the
-head itself, and differences of the two parts of the objective say what each part of it should be, the
-reconstruction's J eps sigma / 2 (J = d(nll)/dz) and the KL's beta (sigma^2 - 1) / 2 among them.  The gradient that the
-model gives is fitted by one term of each kind, right or wrong; the terms that fit name the mistake.
+The model gets one example at a time.  The slope of the loss along the head's bias is then the cotangent of the head
+itself.  Differences of the two parts of the objective give what each part of it should be, such as the
+reconstruction's J eps sigma / 2 (J = d(nll)/dz) and the KL's beta (sigma^2 - 1) / 2.  The model's gradient is fitted by
+one term of each kind, right or wrong; the terms that fit name the mistake.
 """
 from typing import NamedTuple
 
 import numpy as np
 
+from ..comparison import failed
 from ..numerical import numerical_gradient
 
-FIT = 1e-6                              # a residual this small, relative to the largest entry, is a fit
-POINTS = 36                             # numbers to fit, at least: two coefficients are found among 50 pairs of terms
+FIT = 1e-6                              # terms fit if the residual is at most this times the largest entry
+POINTS = 36                             # fewest numbers to fit: enough to tell 120 pairs of terms apart
 BIAS = "encoder.head.b"
 
 
 class Head(NamedTuple):
-    """The head's cotangent at m points, by name "d_mu" or "d_logvar", (m,) each, and what it is made of.
+    """The head's cotangent at m points, and what it is made of; each dict has "d_mu" and "d_logvar", (m,) each.
 
-    `found` is the model's; `reconstruction` and `kl` are numeric, and add up to what it should be.
+    `found` is the model's; `reconstruction` and `kl` are numeric, and their sum is what it should be.
     """
 
     found: dict
@@ -29,18 +30,9 @@ class Head(NamedTuple):
     mu: np.ndarray
     logvar: np.ndarray
 
-    def right(self, name):
-        """Return what the cotangent should be."""
+    def right(self, name: str) -> np.ndarray:
+        """Return what the cotangent should be, (m,)."""
         return self.reconstruction[name] + self.kl[name]
-
-
-class Part(NamedTuple):
-    """A wrong half of the head's cotangent: its name, the worst entry's values, and what fits."""
-
-    name: str
-    analytic: float
-    numeric: float
-    hint: str
 
 
 def _gather(model, X, eps, seed):
@@ -49,7 +41,7 @@ def _gather(model, X, eps, seed):
     halves = {"d_mu": slice(0, n_latent), "d_logvar": slice(n_latent, None)}
     bias, rows = model.parameters[BIAS], []
     for n in range(max(len(X), -(-POINTS // n_latent))):
-        x = np.repeat(X[n % len(X)][None], len(X), axis=0)        # B copies, so that 1/B means what it means in X
+        x = np.repeat(X[n % len(X)][None], len(X), axis=0)        # B copies, so that 1/B is that of X
         noise = np.repeat(rng.standard_normal((1, n_latent)), len(X), axis=0)
         slopes = [numerical_gradient(f, bias, max_entries=bias.size).values for f in (
             lambda: model.objective(x, noise).reconstruction, lambda: model.objective(x, noise).loss)]
@@ -106,7 +98,7 @@ WHY = {("d_logvar", "J eps"): "the sigma of dz/dlogvar = eps sigma / 2 is missin
 
 
 def _explain(part, name, coefficient, sizes):
-    """Return what a right term's coefficient says, or "" if it is 1."""
+    """Return what the coefficient of a right term means, or "" if it is 1."""
     c = 0.0 if abs(coefficient) < 1e-4 else float(coefficient)
     if abs(c - 1) < 1e-4:
         return ""
@@ -122,15 +114,12 @@ def _explain(part, name, coefficient, sizes):
 
 
 def _fit(found, first, second):
-    """Return the coefficients of two terms and their largest residual; a term of zeros gets the coefficient 1."""
-    columns = [term for term in (first, second) if np.any(np.abs(term) > 1e-12)]
-    if not columns:
-        return (1.0, 1.0), float(np.max(np.abs(found)))
-    basis = np.stack(columns, axis=1)
+    """Return the coefficients of two terms, and the largest residual; a term of zeros has the coefficient 1."""
+    basis = np.stack([first, second], axis=1)
+    absent = np.all(np.abs(basis) <= 1e-12, axis=0)
+    basis[:, absent] = 0
     solved = np.linalg.lstsq(basis, found, rcond=None)[0]
-    each = iter(solved)
-    coefficients = tuple(float(next(each)) if np.any(np.abs(term) > 1e-12) else 1.0 for term in (first, second))
-    return coefficients, float(np.max(np.abs(basis @ solved - found)))
+    return tuple(np.where(absent, 1.0, solved).tolist()), float(np.max(np.abs(basis @ solved - found)))
 
 
 def _fit_part(head, name, sizes):
@@ -155,7 +144,7 @@ def _fit_part(head, name, sizes):
 
 
 def _fit_basis(head, name, scale):
-    """Return the sum of several terms that fits, written out, or a last resort."""
+    """Return the sum of several terms that fits, written out, or a general hint if none fits."""
     J, eps, sigma = head.reconstruction["d_mu"], head.eps, np.exp(head.logvar / 2)
     z = head.mu + sigma * eps
     basis = {"J eps sigma": J * eps * sigma, "J": J, "(sigma^2 - 1)": sigma**2 - 1, "mu": head.mu,
@@ -168,23 +157,11 @@ def _fit_basis(head, name, scale):
     return f"{name} is no sum of the usual terms: was z made with other noise, or other weights used on the way back?"
 
 
-def check_head(model, X, eps, seed=0):
-    """Return the Parts of the encoder's head that are wrong: "d_mu", "d_logvar", or one of both.
+def check_head(model: object, X: np.ndarray, eps: np.ndarray, seed: int = 0) -> list:
+    """Return the failed Checks of the parts "d_mu" and "d_logvar" of the encoder's head.
 
-    Parameters
-    ----------
-    model : VAE
-        With `encode` and the segment "encoder.head.b"; its objective is reconstruction + beta KL, one sample each.
-    X : ndarray (B, D)
-        Data.
-    eps : ndarray (B, Z)
-        Only its shape counts.
-    seed : int
-        Of the noise that is tried.
-
-    Returns
-    -------
-    list of Part
+    The model has `encode` and the segment "encoder.head.b"; its objective is reconstruction + beta KL, with one sample
+    of each row of X (B, D).  Of eps (B, Z) only the shape is used; the noise is drawn with the seed.
     """
     head = _gather(model, X, eps, seed)
     sizes = {"B": len(X), "beta": getattr(model, "beta", 1.0)}
@@ -192,9 +169,8 @@ def check_head(model, X, eps, seed=0):
     wrong = [name for name in head.found if not _like(head.found[name], head.right(name), scale)]
     swapped = len(wrong) == 2 and all(_like(head.found[a], head.right(b), scale) for a, b in (wrong, wrong[::-1]))
     flat = {name: np.abs(head.right(name)) <= FIT * scale for name in wrong}
-    parts = []
+    checks = []
     for name in wrong:
-        at = int(np.argmax(np.abs(head.found[name] - head.right(name))))
         if swapped:
             hint = "d_mu and d_logvar stand in each other's place"
         elif flat[name].all():
@@ -204,5 +180,5 @@ def check_head(model, X, eps, seed=0):
                     "not know")
         else:
             hint = _fit_part(head, name, sizes)
-        parts.append(Part(name, float(head.found[name][at]), float(head.right(name)[at]), hint))
-    return parts
+        checks.append(failed(name, head.found[name], head.right(name), hint)._replace(index=()))
+    return checks

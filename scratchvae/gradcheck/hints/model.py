@@ -1,14 +1,13 @@
-"""Which part of a model makes its gradient wrong: a layer, the likelihood, or the encoder's head."""
+"""Find the part of a model that makes its gradient wrong: a layer, the likelihood, or the encoder's head."""
 import numpy as np
 
-from ..comparison import Check, compare
+from ..comparison import broken, compare
 from ..layercheck import check_layer
 from ..numerical import numerical_gradient
 from .head import BIAS, check_head
 from .sample_weights import check_weights
 
-SURROGATES = ("stl", "score_function", "dreg")     # their gradient is not that of the loss with eps held
-ROWS = 7                                # a batch for the parts: no other size is likely to be 7
+ROWS = 7                                # rows of a batch for the parts; no other size is likely to be 7
 
 
 def _check_layers(model, rng):
@@ -54,7 +53,7 @@ def _check_likelihood(model, X, rng):
 
 
 def _link_hint(likelihood, p, outputs, x, weights, found, value):
-    """Return a hint if mean(outputs), the sigmoid say, is differentiated or applied once too often."""
+    """Return a hint if mean(outputs), such as the sigmoid, is differentiated or applied once too often."""
     mean, step = likelihood.mean(p, outputs), 1e-5
     right = numerical_gradient(value, outputs, max_entries=outputs.size).values.reshape(outputs.shape)
     scale = 1e-5 * np.max(np.abs(found))
@@ -73,31 +72,16 @@ def _link_hint(likelihood, p, outputs, x, weights, found, value):
 
 
 def _check_head(model, X, eps):
-    """Yield the failed Checks of d_mu and d_logvar, if the model has a Gaussian head and one sample an example."""
+    """Return the failed Checks of d_mu and d_logvar, if the model has a Gaussian head and one sample per example."""
     bias = dict(model.parameters.segments()).get(BIAS, ())
-    if np.ndim(eps) != 2 or len(bias) != 2 * eps.shape[1] or getattr(model, "estimator", None) in SURROGATES:
-        return
-    for part in check_head(model, np.asarray(X), np.asarray(eps)):
-        error = abs(part.analytic - part.numeric)
-        worst = error / max(abs(part.analytic), abs(part.numeric))
-        yield Check(part.name, float(worst), (), part.analytic, part.numeric, 0.0, False, part.hint, 0)
-
-
-def _check_weights(model, X, eps):
-    """Yield the failed Check of the weights that the samples of an example have, if there are several."""
-    if np.ndim(eps) != 3 or np.shape(eps)[1] < 2:
-        return
-    weights = check_weights(model, np.asarray(X), np.asarray(eps))
-    if weights is not None:
-        error = np.abs(weights.found - weights.right)
-        at = int(np.argmax(error))
-        found, right = float(weights.found[at]), float(weights.right[at])
-        yield Check("sample weights", float(error[at]) / max(abs(found), abs(right)), (at,), found, right, 0.0, False,
-                    f"the weights of an example's samples: {weights.hint}", 0)
+    exact = getattr(getattr(model, "estimator", None), "exact", True)     # the gradient is the loss's at fixed eps
+    if np.ndim(eps) != 2 or len(bias) != 2 * eps.shape[1] or not exact:
+        return []
+    return check_head(model, np.asarray(X), np.asarray(eps))
 
 
 def _first_on_the_way_back(checks):
-    """Return (layer, the one above it or None), where the backward pass meets the first wrong segment; or Nones."""
+    """Return the first layer with a wrong segment in the order of the backward pass, and the layer above; or None."""
     names = [check.name for check in checks]
     networks = [side for side in ("decoder.", "encoder.") if any(name.startswith(side) for name in names)]
     way = [layer for side in networks for layer in reversed(list(dict.fromkeys(
@@ -109,8 +93,8 @@ def _first_on_the_way_back(checks):
 def _own_fault(layer, checks, gradient):
     """Return a hint that a layer itself is at fault, if one of its two arrays is right, or "".
 
-    d_W = x^T d_a and d_b = sum of d_a have the cotangent in common: where one is right, so is that, but for the order
-    of its rows.  A gradient of zeros tells nothing.
+    d_W = x^T d_a and d_b = sum of d_a share the cotangent d_a.  If one of them is right, then so is d_a, except perhaps
+    for the order of its rows.  A gradient of zeros says nothing.
     """
     ok = {check.name: check.ok for check in checks}
     for wrong, right, rule in (("W", "b", "d_W = x^T d_a, and the order of its rows"),
@@ -121,28 +105,16 @@ def _own_fault(layer, checks, gradient):
     return ""
 
 
-def check_parts(model, X, rng):
-    """Return the failed Checks of every layer and of the likelihood, each on its own, at random inputs from rng."""
+def check_parts(model: object, X: np.ndarray, rng: np.random.Generator) -> list:
+    """Return the failed Checks of every layer and of the likelihood, each alone, at random inputs."""
     return [*_check_layers(model, rng), *_check_likelihood(model, X, rng)]
 
 
-def find_causes(model, X, eps, checks, seed=0):
-    """Return more Checks, each of one part that is wrong by itself, for a model whose segments are wrong.
+def find_causes(model: object, X: np.ndarray, eps: np.ndarray | None, checks: list, seed: int = 0) -> list:
+    """Return the failed Checks of the parts of a model whose segments fail `checks`; the seed draws test data.
 
-    Parameters
-    ----------
-    model, X, eps
-        As in `check_model`.
-    checks : list of Check
-        The verdicts on its segments.
-    seed : int
-        Of the data that the parts are tried on.
-
-    Returns
-    -------
-    list of Check
-        "encoder.0: d_W", "likelihood: d_outputs", "d_mu", "d_logvar", "sample weights", or one "cause" where no part is
-        wrong alone.
+    They are called "encoder.0: d_W", "likelihood: d_outputs", "d_mu", "d_logvar" or "sample weights"; where no part is
+    wrong alone, there is one "cause".
     """
     found = check_parts(model, X, np.random.default_rng(seed))
     first, above = _first_on_the_way_back(checks)
@@ -150,12 +122,12 @@ def find_causes(model, X, eps, checks, seed=0):
         return found
     hint = _own_fault(first, checks, model.gradient(X, eps)[1])
     if not hint and first.startswith("decoder."):
-        found = list(_check_weights(model, X, eps))
+        found = check_weights(model, np.asarray(X), np.asarray(eps)) if np.ndim(eps) == 3 and eps.shape[1] > 1 else []
     elif not hint and first == "encoder.head":
-        found = list(_check_head(model, X, eps))
+        found = _check_head(model, X, eps)
     if not hint and above:
         hint = (f"on the way back {first} is the first that is wrong: look at what {above}'s backward returns for its "
                 f"input and how that reaches {first}")
     if not found and hint and not any("never arrives" in check.hint for check in checks):
-        found = [Check("cause", 1.0, (), 0.0, 0.0, 0.0, False, hint, 0)]
+        found = [broken("cause", hint)]
     return found

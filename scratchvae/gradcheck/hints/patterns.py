@@ -1,7 +1,7 @@
-"""What a wrong gradient looks like: hints from comparing analytic with numeric derivatives."""
+"""Hints about a wrong gradient, from comparing analytic with numeric derivatives."""
 import numpy as np
 
-FIT = 1e-5                              # a residual this small, relative to the largest gradient, is a fit
+FIT = 1e-5                              # gradients agree if they differ by at most this times the largest entry
 
 
 def _fits(candidate, numeric, bounds):
@@ -27,21 +27,12 @@ def _explanations(ratio, sizes):
     return [(name, question) for factor, name, question in known if abs(ratio / factor - 1) <= FIT]
 
 
-def diagnose(analytic, entries, numeric, bounds, sizes):
+def diagnose(analytic: np.ndarray, entries: np.ndarray, numeric: np.ndarray, bounds: np.ndarray, sizes: dict) -> str:
     """Return a hint why a gradient is wrong, or "" where no pattern fits.
 
-    Parameters
-    ----------
-    analytic : ndarray
-        The whole gradient.
-    entries, numeric, bounds : ndarray (m,)
-        Flat indices of the entries that were differentiated (kinks left out), the derivatives, their error bounds.
-    sizes : dict of str to number
-        What could have become a factor: {"B": batch size, "D": width of the data}, counts in capitals; {"sigma": ...}.
-
-    Returns
-    -------
-    str
+    analytic is the whole gradient; entries, numeric and bounds (m,) are the flat indices, derivatives and error bounds
+    of those entries that are not kinks.  sizes holds possible wrong factors: {"B": batch size, "D": width of the data},
+    where counts have capital letters, or {"sigma": ...}.
 
     Examples
     --------
@@ -75,22 +66,15 @@ def diagnose(analytic, entries, numeric, bounds, sizes):
     known = _explanations(ratio, sizes)
     if known:
         return "; or ".join(f"analytic is {where}{name} x numeric: {question}" for name, question in known)
-    if np.count_nonzero(clear) >= 3:                              # of one or two entries a ratio says nothing
+    if np.count_nonzero(clear) >= 3:                              # the ratio of one or two entries says nothing
         return f"analytic is {where}{ratio:.6g} x numeric{'' if where else ' throughout'}: a constant factor"
     return ""
 
 
-def only_bias_wrong(name, wrong, ndims):
-    """Return True if, in the layer of `name`, vectors are wrong and every matrix is right.
+def only_bias_wrong(name: str, wrong: dict, ndims: dict) -> bool:
+    """Return True if the wrong array `name` ("b", "encoder.head.b") is a vector, and its layer's matrices are right.
 
-    Parameters
-    ----------
-    name : str
-        An array that is wrong: "b", "0.b", "encoder.head.b".
-    wrong : dict of str to bool
-        The verdict on every array.
-    ndims : dict of str to int
-        The number of axes of every array.
+    wrong and ndims say of every array, by name, whether it is wrong and how many axes it has.
     """
     layer = name.rpartition(".")[0]
     mates = [other for other in wrong if other.rpartition(".")[0] == layer]

@@ -1,26 +1,17 @@
-"""Which weights a gradient gives the K samples of an example: the decoder's part of it taken apart.
+"""Find the weights that a gradient gives the K samples of an example, from the decoder's part of the gradient.
 
-Along the decoder's parameters the loss moves by way of the samples' nll alone, dL = sum_k v_k d(nll_k), v_k = 1/K for
-a mean and w_k / sum w for the bound of K samples.  With the noise of sample k in all K places the reconstruction is
-nll_k and the loss is -log w_k, so that differences give every d(nll_k), and least squares v, both the gradient's own
-and that which the loss asks for.
+The decoder's parameters change the loss through the samples' nll alone: dL = sum_k v_k d(nll_k), where v_k = 1/K for a
+mean and w_k / sum w for the bound of K samples.  If the noise of sample k stands in all K places, the reconstruction is
+nll_k and the loss is -log w_k.  So differences give every d(nll_k), and least squares give v: that of the gradient, and
+that of the loss.
 """
-from typing import NamedTuple
-
 import numpy as np
 
+from ..comparison import failed
 from ..numerical import numerical_gradient
 
-FIT = 1e-5                              # of v, which lies between 0 and 1
-APART = 1e-4                            # singular values: differences, good to 1e-10 or so, then give v to 1e-6
-
-
-class Weights(NamedTuple):
-    """The weights (K,) that a gradient gives and those that its loss asks for, where they differ, and why."""
-
-    found: np.ndarray
-    right: np.ndarray
-    hint: str
+FIT = 1e-5                              # largest difference of two v that agree; v lies between 0 and 1
+APART = 1e-4                            # least relative singular value: errors of 1e-10 then become 1e-6 in v
 
 
 def _softmax(a):
@@ -29,7 +20,7 @@ def _softmax(a):
 
 
 def _hint(found, right, cost, nll):
-    """Return what the weights look like; cost is -log w and nll -log p(x | z), (K,) each."""
+    """Return a hint about the weights found; cost is -log w and nll is -log p(x | z), (K,) each."""
     candidates = {
         "they are softmax(-log w): the worst sample weighs most, where the best should": _softmax(cost),
         "every sample weighs 1/K: that is the slope of the mean, not of the bound": np.full(len(cost), 1 / len(cost)),
@@ -45,18 +36,8 @@ def _hint(found, right, cost, nll):
     return "they are none of the usual ones: are the samples in another order?"
 
 
-def check_weights(model, X, eps):
-    """Return the Weights of a model's first example, or None if they are right or cannot be told.
-
-    Parameters
-    ----------
-    model : VAE
-        With `n_samples` K > 1.
-    X : ndarray (B, D)
-        Data.
-    eps : ndarray (B, K, Z)
-        Noise.
-    """
+def check_weights(model: object, X: np.ndarray, eps: np.ndarray) -> list:
+    """Return the failed Check of the weights of the first of X (B, D) with eps (B, K, Z), if they are wrong."""
     x, noise = X[:1], eps[:1]
     arrays = {name: array for name, array in model.parameters.segments() if name.startswith("decoder.head")}
 
@@ -73,7 +54,8 @@ def check_weights(model, X, eps):
     found, right = (np.linalg.lstsq(each, slope, rcond=None)[0] for slope in (
         np.concatenate([gradient[name].ravel() for name in arrays]), slopes(lambda: model.objective(x, noise).loss)))
     if np.linalg.matrix_rank(each, rtol=APART) < len(samples) or np.all(np.abs(found - right) <= FIT):
-        return None
+        return []
     costs = [alone(k) for k in samples]
-    return Weights(found, right, _hint(found, right, np.array([cost.loss for cost in costs]),
-                                       np.array([cost.reconstruction for cost in costs])))
+    hint = _hint(found, right, np.array([cost.loss for cost in costs]),
+                 np.array([cost.reconstruction for cost in costs]))
+    return [failed("sample weights", found, right, f"the weights of an example's samples: {hint}")]
