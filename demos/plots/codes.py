@@ -3,7 +3,7 @@ import numpy as np
 
 from scratchvae.plots.sheet import FAINT, INK, laid_out, new_figure, note, plain_axes, TEST
 
-MAX_POINTS = 1500
+MAX_POINTS = 1500       # points drawn in a panel
 
 
 def codes_against_prior(codes):
@@ -13,15 +13,6 @@ def codes_against_prior(codes):
     ----------
     codes : dict of str to (n, Z)
         A panel's title, and codes; at most the first 1,500 rows are drawn.
-
-    Returns
-    -------
-    matplotlib.figure.Figure
-
-    Examples
-    --------
-    >>> codes_against_prior({"AE": np.eye(3)}).axes[0].get_title(loc="left")
-    'AE'
     """
     shown = {}
     for name, points in codes.items():

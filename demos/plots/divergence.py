@@ -15,15 +15,6 @@ def nearest_gaussians(x, p, fits, title):
     p : (n,) density at x.
     fits : dict of str to (n,), at most three: a legend's text and a density at x.
     title : str
-
-    Returns
-    -------
-    matplotlib.figure.Figure
-
-    Examples
-    --------
-    >>> nearest_gaussians([0, 1, 2], [0, 1, 0], {"q": [0.2, 0.5, 0.3]}, "Fit").axes[0].get_ylabel()
-    'density'
     """
     figure = new_figure(7.2, 3.8, layout="constrained")
     axes = figure.subplots()
@@ -45,15 +36,6 @@ def divergence_curves(parameter, panels, label):
     panels : dict of str to dict of str to (n,)
         A panel's title, and its curves by name, at most three.
     label : str, of the parameter.
-
-    Returns
-    -------
-    matplotlib.figure.Figure
-
-    Examples
-    --------
-    >>> divergence_curves([1, 2], {"Both ways": {"KL": [0, 1]}}, "sd of q").axes[0].get_ylabel()
-    'nats'
     """
     figure = new_figure(4.8 * len(panels), 3.6, layout="constrained")
     for axes, (title, curves) in zip(np.ravel(figure.subplots(1, len(panels))), panels.items()):

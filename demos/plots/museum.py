@@ -5,7 +5,7 @@ from scratchvae.plots.sheet import FAINT, INK, laid_out, new_figure, plain_axes,
 
 
 def conviction_matrix(convictions, detectors):
-    """A dot where an detector convicts a bug; the bugs that a gradient check does not see are drawn hollow.
+    """A dot where a detector convicts a bug; the dots of bugs that the gradient check does not see are hollow.
 
     Parameters
     ----------
@@ -13,16 +13,6 @@ def conviction_matrix(convictions, detectors):
         Bug's name -> names of the detectors that convict it.
     detectors : sequence of str
         All that were asked, the gradient check first.
-
-    Returns
-    -------
-    matplotlib.figure.Figure
-
-    Examples
-    --------
-    >>> figure = conviction_matrix({"flipped_kl": ["gradient check"]}, ["gradient check", "replay"])
-    >>> [text.get_text() for text in figure.axes[0].get_xticklabels()]
-    ['gradient check (1)', 'replay (0)']
     """
     detectors = list(detectors)
     first = detectors[0]
@@ -46,7 +36,7 @@ def conviction_matrix(convictions, detectors):
 
 
 def curves_with_bugs(right, wrong):
-    """Held-out loss without a bug and with each of some, a panel a bug.
+    """Held-out loss without a bug and with it, one panel for each bug.
 
     Parameters
     ----------
@@ -54,16 +44,6 @@ def curves_with_bugs(right, wrong):
         Bug's name -> held-out loss an epoch without it, nats per example.
     wrong : dict of sequence of float
         The same with it.
-
-    Returns
-    -------
-    matplotlib.figure.Figure
-
-    Examples
-    --------
-    >>> figure = curves_with_bugs({"half_noise": [9.0, 5.0]}, {"half_noise": [9.0, 4.8]})
-    >>> figure.axes[0].get_title(loc="left")
-    'half_noise'
     """
     figure = new_figure(4.4 * len(right) + 0.4, 3.3, layout="constrained")
     for axes, name in zip(np.ravel(figure.subplots(1, len(right))), right):
