@@ -7,7 +7,7 @@ output.
 import errno
 import os
 
-from ..errors import ConfigurationError, ScratchVAEError
+from ..errors import ScratchVAEError
 from ..kernels.threads import set_threads
 from . import attribute, bugs, data, draw, estimators, evaluate, gradcheck, lambda_, pictures, train
 from .parser import as_json, in_flags, OneLineParser
@@ -61,10 +61,7 @@ def main(argv=None):
 
 def _run(args):
     if args.threads is not None:
-        try:
-            set_threads(args.threads)
-        except ValueError as error:
-            raise ConfigurationError(str(error)) from None
+        set_threads(args.threads)
     result, status = args.run(args)
     if args.json:
         print(as_json(result))

@@ -15,7 +15,7 @@ from typing import NamedTuple
 from ..errors import ConfigurationError, DownloadError
 from ..storage.atomic import write_atomically
 from ..storage.cache_folder import user_cache_folder
-from ..validation import one_of
+from ..validation import number, one_of
 
 TIMEOUT = 20.0              # seconds until a mirror has sent the first byte of a file
 SLOWEST = 20_000            # bytes a second: a mirror that then falls below it for that long is given up
@@ -125,9 +125,7 @@ def fetch(name, mirrors=None, timeout=TIMEOUT, report=None, warn=None):
         If the cache folder cannot be written.
     """
     one_of("name", name, SETS)
-    if isinstance(timeout, bool) or not isinstance(timeout, (int, float)) or not 1e-3 <= timeout <= 86400:
-        raise ConfigurationError(f"timeout is {timeout!r}; it must be from 0.001 to 86400 seconds. "
-                                 "Choose for example 20.")
+    number("timeout", timeout, 0.001, 86400, "It is in seconds: choose for example 20.", closed="both")
     mirrors = SETS[name].mirrors if mirrors is None else mirrors
     if not isinstance(mirrors, (list, tuple)) or not mirrors or not all(map(_is_address, mirrors)):
         raise ConfigurationError(f"mirrors is {mirrors!r}; expected addresses that begin with http:// or https://. "

@@ -10,7 +10,7 @@ import numpy as np
 
 from ..arrays import as_finite
 from ..errors import ConfigurationError, ShapeError
-from ..validation import check_seed, positive_integer
+from ..validation import check_seed, integer, number
 from .face_painter import FACTORS, HIGH, LOW, paint, SIDE
 
 IMAGE_SHAPE = (SIDE, SIDE)
@@ -85,11 +85,8 @@ def _correlation_matrix(correlation):
         if not isinstance(pair, tuple) or len(pair) != 2 or len({*pair} & {*names}) != 2:
             raise ConfigurationError(f"correlation has {pair!r}; expected two different factors of {', '.join(names)}. "
                                      'Pass for example {("eye_size", "mouth_curve"): 0.8}.')
-        if isinstance(value, bool) or not isinstance(value, (int, float, np.floating)) or not -1 < value < 1:
-            raise ConfigurationError(f"correlation of {pair} is {value!r}; expected a number between -1 and 1. "
-                                     "Choose for example 0.8.")
         i, j = map(names.index, pair)
-        matrix[i, j] = matrix[j, i] = value
+        matrix[i, j] = matrix[j, i] = number(f"correlation of {pair}", value, -1, 1, "Choose for example 0.8.", "neither")
     if np.linalg.eigvalsh(matrix)[0] <= 1e-9:
         raise ConfigurationError(f"correlation is {correlation}; no factors have all of these at once. Choose smaller "
                                  "ones.")
@@ -130,9 +127,7 @@ def make_faces(n, seed=0, correlation=None):
     >>> print(np.corrcoef(faces.factors["eye_size"], faces.factors["mouth_curve"])[0, 1].round(1))
     0.8
     """
-    if positive_integer("n", n) > MOST:
-        raise ConfigurationError(f"n is {n}; at most {MOST} faces are drawn at once. Draw them in parts, each with a "
-                                 "seed of its own.")
+    n = integer("n", n, 1, MOST, "Draw more in parts, each with a seed of its own.")
     root = np.linalg.cholesky(_correlation_matrix({} if correlation is None else correlation))
     normal = np.random.default_rng(check_seed(seed)).standard_normal((n, len(FACTORS)))
     normal = np.einsum("nj,ij->ni", normal, root)
