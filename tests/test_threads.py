@@ -119,7 +119,7 @@ from scratchvae import VAE
 x = np.random.default_rng(0).random((128, 301), np.float32)
 
 def work(seed):
-    vae = VAE(301, 5, (67,), seed=seed)
+    vae = VAE(301, 5, hidden=(67,), seed=seed)
     vae.fit(x, epochs=2, batch_size=33)
     return hashlib.sha256(vae.parameters.flat.tobytes()).hexdigest()
 

@@ -160,7 +160,7 @@ def set_threads(threads):
         If there are not that many.
     """
     most = 1 if BACKEND == "numpy" else numba.config.NUMBA_NUM_THREADS
-    remedy = "Leave it out." if BACKEND == "numpy" else "Leave it out to use all, or set NUMBA_NUM_THREADS to have more."
+    remedy = "Leave it out." if BACKEND == "numpy" else "Leave it out to use all; NUMBA_NUM_THREADS allows more."
     threads = integer("threads", threads, 1, most, remedy)
     if BACKEND == "numpy":
         return 1
