@@ -1,4 +1,6 @@
 """`scratchvae bugs`: the museum of planted faults."""
+from argparse import Namespace
+
 from .. import bugs
 from ..data.loading import load_data
 from ..errors import ConfigurationError
@@ -8,7 +10,7 @@ from .progress import note_compilation
 from .screen import print_filled
 
 
-def add(commands):
+def add(commands: object) -> None:
     """Add the command's parser."""
     parser = add_command(commands, "bugs", run, "list the bugs that real VAEs had, plant one, see what convicts it",
                          "--hide 1")
@@ -21,7 +23,7 @@ def add(commands):
     parser.add_argument("--seed", type=int, default=0, help="of weights, noise and the case; default: 0")
 
 
-def run(args):
+def run(args: Namespace) -> tuple[dict, int]:
     """List, demonstrate, examine or hide."""
     if sum((args.name is not None, args.all, args.hide is not None)) > 1:
         raise ConfigurationError("got more than one of NAME, --all and --hide; they exclude each other. Leave one.")

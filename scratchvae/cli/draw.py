@@ -1,16 +1,18 @@
 """`scratchvae figures`: every figure of a run, drawn anew."""
+from argparse import Namespace
+
 from ..errors import RunError
 from ..training import Epoch
 from .pictures import add_picture_command
 from .run_folder import MODEL, Run
 
 
-def add(commands):
+def add(commands: object) -> None:
     """Add the command's parser."""
     add_picture_command(commands, "figures", run, "draw every figure of a run")
 
 
-def run(args):
+def run(args: Namespace) -> tuple[dict, int]:
     """Draw what `train` draws when it ends, up to the last epoch that was saved."""
     record = Run.open(args.folder)
     model, meta, arrays = record.load_model()

@@ -1,4 +1,6 @@
 """`scratchvae sample`, `reconstruct`, `traverse`: a picture of a run, as a PNG."""
+from argparse import Namespace
+
 import numpy as np
 
 from ..errors import ConfigurationError
@@ -9,7 +11,7 @@ from .parser import add_run_command
 from .run_folder import Run
 
 
-def add(commands):
+def add(commands: object) -> None:
     """Add the parsers of the three commands."""
     sample = add_picture_command(commands, "sample", run_sample, "draw images from the prior")
     sample.add_argument("--n", type=int, default=64, help="how many images; default: 64")
@@ -22,20 +24,20 @@ def add(commands):
     traverse.add_argument("--index", type=int, metavar="I", help="start from test image I; the origin if absent")
 
 
-def run_sample(args):
+def run_sample(args: Namespace) -> tuple[dict, int]:
     """Draw from the prior."""
     run, model, data = open_for_pictures(args, only_vae=True)
     return report_figure(run, sample_figure(model, data, args.n, args.seed), "samples.png")
 
 
-def run_reconstruct(args):
+def run_reconstruct(args: Namespace) -> tuple[dict, int]:
     """Draw held-out images over their reconstructions."""
     positive_integer("n", args.n)
     run, model, data = open_for_pictures(args, only_vae=False)
     return report_figure(run, reconstruction_figure(model, data, args.n), "reconstructions.png")
 
 
-def run_traverse(args):
+def run_traverse(args: Namespace) -> tuple[dict, int]:
     """Sweep the most used latents."""
     positive_integer("latents", args.latents)
     run, model, data = open_for_pictures(args, only_vae=True)

@@ -34,7 +34,7 @@ TRAIN_DEFAULTS = dict(data="mnist5k", model="vae", hidden=[400], n_latent=20, ac
                       seed=0, on_nonfinite="stop")
 
 
-def add(commands):
+def add(commands: object) -> None:
     """Add the command's parser; absent flags of a setting stay absent, so that a run knows what was said."""
     train = add_command(commands, "train", run, "train a model and write a run folder", "--data digits --epochs 20")
 
@@ -86,7 +86,7 @@ def add(commands):
     what.add_argument("--overwrite", action="store_true", help="replace the run in the folder")
 
 
-def run(args):
+def run(args: argparse.Namespace) -> tuple[dict, int]:
     """Train, save after each epoch, draw the figures."""
     record = Run(*_settings(args))
     positive_integer("--epochs", record.config["epochs"])
