@@ -100,7 +100,7 @@ def add_command(commands: object, name: str, run: Callable, help_text: str,
 
 def add_run_command(commands: object, name: str, run: Callable, help_text: str,
                     example: str = "runs/mnist5k-vae") -> argparse.ArgumentParser:
-    """Add a command on a run folder, `args.folder`, and return its parser; parameters as in `add_command`."""
+    """Add a command on a run folder, `args.folder`, and return its parser."""
     parser = add_command(commands, name, run, help_text, example)
     parser.add_argument("folder", metavar="RUN", help="a folder that `scratchvae train` wrote")
     return parser

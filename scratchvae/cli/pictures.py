@@ -1,14 +1,21 @@
 """`scratchvae sample`, `reconstruct`, `traverse`: a picture of a run, as a PNG."""
-from argparse import Namespace
+from argparse import ArgumentParser, Namespace
+from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ..data.loading import Dataset
 from ..errors import ConfigurationError
+from ..model import Model
 from ..vae import VAE
 from ..validation import positive_integer
 from .figures import kl_per_dimension, reconstruction_figure, sample_figure, traversal_figure
 from .parser import add_run_command
 from .run_folder import Run
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 
 def add(commands: object) -> None:
@@ -49,14 +56,15 @@ def run_traverse(args: Namespace) -> tuple[dict, int]:
     return report_figure(run, figure, "traversal.png")
 
 
-def add_picture_command(commands, name, run, help_text, example="runs/mnist5k-vae"):
-    """Add a command that needs the data of a run, and return its parser; parameters as in `add_run_command`."""
+def add_picture_command(commands: object, name: str, run: Callable, help_text: str,
+                        example: str = "runs/mnist5k-vae") -> ArgumentParser:
+    """Add a command that needs the data of a run, and return its parser."""
     parser = add_run_command(commands, name, run, help_text, example)
     parser.add_argument("--data", metavar="NAME or PATH", help="where the run's data are now, if they have moved")
     return parser
 
 
-def open_for_pictures(args, only_vae):
+def open_for_pictures(args: Namespace, only_vae: bool) -> tuple[Run, Model, Dataset]:
     """Return (run, model, data) for a picture command."""
     run = Run.open(args.folder)
     model, meta, _ = run.load_model()
@@ -66,7 +74,7 @@ def open_for_pictures(args, only_vae):
     return run, model, run.load_data(meta, args.data)
 
 
-def report_figure(run, figure, name):
+def report_figure(run: Run, figure: "Figure", name: str) -> tuple[dict, int]:
     """Save a figure in the run's folder, print its path, and return what a command returns."""
     path = run.save_figure(figure, name)
     print(path)

@@ -36,7 +36,7 @@ def flush_streams() -> OSError | None:
 
 
 def _lead_nowhere(stream):
-    with suppress(OSError, ValueError), open(os.devnull, "wb") as nowhere:         # the stream may be closed or have no file
+    with suppress(OSError, ValueError), open(os.devnull, "wb") as nowhere:      # closed, or no file
         os.dup2(nowhere.fileno(), stream.fileno())
 
 
