@@ -98,11 +98,7 @@ def closing_gap(steps, runs):
 def iwae_bounds(samples, stairs):
     """The bounds L_K of several examples, climbing from the ELBO toward log p(x).
 
-    Parameters
-    ----------
-    samples : (m,) K, rising from 1.
-    stairs : dict of str to (m,)
-        By example, at most three: L_K - log p(x), nats.
+    `samples` (m,) are the K, rising from 1; `stairs` maps at most three examples to L_K - log p(x) (m,), in nats.
     """
     figure = new_figure(7.0, 4.2, layout="constrained")
     axes = figure.subplots()
@@ -123,10 +119,7 @@ def iwae_bounds(samples, stairs):
 def posterior_and_q(panels):
     """The true posterior of single examples as gray hills, and the encoder's q as lines.
 
-    Parameters
-    ----------
-    panels : dict of str to (z (n,), p (n,), q (n,))
-        A title, and both densities along z.
+    `panels` maps a title to (z (n,), p (n,), q (n,)), both densities along z.
     """
     figure = new_figure(3.6 * len(panels), 3.4, layout="constrained")
     for axes, (title, (z, p, q)) in zip(figure.subplots(1, len(panels), squeeze=False)[0], panels.items()):

@@ -41,11 +41,7 @@ def joint_densities(x, z, p_data, rows):
 def accounts(sums, title):
     """Sums of nats as bars: each account's total, and below it its parts, end to end.
 
-    Parameters
-    ----------
-    sums : dict of str to dict of str to float
-        A total's name, and its parts by name, nats, none negative.
-    title : str
+    `sums` maps a total's name to its parts by name, in nats, none negative.
     """
     figure = new_figure(9.0, 0.9 + 0.62 * len(sums), layout="constrained")
     axes = figure.subplots()
@@ -71,11 +67,7 @@ def accounts(sums, title):
 def unreality(distances, title, label):
     """Distances of draws from the data, one row a kind: each a tick, the mean a mark with its standard error.
 
-    Parameters
-    ----------
-    distances : dict of str to (n,)
-        By kind of image; of each kind the first 300 are ticks, the mean is of all.
-    title, label : str
+    `distances` maps a kind of image to (n,) distances; of each kind the first 300 are ticks, the mean is of all.
     """
     figure = new_figure(7.2, 0.9 + 0.55 * len(distances), layout="constrained")
     axes = figure.subplots()

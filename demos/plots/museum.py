@@ -7,12 +7,8 @@ from scratchvae.plots.sheet import FAINT, INK, laid_out, new_figure, plain_axes,
 def conviction_matrix(convictions, detectors):
     """A dot where a detector convicts a bug; the dots of bugs that the gradient check does not see are hollow.
 
-    Parameters
-    ----------
-    convictions : dict
-        Bug's name -> names of the detectors that convict it.
-    detectors : sequence of str
-        All that were asked, the gradient check first.
+    `convictions` maps a bug's name to the names of the detectors that convict it; `detectors` are all that were asked,
+    the gradient check first.
     """
     detectors = list(detectors)
     first = detectors[0]
@@ -38,17 +34,12 @@ def conviction_matrix(convictions, detectors):
 def curves_with_bugs(right, wrong):
     """Held-out loss without a bug and with it, one panel for each bug.
 
-    Parameters
-    ----------
-    right : dict of sequence of float
-        Bug's name -> held-out loss an epoch without it, nats per example.
-    wrong : dict of sequence of float
-        The same with it.
+    `right` and `wrong` map a bug's name to the held-out loss of each epoch without it and with it, in nats per example.
     """
     figure = new_figure(4.4 * len(right) + 0.4, 3.3, layout="constrained")
     for axes, name in zip(np.ravel(figure.subplots(1, len(right))), right):
         for losses, label, color, width, marker in ((right[name], "right", TRAIN, 2.6, "o"),
-                                                     (wrong[name], "with the bug", TEST, 1.2, "s")):
+                                                    (wrong[name], "with the bug", TEST, 1.2, "s")):
             axes.plot(np.arange(1, len(losses) + 1), losses, color=color, linewidth=width, marker=marker,
                       markersize=4, label=label)
         plain_axes(axes, name, "epoch", "held-out loss (nats per example)")

@@ -34,13 +34,7 @@ def variance_against(sizes, measured, exact, title, labels):
 def estimate_histograms(estimates, exact, title, label):
     """One histogram a kind of estimate, one above the other on the same axis, and the exact value as a line.
 
-    Parameters
-    ----------
-    estimates : dict of str to (n,)
-        Single estimates by kind; what lies outside the middle 99 % of the widest kind is left out.
-    exact : float
-    title, label : str
-        Of the figure, and of the axis.
+    `estimates` maps a kind to single estimates (n,); those outside the middle 99 % of the widest kind are left out.
     """
     widest = max(estimates.values(), key=np.std)
     bins = np.linspace(*np.quantile(widest, (0.005, 0.995)), 81)

@@ -1,4 +1,4 @@
-"""`scratchvae sample`, `reconstruct`, `traverse`: a picture of a run, as a PNG."""
+"""`scratchvae figures`, `sample`, `reconstruct`, `traverse`: pictures of a run, as PNG files."""
 from argparse import ArgumentParser, Namespace
 from collections.abc import Callable
 from typing import TYPE_CHECKING
@@ -6,20 +6,22 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ..data.loading import Dataset
-from ..errors import ConfigurationError
+from ..errors import ConfigurationError, RunError
+from ..history import Epoch
 from ..model import Model
 from ..vae import VAE
 from ..validation import positive_integer
 from .figures import kl_per_dimension, reconstruction_figure, sample_figure, traversal_figure
 from .parser import add_run_command
-from .run_folder import Run
+from .run_folder import MODEL, Run
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
 def add(commands: object) -> None:
-    """Add the parsers of the three commands."""
+    """Add the parsers of the four commands."""
+    add_picture_command(commands, "figures", run_figures, "draw every figure of a run")
     sample = add_picture_command(commands, "sample", run_sample, "draw images from the prior")
     sample.add_argument("--n", type=int, default=64, help="how many images; default: 64")
     sample.add_argument("--seed", type=int, default=0, help="of the draws; default: 0")
@@ -29,6 +31,21 @@ def add(commands: object) -> None:
     traverse = add_picture_command(commands, "traverse", run_traverse, "sweep the most used latents, one a row")
     traverse.add_argument("--latents", type=int, metavar="L", default=10, help="how many latents; default: 10")
     traverse.add_argument("--index", type=int, metavar="I", help="start from test image I; the origin if absent")
+
+
+def run_figures(args: Namespace) -> tuple[dict, int]:
+    """Draw what `train` draws when it ends, up to the last epoch that was saved."""
+    run = Run.open(args.folder)
+    model, meta, arrays = run.load_model()
+    data = run.load_data(meta, args.data)
+    try:
+        history = [Epoch(*row) for row in arrays["history"].tolist()]
+    except (KeyError, TypeError) as error:
+        raise RunError(f"{run.folder / MODEL} holds no history of a training ({error}). Take one that `scratchvae "
+                       "train` wrote.") from error
+    paths = [str(path) for path in run.draw(model, data, history)]
+    print(*paths, sep="\n")
+    return {"file": paths}, 0
 
 
 def run_sample(args: Namespace) -> tuple[dict, int]:

@@ -24,15 +24,6 @@ def learning_curves(history: Sequence) -> "Figure":
     history : sequence of rows
         Each has the fields epoch, train_loss, train_reconstruction, train_kl, test_loss, test_reconstruction
         and test_kl, in nats per example; a test field is NaN where there was no held-out set.
-
-    Examples
-    --------
-    >>> from collections import namedtuple
-    >>> Row = namedtuple("Row", "epoch train_loss train_reconstruction train_kl "
-    ...                         "test_loss test_reconstruction test_kl")
-    >>> figure = learning_curves([Row(1, 180.0, 170.0, 10.0, 160.0, 145.0, 15.0)])
-    >>> [axes.get_title(loc="left") for axes in figure.axes]
-    ['Loss', 'Reconstruction', 'KL divergence']
     """
     if not len(history):
         raise DataError("the history has no epochs; expected at least one row. Train for an epoch first.")

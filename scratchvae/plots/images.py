@@ -29,7 +29,7 @@ def reconstructions(originals: np.ndarray, reconstructions: np.ndarray, image_sh
     blocks = -(-count // 10)
     columns = -(-count // blocks)
     sheet = Sheet(2 * blocks, columns, image_shape, "Originals and their reconstructions", pairs, left=1.2,
-                   blocks=blocks)
+                  blocks=blocks)
     tops = [block * (2 + sheet.space) for block in range(blocks)]
     for block, top in enumerate(tops):
         sheet.draw(pairs[:, block * columns:(block + 1) * columns], top)
@@ -140,7 +140,7 @@ def decoded_grid(images: np.ndarray, image_shape: tuple[int, int], z1: np.ndarra
     cells = as_images(images.reshape(-1, expected[2]), image_shape)
     cells = cells.reshape(len(z2), len(z1), *image_shape)[np.ix_(np.argsort(-z2), np.argsort(z1))]
     sheet = Sheet(len(z2), len(z1), image_shape, "Decoded means over the latent plane", cells,
-                   label="z1 (prior standard deviations)", left=0.75, gap=0)
+                  label="z1 (prior standard deviations)", left=0.75, gap=0)
     sheet.draw(cells)
     for axis, z, places in ((sheet.axes.xaxis, np.sort(z1), np.arange(len(z1)) + 0.5),
                             (sheet.axes.yaxis, np.sort(z2), np.arange(len(z2))[::-1] + 0.5)):

@@ -62,11 +62,6 @@ def latent_plane(mu: np.ndarray, labels: np.ndarray | None, explained: np.ndarra
     labels : (n,) integers or short strings, or None.
     explained : (2,) fractions of the variance, if mu are projections. Without it mu are the latents themselves, and
         circles of one and two standard deviations of the prior are drawn.
-
-    Examples
-    --------
-    >>> latent_plane([[0., 1.], [1., 0.]], [3, 7]).axes[0].get_xlabel()
-    'z1 (prior standard deviations)'
     """
     mu = np.asarray(mu, dtype=float)
     if mu.ndim != 2 or mu.shape[1] != 2:

@@ -76,15 +76,6 @@ def save(figure: "Figure", path: str | Path) -> None:
     """Write a figure as PNG, whole or not at all; the same figure always gives the same bytes.
 
     An existing file is replaced; RunError is raised if the file cannot be written.
-
-    Examples
-    --------
-    >>> import os, tempfile
-    >>> from scratchvae.plots import image_grid
-    >>> with tempfile.TemporaryDirectory() as folder:
-    ...     save(image_grid(np.zeros((1, 4)), (2, 2), "One"), os.path.join(folder, "one.png"))
-    ...     os.listdir(folder)
-    ['one.png']
     """
     write_atomically(path, lambda stream: figure.savefig(stream, format="png", dpi=DPI, metadata={"Software": None}))
 
