@@ -20,7 +20,7 @@ def add(commands: object) -> None:
     parser.add_argument("--reveal", action="store_true", help="with --hide: name it after all")
     parser.add_argument("--data", metavar="NAME or PATH", default="digits", help="what to train on; default: digits")
     parser.add_argument("--epochs", type=int, default=15, metavar="N", help="of each of the two runs; default: 15")
-    parser.add_argument("--seed", type=int, default=0, help="of weights, noise and the case; default: 0")
+    parser.add_argument("--seed", type=int, default=0, help="seed of weights, noise and the case; default: 0")
 
 
 def run(args: Namespace) -> tuple[dict, int]:

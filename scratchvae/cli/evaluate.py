@@ -26,7 +26,7 @@ def add(commands: object) -> None:
                         "no likelihood")
     parser.add_argument("--ledger", action="store_true", help="also say where the nats go: what z tells about x, and "
                         "what is missing to log p(x)")
-    parser.add_argument("--seed", type=int, default=0, help="of the samples; default: 0")
+    parser.add_argument("--seed", type=int, default=0, help="seed of the samples; default: 0")
 
 
 def run(args: Namespace) -> tuple[dict, int]:

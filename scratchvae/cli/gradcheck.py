@@ -19,7 +19,7 @@ def add(commands: object) -> None:
     parser = add_command(commands, "gradcheck", run, "check every gradient segment against finite differences")
     parser.add_argument("folder", metavar="RUN", nargs="?", help="a run to check at its own parameters; "
                         "a small model of each kind if absent")
-    parser.add_argument("--seed", type=int, default=0, help="of weights, data and noise; default: 0")
+    parser.add_argument("--seed", type=int, default=0, help="seed of weights, data and noise; default: 0")
 
 
 def run(args: Namespace) -> tuple[dict, int]:

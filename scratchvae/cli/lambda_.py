@@ -22,7 +22,7 @@ def add(commands: object) -> None:
     parser.add_argument("--hidden", type=int, default=128, metavar="H", help="units in the hidden layer; default: 128")
     parser.add_argument("--latent", type=int, default=10, metavar="Z", help="latents; default: 10")
     parser.add_argument("--importance-samples", type=int, default=100, metavar="K",
-                        help="of z a held-out image; default: 100")
+                        help="samples of z for each held-out image; default: 100")
     add_lab_flags(parser, "of weights, noise and samples", "runs/lambda.png")
 
 

@@ -108,7 +108,7 @@ def add_run_command(commands: object, name: str, run: Callable, help_text: str,
 
 def add_lab_flags(parser: argparse.ArgumentParser, seed_of: str, figure: str) -> None:
     """Add --seed, whose help says what it is the seed of, and --figure, whose default is `figure`."""
-    parser.add_argument("--seed", type=int, default=0, help=f"{seed_of}; default: 0")
+    parser.add_argument("--seed", type=int, default=0, help=f"seed {seed_of}; default: 0")
     parser.add_argument("--figure", metavar="FILE", default=figure, help=f"where the figure goes; default: {figure}")
 
 

@@ -24,7 +24,7 @@ def add(commands: object) -> None:
     add_picture_command(commands, "figures", run_figures, "draw every figure of a run")
     sample = add_picture_command(commands, "sample", run_sample, "draw images from the prior")
     sample.add_argument("--n", type=int, default=64, help="how many images; default: 64")
-    sample.add_argument("--seed", type=int, default=0, help="of the draws; default: 0")
+    sample.add_argument("--seed", type=int, default=0, help="seed of the draws; default: 0")
     reconstruct = add_picture_command(commands, "reconstruct", run_reconstruct,
                                       "draw held-out images over their reconstructions")
     reconstruct.add_argument("--n", type=int, default=10, help="how many images; default: 10")

@@ -13,7 +13,7 @@ MAX_POINTS = 4000       # points in the latent plane: more of them hide each oth
 
 # Ten hues that color-blind readers can tell apart, after Paul Tol's muted scheme (personal.sron.nl/~pault).
 CLASS_COLORS = ("#332288", "#cc6677", "#117733", "#aa4499", "#44aa99",
-                 "#882255", "#999933", "#4477aa", "#555555", "#b8860b")
+                "#882255", "#999933", "#4477aa", "#555555", "#b8860b")
 
 
 def principal_directions(mu: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -72,7 +72,7 @@ def _flush_folder(folder):
 
 
 def remove_leftovers(folder: Path, names: str) -> None:
-    """Remove the temporary files that a killed process left in a folder. Call only while holding the folder's lock.
+    """Remove the temporary files that a killed process left in a folder. Call only while holding its lock.
 
     `names` is a regular expression for the names that `write_atomically` was given.  Links, other users' files and
     files of other names are left alone.

@@ -41,7 +41,8 @@ def save_arrays(path: str | Path, kind: str, meta: dict, arrays: dict[str, np.nd
     for name, array in arrays.items():
         if name in RESERVED or not isinstance(array, np.ndarray) or array.dtype.name not in DTYPES:
             found = getattr(array, "dtype", type(array).__name__)
-            raise ConfigurationError(f"array {name!r} is of {found}; a file holds arrays of {', '.join(DTYPES)}, not called {', '.join(RESERVED)}. Convert it.")
+            raise ConfigurationError(f"array {name!r} is of {found}; a file holds arrays of {', '.join(DTYPES)}, "
+                                     f"not called {', '.join(RESERVED)}. Convert it.")
     meta = {"format": FORMAT, "kind": kind, **meta}
     try:
         text = json.dumps({**meta, "sha256": _checksum(meta, arrays)})
