@@ -81,7 +81,7 @@ def remove_leftovers(folder: Path, names: str) -> None:
     for path in folder.glob(f".*{PART}"):
         with suppress(OSError):                         # another process may have just renamed it
             found = path.lstat()
-            mine = found.st_uid == getattr(os, "getuid", int)()                # Windows has no user numbers: st_uid is 0
+            mine = found.st_uid == getattr(os, "getuid", int)()                # st_uid is 0 on Windows
             if ours.fullmatch(path.name) and stat.S_ISREG(found.st_mode) and mine:
                 path.unlink()
 
