@@ -4,9 +4,9 @@ import math
 import numpy as np
 
 from .arrays import require_buffer
-from .errors import ConfigurationError, TrainingError
+from .errors import TrainingError
 from .kernels.optimizers import adam_update, are_below, sgd_update
-from .validation import at_least, one_of, positive_integer
+from .validation import at_least, number, one_of, positive_integer
 
 MOST_RATE = 1e30                    # of a learning rate: its products with moments have room in float32
 ROOM = 4                            # of the largest number of a dtype, the share that a step may make
@@ -20,10 +20,7 @@ class Optimizer:
 
     def __init__(self, size, dtype, learning_rate, moments):
         size, self.dtype = positive_integer("size", size), np.dtype(one_of("dtype", str(dtype), ("float32", "float64")))
-        self.learning_rate = at_least("learning_rate", learning_rate, 0, "Start with 0.001.", open_interval=True)
-        if self.learning_rate > MOST_RATE:
-            raise ConfigurationError(f"learning_rate is {learning_rate!r}; it must be at most {MOST_RATE:g}. "
-                                     "Start with 0.001.")
+        self.learning_rate = number("learning_rate", learning_rate, 0, MOST_RATE, "Start with 0.001.", closed="right")
         self.step = 0
         self.moments = {name: np.zeros(size, self.dtype) for name in moments}
         self._shape, self._largest = (size,), float(np.finfo(self.dtype).max)
@@ -146,11 +143,8 @@ class SGD(Optimizer):
 
 
 def _share(name, value):
-    """Return value as a float; raises ConfigurationError unless it is a share of what was: from 0 to below 1."""
-    found = at_least(name, value, 0, "Use 0.9.")
-    if found >= 1:
-        raise ConfigurationError(f"{name} is {value!r}; it must be below 1. Use 0.9.")
-    return found
+    """Return value as a float; it must be a share of the last value, of at least 0 and below 1."""
+    return number(name, value, 0, 1, "Use 0.9.")
 
 
 OPTIMIZERS = {"adam": Adam, "sgd": SGD}

@@ -1,47 +1,77 @@
-"""Checks of arguments at the public edge that many rooms share."""
+"""Checks of arguments at the public edge. Each returns the value it was given, as a plain Python object.
+
+Each raises ConfigurationError with one line that names the argument, the value, what was expected and a remedy.
+"""
 import math
 import os
+from collections.abc import Callable, Collection
 from pathlib import Path
 
 import numpy as np
 
 from .errors import ConfigurationError
 
-MOST = 2**31 - 1            # of a count: beyond, sizes in bytes no longer fit what systems count them in
-SEEDS = 1 << 32             # how many seeds there are
+MOST = 2**31 - 1            # largest count that is accepted: sizes in bytes of larger ones overflow on some systems
+SEEDS = 1 << 32             # number of different seeds
 
 
-def positive_integer(name, value):
-    """Return value as an int; raises ConfigurationError unless it is one from 1 to 2**31 - 1.
+def integer(name: str, value: int, least: int = 1, most: int = MOST, remedy: str = "Choose for example 20.") -> int:
+    """Return value as an int; it must be an integer of at least `least` and at most `most`.
 
     Examples
     --------
-    >>> positive_integer("n", np.int64(3))
+    >>> integer("n", np.int64(3), 0, 9)
     3
     """
-    if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or not 1 <= value <= MOST:
-        raise ConfigurationError(f"{name} is {value!r}; it must be an integer of at least 1 and at most {MOST}. "
-                                 "Choose for example 20.")
+    if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or not least <= value <= most:
+        raise ConfigurationError(f"{name} is {value!r}; it must be an integer of at least {least} and at most {most}. "
+                                 f"{remedy}")
     return int(value)
 
 
-def rows_at_once(name, value, numbers):
-    """Return value as an int; raises ConfigurationError unless it is a count of rows that an array can hold.
+def number(name: str, value: float, low: float, high: float = math.inf, remedy: str = "",
+           closed: str = "left") -> float:
+    """Return value as a float; it must be a finite number between `low` and `high`.
 
-    Parameters
-    ----------
-    name : str
-        What to call the count in an error.
-    value : int
-        At least 1; with `numbers` a row at most 2**31 - 1 numbers in all.
-    numbers : int
-        In a row.
+    `closed` says which of the two is allowed itself: "left", "right", "both" or "neither".
 
     Examples
     --------
-    >>> rows_at_once("n", 3, 2)
-    3
+    >>> number("share", 1, 0, 1, closed="both")
+    1.0
     """
+    is_number = isinstance(value, (int, float, np.integer, np.floating)) and not isinstance(value, bool)
+    try:
+        found = float(value) if is_number else math.nan
+    except OverflowError:                                             # an integer of more than 308 digits
+        found = math.inf
+    has_low, has_high = closed in ("left", "both"), closed in ("right", "both")
+    if not ((low < found < high) or has_low and found == low or has_high and found == high) or math.isinf(found):
+        bounds = f"of at least {low}" if has_low else f"above {low}"
+        if high < math.inf:
+            bounds = f"{bounds} and at most {high}" if has_high else f"{bounds} and below {high}"
+            bounds = f"between {low} and {high}" if closed == "neither" else bounds
+        raise ConfigurationError(f"{name} is {value!r}; it must be a finite number {bounds}. {remedy}")
+    return found
+
+
+def positive_integer(name: str, value: int) -> int:
+    """Return value as an int; it must be an integer from 1 to 2**31 - 1."""
+    return integer(name, value)
+
+
+def check_seed(seed: int) -> int:
+    """Return seed as an int; it must be an integer from 0 to 2**32 - 1."""
+    return integer("seed", seed, 0, SEEDS - 1, "Choose one, for example 0.")
+
+
+def at_least(name: str, value: float, least: float, remedy: str, open_interval: bool = False) -> float:
+    """Return value as a float; it must be a finite number of at least `least`, or above it if open_interval."""
+    return number(name, value, least, remedy=remedy, closed="neither" if open_interval else "left")
+
+
+def rows_at_once(name: str, value: int, numbers: int) -> int:
+    """Return value, a count of rows, as an int; so many rows of `numbers` numbers must fit in one array."""
     value = positive_integer(name, value)
     if value * numbers > MOST:
         raise ConfigurationError(f"{name} is {value}; {value} rows of {numbers} numbers are more than the {MOST} that "
@@ -49,39 +79,14 @@ def rows_at_once(name, value, numbers):
     return value
 
 
-def at_least(name, value, least, remedy, open_interval=False):
-    """Return value as a float; raises ConfigurationError unless it is a finite number of at least (or over) `least`.
-
-    Examples
-    --------
-    >>> at_least("beta", 1, 0, "Use 1 for the ELBO.")
-    1.0
-    """
-    number = isinstance(value, (int, float, np.integer, np.floating)) and not isinstance(value, bool)
-    try:
-        found = float(value) if number else math.nan
-    except OverflowError:                                             # an integer of more than 308 digits
-        found = math.inf
-    if not (least < found < math.inf if open_interval else least <= found < math.inf):
-        bound = f"above {least}" if open_interval else f"of at least {least}"
-        raise ConfigurationError(f"{name} is {value!r}; it must be a finite number {bound}. {remedy}")
-    return found
-
-
-def keep(instance, **values):
-    """Set attributes of a frozen dataclass: its arguments as the checks of this room return them, plain numbers."""
+def keep(instance: object, **values: object) -> None:
+    """Set attributes of a frozen dataclass to what the checks here returned."""
     for name, value in values.items():
         object.__setattr__(instance, name, value)
 
 
-def instance_of(name, value, kinds, remedy):
-    """Return value; raises ConfigurationError unless it is an object of one of the classes `kinds`.
-
-    Examples
-    --------
-    >>> instance_of("n", 3, (int, float), "Pass a number.")
-    3
-    """
+def instance_of(name: str, value: object, kinds: type | tuple[type, ...], remedy: str) -> object:
+    """Return value; it must be an object of one of the classes `kinds`."""
     if not isinstance(value, kinds):
         kinds = kinds if isinstance(kinds, tuple) else (kinds,)
         got = f"the class {value.__name__}" if isinstance(value, type) else f"a {type(value).__name__}"
@@ -90,35 +95,15 @@ def instance_of(name, value, kinds, remedy):
     return value
 
 
-def function_of(name, value, signature):
-    """Return value; raises ConfigurationError unless it can be called, as `signature` says.
-
-    Examples
-    --------
-    >>> function_of("f", abs, "f(x) -> float") is abs
-    True
-    """
+def function_of(name: str, value: Callable, signature: str) -> Callable:
+    """Return value; it must be callable. `signature` is written in the error, as in "f(x) -> float"."""
     if not callable(value):
         raise ConfigurationError(f"{name} is {value!r}; expected a function {signature}. Pass one.")
     return value
 
 
-def check_seed(seed):
-    """Return seed as an int; raises ConfigurationError unless it is one from 0 to 2**32 - 1.
-
-    Examples
-    --------
-    >>> check_seed(7)
-    7
-    """
-    if not isinstance(seed, (int, np.integer)) or not 0 <= seed < SEEDS:
-        raise ConfigurationError(f"seed is {seed!r}; it must be an integer from 0 to {SEEDS - 1}. "
-                                 "Choose one, for example 0.")
-    return int(seed)
-
-
-def one_of(name, value, known):
-    """Return value; raises ConfigurationError, listing them, unless it is one of the known words.
+def one_of(name: str, value: str, known: Collection[str]) -> str:
+    """Return value; it must be one of the known words.
 
     Examples
     --------
@@ -130,14 +115,8 @@ def one_of(name, value, known):
     return value
 
 
-def file_path(name, value):
-    """Return value as a Path; raises ConfigurationError unless it is a str or a path, and not empty.
-
-    Examples
-    --------
-    >>> file_path("path", "run/model.npz").name
-    'model.npz'
-    """
+def file_path(name: str, value: str | Path) -> Path:
+    """Return value as a Path; it must be a str or a path, and not empty."""
     if not isinstance(value, (str, os.PathLike)) or not str(value) or "\0" in str(value):
         raise ConfigurationError(f"{name} is {value!r}; expected a file's name, as str or Path. "
                                  "Pass for example 'model.npz'.")

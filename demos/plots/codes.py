@@ -3,25 +3,13 @@ import numpy as np
 
 from scratchvae.plots.sheet import FAINT, INK, laid_out, new_figure, note, plain_axes, TEST
 
-MAX_POINTS = 1500
+MAX_POINTS = 1500       # points drawn in a panel
 
 
 def codes_against_prior(codes):
     """Scatter the two widest dimensions of each model's codes, with the prior's circles on the same scale.
 
-    Parameters
-    ----------
-    codes : dict of str to (n, Z)
-        A panel's title, and codes; at most the first 1,500 rows are drawn.
-
-    Returns
-    -------
-    matplotlib.figure.Figure
-
-    Examples
-    --------
-    >>> codes_against_prior({"AE": np.eye(3)}).axes[0].get_title(loc="left")
-    'AE'
+    `codes` maps a panel's title to codes (n, Z); at most the first 1,500 rows are drawn.
     """
     shown = {}
     for name, points in codes.items():

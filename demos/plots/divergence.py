@@ -9,21 +9,7 @@ STYLES = ((TEST, "-", 2.0), (TRAIN, "--", 2.0), (GRAY, ":", 2.0))
 def nearest_gaussians(x, p, fits, title):
     """A density as a gray hill, and fitted densities as lines over it.
 
-    Parameters
-    ----------
-    x : (n,) coordinates.
-    p : (n,) density at x.
-    fits : dict of str to (n,), at most three: a legend's text and a density at x.
-    title : str
-
-    Returns
-    -------
-    matplotlib.figure.Figure
-
-    Examples
-    --------
-    >>> nearest_gaussians([0, 1, 2], [0, 1, 0], {"q": [0.2, 0.5, 0.3]}, "Fit").axes[0].get_ylabel()
-    'density'
+    p (n,) is the density at x (n,); `fits` maps the text of the legend to a density at x, at most three.
     """
     figure = new_figure(7.2, 3.8, layout="constrained")
     axes = figure.subplots()
@@ -39,21 +25,8 @@ def nearest_gaussians(x, p, fits, title):
 def divergence_curves(parameter, panels, label):
     """Curves of nats against a parameter of q, a panel each.
 
-    Parameters
-    ----------
-    parameter : (n,) what varies, the same in all panels.
-    panels : dict of str to dict of str to (n,)
-        A panel's title, and its curves by name, at most three.
-    label : str, of the parameter.
-
-    Returns
-    -------
-    matplotlib.figure.Figure
-
-    Examples
-    --------
-    >>> divergence_curves([1, 2], {"Both ways": {"KL": [0, 1]}}, "sd of q").axes[0].get_ylabel()
-    'nats'
+    `parameter` (n,) varies along x in all panels and `label` names it; `panels` maps a title to curves (n,) by name, at
+    most three.
     """
     figure = new_figure(4.8 * len(panels), 3.6, layout="constrained")
     for axes, (title, curves) in zip(np.ravel(figure.subplots(1, len(panels))), panels.items()):

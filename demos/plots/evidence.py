@@ -4,7 +4,7 @@ import numpy as np
 from scratchvae.plots.sheet import FAINT, GRAY, INK, laid_out, new_figure, note, plain_axes, TEST, TRAIN
 
 PROPOSALS = {"prior": (TEST, "s"), "encoder": (INK, "o")}           # color, marker
-EARLY = 5                 # of training, the first fifth is drawn where the ELBO still moves
+EARLY = 5                 # the ELBO is drawn over the first fifth (1 / EARLY) of training, where it still moves
 
 
 def collapse(dimensions, share, exact, error, n_draws):
@@ -15,19 +15,9 @@ def collapse(dimensions, share, exact, error, n_draws):
     dimensions : (m,) latents Z, rising.
     share : dict of str to (m, n)
         Of "prior" and "encoder": effective draws as a share of all, for n examples.
-    exact : (m, n) what the prior's share tends to with more and more draws.
+    exact : (m, n) the limit of the prior's share for many draws.
     error : dict of str to (m, n), nats: estimated less exact log p(x).
     n_draws : int
-
-    Returns
-    -------
-    matplotlib.figure.Figure
-
-    Examples
-    --------
-    >>> ones = {"prior": np.ones((2, 3)), "encoder": np.ones((2, 3))}
-    >>> collapse([1, 2], ones, np.ones((2, 3)), ones, 100).axes[0].get_xlabel()
-    'latent dimensions Z'
     """
     figure = new_figure(10.4, 4.2, layout="constrained")
     left, right = figure.subplots(1, 2)
@@ -60,16 +50,6 @@ def draws_in_the_plane(side, posterior, draws):
     side : (m,) coordinates of both axes.
     posterior : (m, m) density p(z | x) at (z2, z1).
     draws : dict of str to (n, 2), of the names "prior" and "encoder".
-
-    Returns
-    -------
-    matplotlib.figure.Figure
-
-    Examples
-    --------
-    >>> side = np.linspace(-1, 1, 5)
-    >>> draws_in_the_plane(side, np.outer(1 - side**2, 1 - side**2), {"prior": np.zeros((1, 2))}).axes[0].get_ylabel()
-    'z2 (prior standard deviations)'
     """
     figure = new_figure(4.9 * len(draws), 4.8, layout="constrained")
     for axes, (name, z) in zip(figure.subplots(1, len(draws), squeeze=False)[0], draws.items()):
@@ -91,15 +71,6 @@ def closing_gap(steps, runs):
     steps : (n,) of training.
     runs : dict of str to (elbo (n,), log_p float, gap (n,), least float)
         By world, at most two: nats a row; `least` is the KL of the best q of the encoder's kind, 0 if it is exact.
-
-    Returns
-    -------
-    matplotlib.figure.Figure
-
-    Examples
-    --------
-    >>> closing_gap([0, 1], {"a world": ([-2, -1.1], -1.0, [1, 0.1], 0.0)}).axes[1].get_ylabel()
-    'KL(q || posterior) (nats)'
     """
     figure = new_figure(10.4, 4.0, layout="constrained")
     left, right = figure.subplots(1, 2)
@@ -127,20 +98,7 @@ def closing_gap(steps, runs):
 def iwae_bounds(samples, stairs):
     """The bounds L_K of several examples, climbing from the ELBO toward log p(x).
 
-    Parameters
-    ----------
-    samples : (m,) K, rising from 1.
-    stairs : dict of str to (m,)
-        By example, at most three: L_K - log p(x), nats.
-
-    Returns
-    -------
-    matplotlib.figure.Figure
-
-    Examples
-    --------
-    >>> iwae_bounds([1, 2], {"x": [-1.0, -0.5]}).axes[0].get_xlabel()
-    'K, draws inside the logarithm'
+    `samples` (m,) are the K, rising from 1; `stairs` maps at most three examples to L_K - log p(x) (m,), in nats.
     """
     figure = new_figure(7.0, 4.2, layout="constrained")
     axes = figure.subplots()
@@ -161,19 +119,7 @@ def iwae_bounds(samples, stairs):
 def posterior_and_q(panels):
     """The true posterior of single examples as gray hills, and the encoder's q as lines.
 
-    Parameters
-    ----------
-    panels : dict of str to (z (n,), p (n,), q (n,))
-        A title, and both densities along z.
-
-    Returns
-    -------
-    matplotlib.figure.Figure
-
-    Examples
-    --------
-    >>> posterior_and_q({"KL = 0": ([0, 1], [1, 1], [1, 1])}).axes[0].get_xlabel()
-    'z (prior standard deviations)'
+    `panels` maps a title to (z (n,), p (n,), q (n,)), both densities along z.
     """
     figure = new_figure(3.6 * len(panels), 3.4, layout="constrained")
     for axes, (title, (z, p, q)) in zip(figure.subplots(1, len(panels), squeeze=False)[0], panels.items()):

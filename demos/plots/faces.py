@@ -16,16 +16,6 @@ def measured_sweep(values, measured, factor, unit, reach):
     measured : (faces, columns) the factor.
     factor, unit : str
     reach : (low, high) the range of the factor in the data.
-
-    Returns
-    -------
-    matplotlib.figure.Figure
-
-    Examples
-    --------
-    >>> figure = measured_sweep([-1, 0, 1], [[1.0, 1.5, 2.0]], "eye size", "pixels", (1.1, 2.5))
-    >>> figure.axes[0].get_ylabel()
-    'eye size (pixels)'
     """
     figure = new_figure(5.6, 3.8, layout="constrained")
     axes = figure.subplots()
@@ -50,16 +40,6 @@ def leaks(effects, factors, wanted):
         Labels' name -> direction's name -> change of the m factors, in their standard deviations.
     factors : sequence of str, m of them.
     wanted : str, the factor that was to change.
-
-    Returns
-    -------
-    matplotlib.figure.Figure
-
-    Examples
-    --------
-    >>> figure = leaks({"independent": {"plain": [1.0, 0.1]}}, ["eye size", "hair"], "eye size")
-    >>> figure.axes[0].get_title(loc="left")
-    'Labels: independent'
     """
     figure = new_figure(4.6 * len(effects) + 0.8, 3.9, layout="constrained")
     panels = np.ravel(figure.subplots(1, len(effects), sharey=True, sharex=True))

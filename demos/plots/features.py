@@ -16,21 +16,6 @@ def probe_accuracy(n_labels, accuracy, title):
     accuracy : dict of (draws, m)
         Features' name -> held-out accuracy, 0 to 1, for several draws of the labeled examples.
     title : str
-
-    Returns
-    -------
-    matplotlib.figure.Figure
-
-    Raises
-    ------
-    ShapeError
-        The sizes disagree, or there is one draw only, which has no standard error.
-
-    Examples
-    --------
-    >>> figure = probe_accuracy([10, 100], {"pixels": [[0.5, 0.8], [0.6, 0.8]]}, "Digits")
-    >>> figure.axes[0].get_legend().get_texts()[0].get_text()
-    'pixels'
     """
     figure = new_figure(6.4, 4.2, layout="constrained")
     axes = figure.subplots()

@@ -14,16 +14,6 @@ def computation_graph(nodes, edges, title, width=10.0, height=4.6):
     title : str
     width, height : float
         Inches.
-
-    Returns
-    -------
-    matplotlib.figure.Figure
-
-    Examples
-    --------
-    >>> figure = computation_graph({"v": (0, 0, "v"), "s": (1, 0, "s")}, [("v", "s", "s/2")], "One arrow")
-    >>> sorted(text.get_text() for text in figure.axes[0].texts)
-    ['', 's', 's/2', 'v']
     """
     figure = new_figure(width, height)
     axes = figure.add_axes((0.01, 0.01, 0.98, 0.9))

@@ -3,12 +3,12 @@ import numpy as np
 
 from scratchvae.plots.sheet import FAINT, GRAY, INK, laid_out, new_figure, plain_axes, TEST, TRAIN
 
-LETTER = 0.012           # of the longest bar: the width of a letter in it
-TICKS = 300              # single values in a row: more is a blot
+LETTER = 0.012           # width of a letter, as a share of the longest bar
+TICKS = 300              # most values drawn as ticks in a row: more of them hide each other
 
 
 def joint_densities(x, z, p_data, rows):
-    """For each state of a one-dimensional world: the encoder's joint, the decoder's, and both marginals of each.
+    """For each state of a one-dimensional world: the joints of encoder and decoder, and their marginals.
 
     Parameters
     ----------
@@ -16,17 +16,6 @@ def joint_densities(x, z, p_data, rows):
     p_data : (X,) density of the data.
     rows : dict of str to (q_z_given_x (X, Z), p_z (Z,), p_x_given_z (Z, X), p_x (X,), q_z (Z,), joint_kl)
         By name of the state, densities; joint_kl in nats.
-
-    Returns
-    -------
-    matplotlib.figure.Figure
-
-    Examples
-    --------
-    >>> one = np.ones((2, 2))
-    >>> figure = joint_densities([0, 1], [0, 1], [1, 1], {"now": (one, one[0], one, one[0], one[0], 0.0)})
-    >>> figure.axes[0].get_title(loc="left")
-    'now: data and encoder'
     """
     p_data = np.asarray(p_data)
     figure = new_figure(12.6, 3.3 * len(rows), layout="constrained")
@@ -52,20 +41,7 @@ def joint_densities(x, z, p_data, rows):
 def accounts(sums, title):
     """Sums of nats as bars: each account's total, and below it its parts, end to end.
 
-    Parameters
-    ----------
-    sums : dict of str to dict of str to float
-        A total's name, and its parts by name, nats, none negative.
-    title : str
-
-    Returns
-    -------
-    matplotlib.figure.Figure
-
-    Examples
-    --------
-    >>> accounts({"loss": {"reconstruction": 80.0, "KL": 25.0}}, "Accounts").axes[0].get_xlabel()
-    'nats per example'
+    `sums` maps a total's name to its parts by name, in nats, none negative.
     """
     figure = new_figure(9.0, 0.9 + 0.62 * len(sums), layout="constrained")
     axes = figure.subplots()
@@ -91,20 +67,7 @@ def accounts(sums, title):
 def unreality(distances, title, label):
     """Distances of draws from the data, one row a kind: each a tick, the mean a mark with its standard error.
 
-    Parameters
-    ----------
-    distances : dict of str to (n,)
-        By kind of image; of each kind the first 300 are ticks, the mean is of all.
-    title, label : str
-
-    Returns
-    -------
-    matplotlib.figure.Figure
-
-    Examples
-    --------
-    >>> unreality({"from p(z)": [1.0, 2.0], "real": [0.5, 1.0]}, "Distances", "pixels").axes[0].get_xlabel()
-    'pixels'
+    `distances` maps a kind of image to (n,) distances; of each kind the first 300 are ticks, the mean is of all.
     """
     figure = new_figure(7.2, 0.9 + 0.55 * len(distances), layout="constrained")
     axes = figure.subplots()

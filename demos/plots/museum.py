@@ -5,24 +5,10 @@ from scratchvae.plots.sheet import FAINT, INK, laid_out, new_figure, plain_axes,
 
 
 def conviction_matrix(convictions, detectors):
-    """A dot where an detector convicts a bug; the bugs that a gradient check does not see are drawn hollow.
+    """A dot where a detector convicts a bug; the dots of bugs that the gradient check does not see are hollow.
 
-    Parameters
-    ----------
-    convictions : dict
-        Bug's name -> names of the detectors that convict it.
-    detectors : sequence of str
-        All that were asked, the gradient check first.
-
-    Returns
-    -------
-    matplotlib.figure.Figure
-
-    Examples
-    --------
-    >>> figure = conviction_matrix({"flipped_kl": ["gradient check"]}, ["gradient check", "replay"])
-    >>> [text.get_text() for text in figure.axes[0].get_xticklabels()]
-    ['gradient check (1)', 'replay (0)']
+    `convictions` maps a bug's name to the names of the detectors that convict it; `detectors` are all that were asked,
+    the gradient check first.
     """
     detectors = list(detectors)
     first = detectors[0]
@@ -46,24 +32,9 @@ def conviction_matrix(convictions, detectors):
 
 
 def curves_with_bugs(right, wrong):
-    """Held-out loss without a bug and with each of some, a panel a bug.
+    """Held-out loss without a bug and with it, one panel for each bug.
 
-    Parameters
-    ----------
-    right : dict of sequence of float
-        Bug's name -> held-out loss an epoch without it, nats per example.
-    wrong : dict of sequence of float
-        The same with it.
-
-    Returns
-    -------
-    matplotlib.figure.Figure
-
-    Examples
-    --------
-    >>> figure = curves_with_bugs({"half_noise": [9.0, 5.0]}, {"half_noise": [9.0, 4.8]})
-    >>> figure.axes[0].get_title(loc="left")
-    'half_noise'
+    `right` and `wrong` map a bug's name to the held-out loss of each epoch without it and with it, in nats per example.
     """
     figure = new_figure(4.4 * len(right) + 0.4, 3.3, layout="constrained")
     for axes, name in zip(np.ravel(figure.subplots(1, len(right))), right):

@@ -16,15 +16,6 @@ def variance_against(sizes, measured, exact, title, labels):
     exact : dict of str to (n,), the same names.
     title : str
     labels : (str, str), of the axes.
-
-    Returns
-    -------
-    matplotlib.figure.Figure
-
-    Examples
-    --------
-    >>> variance_against([1, 2], {"a": [1, 2]}, {"a": [1, 2]}, "Growth", ("Z", "variance")).axes[0].get_xlabel()
-    'Z'
     """
     figure = new_figure(6.6, 4.2, layout="constrained")
     axes = figure.subplots()
@@ -43,22 +34,7 @@ def variance_against(sizes, measured, exact, title, labels):
 def estimate_histograms(estimates, exact, title, label):
     """One histogram a kind of estimate, one above the other on the same axis, and the exact value as a line.
 
-    Parameters
-    ----------
-    estimates : dict of str to (n,)
-        Single estimates by kind; what lies outside the middle 99 % of the widest kind is left out.
-    exact : float
-    title, label : str
-        Of the figure, and of the axis.
-
-    Returns
-    -------
-    matplotlib.figure.Figure
-
-    Examples
-    --------
-    >>> estimate_histograms({"a": [0, 1, 2]}, 1.0, "Scatter", "estimate").axes[-1].get_xlabel()
-    'estimate'
+    `estimates` maps a kind to single estimates (n,); those outside the middle 99 % of the widest kind are left out.
     """
     widest = max(estimates.values(), key=np.std)
     bins = np.linspace(*np.quantile(widest, (0.005, 0.995)), 81)

@@ -1,4 +1,6 @@
 """`scratchvae attribute`: test images along the attribute vector of a class of digits, or of a face's factor (T22)."""
+from argparse import Namespace
+
 import numpy as np
 
 from ..analysis.attribute_vectors import mean_difference
@@ -12,7 +14,7 @@ from .pictures import add_picture_command, open_for_pictures, report_figure
 VALUES = np.linspace(-1.0, 1.0, 9)
 
 
-def add(commands):
+def add(commands: object) -> None:
     """Add the command's parser."""
     parser = add_picture_command(commands, "attribute", run, "move test images along an attribute vector",
                                  "runs/mnist5k-vae --attribute 3")
@@ -21,7 +23,7 @@ def add(commands):
     parser.add_argument("--n", type=int, default=5, help="how many images; default: 5")
 
 
-def run(args):
+def run(args: Namespace) -> tuple[dict, int]:
     """Draw D(E(x) + a v) for the first test images x."""
     positive_integer("n", args.n)
     record, model, data = open_for_pictures(args, only_vae=True)

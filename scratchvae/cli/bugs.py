@@ -1,14 +1,16 @@
 """`scratchvae bugs`: the museum of planted faults."""
+from argparse import Namespace
+
 from .. import bugs
 from ..data.loading import load_data
 from ..errors import ConfigurationError
-from ..validation import MOST, SEEDS
+from ..validation import check_seed, integer, SEEDS
 from .parser import add_command
 from .progress import note_compilation
 from .screen import print_filled
 
 
-def add(commands):
+def add(commands: object) -> None:
     """Add the command's parser."""
     parser = add_command(commands, "bugs", run, "list the bugs that real VAEs had, plant one, see what convicts it",
                          "--hide 1")
@@ -18,17 +20,17 @@ def add(commands):
     parser.add_argument("--reveal", action="store_true", help="with --hide: name it after all")
     parser.add_argument("--data", metavar="NAME or PATH", default="digits", help="what to train on; default: digits")
     parser.add_argument("--epochs", type=int, default=15, metavar="N", help="of each of the two runs; default: 15")
-    parser.add_argument("--seed", type=int, default=0, help="of weights, noise and the case; default: 0")
+    parser.add_argument("--seed", type=int, default=0, help="seed of weights, noise and the case; default: 0")
 
 
-def run(args):
+def run(args: Namespace) -> tuple[dict, int]:
     """List, demonstrate, examine or hide."""
     if sum((args.name is not None, args.all, args.hide is not None)) > 1:
         raise ConfigurationError("got more than one of NAME, --all and --hide; they exclude each other. Leave one.")
-    for flag, value, least, most in (("--seed", args.seed, 0, SEEDS - 1), ("--hide", args.hide, 0, SEEDS - 1),
-                                     ("--epochs", args.epochs, 2, MOST)):
-        if value is not None and not least <= value <= most:
-            raise ConfigurationError(f"{flag} is {value}; it must be from {least} to {most}. Choose another number.")
+    check_seed(args.seed)
+    integer("epochs", args.epochs, 2)
+    if args.hide is not None:
+        integer("hide", args.hide, 0, SEEDS - 1, "Choose for example 1.")
     if args.name is None and args.hide is None and not args.all:
         return _list()
     note_compilation()
@@ -48,12 +50,16 @@ def _say(label, text):
     print_filled(text, f"  {label:10s} ", " " * 13)
 
 
+def _describe(bug):
+    print(bug.name)
+    _say("what", bug.what)
+    _say("seen in", bug.seen_in)
+    _say("symptom", bug.symptom)
+
+
 def _list():
     for bug in bugs.BUGS.values():
-        print(bug.name)
-        _say("what", bug.what)
-        _say("seen in", bug.seen_in)
-        _say("symptom", bug.symptom)
+        _describe(bug)
         _say("convicted", "by " + ", ".join(bug.detected_by))
     print()
     print_filled(f"{len(bugs.BUGS)} bugs. `scratchvae bugs NAME` plants one; `scratchvae bugs --hide 1` does not say "
@@ -62,7 +68,7 @@ def _list():
 
 
 def _examine_all(seed):
-    """Plant every bug and ask all detectors; the rows hold what they say, not what the museum's labels promise."""
+    """Plant every bug and ask all detectors; the rows hold what they found, not what the catalog states."""
     rows = []
     for bug in bugs.BUGS.values():
         found = {name: text for name, text in bugs.convictions(bug.name, seed).items() if text}
@@ -92,10 +98,7 @@ def _demonstrate(name, args, hidden):
     shown = bugs.demonstrate(name, data, args.epochs, args.seed)
     bug = bugs.find_bug(name)
     if not hidden:
-        print(bug.name)
-        _say("what", bug.what)
-        _say("seen in", bug.seen_in)
-        _say("symptom", bug.symptom)
+        _describe(bug)
     print(f"\n{data.name}, held-out loss in nats per example\nepoch       right    with bug")
     for k, epoch in enumerate(shown.right):
         wrong = f"{shown.wrong[k].test_loss:12.2f}" if k < len(shown.wrong) else f"{'-':>12s}"

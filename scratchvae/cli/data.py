@@ -1,5 +1,6 @@
 """`scratchvae data list` and `data fetch`: the data sets that are known by name."""
 import os
+from argparse import Namespace
 
 from ..data.download import cache_folder, fetch, missing_files, SETS
 from ..data.loading import BUNDLED, DATASETS, DRAWN
@@ -10,7 +11,7 @@ BUNDLED_TITLES = {"mnist5k": "5,000 digits of MNIST, 28 x 28 gray", "digits": "1
 DRAWN_TITLES = {"faces": "5,000 faces with known factors, 32 x 32 gray"}
 
 
-def add(commands):
+def add(commands: object) -> None:
     """Add the parsers of `data list` and `data fetch`."""
     does = "list data sets, and fetch them"
     group = commands.add_parser("data", help=does, description=does, epilog="example: scratchvae data list")
@@ -20,7 +21,7 @@ def add(commands):
     parser.add_argument("names", metavar="NAME", nargs="+", choices=tuple(SETS), help=f"{', '.join(SETS)}")
 
 
-def run_list(args):
+def run_list(args: Namespace) -> tuple[dict, int]:
     """List what is bundled, what is drawn when asked for, what has been fetched, and what can be."""
     rows = _rows()
     for row in rows:
@@ -40,7 +41,7 @@ def _rows():
                     "path": str(cache_folder() / name), "bytes": known.size} for name, known in SETS.items()]
 
 
-def run_fetch(args):
+def run_fetch(args: Namespace) -> tuple[dict, int]:
     """Fetch sets that are not there yet; check those that are."""
     rows = []
     for name in args.names:

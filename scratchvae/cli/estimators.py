@@ -1,9 +1,10 @@
 """`scratchvae estimators`: the estimator lab."""
 import math
+from argparse import Namespace
 
 from .. import plots
 from ..analysis.estimator_comparison import measure_estimators
-from .parser import add_command, figure_path
+from .parser import add_command, add_lab_flags, figure_path
 from .progress import note_compilation
 from .screen import print_filled
 
@@ -12,19 +13,17 @@ SCENES = {"oracle": "linear-Gaussian VAE, q a little off the posterior; z agains
           "digits": "a VAE trained on digits; z against another estimator of the same expectation"}
 
 
-def add(commands):
+def add(commands: object) -> None:
     """Add the command's parser."""
     parser = add_command(commands, "estimators", run, "measure bias, variance, signal-to-noise and cost of each "
                          "gradient estimator", "--draws 4096")
     parser.add_argument("--draws", type=int, default=65536, metavar="N",
                         help="of noise for each example, a multiple of 64; default: 65536")
     parser.add_argument("--epochs", type=int, default=20, metavar="N", help="of the digits' VAE; default: 20")
-    parser.add_argument("--seed", type=int, default=0, help="of weights and noise; default: 0")
-    parser.add_argument("--figure", metavar="FILE", default="runs/estimators.png",
-                        help="where the figure goes; default: runs/estimators.png")
+    add_lab_flags(parser, "of weights and noise", "runs/estimators.png")
 
 
-def run(args):
+def run(args: Namespace) -> tuple[dict, int]:
     """Measure, print a table, draw a figure."""
     path = figure_path(args.figure)
     note_compilation()

@@ -1,5 +1,6 @@
 """`scratchvae evaluate`: measure a run on its held-out data."""
 import math
+from argparse import Namespace
 
 from ..analysis.elbo_decomposition import ledger
 from ..analysis.evaluation import evaluate, HeldOut
@@ -14,7 +15,7 @@ from .run_folder import Run
 from .screen import say
 
 
-def add(commands):
+def add(commands: object) -> None:
     """Add the command's parser."""
     parser = add_run_command(commands, "evaluate", run, "measure a run on its held-out data")
     parser.add_argument("--data", metavar="NAME or PATH", help="measure on this data set's test part instead")
@@ -25,10 +26,10 @@ def add(commands):
                         "no likelihood")
     parser.add_argument("--ledger", action="store_true", help="also say where the nats go: what z tells about x, and "
                         "what is missing to log p(x)")
-    parser.add_argument("--seed", type=int, default=0, help="of the samples; default: 0")
+    parser.add_argument("--seed", type=int, default=0, help="seed of the samples; default: 0")
 
 
-def run(args):
+def run(args: Namespace) -> tuple[dict, int]:
     """Measure a run's ELBO and importance-sampled log-likelihood."""
     positive_integer("importance_samples", args.importance_samples)
     check_seed(args.seed)

@@ -1,38 +1,47 @@
 """The figures of a run, from its model and its data."""
+from typing import TYPE_CHECKING
+
 import numpy as np
 
 from .. import plots
 from ..analysis.latent import traverse
+from ..data.loading import Dataset
+from ..data.meaning import as_floats
+from ..model import Model
 from ..probability.divergences import kl_terms
+from ..vae import VAE
 
-GRID = 15                                          # decoded grid: images a side
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+GRID = 15               # images on each side of the decoded grid
 
 
-def kl_per_dimension(model, x):
+def kl_per_dimension(model: VAE, x: np.ndarray) -> np.ndarray:
     """Return KL(q(z_j | x) || p(z_j)) averaged over x, (Z,), in nats per example (E4)."""
     return kl_terms(*model.encode(x)).mean(axis=0)
 
 
-def reconstruction_figure(model, data, n):
+def reconstruction_figure(model: Model, data: Dataset, n: int) -> "Figure":
     """Draw n held-out images over their reconstructions."""
     originals = data.test[:n]
-    scaled = originals / 255 if originals.dtype == np.uint8 else originals
-    return plots.reconstructions(scaled, model.reconstruct(originals), data.image_shape)
+    return plots.reconstructions(as_floats(originals, np.float64), model.reconstruct(originals), data.image_shape)
 
 
-def sample_figure(model, data, n, seed):
+def sample_figure(model: VAE, data: Dataset, n: int, seed: int) -> "Figure":
     """Draw the decoded means of n draws from the prior."""
     return plots.image_grid(model.sample(n, seed), data.image_shape, f"{n} samples from the prior")
 
 
-def decoded_grid_figure(model, data):
+def decoded_grid_figure(model: VAE, data: Dataset) -> "Figure":
     """Draw the decoded means over the plane of a model with two latents."""
     axis = np.linspace(-3, 3, GRID)
     z = np.array([(z1, z2) for z2 in axis for z1 in axis])
     return plots.decoded_grid(model.decode(z), data.image_shape, axis, axis)
 
 
-def traversal_figure(model, data, dimensions, index, values):
+def traversal_figure(model: VAE, data: Dataset, dimensions: np.ndarray, index: int | None,
+                     values: np.ndarray) -> "Figure":
     """Draw one latent a row swept over `values`, the others at the posterior mean of test image `index` or 0."""
     base = np.zeros(model.n_latent) if index is None else model.transform(data.test[index:index + 1])[0]
     z = traverse(base, dimensions, values)

@@ -1,4 +1,6 @@
 """`scratchvae gradcheck`: check every gradient segment against finite differences."""
+from argparse import Namespace
+
 import numpy as np
 
 from .. import gradcheck
@@ -12,15 +14,15 @@ from .parser import add_command
 from .run_folder import Run
 
 
-def add(commands):
+def add(commands: object) -> None:
     """Add the command's parser."""
     parser = add_command(commands, "gradcheck", run, "check every gradient segment against finite differences")
     parser.add_argument("folder", metavar="RUN", nargs="?", help="a run to check at its own parameters; "
                         "a small model of each kind if absent")
-    parser.add_argument("--seed", type=int, default=0, help="of weights, data and noise; default: 0")
+    parser.add_argument("--seed", type=int, default=0, help="seed of weights, data and noise; default: 0")
 
 
-def run(args):
+def run(args: Namespace) -> tuple[dict, int]:
     """Check a run, or a small model of each kind, and print a table."""
     rng = np.random.default_rng(check_seed(args.seed))
     rows = []

@@ -1,14 +1,16 @@
 """`scratchvae lambda`: the lambda lab."""
+from argparse import Namespace
+
 from .. import plots
 from ..analysis.rate_distortion import BETAS, check_betas, rate_distortion
 from ..data.loading import load_data
 from ..errors import ConfigurationError
-from .parser import add_command, figure_path
+from .parser import add_command, add_lab_flags, figure_path
 from .progress import note_compilation
 from .screen import print_filled, say
 
 
-def add(commands):
+def add(commands: object) -> None:
     """Add the command's parser."""
     parser = add_command(commands, "lambda", run, "train at several weights of the KL, find each data set's best",
                          "--data digits --betas 0.01,0.02,0.04")
@@ -20,10 +22,8 @@ def add(commands):
     parser.add_argument("--hidden", type=int, default=128, metavar="H", help="units in the hidden layer; default: 128")
     parser.add_argument("--latent", type=int, default=10, metavar="Z", help="latents; default: 10")
     parser.add_argument("--importance-samples", type=int, default=100, metavar="K",
-                        help="of z a held-out image; default: 100")
-    parser.add_argument("--seed", type=int, default=0, help="of weights, noise and samples; default: 0")
-    parser.add_argument("--figure", metavar="FILE", default="runs/lambda.png",
-                        help="where the figure goes; default: runs/lambda.png")
+                        help="samples of z for each held-out image; default: 100")
+    add_lab_flags(parser, "of weights, noise and samples", "runs/lambda.png")
 
 
 def _betas(text):
@@ -35,7 +35,7 @@ def _betas(text):
     return check_betas(betas)
 
 
-def run(args):
+def run(args: Namespace) -> tuple[dict, int]:
     """Train, print a table a data set, draw a figure."""
     betas, path = _betas(args.betas), figure_path(args.figure)
     sets = [load_data(source) for source in args.data or ("digits", "mnist5k")]

@@ -4,21 +4,22 @@ Exit status: 0 on success, 1 if `gradcheck` finds a wrong gradient, 2 with one l
 usage or bad input, 130, 143 or 129 after Ctrl-C, SIGTERM or SIGHUP (training saves first), 141 if nobody reads the
 output.
 """
+import argparse
 import errno
 import os
 
-from ..errors import ConfigurationError, ScratchVAEError
+from ..errors import ScratchVAEError
 from ..kernels.threads import set_threads
-from . import attribute, bugs, data, draw, estimators, evaluate, gradcheck, lambda_, pictures, train
+from . import attribute, bugs, data, estimators, evaluate, gradcheck, lambda_, pictures, train
 from .parser import as_json, in_flags, OneLineParser
 from .screen import flush_streams, open_streams, say
 
 # In the order of --help.
-COMMANDS = (train, evaluate, draw, pictures, attribute, gradcheck, bugs, estimators, lambda_, data)
-CLOSED = (errno.EPIPE, errno.EINVAL) if os.name == "nt" else (errno.EPIPE,)      # a pipe that nobody reads, by system
+COMMANDS = (train, evaluate, pictures, attribute, gradcheck, bugs, estimators, lambda_, data)
+CLOSED = (errno.EPIPE, errno.EINVAL) if os.name == "nt" else (errno.EPIPE,)      # errors of a pipe that nobody reads
 
 
-def build_parser():
+def build_parser() -> argparse.ArgumentParser:
     """Return the parser of all commands."""
     parser = OneLineParser(prog="scratchvae", description="A variational autoencoder derived and written by hand.",
                            epilog="example: scratchvae train --data digits --epochs 20")
@@ -28,7 +29,7 @@ def build_parser():
     return parser
 
 
-def main(argv=None):
+def main(argv: list[str] | None = None) -> int:
     """Run one command; return its exit status."""
     open_streams()
     parser, complaint, failure = build_parser(), None, None
@@ -44,13 +45,13 @@ def main(argv=None):
         status, complaint = 130, "interrupted"
     except MemoryError as error:
         status, complaint = 2, f"error: out of memory ({error}). Ask for less at once."
-    except OSError as error:                               # the system failed where no room foresaw it
+    except OSError as error:                               # an error of the system that no command foresaw
         status, failure = 2, error
     unwritten = flush_streams()
     if not status:
         failure = unwritten
     if failure:
-        if failure.errno in CLOSED and failure.filename is None:       # who read our output has seen enough, as `head`
+        if failure.errno in CLOSED and failure.filename is None:       # the reader has left, as `head` does
             return 141
         status, complaint = 2, f"error: {failure}. Check the disk, its permissions and the present folder."
     if complaint:
@@ -61,10 +62,7 @@ def main(argv=None):
 
 def _run(args):
     if args.threads is not None:
-        try:
-            set_threads(args.threads)
-        except ValueError as error:
-            raise ConfigurationError(str(error)) from None
+        set_threads(args.threads)
     result, status = args.run(args)
     if args.json:
         print(as_json(result))

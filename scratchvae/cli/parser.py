@@ -1,39 +1,42 @@
-"""What the commands share: a parser whose errors take one line, the flags of every command, results as JSON."""
+"""What the commands share: a parser whose errors take one line, common flags, results as JSON."""
 import argparse
 import difflib
 import json
 import math
 import re
 import shutil
+from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 
 from ..errors import ConfigurationError, RunError
 from ..validation import file_path
 
-# What the library calls differently: its name, and that of the flag.
+# Names in Python whose flags have other names.
 LIBRARY = {"n_latent": "latent", "n_samples": "samples", "steps": "schedule_steps"}
 
 
 class OneLineParser(argparse.ArgumentParser):
-    """A parser whose errors take one line and name what was meant, and whose help fits 80 columns."""
+    """A parser whose errors take one line and suggest a word, and whose help fits 80 columns."""
 
-    def __init__(self, **options):
+    def __init__(self, **options) -> None:
         def formatter(prog):
             return argparse.HelpFormatter(prog, width=min(80, shutil.get_terminal_size().columns) - 2)
         super().__init__(allow_abbrev=False, formatter_class=formatter, **options)
 
-    def error(self, message):
+    def error(self, message: str) -> None:
         """Say what is wrong and leave with status 2."""
         stop = "" if message.endswith("?") else "."
         self.exit(2, f"{self.prog}: error: {message}{stop} See {self.prog} --help.\n")
 
-    def print_help(self, file=None):
-        """Print the help; raises OSError if nobody takes it, where argparse passes over that."""
+    def print_help(self, file: object = None) -> None:
+        """Print the help; raises OSError if that fails, which argparse would ignore."""
         print(self.format_help(), end="", file=file)
 
-    def parse_known_args(self, args=None, namespace=None):
-        """Refuse what no flag or argument takes, in the words of the command that was given it."""
+    def parse_known_args(self, args: list[str] | None = None,
+                         namespace: argparse.Namespace | None = None) -> tuple[argparse.Namespace, list[str]]:
+        """Parse the words; refuse those that are no flag and no argument, in the name of the command that got them."""
         namespace, unknown = super().parse_known_args(args, namespace)
         if unknown:
             flag = unknown[0].split("=")[0]
@@ -47,13 +50,13 @@ class OneLineParser(argparse.ArgumentParser):
             raise argparse.ArgumentError(action, f"{value!r} is unknown; {_meant(value, action.choices)}")
 
 
-def flags_of(parser):
+def flags_of(parser: argparse.ArgumentParser) -> dict[str, str]:
     """Return the flags of a parser by the names under which it stores their values."""
     return {action.dest: action.option_strings[-1] for action in parser._actions if action.option_strings}
 
 
 def _meant(word, known):
-    """Return what somebody who wrote `word` may have meant, or all that is known, as the end of an error."""
+    """Return the end of an error: the known words that are like `word`, or all of them."""
     bare = {name.strip("-"): name for name in known}
     word = word.strip("-")
     meant = [name for name in bare if name.startswith(word)] or difflib.get_close_matches(word, bare)
@@ -62,19 +65,10 @@ def _meant(word, known):
     return f"known are {', '.join(known)}"
 
 
-def in_flags(parser, message):
-    """Return an error of the library in the words of the command line.
+def in_flags(parser: argparse.ArgumentParser, message: str) -> str:
+    """Return an error of the library with its names replaced by the command's flags.
 
-    Parameters
-    ----------
-    parser : argparse.ArgumentParser
-        Of the command.
-    message : str
-        Its subject, as in "hidden is 0", and the names with an underscore anywhere in it become flags.
-
-    Returns
-    -------
-    str
+    The subject, as in "hidden is 0", and names with an underscore anywhere in the message become flags.
 
     Examples
     --------
@@ -89,25 +83,12 @@ def in_flags(parser, message):
                   lambda name: flags.get(name[0], name[0]), message)
 
 
-def add_command(commands, name, run, help_text, example=""):
+def add_command(commands: object, name: str, run: Callable, help_text: str,
+                example: str = "") -> argparse.ArgumentParser:
     """Add a command with the flags that all have, and return its parser.
 
-    Parameters
-    ----------
-    commands : argparse action
-        What `cli.build_parser` gives to each command's `add`.
-    name : str
-        The word on the command line.
-    run : callable
-        run(args) -> (result, status): a dict that `--json` prints, and the exit status.
-    help_text : str
-        What the command does, in one phrase.
-    example : str
-        What to write after the command, for one that can be tried as it stands.
-
-    Returns
-    -------
-    argparse.ArgumentParser
+    run(args) returns (result, status): a dict that `--json` prints, and the exit status.  `example` is what to write
+    after the command's name to try it.
     """
     parser = commands.add_parser(name, help=help_text, description=help_text)
     parser.epilog = f"example: {parser.prog} {example}"
@@ -117,15 +98,22 @@ def add_command(commands, name, run, help_text, example=""):
     return parser
 
 
-def add_run_command(commands, name, run, help_text, example="runs/mnist5k-vae"):
-    """Add a command on a run folder, `args.folder`, and return its parser; parameters as in `add_command`."""
+def add_run_command(commands: object, name: str, run: Callable, help_text: str,
+                    example: str = "runs/mnist5k-vae") -> argparse.ArgumentParser:
+    """Add a command on a run folder, `args.folder`, and return its parser."""
     parser = add_command(commands, name, run, help_text, example)
     parser.add_argument("folder", metavar="RUN", help="a folder that `scratchvae train` wrote")
     return parser
 
 
-def figure_path(name):
-    """Return where a figure goes, its folder made; raises RunError or ConfigurationError if that cannot be."""
+def add_lab_flags(parser: argparse.ArgumentParser, seed_of: str, figure: str) -> None:
+    """Add --seed, whose help says what it is the seed of, and --figure, whose default is `figure`."""
+    parser.add_argument("--seed", type=int, default=0, help=f"seed {seed_of}; default: 0")
+    parser.add_argument("--figure", metavar="FILE", default=figure, help=f"where the figure goes; default: {figure}")
+
+
+def figure_path(name: str) -> Path:
+    """Return the figure's path and make its folder; raises RunError or ConfigurationError if that is impossible."""
     path = file_path("--figure", name)
     if path.is_dir() or path.suffix.lower() != ".png":
         raise ConfigurationError(f"--figure is {name!r}; expected a file's name that ends in .png. "
@@ -137,7 +125,7 @@ def figure_path(name):
     return path
 
 
-def as_json(result):
+def as_json(result: dict) -> str:
     """Return a command's result on one line; NaN and infinity, which JSON does not hold, become null."""
     return json.dumps({name: _plain(value) for name, value in result.items()})
 

@@ -1,19 +1,30 @@
-"""`scratchvae sample`, `reconstruct`, `traverse`: a picture of a run, as a PNG."""
+"""`scratchvae figures`, `sample`, `reconstruct`, `traverse`: pictures of a run, as PNG files."""
+from argparse import ArgumentParser, Namespace
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
 import numpy as np
 
-from ..errors import ConfigurationError
+from ..data.loading import Dataset
+from ..errors import ConfigurationError, RunError
+from ..history import Epoch
+from ..model import Model
 from ..vae import VAE
 from ..validation import positive_integer
 from .figures import kl_per_dimension, reconstruction_figure, sample_figure, traversal_figure
 from .parser import add_run_command
-from .run_folder import Run
+from .run_folder import MODEL, Run
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 
-def add(commands):
-    """Add the parsers of the three commands."""
+def add(commands: object) -> None:
+    """Add the parsers of the four commands."""
+    add_picture_command(commands, "figures", run_figures, "draw every figure of a run")
     sample = add_picture_command(commands, "sample", run_sample, "draw images from the prior")
     sample.add_argument("--n", type=int, default=64, help="how many images; default: 64")
-    sample.add_argument("--seed", type=int, default=0, help="of the draws; default: 0")
+    sample.add_argument("--seed", type=int, default=0, help="seed of the draws; default: 0")
     reconstruct = add_picture_command(commands, "reconstruct", run_reconstruct,
                                       "draw held-out images over their reconstructions")
     reconstruct.add_argument("--n", type=int, default=10, help="how many images; default: 10")
@@ -22,20 +33,35 @@ def add(commands):
     traverse.add_argument("--index", type=int, metavar="I", help="start from test image I; the origin if absent")
 
 
-def run_sample(args):
+def run_figures(args: Namespace) -> tuple[dict, int]:
+    """Draw what `train` draws when it ends, up to the last epoch that was saved."""
+    run = Run.open(args.folder)
+    model, meta, arrays = run.load_model()
+    data = run.load_data(meta, args.data)
+    try:
+        history = [Epoch(*row) for row in arrays["history"].tolist()]
+    except (KeyError, TypeError) as error:
+        raise RunError(f"{run.folder / MODEL} holds no history of a training ({error}). Take one that `scratchvae "
+                       "train` wrote.") from error
+    paths = [str(path) for path in run.draw(model, data, history)]
+    print(*paths, sep="\n")
+    return {"file": paths}, 0
+
+
+def run_sample(args: Namespace) -> tuple[dict, int]:
     """Draw from the prior."""
     run, model, data = open_for_pictures(args, only_vae=True)
     return report_figure(run, sample_figure(model, data, args.n, args.seed), "samples.png")
 
 
-def run_reconstruct(args):
+def run_reconstruct(args: Namespace) -> tuple[dict, int]:
     """Draw held-out images over their reconstructions."""
     positive_integer("n", args.n)
     run, model, data = open_for_pictures(args, only_vae=False)
     return report_figure(run, reconstruction_figure(model, data, args.n), "reconstructions.png")
 
 
-def run_traverse(args):
+def run_traverse(args: Namespace) -> tuple[dict, int]:
     """Sweep the most used latents."""
     positive_integer("latents", args.latents)
     run, model, data = open_for_pictures(args, only_vae=True)
@@ -47,14 +73,15 @@ def run_traverse(args):
     return report_figure(run, figure, "traversal.png")
 
 
-def add_picture_command(commands, name, run, help_text, example="runs/mnist5k-vae"):
-    """Add a command that needs the data of a run, and return its parser; parameters as in `add_run_command`."""
+def add_picture_command(commands: object, name: str, run: Callable, help_text: str,
+                        example: str = "runs/mnist5k-vae") -> ArgumentParser:
+    """Add a command that needs the data of a run, and return its parser."""
     parser = add_run_command(commands, name, run, help_text, example)
     parser.add_argument("--data", metavar="NAME or PATH", help="where the run's data are now, if they have moved")
     return parser
 
 
-def open_for_pictures(args, only_vae):
+def open_for_pictures(args: Namespace, only_vae: bool) -> tuple[Run, Model, Dataset]:
     """Return (run, model, data) for a picture command."""
     run = Run.open(args.folder)
     model, meta, _ = run.load_model()
@@ -64,7 +91,7 @@ def open_for_pictures(args, only_vae):
     return run, model, run.load_data(meta, args.data)
 
 
-def report_figure(run, figure, name):
+def report_figure(run: Run, figure: "Figure", name: str) -> tuple[dict, int]:
     """Save a figure in the run's folder, print its path, and return what a command returns."""
     path = run.save_figure(figure, name)
     print(path)

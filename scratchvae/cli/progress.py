@@ -1,93 +1,103 @@
-"""What a person sees while training runs, and how they end it early without losing anything."""
+"""What a person sees while training or fetching runs, and how signals end training without losing anything."""
 import math
 import signal
 import sys
 import threading
 import time
+from collections.abc import Iterator
 from contextlib import contextmanager
 
 from ..kernels.backend import BACKEND
 from ..kernels.cache import kernels_are_cached, usable_folder
+from ..training import Trainer
 from .screen import columns, end_line, say, show, show_in_place, WIDEST
 
-# What ends a program: Ctrl-C, `kill`, a terminal that is closed, Ctrl-Break; each where the system has it.
+# The signals that end a program, where the system has them: Ctrl-C, `kill`, a closed terminal, Ctrl-Break.
 ENDING = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGBREAK") if hasattr(signal, name)]
+PAUSE = 0.2             # seconds between two changes of the line in place
 
 
-class Progress:
+class _Display:
+    """A line in place on a terminal; plain lines elsewhere."""
+
+    def __init__(self):
+        self.stream, self.in_place = sys.stderr, sys.stderr.isatty()
+        self.shown = 0.0                                  # when the line was last changed, in seconds
+        self.works = True                                 # until the stream refuses a line
+
+    def is_due(self):
+        """Return whether the line in place may change again."""
+        now = time.perf_counter()
+        due = self.in_place and now - self.shown > PAUSE
+        if due:
+            self.shown = now
+        return due
+
+    def show(self, line):
+        if self.works:
+            self.works = show_in_place(self.stream, line) if self.in_place else show(line + "\n", self.stream)
+
+
+class Progress(_Display):
     """What training shows: on a terminal one line in place, elsewhere one plain line an epoch."""
 
-    def __init__(self, epochs):
-        self.epochs, self.stream, self.in_place = epochs, sys.stderr, sys.stderr.isatty()
-        self.works = True                                 # until the display fails
-        self.steps, self.shown = -1, 0.0
+    def __init__(self, epochs: int) -> None:
+        super().__init__()
+        self.epochs, self.steps = epochs, -1
 
-    def after_step(self, trainer, objective):
+    def after_step(self, trainer: Trainer, objective: object) -> None:
         """Refresh the line in place, at most five times a second."""
         self.steps += 1
-        now = time.perf_counter()
         if self.steps == 0:
-            self.start = now                              # the first step also compiles or loads the kernels
-        if self.in_place and now - self.shown > 0.2:
-            self.shown = now
+            self.start = time.perf_counter()              # the first step also compiles or loads the kernels
+        if self.is_due():
             rows = min(trainer.state.batch * trainer.batch_size, len(trainer.x))
-            loss, reconstruction, kl = (total / rows for total in trainer.state.totals)
-            self._show(trainer, trainer.state.epoch + 1, loss, reconstruction, kl)
+            self._show(trainer, trainer.state.epoch + 1, *(total / rows for total in trainer.state.totals))
 
-    def after_epoch(self, trainer):
+    def after_epoch(self, trainer: Trainer) -> None:
         """Show a finished epoch."""
         last = trainer.state.history[-1]
         self._show(trainer, last.epoch, last.train_loss, last.train_reconstruction, last.train_kl)
 
     def _show(self, trainer, epoch, loss, reconstruction, kl):
+        """Show the longest of five lines that fits."""
         elapsed = time.perf_counter() - self.start
         rate = self.steps / elapsed if elapsed > 0 else 0.0
         steps_left = (self.epochs - trainer.state.epoch) * trainer.batches - trainer.state.batch
         left = f"  {_clock(steps_left / rate) if rate > 0 else '?:??'} left"
-        held_out = trainer.state.history[-1].test_loss if trainer.state.history else math.nan        # of the last whole epoch
+        held_out = trainer.state.history[-1].test_loss if trainer.state.history else math.nan  # of a whole epoch
         held_out = "" if math.isnan(held_out) else f"  held-out {held_out:.2f}"
         loss = f"epoch {epoch:{len(str(self.epochs))}d}/{self.epochs}  loss {loss:.2f}"
         short, words = f" = {reconstruction:.2f} + KL {kl:.2f}", f" = reconstruction {reconstruction:.2f} + KL {kl:.2f}"
-        rate = f"  {rate:.0f} steps/s"
+        speed = f"  {rate:.0f} steps/s"
         room = columns(self.stream) - 1 if self.in_place else WIDEST
-        line = next((line for line in (loss + words + held_out + rate + left, loss + short + held_out + rate + left,
-                                       loss + short + held_out + left, loss + held_out + left, loss + left)
-                     if len(line) <= room), loss)
-        if self.works:
-            self.works = show_in_place(self.stream, line) if self.in_place else show(line + "\n", self.stream)
+        lines = (loss + words + held_out + speed + left, loss + short + held_out + speed + left,
+                 loss + short + held_out + left, loss + held_out + left, loss + left)
+        self.show(next((line for line in lines if len(line) <= room), loss))
 
-    def close(self):
-        """Leave the line in place standing."""
+    def close(self) -> None:
+        """Begin a new line below the line in place."""
         end_line()
 
 
-class FetchProgress:
+class FetchProgress(_Display):
     """What fetching shows: on a terminal one line in place, elsewhere one plain line a finished file."""
 
-    def __init__(self):
-        self.stream, self.in_place, self.shown = sys.stderr, sys.stderr.isatty(), 0.0
-
-    def __call__(self, name, done, size):
+    def __call__(self, name: str, done: int, size: int) -> None:
         """Show that `done` of `size` bytes of a file have come."""
-        now, finished = time.perf_counter(), done == size
-        if finished or self.in_place and now - self.shown > 0.2:
-            self.shown = now
-            line = f"{done / 1e6:6.1f} of {size / 1e6:.1f} MB  {name}"
-            if self.in_place:
-                show_in_place(self.stream, line)
-                if finished:
-                    end_line()
-            else:
-                show(line + "\n", self.stream)
+        if self.is_due() or done == size:
+            self.show(f"{done / 1e6:6.1f} of {size / 1e6:.1f} MB  {name}")
+            if done == size:
+                end_line()
 
-    def warn(self, sentence):
+    def warn(self, sentence: str) -> None:
         """Say on a line of its own why a mirror is given up."""
         end_line()
         show(sentence + "\n", self.stream)
 
 
-def note_compilation():
-    """Say once, on a terminal, that kernels are compiled now."""
+def note_compilation() -> None:
+    """Say, on a terminal, that kernels are compiled now, if they are."""
     if BACKEND == "numba" and sys.stderr.isatty() and not kernels_are_cached():
         often = "once" if usable_folder() else "in every process: no folder can keep them, set SCRATCHVAE_CACHE to one"
         say(f"compiling kernels for this machine, {often} ...")
@@ -99,8 +109,8 @@ def _clock(seconds):
 
 
 @contextmanager
-def finishing_the_step(trainer, caught):
-    """While open, what asks the program to end ends training after the present step; the signals land in `caught`.
+def finishing_the_step(trainer: Trainer, caught: list[int]) -> Iterator[None]:
+    """While open, a signal that would end the program ends training after the present step and is added to `caught`.
 
     A signal that was ignored when the program began (`nohup`, a job in the background of a script) stays ignored.
     Only the main thread of a program may handle signals; in another one nothing is changed.

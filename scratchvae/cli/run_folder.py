@@ -4,16 +4,20 @@ import io
 import json
 import os
 import re
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path, PureWindowsPath
+from typing import TYPE_CHECKING
+
+import numpy as np
 
 from .. import __version__, plots
 from ..data.download import SETS
 from ..data.identity import fingerprint
-from ..data.loading import BUNDLED, DRAWN, load_data
+from ..data.loading import BUNDLED, Dataset, DRAWN, load_data
 from ..errors import ConfigurationError, DataError, RunError
-from ..history import Epoch
-from ..model import load_run
+from ..history import Epoch, History
+from ..model import load_run, Model
 from ..schedules import make_schedule
 from ..storage.atomic import open_regular, remove_leftovers, write_atomically
 from ..storage.lock import FolderLock
@@ -22,35 +26,30 @@ from ..vae import VAE
 from ..validation import positive_integer
 from .figures import decoded_grid_figure, kl_per_dimension, reconstruction_figure, sample_figure
 
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
 CONFIG, MODEL, HISTORY, FIGURES = "config.json", "model.npz", "history.csv", "figures"
 OLD_NAMES = {"latent": "n_latent", "samples": "n_samples"}     # of settings, in config.json of earlier versions
-FREE = {"data", "epochs", "on_nonfinite"}          # the settings that a run may change: its data may have moved
-MOST_TEXT = 1 << 24                                # bytes of config.json: far more than any has
-SHOWN = 2000                                       # points in the latent plane: more hide each other
+FREE = {"data", "epochs", "on_nonfinite"}          # settings that may change when a run is resumed
+MOST_TEXT = 1 << 24                                # most bytes of config.json that are read
+SHOWN = 2000                                       # test images that the figures of latents are drawn from
 
 
 class Run:
-    """A folder that holds a run, and what it says about itself.
+    """A folder that holds a run; `config` has the settings of `scratchvae train` by their names in Python."""
 
-    Parameters
-    ----------
-    folder : str or Path
-        The run folder.
-    config : dict
-        The settings of `scratchvae train`, by their names in Python (`n_latent`, `n_samples`).
-    """
-
-    def __init__(self, folder, config):
+    def __init__(self, folder: str | Path, config: dict) -> None:
         self.folder, self.config = Path(folder), config
         self.lock = FolderLock(folder)
-        self.data = None                                   # rows and fingerprints of the data, once they are loaded
-        self.saved = None                                  # what tells the saved model.npz from any other file
+        self.data = None                                   # number of rows and fingerprints of the loaded data
+        self.saved = None                                  # the state of model.npz after the last save
 
     @classmethod
-    def open(cls, folder):
+    def open(cls, folder: str | Path) -> "Run":
         """Return the run in `folder`; raises RunError if there is none or its config.json is damaged."""
         path = Path(folder) / CONFIG
-        if not os.path.exists(path):                       # False as well for a name that no file can have
+        if not os.path.exists(path):                       # also False for a name that no file can have
             raise RunError(f"{folder} holds no run ({CONFIG} is missing); expected a folder that `scratchvae train "
                            "--out` wrote. Check the path.")
         try:
@@ -64,12 +63,12 @@ class Run:
         return cls(folder, {OLD_NAMES.get(name, name): value for name, value in config.items()})
 
     @staticmethod
-    def exists(folder):
-        """Whether `folder` holds anything of a run."""
+    def exists(folder: str | Path) -> bool:
+        """Return whether `folder` holds any file of a run."""
         return any(os.path.lexists(Path(folder) / name) for name in (CONFIG, MODEL, HISTORY))
 
-    def load_model(self):
-        """Return (model, meta, arrays) of the run's model.npz; raises RunError if config.json says otherwise."""
+    def load_model(self) -> tuple[Model, dict, dict[str, np.ndarray]]:
+        """Return (model, meta, arrays) of the run's model.npz; raises RunError if config.json differs from it."""
         model, meta, arrays = load_run(self.folder / MODEL)
         plain = {name: value for name, value in model.get_params().items() if isinstance(value, (str, int, float))}
         config = meta.get("config")                        # absent in files of earlier versions
@@ -82,20 +81,10 @@ class Run:
                                "run.")
         return model, meta, arrays
 
-    def load_data(self, meta=None, source=None):
-        """Return the Dataset that the run is trained on.
+    def load_data(self, meta: dict | None = None, source: str | None = None) -> Dataset:
+        """Return the Dataset that the run is trained on, from `source` if the data have moved.
 
-        Parameters
-        ----------
-        meta : dict, optional
-            Of the run's model.npz: what it says about the data is held against them.
-        source : str, optional
-            Where the data are now, if they are no longer where they were.
-
-        Raises
-        ------
-        RunError
-            If they are other data.
+        Raises RunError if the data are not those that `meta`, of the run's model.npz, describes.
         """
         wanted = (meta or {}).get("data")
         try:
@@ -111,21 +100,21 @@ class Run:
                            f"trained on ({wanted.get('rows')} rows). Name those with --data, or train another run.")
         return data
 
-    def has_model(self):
-        """Whether the run has saved a model: not so if it was killed before its first step."""
+    def has_model(self) -> bool:
+        """Return whether the run has saved a model: it has not if it was killed before its first step."""
         return (self.folder / MODEL).exists()
 
     @contextmanager
-    def held(self):
+    def held(self) -> Iterator["Run"]:
         """While open, this process alone writes to the folder; raises RunError if another one does."""
         with self.lock:
             self._figure_folder()
             yield self
 
-    def begin(self):
-        """Write config.json into the folder, which `held` keeps for us; an earlier run's files go first.
+    def begin(self) -> None:
+        """Remove an earlier run's files, then write config.json. Call only while `held`.
 
-        In this order: whenever it is killed, no model of the earlier run is left beside the new settings.
+        If the process is killed meanwhile, no model of the earlier run is left beside the new settings.
         """
         try:
             for name in (CONFIG, MODEL, HISTORY):
@@ -135,25 +124,18 @@ class Run:
                            "Choose a folder that can be written to.") from error
         self.write_config()
 
-    def write_config(self):
-        """Write config.json, and remove what a killed process left behind."""
+    def write_config(self) -> None:
+        """Write config.json, and remove the temporary files of a killed process."""
         remove_leftovers(self.folder, "|".join(map(re.escape, (CONFIG, MODEL, HISTORY))))
         remove_leftovers(self._figure_folder(), r".+\.png")
         text = json.dumps({**self.config, "scratchvae": __version__}, indent=2) + "\n"
         write_atomically(self.folder / CONFIG, lambda file: file.write(text.encode()))
 
-    def save(self, trainer):
-        """Write model.npz (with all that a resume needs) and history.csv.
+    def save(self, trainer: Trainer) -> bool:
+        """Write model.npz, with all that a resume needs, and history.csv.
 
-        Returns
-        -------
-        bool
-            Whether the folder had been removed, and was made again.
-
-        Raises
-        ------
-        RunError
-            If it cannot be written, or was removed and another run has taken its place.
+        Returns whether the folder had been removed, and was made again.  Raises RunError if it cannot be written, or
+        was removed and another run has taken its place.
         """
         lost = not self.lock.is_held()
         if lost:
@@ -169,7 +151,7 @@ class Run:
         return lost
 
     def _model_file(self):
-        """Return what tells model.npz from any other file; None if there is none."""
+        """Return the state of model.npz, which differs from that of any other file; None if there is none."""
         try:
             found = os.lstat(self.folder / MODEL)
         except FileNotFoundError:
@@ -177,7 +159,7 @@ class Run:
         return found.st_dev, found.st_ino, found.st_mtime_ns, found.st_size
 
     def _take_back(self):
-        """Make the folder or its lock file again that somebody removed under the run."""
+        """Make the folder or its lock file again after somebody removed it during the run."""
         if self.exists(self.folder) and self._model_file() != self.saved:
             raise RunError(f"{self.folder} was replaced by another run while this one was training; nothing of "
                            "that one is overwritten. Train again, into another folder (--out).")
@@ -185,7 +167,7 @@ class Run:
         self.lock.acquire()
         self.write_config()
 
-    def trainer(self, model, data):
+    def trainer(self, model: Model, data: Dataset) -> Trainer:
         """Return a Trainer with this run's settings."""
         c = self.config
         beta = None if c["schedule"] == "constant" else make_schedule(c["schedule"], c["beta"], c["schedule_steps"],
@@ -196,7 +178,7 @@ class Run:
                        output_bias=c["output_bias"], on_nonfinite=c["on_nonfinite"], beta=beta)
 
     def _figure_folder(self):
-        """Return the path of figures/; raises RunError if it leads elsewhere: nothing is written through a link."""
+        """Return the path of figures/; raises RunError if it is a link: nothing is written through one."""
         path = self.folder / FIGURES
         here = os.path.join(os.path.realpath(self.folder), FIGURES)
         if os.path.normcase(os.path.realpath(path)) != os.path.normcase(here):
@@ -204,7 +186,7 @@ class Run:
                            "choose another folder for the run (--out).")
         return path
 
-    def save_figure(self, figure, name):
+    def save_figure(self, figure: "Figure", name: str) -> Path:
         """Write a figure into figures/ and return its path."""
         path = self._figure_folder() / name
         try:
@@ -215,7 +197,7 @@ class Run:
         plots.save(figure, path)
         return path
 
-    def draw(self, model, data, history):
+    def draw(self, model: Model, data: Dataset, history: History | list[Epoch]) -> list[Path]:
         """Draw every figure that this model has; return the paths."""
         figures = {"learning_curves.png": plots.learning_curves(history)} if history else {}
         figures["reconstructions.png"] = reconstruction_figure(model, data, 10)
@@ -250,14 +232,14 @@ def _read_text(path):
                        "Restore it.") from error
 
 
-def data_source(source):
-    """Return a data source as a run remembers it: a name, or an absolute path if there is such a path."""
+def data_source(source: str) -> str:
+    """Return a data source as config.json holds it: a known name, or an absolute path if the path exists."""
     named = source in (*BUNDLED, *DRAWN, *SETS)
     return source if named or not os.path.exists(source) else str(Path(source).resolve())
 
 
-def run_name(source):
-    """Return what to call the run on a data source: a folder's name that every system takes.
+def run_name(source: str) -> str:
+    """Return the name of the folder for a run on a data source, made of characters that every system allows.
 
     Examples
     --------

@@ -4,46 +4,46 @@ import os
 import sys
 import textwrap
 from contextlib import suppress
+from typing import TextIO
 
-WIDEST = 100            # columns of text and of plain lines: longer ones are hard to read
-_in_place = 0           # columns of the line in place that stands unfinished on the terminal
+WIDEST = 100            # most columns of text and of plain lines: longer ones are hard to read
+_in_place = 0           # columns of the unfinished line in place on the terminal, 0 if there is none
 
 
-def open_streams():
-    """Let the standard streams take any text: what they cannot encode is escaped, and a closed one takes it nowhere."""
+def open_streams() -> None:
+    """Let the standard streams take any text: they escape what they cannot encode, and a closed one drops it."""
     for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
         stream = getattr(sys, name)
         if stream is None or getattr(stream, "closed", False):     # `>&-`, or a program without a console
-            setattr(sys, name, open(os.devnull, mode, encoding="utf-8"))   # in this order each gets its own number
+            setattr(sys, name, open(os.devnull, mode, encoding="utf-8"))   # in this order each gets its usual number
         elif isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
 
 
-def flush_streams():
+def flush_streams() -> OSError | None:
     """Write out what was printed, and return the OSError that kept it from standard output, or None.
 
-    A stream that failed leads nowhere from then on: when Python ends, it flushes once more.
+    A stream that failed drops all text from then on: Python flushes it once more when it ends.
     """
-    failures = []
+    failure = None
     for stream in (sys.stderr, sys.stdout):
         try:
             stream.flush()
-            failures.append(None)
         except OSError as error:
-            failures.append(error)
+            failure = error if stream is sys.stdout else None
             _lead_nowhere(stream)
-    return failures[-1]
+    return failure
 
 
 def _lead_nowhere(stream):
-    with suppress(OSError, ValueError), open(os.devnull, "wb") as nowhere:         # one that is closed or has no file
+    with suppress(OSError, ValueError), open(os.devnull, "wb") as nowhere:      # closed, or no file
         os.dup2(nowhere.fileno(), stream.fileno())
 
 
-def show(text, stream):
-    """Write text to a stream at once, and return whether it took it: what is shown must never end what is done.
+def show(text: str, stream: TextIO) -> bool:
+    """Write text to a stream at once and return whether that worked; a display that fails must not end the work.
 
-    There may be nobody who reads it, or no room in its file; it leads nowhere from then on.
+    A stream that nobody reads, or whose disk is full, drops all text from then on.
     """
     try:
         stream.write(text)
@@ -54,30 +54,30 @@ def show(text, stream):
     return True
 
 
-def columns(stream):
+def columns(stream: TextIO) -> int:
     """Return how many columns the terminal behind a stream has; 80 where that is unknown."""
     try:
         return os.get_terminal_size(stream.fileno()).columns or 80
-    except (OSError, ValueError, AttributeError):          # no terminal; no file at all; a stream without a file
+    except (OSError, ValueError, AttributeError):          # no terminal, no file, or a closed stream
         return 80
 
 
-def say(text):
-    """Print a line on standard error, below a line in place; it is lost if nobody can take it."""
+def say(text: str) -> None:
+    """Print a line on standard error, below a line in place; it is dropped if the stream fails."""
     end_line()
     show(f"{text}\n", sys.stderr)
 
 
-def print_filled(text, first="", rest=""):
-    """Print a paragraph as wide as the terminal, its first line after `first`, the others after `rest`."""
+def print_filled(text: str, first: str = "", rest: str = "") -> None:
+    """Print a paragraph as wide as the terminal; its first line begins with `first`, the others with `rest`."""
     print(textwrap.fill(text, max(40, min(columns(sys.stdout), WIDEST)), initial_indent=first, subsequent_indent=rest))
 
 
-def show_in_place(stream, line):
-    """Show a line of a terminal in the place of the last one, and return whether the stream took it.
+def show_in_place(stream: TextIO, line: str) -> bool:
+    """Replace the line in place on a terminal, and return whether the stream took it.
 
-    It is cut one column short of the edge, where some consoles begin the next line, and blanks cover what the last
-    one leaves: old consoles know no sequence that clears a line.
+    The line is cut one column before the edge, where some consoles begin the next line.  Blanks cover the rest of the
+    last line, because old consoles know no sequence that clears one.
     """
     global _in_place
     line = line[:columns(stream) - 1]
@@ -85,8 +85,8 @@ def show_in_place(stream, line):
     return show(f"\r{line.ljust(min(last, columns(stream) - 1))}", stream)
 
 
-def end_line():
-    """Finish the line in place, if there is one: what is printed next begins below it."""
+def end_line() -> None:
+    """Finish the line in place, if there is one, so that the next text begins below it."""
     global _in_place
     if _in_place:
         _in_place = 0

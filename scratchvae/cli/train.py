@@ -26,7 +26,7 @@ from .run_folder import data_source, FREE, MODEL, Run, run_name
 from .screen import say, show
 
 KINDS = {kind.kind: kind for kind in (VAE, Autoencoder)}
-# What a run is, by the names in Python.  A run folder keeps these; --resume may change only the FREE ones.
+# The settings of a run, by their names in Python.  config.json holds them; --resume may change only the FREE ones.
 TRAIN_DEFAULTS = dict(data="mnist5k", model="vae", hidden=[400], n_latent=20, activation="relu", likelihood="bernoulli",
                       sigma=1.0, beta=1.0, estimator="analytic", n_samples=1, baseline="none", schedule="constant",
                       schedule_steps=1000, nats=0.25, binarize="none", epochs=50,
@@ -34,8 +34,8 @@ TRAIN_DEFAULTS = dict(data="mnist5k", model="vae", hidden=[400], n_latent=20, ac
                       seed=0, on_nonfinite="stop")
 
 
-def add(commands):
-    """Add the command's parser; absent flags of a setting stay absent, so that a run knows what was said."""
+def add(commands: object) -> None:
+    """Add the command's parser; flags that are not given are absent from its result, so that --resume can tell."""
     train = add_command(commands, "train", run, "train a model and write a run folder", "--data digits --epochs 20")
 
     def default(name):
@@ -57,7 +57,7 @@ def add(commands):
     setting("--activation", choices=ACTIVATIONS, help=default("activation"))
     setting("--likelihood", choices=LIKELIHOODS, help=default("likelihood"))
     setting("--sigma", type=float, help="standard deviation of a pixel, for gaussian, or where a learned one starts; "
-                                        f"{default('sigma')}")
+            f"{default('sigma')}")
     setting("--beta", type=float, help=f"weight of the KL term; {default('beta')}")
     setting("--estimator", choices=ESTIMATORS, help=default("estimator"))
     setting("--samples", dest="n_samples", type=int, metavar="K",
@@ -86,23 +86,23 @@ def add(commands):
     what.add_argument("--overwrite", action="store_true", help="replace the run in the folder")
 
 
-def run(args):
+def run(args: argparse.Namespace) -> tuple[dict, int]:
     """Train, save after each epoch, draw the figures."""
     record = Run(*_settings(args))
     positive_integer("--epochs", record.config["epochs"])
     if args.resume:
-        with record.held():                                # before anything is read: nobody else writes meanwhile
+        with record.held():                                # before anything is read, so that nobody else writes
             return _train(record, *_resumed(record))
     _require_free(record, args.overwrite)
-    data, trainer = _begun(record)                         # what is refused here has touched nothing
+    data, trainer = _begun(record)                         # errors here leave the folder as it was
     with record.held():
-        _require_free(record, args.overwrite)              # somebody else may have been faster
+        _require_free(record, args.overwrite)              # another process may have begun a run since
         record.begin()
         return _train(record, data, trainer)
 
 
 def _settings(args):
-    """Return (folder, settings) from what was said and what the folder holds."""
+    """Return (folder, settings) from the flags that were given and the folder's config.json."""
     said = {name: getattr(args, name) for name in TRAIN_DEFAULTS if hasattr(args, name)}
     if "data" in said:
         said["data"] = data_source(said["data"])
@@ -122,7 +122,7 @@ def _settings(args):
 
 
 def _require_free(record, overwrite):
-    """Refuse to replace a run unasked."""
+    """Refuse to replace a run without --overwrite."""
     if not overwrite and Run.exists(record.folder):
         raise RunError(f"{record.folder} already holds a run. Go on with it (--resume), replace it (--overwrite), or "
                        "choose another folder (--out).")
@@ -140,7 +140,7 @@ def _begun(record):
 
 def _resumed(record):
     """Return (data, trainer) of the run in the folder, where it was left."""
-    if not record.has_model():                             # it was killed before its first save: from its settings
+    if not record.has_model():                             # it was killed before its first save
         begun = _begun(record)
         record.begin()
         return begun
@@ -165,7 +165,7 @@ def _resumed(record):
     if not meta.get("data"):
         say(f"{record.folder / MODEL} is of an earlier version and does not say on which data it was trained; it goes "
             f"on with what {data.name} holds now")
-    record.write_config()                                  # more epochs, perhaps, or data that have moved
+    record.write_config()                                  # epochs or data may have changed
     return data, trainer
 
 
@@ -187,14 +187,14 @@ def _train(record, data, trainer):
     result, text = _report(record, trainer)
     text = "".join(f"figure   {path}\n" for path in paths) + text
     if caught:
-        show(text, sys.stdout)                             # nobody may be there any more: the signal is the status
+        show(text, sys.stdout)                             # the terminal may be gone; the status tells the signal
     else:
         print(text, end="")
     return result, 128 + caught[0] if caught else 0
 
 
 def _run_epochs(record, trainer):
-    """Train until the last epoch or a signal, saving what was done before it is shown; return the signals."""
+    """Train until the last epoch or a signal, and save each epoch before it is shown; return the signals."""
     progress, caught = Progress(record.config["epochs"]), []
 
     def after_epoch(trainer):
@@ -222,7 +222,7 @@ def _run_epochs(record, trainer):
 
 
 def _report(record, trainer):
-    """Return how the run ended: what --json prints, and what is printed in any case."""
+    """Return (result, text): what --json prints, and what is printed in any case."""
     state, model = trainer.state, trainer.model
     history = state.history
     result = {"run": str(record.folder), "epochs": state.epoch, "steps": state.optimizer.step,
@@ -232,11 +232,11 @@ def _report(record, trainer):
     if not history:
         return result, ""
     last, seconds = history[-1], sum(history.column("seconds"))
-    sign = "<=" if ESTIMATORS[record.config["estimator"]].bound else "="             # the bounds are below it (S6)
+    sign = "<=" if ESTIMATORS[record.config["estimator"]].bound else "="   # other bounds are below it (S6)
     parts = (f" {sign} reconstruction {last.test_reconstruction:.2f} + {model.beta:g} x KL {last.test_kl:.2f}"
              if isinstance(model, VAE) else "")
     result |= {"train_loss": last.train_loss, "test_loss": last.test_loss, "reconstruction": last.test_reconstruction,
                "kl": last.test_kl, "seconds": seconds,
                "steps_per_second": float(np.median(history.column("steps_per_second")))}
-    return result, (f"run      {record.folder}\nheld-out loss {last.test_loss:.2f}{parts} nats per example after "
-                    f"{state.epoch} epochs, {seconds:.1f} s\n")
+    return result, (f"run      {record.folder}\ntrained  {state.epoch} epochs in {seconds:.1f} s\n"
+                    f"held-out loss {last.test_loss:.2f}{parts} nats per example\n")

@@ -1,4 +1,4 @@
-"""Data sets that are fetched once: several mirrors, checked sums, a cache folder, and no network after that."""
+"""Data sets that are fetched once, from one of several mirrors, checked and kept in a cache folder."""
 import contextlib
 import hashlib
 import http.client
@@ -9,18 +9,19 @@ import threading
 import time
 import urllib.error
 import urllib.request
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 from ..errors import ConfigurationError, DownloadError
 from ..storage.atomic import write_atomically
 from ..storage.cache_folder import user_cache_folder
-from ..validation import one_of
+from ..validation import number, one_of
 
 TIMEOUT = 20.0              # seconds until a mirror has sent the first byte of a file
-SLOWEST = 20_000            # bytes a second: a mirror that then falls below it for that long is given up
-PIECE = 1 << 16
-WAIT = 0.2                  # seconds; a longer wait for a queue would keep Ctrl-C waiting on Windows
+SLOWEST = 20_000            # bytes a second: a mirror that is slower over TIMEOUT seconds is given up
+PIECE = 1 << 16             # bytes read at a time
+WAIT = 0.2                  # seconds to wait for a queue: on Windows Ctrl-C is handled only between two waits
 
 
 class RemoteFile(NamedTuple):
@@ -35,12 +36,12 @@ class RemoteSet(NamedTuple):
     """A data set as IDX files, and the addresses that its files' names are appended to, best first."""
 
     title: str
-    mirrors: tuple
-    files: tuple
+    mirrors: tuple[str, ...]
+    files: tuple[RemoteFile, ...]
 
     @property
-    def size(self):
-        """Bytes of all files together."""
+    def size(self) -> int:
+        """Return the bytes of all files together."""
         return sum(file.size for file in self.files)
 
 
@@ -74,8 +75,8 @@ SETS = {
 }
 
 
-def cache_folder():
-    """Return the folder that holds a folder for each fetched set: SCRATCHVAE_DATA, else one in the user's cache."""
+def cache_folder() -> Path:
+    """Return the folder of all fetched sets: SCRATCHVAE_DATA, else `data` in the user's cache."""
     chosen = os.environ.get("SCRATCHVAE_DATA")
     folder = Path(chosen) if chosen else user_cache_folder("data")
     if folder is None:
@@ -84,50 +85,40 @@ def cache_folder():
     return folder
 
 
-def missing_files(name):
-    """Return the files of the set `name` that the cache folder lacks; their contents are not looked at."""
+def missing_files(name: str) -> list[RemoteFile]:
+    """Return the files of the set `name` that the cache folder lacks; the contents of others are not checked."""
     folder = cache_folder() / name
     return [file for file in SETS[name].files if not (folder / file.name).is_file()]
 
 
-def fetch(name, mirrors=None, timeout=TIMEOUT, report=None, warn=None):
-    """Bring a data set into the cache folder, file by file; what is there already and intact is kept.
+def fetch(name: str, mirrors: Sequence[str] | None = None, timeout: float = TIMEOUT, report: Callable | None = None,
+          warn: Callable | None = None) -> Path:
+    """Bring a data set into the cache folder, file by file, and return its folder; intact files are kept.
 
-    A file is written under another name, checked against its published SHA-256 while it arrives, and renamed:
-    it is never there in part. When a mirror fails or is too slow, the next one is asked.
+    A file is written under another name, checked against its published SHA-256 while it arrives, and then renamed.  If
+    a mirror fails or is too slow, the next one is asked.
 
     Parameters
     ----------
     name : str
         A name in `SETS`.
-    mirrors : sequence of str or None
-        Addresses that the files' names are appended to; None for those of the set.
+    mirrors : sequence of str, optional
+        Addresses that the files' names are appended to; by default those of the set.
     timeout : float
-        Seconds that a mirror has to send the first byte of a file, from the look-up of its name on. After that it
+        Seconds that a mirror has to send the first byte of a file, including the look-up of its name.  After that it
         must send 20 kB a second on average, over any stretch of that many seconds.
-    report : callable or None
+    report : callable, optional
         Called as report(file name, bytes so far, bytes in all) as they arrive.
-    warn : callable or None
+    warn : callable, optional
         Called with a sentence when a mirror is given up and another one is asked.
-
-    Returns
-    -------
-    Path
-        The folder of the four files; `load_data(name)` finds it.
 
     Raises
     ------
-    ConfigurationError
-        If there is no such set, or timeout is not positive.
-    DownloadError
-        If no mirror gave a file as it was published; says what each did.
-    RunError
-        If the cache folder cannot be written.
+    ConfigurationError, DownloadError, RunError
+        For a bad argument; if no mirror gave a file as it was published; if the cache folder cannot be written.
     """
     one_of("name", name, SETS)
-    if isinstance(timeout, bool) or not isinstance(timeout, (int, float)) or not 1e-3 <= timeout <= 86400:
-        raise ConfigurationError(f"timeout is {timeout!r}; it must be from 0.001 to 86400 seconds. "
-                                 "Choose for example 20.")
+    number("timeout", timeout, 0.001, 86400, "It is in seconds: choose for example 20.", closed="both")
     mirrors = SETS[name].mirrors if mirrors is None else mirrors
     if not isinstance(mirrors, (list, tuple)) or not mirrors or not all(map(_is_address, mirrors)):
         raise ConfigurationError(f"mirrors is {mirrors!r}; expected addresses that begin with http:// or https://. "
@@ -165,7 +156,7 @@ def _digest(stream):
 
 
 def _fetch_file(file, folder, mirrors, timeout, report, warn):
-    """Write a file from the first of `mirrors` that has it; those that fail go to the end of the list."""
+    """Write a file from the first of `mirrors` that has it; mirrors that fail move to the end of the list."""
     failures = []
     for mirror in tuple(mirrors):
         try:
@@ -197,15 +188,15 @@ def _copy(url, file, out, timeout, report):
 
 
 def _pieces(url, size, timeout):
-    """Yield what `url` sends, at most `size` bytes; what it does wrong or too slowly becomes a DownloadError.
+    """Yield what `url` sends, at most `size` bytes; raises DownloadError if it fails or is too slow.
 
-    It is asked in another thread. A socket's timeout bounds one read and not the look-up of a name, an answer whose
-    headers come byte by byte, or several redirections; the clock here bounds them all.
+    Another thread asks it.  A socket's timeout bounds one read, but not the look-up of a name, headers that come byte
+    by byte, or several redirections; the clock here bounds them all.
     """
     request = _Request(url, size, timeout)
     request.start()
     start, done, wanted = time.monotonic(), 0, 1
-    due = start + timeout                                   # until then `wanted` bytes must be here
+    due = start + timeout                                   # at this time `wanted` bytes must have come
     try:
         while True:
             try:
@@ -228,15 +219,15 @@ def _pieces(url, size, timeout):
 
 
 class _Request(threading.Thread):
-    """Asks for `url` and puts into `arrived` what comes: pieces, a DownloadError if there is one, and b""."""
+    """Asks for `url` and puts into `arrived` the pieces that come, then a DownloadError if it fails, and b""."""
 
     def __init__(self, url, size, timeout):
         super().__init__(name=f"request for {url}", daemon=True)
         self.url, self.size, self.timeout = url, size, timeout
         self.arrived, self.sockets, self.given_up = queue.SimpleQueue(), [], False
 
-    def run(self):
-        """Receive the file; whatever goes wrong is for `_pieces` to raise."""
+    def run(self) -> None:
+        """Receive the file; `_pieces` raises what goes wrong."""
         start = time.monotonic()
         try:
             self._receive()
@@ -250,14 +241,14 @@ class _Request(threading.Thread):
         except DownloadError as error:
             self.arrived.put(error)
         finally:
-            self.arrived.put(b"")                           # the end, whatever came before
+            self.arrived.put(b"")                           # marks the end
 
     def _receive(self):
         opener = urllib.request.build_opener(self._watched(urllib.request.HTTPHandler),
                                              self._watched(urllib.request.HTTPSHandler))
         request = urllib.request.Request(self.url, headers={"User-Agent": "scratchvae"})
-        with opener.open(request, timeout=self.timeout / 3) as answer:      # leaves time for a second address
-            offered = getattr(answer, "length", None)                       # by its own account
+        with opener.open(request, timeout=self.timeout / 3) as answer:   # a name may have several addresses
+            offered = getattr(answer, "length", None)                       # the size that it states
             if offered not in (None, self.size):
                 raise DownloadError(f"{self.url} offers {offered:,} bytes, expected {self.size:,}")
             done = 0
@@ -279,15 +270,15 @@ class _Request(threading.Thread):
         return Handler
 
     def _answer(self, opened, *arguments, **named):
-        """Return what reads an answer, before its first header, from a socket that `give_up` can shut down."""
+        """Return the reader of an answer, and remember its socket so that `give_up` can shut it down."""
         self.sockets.append(opened)
         if self.given_up:
             raise TimeoutError("given up")
-        opened.settimeout(2 * self.timeout)                                 # `_pieces` gives up before
+        opened.settimeout(2 * self.timeout)                                 # `_pieces` gives up earlier
         return http.client.HTTPResponse(opened, *arguments, **named)
 
-    def give_up(self):
-        """Let the thread end: what reads from a socket that is shut down gets nothing more."""
+    def give_up(self) -> None:
+        """End the thread: a read from a socket that is shut down returns nothing."""
         self.given_up = True
         for opened in self.sockets:
             with contextlib.suppress(OSError):

@@ -1,8 +1,8 @@
 """How a face is painted: the nine factors, and the layers that make a picture of them.
 
-A face is layers of paint: hair, neck, head, eyes, brows, nose, mouth, fringe, all lit from a side.  A layer covers a
-pixel by a smooth function of the distance from the pixel's center to the layer's edge: edges are anti-aliased, and the
-picture is a differentiable function of the factors.  `scratchvae.data.faces` is what others use.
+A face is layers of paint: hair, neck, head, eyes, brows, nose, mouth, fringe, all lit from a side.  How much of a pixel
+a layer covers is a smooth function of the distance from the pixel's center to the layer's edge.  So edges are
+anti-aliased, and the picture is a differentiable function of the factors.
 
 Lengths are in pixels; x points to the right and y down from the center of the picture.
 """
@@ -10,11 +10,12 @@ from typing import NamedTuple
 
 import numpy as np
 
-SIDE = 32
-CHUNK = 64                        # faces painted at a time: what they need stays in the cache
+SIDE = 32                         # pixels of a picture's side
+CHUNK = 64                        # faces painted at a time, so that their arrays fit in the cache
 EDGE = 0.8                        # pixels on either side of an edge over which a layer fades
+# Brightness of each layer, 0 black to 1 white.
 BACKGROUND, HAIR, SKIN, NECK, WHITE, DARK, LIPS, LID, BROW = 0.45, 0.14, 0.80, 0.62, 0.97, 0.08, 0.34, 0.30, 0.20
-WHOLE, EYES, BROWS, NOSE, MOUTH, FRINGE = (slice(*rows) for rows in (       # rows of pixels that a layer can reach
+WHOLE, EYES, BROWS, NOSE, MOUTH, FRINGE = (slice(*rows) for rows in (       # the rows of pixels that a layer can reach
     (0, 32), (9, 22), (4, 17), (13, 24), (15, 32), (0, 17)))
 
 
@@ -41,13 +42,13 @@ LOW, HIGH = (np.array([getattr(factor, end) for factor in FACTORS.values()]) for
 
 
 def _cover(distance):
-    """How much of a pixel a layer covers, whose edge lies `distance` pixels inwards: 1 inside, 0 outside, smooth."""
+    """Return how much of a pixel a layer covers, 0 to 1; its edge is `distance` pixels away, negative inside."""
     t = np.clip(0.5 - distance / (2 * EDGE), 0.0, 1.0)
     return t * t * (3 - 2 * t)
 
 
 def _ellipse(x, y, half_width, half_height):
-    """Distance from the ellipse's edge to first order, q / |grad q| with q = (x/a)^2 + (y/b)^2 - 1."""
+    """Return the distance from an ellipse's edge to first order, q / |grad q| with q = (x/a)^2 + (y/b)^2 - 1."""
     u, v = x / half_width, y / half_height
     slope = 2 * np.sqrt((u / half_width)**2 + (v / half_height)**2 + 1e-9)
     return (u * u + v * v - 1) / slope
@@ -58,7 +59,7 @@ def _paint(factors):
     size, distance, gaze, angle, curve, mouth, width, hair, light = factors.T[:, :, None, None]
     centers = np.arange(SIDE) - (SIDE - 1) / 2
     rows, x = centers[:, None], centers
-    side = np.abs(x)                                       # both halves at once, where a face is symmetric
+    side = np.abs(x)                                       # a face is symmetric, so both halves are painted at once
     shade = 1 + 0.3 * light * x / 12
     picture = np.full((len(factors), SIDE, SIDE), BACKGROUND)
 
@@ -92,7 +93,7 @@ def _paint(factors):
 
     y = rows[MOUTH] - 9.2
     along = x / mouth
-    steep = np.sqrt(1 + (2 * curve * along / mouth)**2)    # a parabola's upright distance is this much too long
+    steep = np.sqrt(1 + (2 * curve * along / mouth)**2)    # ratio of vertical distance to distance from a parabola
     layer(MOUTH, _cover(np.abs(y + curve * (along * along - 0.5)) / steep - 0.85) * _cover(side - mouth), LIPS)
 
     y = rows[FRINGE]
@@ -100,26 +101,8 @@ def _paint(factors):
     return np.clip(picture, 0.0, 1.0, out=picture)
 
 
-def paint(matrix, dtype=np.float64):
-    """Draw faces.
-
-    Parameters
-    ----------
-    matrix : ndarray (n, 9)
-        Factors in the order of FACTORS.
-    dtype : dtype
-        Of the pictures.
-
-    Returns
-    -------
-    ndarray (n, 1024)
-        Pixels from 0 (black) to 1 (white), row by row.
-
-    Examples
-    --------
-    >>> paint((LOW + HIGH)[None] / 2).shape
-    (1, 1024)
-    """
+def paint(matrix: np.ndarray, dtype: type = np.float64) -> np.ndarray:
+    """Draw faces from factors (n, 9), in the order of FACTORS: pixels (n, 1024) from 0 black to 1 white, row by row."""
     pictures = np.empty((len(matrix), SIDE * SIDE), dtype)
     for start in range(0, len(matrix), CHUNK):
         piece = matrix[start:start + CHUNK]

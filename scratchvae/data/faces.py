@@ -10,16 +10,16 @@ import numpy as np
 
 from ..arrays import as_finite
 from ..errors import ConfigurationError, ShapeError
-from ..validation import check_seed, positive_integer
+from ..validation import check_seed, integer, number
 from .face_painter import FACTORS, HIGH, LOW, paint, SIDE
 
 IMAGE_SHAPE = (SIDE, SIDE)
 N_TRAIN, N_TEST = 5000, 1000      # faces of `load_faces`
-MOST = 1_000_000                  # faces drawn at once: 4 GB
-OUTSIDE = 0.5                     # of a factor's range: how far beyond it a measured factor may lie
-STEP = 1e-4                       # of a factor's range: rounding of the difference 1e-12, curvature 1e-8 of a pixel
+MOST = 1_000_000                  # most faces drawn at once: 4 GB
+OUTSIDE = 0.5                     # how far a measured factor may lie outside its range, as a share of it
+STEP = 1e-4                       # step of the forward differences, as a share of a factor's range
 GAUSS_NEWTON_STEPS = 30
-STILL = 1e-3                      # of a factor's range: a face whose last step was shorter has arrived
+STILL = 1e-3                      # a face whose last step was shorter is done, as a share of a factor's range
 
 
 class Faces(NamedTuple):
@@ -46,23 +46,11 @@ def _as_dict(matrix):
     return dict(zip(FACTORS, matrix.T.copy()))
 
 
-def render(factors):
-    """Draw faces.
+def render(factors: dict[str, np.ndarray]) -> np.ndarray:
+    """Return the pictures (n, 1024), float64 from 0 black to 1 white, of faces with given factors.
 
-    Parameters
-    ----------
-    factors : dict of array_like (n,)
-        Every name of `FACTORS`, in its unit; values somewhat outside the range are drawn as well.
-
-    Returns
-    -------
-    ndarray (n, 1024), float64
-        Pictures, rows of pixels from 0 (black) to 1 (white).
-
-    Raises
-    ------
-    ConfigurationError, ShapeError, DataError
-        For other names, unequal lengths, values that are not finite.
+    `factors` has an array (n,) for every name of `FACTORS`, in its unit; values somewhat outside the range are allowed.
+    Raises ConfigurationError for other names, ShapeError for unequal lengths, DataError for values that are not finite.
 
     Examples
     --------
@@ -85,10 +73,8 @@ def _correlation_matrix(correlation):
         if not isinstance(pair, tuple) or len(pair) != 2 or len({*pair} & {*names}) != 2:
             raise ConfigurationError(f"correlation has {pair!r}; expected two different factors of {', '.join(names)}. "
                                      'Pass for example {("eye_size", "mouth_curve"): 0.8}.')
-        if isinstance(value, bool) or not isinstance(value, (int, float, np.floating)) or not -1 < value < 1:
-            raise ConfigurationError(f"correlation of {pair} is {value!r}; expected a number between -1 and 1. "
-                                     "Choose for example 0.8.")
         i, j = map(names.index, pair)
+        value = number(f"correlation of {pair}", value, -1, 1, "Choose for example 0.8.", closed="neither")
         matrix[i, j] = matrix[j, i] = value
     if np.linalg.eigvalsh(matrix)[0] <= 1e-9:
         raise ConfigurationError(f"correlation is {correlation}; no factors have all of these at once. Choose smaller "
@@ -96,31 +82,13 @@ def _correlation_matrix(correlation):
     return matrix
 
 
-def make_faces(n, seed=0, correlation=None):
-    """Draw n faces at random.
+def make_faces(n: int, seed: int = 0, correlation: dict[tuple[str, str], float] | None = None) -> Faces:
+    """Draw n faces at random, at most a million.
 
-    Each factor is spread evenly over its range.  Correlated ones are joined by a Gaussian copula: normal draws with
-    these correlations, each put through the normal distribution function.  The factors' own correlation is then
-    6/pi asin(r / 2), 0.786 for r = 0.8.
-
-    Parameters
-    ----------
-    n : int
-        How many, at most a million.
-    seed : int
-        The same seed always gives the same faces; a larger n begins with those of a smaller one.
-    correlation : dict, optional
-        From pairs of factors to a number between -1 and 1; the others are independent.
-
-    Returns
-    -------
-    Faces
-        images (n, 1024) float32 in [0, 1]; factors, a dict of (n,) float64.
-
-    Raises
-    ------
-    ConfigurationError
-        For an n, seed or correlation that cannot be had.
+    The same seed always gives the same faces; a larger n begins with those of a smaller one.  Each factor is uniform
+    over its range.  Pairs in `correlation`, which maps them to a number r between -1 and 1, are joined by a Gaussian
+    copula: normal draws with correlation r, each put through the normal distribution function.  The correlation of the
+    factors is then 6/pi asin(r / 2), 0.786 for r = 0.8.  Raises ConfigurationError for an impossible argument.
 
     Examples
     --------
@@ -130,9 +98,7 @@ def make_faces(n, seed=0, correlation=None):
     >>> print(np.corrcoef(faces.factors["eye_size"], faces.factors["mouth_curve"])[0, 1].round(1))
     0.8
     """
-    if positive_integer("n", n) > MOST:
-        raise ConfigurationError(f"n is {n}; at most {MOST} faces are drawn at once. Draw them in parts, each with a "
-                                 "seed of its own.")
+    n = integer("n", n, 1, MOST, "Draw more in parts, each with a seed of its own.")
     root = np.linalg.cholesky(_correlation_matrix({} if correlation is None else correlation))
     normal = np.random.default_rng(check_seed(seed)).standard_normal((n, len(FACTORS)))
     normal = np.einsum("nj,ij->ni", normal, root)
@@ -141,15 +107,15 @@ def make_faces(n, seed=0, correlation=None):
     return Faces(paint(matrix, np.float32), _as_dict(matrix))
 
 
-def load_faces():
-    """Return (train, test), the Faces that `load_data("faces")` consists of: 5,000 and 1,000, independent factors."""
+def load_faces() -> tuple[Faces, Faces]:
+    """Return (train, test), the Faces of `load_data("faces")`: 5,000 and 1,000 with independent factors."""
     whole = make_faces(N_TRAIN + N_TEST)
     return tuple(Faces(whole.images[part], {name: values[part] for name, values in whole.factors.items()})
                  for part in (slice(N_TRAIN), slice(N_TRAIN, None)))
 
 
-def is_large(factor):
-    """Return labels (n,) int64: 1 where a factor lies above the middle of its values, their median.
+def is_large(factor: np.ndarray) -> np.ndarray:
+    """Return labels (n,) int64: 1 where a factor is above the median of its values.
 
     Examples
     --------
@@ -163,7 +129,7 @@ def is_large(factor):
 # ---- reading the factors back -----------------------------------------------------------------------------------
 
 def _slopes(u, pictures):
-    """d pictures / d u by forward differences, (n, 9, 1024); u (n, 9) is the factors' place in their range."""
+    """Return d pictures / d u by forward differences, (n, 9, 1024); u (n, 9) are factors as shares of their range."""
     slopes = np.empty((*u.shape, pictures.shape[1]))
     for k in range(u.shape[1]):
         moved = u.copy()
@@ -172,29 +138,14 @@ def _slopes(u, pictures):
     return slopes
 
 
-def measure(images, start=None):
-    """Find the factors of pictures: those whose drawing comes nearest, in squared pixels.
+def measure(images: np.ndarray,
+            start: dict[str, np.ndarray] | None = None) -> tuple[dict[str, np.ndarray], np.ndarray]:
+    """Find the factors of pictures (n, 1024), 0 to 1: those whose drawing has the least squared difference from them.
 
-    Gauss-Newton, each step damped until the fit improves (Levenberg 1944, Marquardt 1963), for all pictures at once.
-
-    Parameters
-    ----------
-    images : array_like (n, 1024)
-        Pictures, 0 to 1.
-    start : dict of array_like (n,), optional
-        Factors to begin from; the middle of each range if absent.
-
-    Returns
-    -------
-    factors : dict of ndarray (n,)
-        Each at most half its range outside of it.
-    error : ndarray (n,)
-        Root mean squared difference of a pixel that is left.
-
-    Raises
-    ------
-    ConfigurationError, ShapeError, DataError
-        For arrays that do not fit.
+    Gauss-Newton for all pictures at once, each step damped until the fit improves (Levenberg 1944, Marquardt 1963).
+    `start` has the factors (n,) to begin from, by default the middle of each range.  Returns the factors (n,) by name,
+    each at most half its range outside of it, and the root mean squared difference of the pixels that is left, (n,).
+    Raises ConfigurationError, ShapeError or DataError for arrays that do not fit.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""Whether data are still what they were: a fingerprint of their numbers, and the files that they are mapped from."""
+"""Checks that data have not changed: a fingerprint of their numbers, and the state of the files behind them."""
 import hashlib
 import mmap
 import os
@@ -9,21 +9,12 @@ from ..arrays import stretches
 from ..errors import DataError
 
 
-def fingerprint(x):
-    """Return a digest of an array's shape, dtype and numbers: other data have another one.
+def fingerprint(x: np.ndarray) -> str:
+    """Return a SHA-256 of an array's shape, dtype and numbers, 64 hexadecimal digits: other data have another one.
 
-    Of data of more than 16 MiB, 64 stretches of 256 KiB are hashed, spread evenly from the first byte to the last:
-    a large memory-mapped file is not read whole. A change between the stretches is not seen.
-
-    Parameters
-    ----------
-    x : ndarray
-        Rows of numbers, in memory or mapped. The byte order and the order of axes in memory do not matter.
-
-    Returns
-    -------
-    str
-        64 hexadecimal digits, a SHA-256.
+    The byte order and the order of axes in memory do not matter.  Of data of more than 16 MiB, 64 stretches of 256 KiB
+    are hashed, spread evenly from the first byte to the last, so that a large mapped file is not read whole.  A change
+    between the stretches is not seen.
 
     Examples
     --------
@@ -39,14 +30,14 @@ def fingerprint(x):
 
 
 def _owners(array):
-    """Yield an array and what its memory belongs to, up to the memory map if there is one."""
+    """Yield an array and each object that owns its memory, up to the memory map if there is one."""
     while array is not None:
         yield array
         array = getattr(array, "base", None)
 
 
-def check_mapped(x, name):
-    """Raise DataError if x is mapped from a file that has been cut short: to read what is gone kills the process."""
+def check_mapped(x: np.ndarray, name: str) -> None:
+    """Raise DataError if x is mapped from a file that was cut short: to read its lost part would kill the process."""
     mapped, owner = [None, *_owners(x)][-2:]
     if isinstance(mapped, np.memmap) and isinstance(owner, mmap.mmap):
         end = mapped.offset - mapped.offset % mmap.ALLOCATIONGRANULARITY + len(owner)
@@ -55,24 +46,11 @@ def check_mapped(x, name):
                             f"{owner.size():,}; expected that nobody writes into it. Load the data again.")
 
 
-def mapped_files(*arrays):
-    """Return the state of each file that arrays are mapped from, read-only, for `check_unchanged`.
+def mapped_files(*arrays: np.ndarray | None) -> dict[str, tuple]:
+    """Return the state of each file that arrays are mapped from, read-only, by its path, for `check_unchanged`.
 
-    A map that this process may write to is left out: the file then changes by right, and its time stamp late.
-
-    Parameters
-    ----------
-    *arrays : ndarray or None
-
-    Returns
-    -------
-    dict of str to tuple
-        The file's path, and its device, number, size in bytes and time of last change.
-
-    Examples
-    --------
-    >>> mapped_files(np.zeros(3), None)
-    {}
+    The state is the file's device, number, size in bytes and time of last change.  Maps that this process may write to
+    are left out, because their files may change.
     """
     names = {owner.filename for array in arrays for owner in _owners(array)
              if isinstance(owner, np.memmap) and owner.mode in ("r", "c") and owner.filename}
@@ -82,20 +60,15 @@ def mapped_files(*arrays):
 def _state(path):
     try:
         found = os.stat(path)
-    except OSError:                                  # removed: what is mapped lives on
+    except OSError:                                  # removed: the mapped data stay readable
         return None
     return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns
 
 
-def check_unchanged(files):
-    """Raise DataError if a file was written to since `mapped_files` looked at it.
+def check_unchanged(files: dict[str, tuple]) -> None:
+    """Raise DataError if one of the files was written to since `mapped_files` returned them.
 
-    A file that was removed, or replaced by another of its name, does not matter: the mapped one lives on.
-
-    Parameters
-    ----------
-    files : dict
-        What `mapped_files` returned.
+    A file that was removed, or replaced by another of its name, is allowed: the mapped data stay readable.
     """
     for path, before in files.items():
         now = _state(path)

@@ -13,11 +13,11 @@ from .faces import IMAGE_SHAPE, is_large, load_faces
 from .meaning import as_data, storage_dtype
 
 BUNDLED = ("mnist5k", "digits")
-DATASETS = Path(__file__).parents[1] / "datasets"           # where their files lie
-DRAWN = ("faces",)          # computed when asked for
+DATASETS = Path(__file__).parents[1] / "datasets"           # the folder of the bundled files
+DRAWN = ("faces",)          # data sets that are computed when they are loaded
 
-MOST_HELD_OUT = 10_000      # rows: as in MNIST; a mean over them is known to 1 % of one row's spread
-MOST_CONVERTED = 1 << 31    # bytes of a mapped file that may be converted in memory
+MOST_HELD_OUT = 10_000      # most rows of an .npy file that are held out, as many as in MNIST
+MOST_CONVERTED = 1 << 31    # most bytes of a mapped file that are converted in memory
 
 TAKEN = "a bundled name ({}), a name that can be fetched ({}), the folder of IDX files, an .npz or an .npy file".format(
     ", ".join(BUNDLED + DRAWN), ", ".join(SETS))
@@ -47,12 +47,12 @@ class Dataset(NamedTuple):
     image_shape: tuple[int, int]
 
 
-def load_data(source):
+def load_data(source: str | Path) -> Dataset:
     """Load a data set by its name or from a path.
 
-    A name in `BUNDLED`, or in `SETS` ("mnist", "fashion": fetched once with `scratchvae data fetch`), comes first;
-    write "./mnist" for a folder of that name. "faces" is drawn by `scratchvae.data.faces`: 5,000
-    and 1,000 pictures, labeled 1 where the eyes are larger than the median. A path may be
+    Names are "mnist5k" and "digits", which are bundled; "mnist" and "fashion", fetched once with `scratchvae data
+    fetch`; and "faces", drawn by `scratchvae.data.faces`: 5,000 and 1,000 pictures, labeled 1 where the eyes are larger
+    than the median.  Write "./mnist" for a folder of that name.  A path may be
 
     - a folder with train-images-idx3-ubyte and t10k-images-idx3-ubyte, gzipped or not, and optionally
       train-labels-idx1-ubyte and t10k-labels-idx1-ubyte (the form of MNIST and its kin);
@@ -60,30 +60,17 @@ def load_data(source):
     - an .npy with one array, whose last tenth of the rows (at most 10,000) is held out: mix the rows
       before saving if they are sorted.
 
-    Images are (n, rows, columns), (n, rows, columns, 1) or rows (n, D), which are taken as square images if
-    D is a square. Floats mean themselves, bool 0 and 1, and integers of any width gray levels of 0..255; integers
-    of nothing but 0 and 1 are refused (`scratchvae.data.meaning`). Labels are whole numbers, one an image.
+    Images are (n, rows, columns), (n, rows, columns, 1) or rows (n, D), which are taken as square images if D is a
+    square.  `scratchvae.data.meaning` says what their numbers mean.  Labels are whole numbers, one an image.
 
-    Plain IDX and .npy files are memory-mapped, read-only, so they may be larger than memory; a file that has
-    to be converted (bool, wide integers, float16, foreign byte order, Fortran order) is held in memory. Leave a
-    mapped file alone while it is in use: what is written into it is trained on, and to read rows that were cut
-    off kills the process with SIGBUS, before Python can say a word. Training looks at each file's size and time
-    before and after every epoch and stops if they changed. To replace a file is safe: write another and rename it.
+    Plain IDX and .npy files are memory-mapped, read-only, so they may be larger than memory; a file that has to be
+    converted (bool, wide integers, float16, foreign byte order, Fortran order) is held in memory.  Do not write into a
+    mapped file while it is in use: training would read the new numbers, and to read rows that were cut off kills the
+    process with SIGBUS.  Training stops if a file's size or time changes.  To replace a file, write another and rename
+    it.
 
-    Parameters
-    ----------
-    source : str or Path
-
-    Returns
-    -------
-    Dataset
-
-    Raises
-    ------
-    ConfigurationError
-        If `source` is no known name and no path, or not a str or Path.
-    DataError
-        If the file or folder is missing, damaged, or holds something else; names it and the fault.
+    Raises ConfigurationError if `source` is no known name and no path, and DataError, which names the file and the
+    fault, if a file or folder is missing, damaged, or holds something else.
 
     Examples
     --------
@@ -184,7 +171,7 @@ def _dataset(path, train, test, train_labels, test_labels):
 
 
 def _as_rows(where, images):
-    """Images of any accepted shape as C-ordered rows (n, D) of a pixel dtype, and their (rows, columns)."""
+    """Return images of any accepted shape as C-ordered rows (n, D) of a pixel dtype, and their (rows, columns)."""
     if images.ndim == 4 and images.shape[3] == 1:
         images = images[..., 0]
     if images.ndim not in (2, 3):
@@ -198,13 +185,13 @@ def _as_rows(where, images):
 
 
 def _as_pixels(where, array):
-    """The numbers of a file as `meaning` says: the array itself, still mapped, if nothing has to be converted."""
+    """Return a file's numbers as `meaning` says: the array itself, still mapped, if nothing has to be converted."""
     dtype = storage_dtype(array.dtype)
     is_ready = array.dtype == dtype and array.flags.c_contiguous and array.flags.aligned
     if array.nbytes > MOST_CONVERTED and not is_ready:
         raise DataError(f"{where}: {array.nbytes:,} bytes of {array.dtype.str} would be converted "
                         f"in memory; at most {MOST_CONVERTED:,} are. Save it as {dtype}, in C order.")
-    return np.asarray(as_data(array, where))         # of the plain class
+    return np.asarray(as_data(array, where))         # a plain ndarray, not a memmap
 
 
 def _as_labels(where, labels, n_rows):

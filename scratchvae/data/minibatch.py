@@ -1,4 +1,4 @@
-"""From a data set to the rows that a step reads: checks at the edge, then minibatches into a buffer."""
+"""Checks of data sets, and the minibatches that are read from them into a buffer."""
 import math
 
 import numpy as np
@@ -14,24 +14,12 @@ from .meaning import as_data, CHECKED_ROWS
 BINARIZE = {"none": kernels.GRAY, "dynamic": kernels.DYNAMIC, "threshold": kernels.THRESHOLD}
 
 
-def as_rows(x, n_visible, name="X"):
-    """Return x as rows (n, n_visible) of uint8 levels, float32 or float64, copying only where it must.
+def as_rows(x: np.ndarray, n_visible: int, name: str = "X") -> np.ndarray:
+    """Return images or rows x (n, ...) as rows (n, n_visible) of uint8 levels, float32 or float64.
 
-    Parameters
-    ----------
-    x : array_like (n, ...)
-        Images or rows; what their numbers mean is said in `scratchvae.data.meaning`.
-    n_visible : int
-        Numbers a row.
-    name : str
-        What to call x in an error.
-
-    Raises
-    ------
-    ShapeError
-        If x is no array of numbers, is empty, or has rows of another length.
-    DataError
-        If values are masked, or integers have no clear meaning.
+    `scratchvae.data.meaning` says what the numbers mean; they are copied only if necessary.  Raises ShapeError if x is
+    no array of numbers, is empty, or has rows of another length, and DataError if values are masked or integers have
+    no clear meaning; both call x by `name`.
 
     Examples
     --------
@@ -53,32 +41,14 @@ def as_rows(x, n_visible, name="X"):
     return as_data(x, name).reshape(len(x), columns)
 
 
-def check_data(x, model, name="X", binarize="none"):
-    """Return x as rows for a model, every value checked as the model will read it, that is, in its dtype.
+def check_data(x: np.ndarray, model: object, name: str = "X", binarize: str = "none") -> np.ndarray:
+    """Return x as `as_rows` does, after a check of every value in the model's dtype, as the model will read it.
 
-    Parameters
-    ----------
-    x : array_like (n, ...)
-        Images or rows.
-    model : VAE or Autoencoder
-        Its `n_visible`, `dtype` and `likelihood` say what is legal.
-    name : str
-        What to call x in an error.
-    binarize : str
-        Anything but "none" needs values in [0, 1].
-
-    Returns
-    -------
-    ndarray (n, n_visible)
-        uint8 levels, float32 or float64.
-
-    Raises
-    ------
-    ShapeError, DataError
-        As `as_rows` and `model.likelihood.check` do, and if a finite value is infinite in the model's dtype.
+    Raises what `as_rows` and `model.likelihood.check` raise, and DataError if a finite value is infinite in the model's
+    dtype, or if x is to be binarized and has values outside [0, 1].
     """
     x = as_rows(x, model.n_visible, name)
-    if x.dtype == np.uint8:                          # in range by its type
+    if x.dtype == np.uint8:                          # all levels are allowed
         return x
     for start in range(0, len(x), CHECKED_ROWS):
         piece = x[start:start + CHECKED_ROWS]
@@ -96,12 +66,12 @@ def check_data(x, model, name="X", binarize="none"):
     return x
 
 
-def binarize_mode(binarize):
+def binarize_mode(binarize: str) -> int:
     """Return the kernels' code of a binarization; raises ConfigurationError for an unknown name."""
     return BINARIZE[one_of("binarize", binarize, BINARIZE)]
 
 
-def load_batch(data, index, mode, seed, step, out):
+def load_batch(data: np.ndarray, index: np.ndarray, mode: int, seed: int, step: int, out: np.ndarray) -> None:
     """Write the rows `index` of `data` into out (len(index), D), scaled to 0..1 and binarized by `mode`.
 
     Dynamic binarization draws each pixel anew from (seed, step).
@@ -110,7 +80,7 @@ def load_batch(data, index, mode, seed, step, out):
     kernels.gather_rows(data, index, scale, mode, seed, step, out)
 
 
-def epoch_permutation(n, seed, epoch):
+def epoch_permutation(n: int, seed: int, epoch: int) -> np.ndarray:
     """Return the order in which epoch `epoch` visits n rows: a pure function of its arguments.
 
     Examples
@@ -121,10 +91,10 @@ def epoch_permutation(n, seed, epoch):
     return np.random.Generator(np.random.PCG64([seed, epoch])).permutation(n)
 
 
-def training_moments(data, mode):
-    """Return the mean row (D,), float64, and the pixels' average variance around it, of `data` as training sees it.
+def training_moments(data: np.ndarray, mode: int) -> tuple[np.ndarray, float]:
+    """Return the mean row (D,), float64, and the pixels' average variance around it.
 
-    That is scaled to 0..1, and binarized if it is.
+    Both are of the data as training reads them: scaled to 0..1, and binarized by `mode`.
 
     Examples
     --------

@@ -7,6 +7,7 @@ import threading
 from contextlib import contextmanager
 
 from ..errors import ConfigurationError
+from ..validation import integer
 from .backend import BACKEND
 
 if BACKEND == "numba":
@@ -155,13 +156,12 @@ def set_threads(threads):
 
     Raises
     ------
-    ValueError
+    ConfigurationError
         If there are not that many.
     """
     most = 1 if BACKEND == "numpy" else numba.config.NUMBA_NUM_THREADS
-    if not 1 <= threads <= most:
-        raise ValueError(f"threads is {threads}; this process can use 1 to {most}. "
-                         f"Start it with NUMBA_NUM_THREADS={threads} to have more.")
+    remedy = "Leave it out." if BACKEND == "numpy" else "Leave it out to use all; NUMBA_NUM_THREADS allows more."
+    threads = integer("threads", threads, 1, most, remedy)
     if BACKEND == "numpy":
         return 1
     before = numba.get_num_threads()

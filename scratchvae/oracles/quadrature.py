@@ -40,7 +40,7 @@ from ..errors import ConfigurationError, DataError
 from ..parameters import Parameters
 from ..probability.divergences import kl_terms
 from ..vae import VAE
-from ..validation import positive_integer
+from ..validation import integer, positive_integer
 from .rules import even_normal, expected_log_sum, gauss_hermite, GRID, PosteriorGrid, tabulate
 
 MOST_NODES = 300                           # of a Gauss-Hermite rule: numpy's overflows not far above
@@ -89,8 +89,8 @@ class Quadrature:
             raise ConfigurationError(f"vae is a {type(self.vae).__name__} with n_latent="
                                      f"{getattr(self.vae, 'n_latent', None)}; quadrature needs a VAE with one or two "
                                      "latents. For more, LinearGaussian or evaluate.")
-        if self.nodes is not None and positive_integer("nodes", self.nodes) > MOST_NODES:
-            raise ConfigurationError(f"nodes is {self.nodes}; at most {MOST_NODES} can be computed. Take 200.")
+        if self.nodes is not None:
+            integer("nodes", self.nodes, 1, MOST_NODES, "Take 200.")
 
     @cached_property
     def _even(self):

@@ -1,8 +1,9 @@
 """Every figure, drawn from plain arrays.
 
-A figure is an object of its own, drawn by the Agg canvas: no window, no pyplot and no global state, so it
-works without a display and in threads.  What color tells is also told by shape, darkness or text.  Pictures
-have one fixed scale, 0 black to 1 white, and an image pixel covers a whole number of pixels of the file.
+Every function returns a `matplotlib.figure.Figure`, and raises ShapeError or DataError if its arguments do not fit
+together or are empty.  Figures are drawn by the Agg canvas, without a window, pyplot or global state: they work
+without a display and in threads.  What color tells is also told by shape, darkness or text.  Pictures have one fixed
+scale, 0 black to 1 white, and an image pixel covers a whole number of pixels of the file.
 """
 from .curves import kl_per_dimension, learning_curves
 from .images import decoded_grid, image_grid, reconstructions, traversal

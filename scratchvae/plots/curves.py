@@ -1,41 +1,29 @@
 """Figures of numbers: learning curves, and the KL of each latent dimension."""
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
 import numpy as np
 
 from ..errors import DataError, ShapeError
 from .sheet import FAINT, INK, laid_out, new_figure, note, plain_axes, TEST, TRAIN
 
-ACTIVE_NATS = 0.01      # a latent dimension that carries less, averaged over the data, counts as unused
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+ACTIVE_NATS = 0.01      # nats per example: a latent dimension that carries less counts as unused
 
 
-def learning_curves(history):
-    """Loss, reconstruction and KL against the epoch, held-out beside training.
+def learning_curves(history: Sequence) -> "Figure":
+    """Loss, reconstruction and KL against the epoch, for the held-out and the training data.
 
-    A model without a KL term (an autoencoder) gets one panel.  Where the first tenth of the epochs would
-    flatten the rest it is cut off, and the panel says from where training started.
+    A model without a KL term (an autoencoder) gets one panel.  If the first tenth of the epochs would flatten the
+    rest, it is cut off, and the panel says at which value training started.
 
     Parameters
     ----------
     history : sequence of rows
         Each has the fields epoch, train_loss, train_reconstruction, train_kl, test_loss, test_reconstruction
         and test_kl, in nats per example; a test field is NaN where there was no held-out set.
-
-    Returns
-    -------
-    matplotlib.figure.Figure
-
-    Raises
-    ------
-    DataError
-        The history has no rows.
-
-    Examples
-    --------
-    >>> from collections import namedtuple
-    >>> Row = namedtuple("Row", "epoch train_loss train_reconstruction train_kl "
-    ...                         "test_loss test_reconstruction test_kl")
-    >>> figure = learning_curves([Row(1, 180.0, 170.0, 10.0, 160.0, 145.0, 15.0)])
-    >>> [axes.get_title(loc="left") for axes in figure.axes]
-    ['Loss', 'Reconstruction', 'KL divergence']
     """
     if not len(history):
         raise DataError("the history has no epochs; expected at least one row. Train for an epoch first.")
@@ -63,7 +51,7 @@ def learning_curves(history):
 
 
 def _epoch_axis(axes, epochs):
-    """Whole epochs only, and some room when there is just one."""
+    """Set ticks at whole epochs only, and leave some room when there are few."""
     first, last = epochs.min(), epochs.max()
     room = max(0.5 if len(epochs) < 4 else 0.0, 0.03 * (last - first))
     axes.set_xlim(first - room, last + room)
@@ -71,7 +59,7 @@ def _epoch_axis(axes, epochs):
 
 
 def _settled_limits(axes, epochs, curves):
-    """Limit y to what ten or more epochs do after their first tenth, if all need 2.5 times the height."""
+    """Limit y to the epochs after the first tenth if there are ten or more and all need 2.5 times that height."""
     def span(values):
         values = values[np.isfinite(values)]
         return (values.min(), values.max()) if values.size else (0.0, 1.0)
@@ -88,27 +76,8 @@ def _settled_limits(axes, epochs, curves):
     axes.ticklabel_format(axis="y", useOffset=False)
 
 
-def kl_per_dimension(kl):
-    """How many nats each latent dimension carries, largest first, on a log scale.
-
-    Parameters
-    ----------
-    kl : (Z,) nats per example, averaged over the data.
-
-    Returns
-    -------
-    matplotlib.figure.Figure
-
-    Raises
-    ------
-    ShapeError
-        kl is not one row of at least one number.
-
-    Examples
-    --------
-    >>> kl_per_dimension([0.001, 2.0, 1.5]).axes[0].get_title(loc="left")
-    '2 of 3 latent dimensions used, 3.50 nats per example in total'
-    """
+def kl_per_dimension(kl: np.ndarray) -> "Figure":
+    """The KL of each latent dimension, largest first, on a log scale; kl (Z,) is in nats, averaged over the data."""
     kl = np.asarray(kl, dtype=float)
     if kl.ndim != 1 or not kl.size:
         raise ShapeError(f"kl is {kl.shape}; expected (Z,). Average the KL of each dimension over the data.")

@@ -1,34 +1,25 @@
 """Figures of images: reconstructions, samples, traversals, the decoded latent plane."""
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
 import numpy as np
 
 from ..errors import ConfigurationError, DataError, ShapeError
-from .sheet import as_images, named_rows, number_text, Sheet
+from .sheet import as_images, number_text, Sheet
 
-MAX_PAIRS = 20          # reconstructions in one figure
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+MAX_PAIRS = 20          # most reconstructions in one figure
 
 
-def reconstructions(originals, reconstructions, image_shape):
+def reconstructions(originals: np.ndarray, reconstructions: np.ndarray, image_shape: tuple[int, int]) -> "Figure":
     """Originals in the upper row, their reconstructions below; ten columns, then a second pair of rows.
 
     Parameters
     ----------
     originals, reconstructions : (n, D), values of 0 (black) to 1 (white); the first 20 are drawn.
     image_shape : (rows, columns) with rows * columns = D; one row is drawn as a curve.
-
-    Returns
-    -------
-    matplotlib.figure.Figure
-
-    Raises
-    ------
-    ShapeError
-        The two differ in shape, are empty, or do not fit image_shape.
-
-    Examples
-    --------
-    >>> x = np.eye(4)
-    >>> [text.get_text() for text in reconstructions(x, x / 2, (2, 2)).axes[0].get_yticklabels()]
-    ['original', 'reconstruction']
     """
     if np.shape(originals) != np.shape(reconstructions):
         raise ShapeError(f"originals is {np.shape(originals)}, reconstructions {np.shape(reconstructions)}; "
@@ -47,7 +38,7 @@ def reconstructions(originals, reconstructions, image_shape):
     return sheet.figure
 
 
-def image_grid(images, image_shape, title, columns=None):
+def image_grid(images: np.ndarray, image_shape: tuple[int, int], title: str, columns: int | None = None) -> "Figure":
     """Images side by side, in reading order, under a title.
 
     Parameters
@@ -56,17 +47,6 @@ def image_grid(images, image_shape, title, columns=None):
     image_shape : (rows, columns) with rows * columns = D; one row is drawn as a curve.
     title : str
     columns : int, optional; as near to a square as n allows when left out.
-
-    Returns
-    -------
-    matplotlib.figure.Figure
-
-    Raises
-    ------
-    ShapeError
-        There are no images, or they do not fit image_shape.
-    ConfigurationError
-        columns is less than 1.
 
     Examples
     --------
@@ -86,68 +66,67 @@ def image_grid(images, image_shape, title, columns=None):
     return sheet.figure
 
 
-def traversal(images, image_shape, values, dimension_names):
-    """One latent dimension a row, swept over values from left to right while the others stand still.
+def image_rows(images: np.ndarray, image_shape: tuple[int, int], names: Sequence[str], title: str,
+               values: Sequence[float] | None = None, label: str = "", left: float | None = None) -> "Figure":
+    """Images in named rows, in the order given; `values` are written below the columns.
 
     Parameters
     ----------
-    images : (rows, columns, D) decoded means, values of 0 (black) to 1 (white).
+    images : (rows, columns, D), values of 0 (black) to 1 (white).
     image_shape : (rows, columns) of one image; one row is drawn as a curve.
-    values : (columns,) of the swept dimension, in standard deviations of the prior.
-    dimension_names : sequence of str, one a row.
-
-    Returns
-    -------
-    matplotlib.figure.Figure
-
-    Raises
-    ------
-    ShapeError
-        The sizes of images, values and names disagree.
-
-    Examples
-    --------
-    >>> figure = traversal(np.zeros((2, 3, 4)), (2, 2), [-2, 0, 2], ["z1", "z2"])
-    >>> [text.get_text() for text in figure.axes[0].get_yticklabels()]
-    ['z1', 'z2']
+    names : sequence of str, one a row.
+    title : str
+    values : (columns,), optional; of more than 12 some are left out.
+    label : str, what the values are.
+    left : float, optional; the room for the names in inches, enough for the longest if left out.
     """
-    images, rows, columns = np.asarray(images), len(dimension_names), len(values)
-    if images.shape[:2] != (rows, columns):
+    images, rows = np.asarray(images), len(names)
+    columns = len(values) if values is not None else images.shape[1] if images.ndim > 1 else 0
+    if images.ndim != 3 or images.shape[:2] != (rows, columns):
         raise ShapeError(f"images is {images.shape}; expected ({rows}, {columns}, D) for {rows} names and "
-                         f"{columns} values. Pass one row of images a dimension, one column a value.")
-    sheet = named_rows(images, image_shape, dimension_names, "Latent traversal: one dimension a row",
-                       label="value of the dimension (prior standard deviations)", left=0.65)
-    step = -(-columns // 12)
-    shown = range((columns - 1) // 2 % step, columns, step)
-    sheet.axes.set_xticks([column + 0.5 for column in shown], [number_text(values[column]) for column in shown])
+                         f"{columns} columns. Pass one row of images a name, one column a value.")
+    cells = as_images(images.reshape(rows * columns, -1), image_shape)
+    if left is None:
+        left = 0.25 + 0.085 * max(map(len, names))
+    sheet = Sheet(rows, columns, image_shape, title, cells, label=label, left=left)
+    sheet.draw(cells.reshape(rows, columns, *image_shape))
+    sheet.axes.set_yticks(np.arange(rows) + 0.5, names, fontsize=10)
+    if values is not None:
+        step = -(-columns // 12)
+        shown = range((columns - 1) // 2 % step, columns, step)
+        sheet.axes.set_xticks([column + 0.5 for column in shown], [number_text(values[column]) for column in shown])
     return sheet.figure
 
 
-def decoded_grid(images, image_shape, z1, z2):
+def traversal(images: np.ndarray, image_shape: tuple[int, int], values: Sequence[float],
+              dimension_names: Sequence[str]) -> "Figure":
+    """One latent dimension a row, swept over `values` from left to right while the others keep their value.
+
+    The images (rows, columns, D) are decoded means; values are in standard deviations of the prior.
+    """
+    return image_rows(images, image_shape, dimension_names, "Latent traversal: one dimension a row", values,
+                      "value of the dimension (prior standard deviations)", left=0.65)
+
+
+def attribute_sweep(images: np.ndarray, image_shape: tuple[int, int], values: Sequence[float], names: Sequence[str],
+                    title: str) -> "Figure":
+    """Decoded images (rows, columns, D) along attribute vectors, one face or one vector a row.
+
+    `values` (columns,) are the multiples of the vector that were added.
+    """
+    return image_rows(images, image_shape, names, title, values, "a, how many times the vector is added")
+
+
+def decoded_grid(images: np.ndarray, image_shape: tuple[int, int], z1: np.ndarray, z2: np.ndarray) -> "Figure":
     """The decoder's means over a grid of the latent plane, as one mosaic with axes in latent units.
+
+    z1 grows to the right and z2 upwards.
 
     Parameters
     ----------
     images : (len(z2) * len(z1), D) or (len(z2), len(z1), D); image (i, j) is decoded at (z1[j], z2[i]).
     image_shape : (rows, columns) of one image; one row is drawn as a curve.
-    z1, z2 : (columns,) and (rows,), strictly monotone, in standard deviations of the prior; drawn with z1
-        growing to the right and z2 upwards.
-
-    Returns
-    -------
-    matplotlib.figure.Figure
-
-    Raises
-    ------
-    ShapeError
-        The sizes disagree.
-    DataError
-        A coordinate is not strictly monotone.
-
-    Examples
-    --------
-    >>> decoded_grid(np.zeros((9, 4)), (2, 2), [-2, 0, 2], [-2, 0, 2]).axes[0].get_xlabel()
-    'z1 (prior standard deviations)'
+    z1, z2 : (columns,) and (rows,), strictly monotone, in standard deviations of the prior.
     """
     z1, z2 = np.asarray(z1, dtype=float), np.asarray(z2, dtype=float)
     for name, z in (("z1", z1), ("z2", z2)):
@@ -173,75 +152,8 @@ def decoded_grid(images, image_shape, z1, z2):
 
 
 def _whole_ticks(z):
-    """Round numbers inside the range of z, at most eight; z itself if none lies there."""
+    """Return at most eight round numbers inside the range of z, or z itself if none lies there."""
     from matplotlib.ticker import MaxNLocator
     ticks = MaxNLocator(nbins=7, steps=[1, 2, 5, 10]).tick_values(z[0], z[-1])
     inside = ticks[(ticks >= z[0]) & (ticks <= z[-1])]
     return inside if len(inside) else z
-
-
-def image_rows(images, image_shape, names, title):
-    """Images in named rows, in the order given.
-
-    Parameters
-    ----------
-    images : (rows, columns, D), values of 0 (black) to 1 (white).
-    image_shape : (rows, columns) of one image.
-    names : sequence of str, one a row.
-    title : str
-
-    Returns
-    -------
-    matplotlib.figure.Figure
-
-    Raises
-    ------
-    ShapeError
-        The sizes disagree.
-
-    Examples
-    --------
-    >>> figure = image_rows(np.zeros((2, 3, 4)), (2, 2), ["real", "made"], "Two rows")
-    >>> [text.get_text() for text in figure.axes[0].get_yticklabels()]
-    ['real', 'made']
-    """
-    images = np.asarray(images)
-    if images.ndim != 3 or len(images) != len(names):
-        raise ShapeError(f"images is {images.shape} for {len(names)} names; expected ({len(names)}, columns, D). "
-                         "Pass one row of images a name.")
-    return named_rows(images, image_shape, names, title).figure
-
-
-def attribute_sweep(images, image_shape, values, names, title):
-    """Decoded images along attribute vectors: one face, or one vector, a row.
-
-    Parameters
-    ----------
-    images : (rows, columns, D) decoded means, values of 0 (black) to 1 (white).
-    image_shape : (rows, columns) of one image; one row is drawn as a curve.
-    values : (columns,) the multiples of the vector that were added.
-    names : sequence of str, one a row.
-    title : str
-
-    Returns
-    -------
-    matplotlib.figure.Figure
-
-    Raises
-    ------
-    ShapeError
-        The sizes of images, values and names disagree.
-
-    Examples
-    --------
-    >>> figure = attribute_sweep(np.zeros((2, 3, 4)), (2, 2), [-1, 0, 1], ["Ada", "Bob"], "Larger eyes")
-    >>> [text.get_text() for text in figure.axes[0].get_xticklabels()]
-    ['−1', '0', '1']
-    """
-    images, rows, columns = np.asarray(images), len(names), len(values)
-    if images.shape[:2] != (rows, columns):
-        raise ShapeError(f"images is {images.shape}; expected ({rows}, {columns}, D) for {rows} names and "
-                         f"{columns} values. Pass one row of images a name, one column a value.")
-    sheet = named_rows(images, image_shape, names, title, label="a, how many times the vector is added")
-    sheet.axes.set_xticks(np.arange(columns) + 0.5, [number_text(value) for value in values])
-    return sheet.figure

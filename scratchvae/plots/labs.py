@@ -1,41 +1,27 @@
 """Figures of the lab: estimators side by side, and what the KL's weight does."""
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
 import numpy as np
 
 from ..errors import DataError
 from .sheet import FAINT, GRAY, INK, laid_out, new_figure, note, plain_axes, TEST, TRAIN
 
-CONVICTED = 5.0                                                 # standard errors
-APART = 0.15                                                    # of an axis, between points that carry their names
-SCENES = {"oracle": (INK, "o"), "digits": (TEST, "s")}          # what is drawn of the scenes, and how
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+CONVICTED = 5.0         # standard errors: an estimator whose bias is larger counts as biased
+APART = 0.15            # least distance between points whose beta is written, as a share of an axis
+SCENES = {"oracle": (INK, "o"), "digits": (TEST, "s")}          # color and marker of each scene that is drawn
 PANELS = {"bias_z": ("Bias", "standard errors"), "variance": ("Variance", "of the head's gradient, nats²"),
           "signal_to_noise": ("Signal to noise", "|expectation| / deviation"),
           "step_time": ("Cost", "time / analytic, K = 1")}
 
 
-def estimator_lab(rows):
+def estimator_lab(rows: Sequence) -> "Figure":
     """Bias, variance, signal-to-noise and cost of each estimator, one a line, in the scenes "oracle" and "digits".
 
-    Parameters
-    ----------
-    rows : sequence of rows
-        Each has the fields of `analysis.estimator_comparison.Measurement`.
-
-    Returns
-    -------
-    matplotlib.figure.Figure
-
-    Raises
-    ------
-    DataError
-        There is nothing of either scene.
-
-    Examples
-    --------
-    >>> from collections import namedtuple
-    >>> Row = namedtuple("Row", "scene estimator samples baseline bias_z variance signal_to_noise step_time")
-    >>> figure = estimator_lab([Row("oracle", "stl", 1, "none", 0.6, 0.1, 1.0, 1.1)])
-    >>> figure.axes[0].get_yticklabels()[0].get_text()
-    'stl, K = 1'
+    Each row has the fields of `analysis.estimator_comparison.Measurement`.
     """
     rows = [row for row in rows if row.scene in SCENES]
     if not rows:
@@ -70,34 +56,15 @@ def _name(row):
     return f"{row.estimator.replace('_', ' ')}{baseline}, K = {row.n_samples}"
 
 
-def rate_distortion(curves):
-    """For each data set, what is bought with the KL, and how good each weight is on held-out data.
+def rate_distortion(curves: Sequence) -> "Figure":
+    """For each data set: the distortion against the KL, and the held-out log-likelihood against the KL's weight.
 
-    Where a few weights are far worse than the rest they are left below the frame, and the panel says how many.
-
-    Parameters
-    ----------
-    curves : sequence of rows
-        Each has the fields dataset, best_beta, implied_beta, points and learned of `analysis.rate_distortion.Curve`.
-
-    Returns
-    -------
-    matplotlib.figure.Figure
-
-    Raises
-    ------
-    DataError
-        There is no curve.
-
-    Examples
-    --------
-    >>> from scratchvae.analysis.rate_distortion import Curve, Point
-    >>> points = [Point(b, b**0.5, 3.0 - 2 * b, b, -1.0, -0.9, 0.1, 100, "none", 50, 2) for b in (0.5, 1.0)]
-    >>> rate_distortion([Curve("digits", 0.5, True, 0.5, points[0], points)]).axes[1].get_xlabel()
-    'beta = sigma²'
+    Each curve is an `analysis.rate_distortion.Curve`.  Weights that are far worse than the rest lie below the frame,
+    and the panel says how many they are.
     """
     if not len(curves):
-        raise DataError("there are no curves; expected at least one. Pass what analysis.rate_distortion.rate_distortion returns.")
+        raise DataError("there are no curves; expected at least one. Pass what "
+                        "analysis.rate_distortion.rate_distortion returns.")
     figure = new_figure(8.6, 3.2 * len(curves), layout="constrained")
     for (left, right), curve in zip(figure.subplots(len(curves), 2, squeeze=False), curves):
         _draw_trade(left, curve)
@@ -113,7 +80,7 @@ def _draw_trade(axes, curve):
     place = np.column_stack([rate / (np.ptp(rate) or 1), distortion / (np.ptp(distortion) or 1)])
     named = []
     for point, here in zip(curve.points, place):
-        if all(np.hypot(*(here - other)) > APART for other in named):       # where points crowd, not each has a name
+        if all(np.hypot(*(here - other)) > APART for other in named):       # where points crowd, some are not named
             named.append(here)
             axes.annotate(f"{point.beta:.2g}", (point.rate, point.distortion), xytext=(4, 4),
                           textcoords="offset points", fontsize=8, color=GRAY)

@@ -1,17 +1,22 @@
 """The latent plane: posterior means as points, or their two principal directions."""
+from typing import TYPE_CHECKING
+
 import numpy as np
 
 from ..errors import ShapeError
 from .sheet import GRAY, INK, laid_out, new_figure, note, plain_axes
 
-MAX_POINTS = 4000       # points in the latent plane: more is a blot
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+MAX_POINTS = 4000       # points in the latent plane: more of them hide each other
 
 # Ten hues that color-blind readers can tell apart, after Paul Tol's muted scheme (personal.sron.nl/~pault).
 CLASS_COLORS = ("#332288", "#cc6677", "#117733", "#aa4499", "#44aa99",
                 "#882255", "#999933", "#4477aa", "#555555", "#b8860b")
 
 
-def principal_directions(mu):
+def principal_directions(mu: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Project centered rows on the two directions of largest variance.
 
     Each direction's largest loading is positive, so the same data always give the same picture.
@@ -47,30 +52,16 @@ def principal_directions(mu):
     return projected, explained
 
 
-def latent_plane(mu, labels, explained=None):
+def latent_plane(mu: np.ndarray, labels: np.ndarray | None, explained: np.ndarray | None = None) -> "Figure":
     """Posterior means in a plane; each point is drawn as its label, each class named at its middle.
 
     Parameters
     ----------
     mu : (n, 2) posterior means, or their projections on two principal directions.
-        If n is larger than 4,000, an even choice of so many is drawn.
+        If n is larger than 4,000, so many of them are drawn, evenly chosen.
     labels : (n,) integers or short strings, or None.
-    explained : (2,) fractions of the variance, if mu are projections; without it mu are the latents
-        themselves, and the prior's circles of one and two standard deviations are drawn.
-
-    Returns
-    -------
-    matplotlib.figure.Figure
-
-    Raises
-    ------
-    ShapeError
-        mu is not (n, 2), or labels do not match it.
-
-    Examples
-    --------
-    >>> latent_plane([[0., 1.], [1., 0.]], [3, 7]).axes[0].get_xlabel()
-    'z1 (prior standard deviations)'
+    explained : (2,) fractions of the variance, if mu are projections. Without it mu are the latents themselves, and
+        circles of one and two standard deviations of the prior are drawn.
     """
     mu = np.asarray(mu, dtype=float)
     if mu.ndim != 2 or mu.shape[1] != 2:
@@ -105,7 +96,10 @@ def latent_plane(mu, labels, explained=None):
 
 
 def _classes(axes, points, labels):
-    """Draw points as their own label, in turns so that no class hides another; a bold one by each median."""
+    """Draw points as their own label, and a bold label at the median of each class.
+
+    The classes take turns, an eighth of their points at a time, so that none hides another.
+    """
     from matplotlib.patheffects import withStroke
     names = np.unique(labels)
     size = float(np.clip(3.2e4 / max(len(points), 1), 14.0, 40.0))
@@ -124,7 +118,7 @@ def _classes(axes, points, labels):
 
 
 def _spread(places, apart):
-    """Push places (k, 2) that are closer than apart away from each other, a little at a time."""
+    """Push places (k, 2) that are closer than `apart` away from each other, a little at a time."""
     turn = 2.4 * np.arange(len(places))             # places that coincide part in different directions
     places = places + 1e-6 * apart * np.stack([np.cos(turn), np.sin(turn)], axis=1)
     for _ in range(100):
@@ -137,7 +131,7 @@ def _spread(places, apart):
 
 
 def _glyph(text):
-    """The outline of a text as a marker, centered."""
+    """Return the outline of a text as a marker, centered."""
     from matplotlib.path import Path
     from matplotlib.textpath import TextPath
     outline = TextPath((0, 0), text, size=10)

@@ -8,7 +8,7 @@ import numpy as np
 
 from ..arrays import as_finite, as_numbers, log_sum_exp
 from ..errors import ConfigurationError, DataError, ShapeError
-from ..validation import instance_of, MOST
+from ..validation import instance_of, integer, MOST
 
 SUM_TOLERANCE = 1e-6          # float32 probabilities add up to 1 within this
 INTEGRAL_TOLERANCE = 1e-3     # of a density on a grid, which quadrature and cut-off tails spoil
@@ -157,9 +157,7 @@ def _points(x, mean, ndim=None):
 
 def _standard_normal(n, shape, rng):
     """Draw (n, *shape) numbers from N(0, 1); n may be 0."""
-    if isinstance(n, bool) or not isinstance(n, (int, np.integer)) or not 0 <= n * math.prod(shape) <= MOST:
-        raise ConfigurationError(f"n is {n!r}; it must be an integer of at least 0, and n draws of {math.prod(shape)} "
-                                 f"numbers at most {MOST} in all. Choose for example 100.")
+    integer("n", n, 0, MOST // max(1, math.prod(shape)), "Choose for example 100.")
     instance_of("rng", rng, np.random.Generator, "Pass np.random.default_rng(0).")
     return rng.standard_normal((n, *shape))
 

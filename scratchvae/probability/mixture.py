@@ -5,7 +5,7 @@ import numpy as np
 
 from ..arrays import as_finite, as_numbers, log_sum_exp
 from ..errors import ConfigurationError, DataError, ShapeError
-from ..validation import check_seed, positive_integer, rows_at_once
+from ..validation import check_seed, number, positive_integer, rows_at_once
 from .distributions import Discrete, FullGaussian
 
 LEAST_FLOOR = 1e-13            # below, rounding makes eigenvalues negative
@@ -121,8 +121,7 @@ def fit_mixture(z, n_components=10, seed=0, floor=1e-6, tolerance=1e-4, max_step
     z = as_finite(z, "z", ndim=(2,))
     n_components, max_steps = positive_integer("n_components", n_components), positive_integer("max_steps", max_steps)
     for name, value, least in (("floor", floor, LEAST_FLOOR), ("tolerance", tolerance, 0)):
-        if not isinstance(value, (float, np.floating)) or not least < value < 1:
-            raise ConfigurationError(f"{name} is {value!r}; it must be a float between {least} and 1. Leave it out.")
+        number(name, value, least, 1, "Leave it out.", closed="neither")
     with np.errstate(over="ignore"):
         floor = floor * z.var(axis=0).mean()
     if not np.isfinite(floor):

@@ -1,1 +1,1 @@
-"""Files: read with suspicion, written whole or not at all, in folders that one process at a time writes to."""
+"""Files: checked as they are read, written whole or not at all, in folders that one process at a time writes to."""

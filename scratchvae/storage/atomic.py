@@ -1,34 +1,25 @@
-"""Files that are there whole or not at all."""
+"""Files that are written whole or not at all."""
 import errno
 import os
 import re
 import stat
 import threading
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
+from typing import BinaryIO
 
 from ..errors import RunError
 
-PART = ".part"                                          # the end of a temporary file's name
+PART = ".part"          # the end of a temporary file's name
 
 
-def write_atomically(path, write):
+def write_atomically(path: str | Path, write: Callable[[BinaryIO], object]) -> None:
     """Call write(file) on a temporary file beside `path`, flush it to disk, then rename it to `path`.
 
-    A reader sees the old file or the new one, never a part; a failed write leaves the old one alone.
-
-    Parameters
-    ----------
-    path : str or Path
-        The file to write or replace.
-    write : callable
-        Gets a binary file.
-
-    Raises
-    ------
-    RunError
-        If the file cannot be written.
+    A reader sees the old file or the new one, never a part.  If the file cannot be written, RunError is raised and the
+    old file stays.
 
     Examples
     --------
@@ -43,7 +34,7 @@ def write_atomically(path, write):
     try:
         try:
             temporary.unlink(missing_ok=True)
-            with open(temporary, "xb") as file:         # a new file: nothing is written through a link of that name
+            with open(temporary, "xb") as file:         # "x" never writes through a link of that name
                 write(file)
                 file.flush()
                 os.fsync(file.fileno())
@@ -57,7 +48,7 @@ def write_atomically(path, write):
 
 
 def _replace(temporary, path):
-    """Rename; again for two seconds if that is refused: Windows does not replace a file while somebody reads it."""
+    """Rename, and try again for two seconds: Windows refuses to replace a file while somebody reads it."""
     for pause in (0.01, 0.1, 0.4, 1.5):
         try:
             return os.replace(temporary, path)
@@ -67,40 +58,36 @@ def _replace(temporary, path):
 
 
 def _flush_folder(folder):
-    """Flush a folder's list of names to disk, where the system has that: a rename is lasting only then."""
+    """Flush a folder's list of names to disk, where the system allows it, so that a rename survives a power cut."""
     if os.name == "nt":
         return
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(descriptor)
     except OSError as error:
-        if error.errno != errno.EINVAL:                 # a file system that has no such thing
+        if error.errno != errno.EINVAL:                 # this file system cannot flush folders
             raise
     finally:
         os.close(descriptor)
 
 
-def remove_leftovers(folder, names):
-    """Remove the temporary files that a killed process left in a folder; call only while nobody else writes there.
+def remove_leftovers(folder: Path, names: str) -> None:
+    """Remove the temporary files that a killed process left in a folder. Call only while holding its lock.
 
-    Parameters
-    ----------
-    folder : Path
-        Links, other users' files and files of other names in it are left alone.
-    names : str
-        A regular expression for the names that `write_atomically` was given.
+    `names` is a regular expression for the names that `write_atomically` was given.  Links, other users' files and
+    files of other names are left alone.
     """
     ours = re.compile(rf"\.({names})\.\d+-\d+{re.escape(PART)}")
     for path in folder.glob(f".*{PART}"):
-        with suppress(OSError):                         # another process has just finished it, or has it open
+        with suppress(OSError):                         # another process may have just renamed it
             found = path.lstat()
-            mine = found.st_uid == getattr(os, "getuid", int)()                # Windows has none, and says 0
+            mine = found.st_uid == getattr(os, "getuid", int)()                # st_uid is 0 on Windows
             if ours.fullmatch(path.name) and stat.S_ISREG(found.st_mode) and mine:
                 path.unlink()
 
 
-def open_regular(path):
-    """Return a regular file open to read bytes; raises OSError for anything else, such as a FIFO, which would block."""
+def open_regular(path: Path) -> BinaryIO:
+    """Return a regular file, open to read bytes; raises OSError for anything else, as a FIFO would block."""
     if not stat.S_ISREG(os.stat(path).st_mode):
         raise OSError(errno.EINVAL, "it is no regular file")
     return open(path, "rb")

@@ -1,29 +1,14 @@
-"""Where this package keeps what it can make or fetch again."""
+"""The folder for files that this package can make or fetch again."""
 import os
 import sys
 from pathlib import Path
 
 
-def user_cache_folder(name):
-    """Return the user's folder for one kind of cached files; nothing is made.
+def user_cache_folder(name: str) -> Path | None:
+    """Return the absolute path of the user's folder for cached files of the kind `name`; the folder is not made.
 
     It is `name` in SCRATCHVAE_CACHE, else `scratchvae/name` in the folder for caches of the system: XDG_CACHE_HOME or
-    `~/.cache`, on macOS `~/Library/Caches`, on Windows LOCALAPPDATA.
-
-    Parameters
-    ----------
-    name : str
-        "kernels" or "data".
-
-    Returns
-    -------
-    Path or None
-        An absolute path; None for a user who has no home folder.
-
-    Examples
-    --------
-    >>> user_cache_folder("kernels").name
-    'kernels'
+    `~/.cache`, on macOS `~/Library/Caches`, on Windows LOCALAPPDATA.  For a user without a home folder it is None.
     """
     chosen = os.environ.get("SCRATCHVAE_CACHE")
     if chosen:
@@ -34,7 +19,7 @@ def user_cache_folder(name):
         base = "~/Library/Caches"
     else:
         base = os.environ.get("XDG_CACHE_HOME", "")
-        if not os.path.isabs(base):                     # the standard says: ignored
+        if not os.path.isabs(base):                     # the XDG standard: a relative path is ignored
             base = "~/.cache"
-    base = os.path.expanduser(base)                     # "~" stays where nobody knows a home
+    base = os.path.expanduser(base)                     # "~" stays if there is no home folder
     return Path(base, "scratchvae", name) if os.path.isabs(base) else None

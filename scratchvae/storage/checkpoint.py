@@ -1,25 +1,25 @@
-"""One file format for models and runs: an .npz without pickles, saved atomically, loaded with suspicion.
+"""One file format for models and runs: an .npz without pickles, written atomically and checked as it is read.
 
 A file holds arrays and one JSON text, `meta`: {"format": 1, "kind": ..., "sha256": ..., ...}.  The checksum
 covers the rest of `meta` and every array's name, dtype, shape and bytes.
 """
 import hashlib
-import io
 import json
 import os
 import zipfile
 import zlib
+from pathlib import Path
 
 import numpy as np
 
 from ..errors import ConfigurationError, DataError, RunError
 from ..validation import file_path
 from .atomic import open_regular, write_atomically
-from .readers import npy_header
+from .readers import read_member
 
 FORMAT = 1
 DTYPES = ("float32", "float64", "int64")
-RESERVED = ("meta", "file", "allow_pickle")             # what numpy.savez has other uses for
+RESERVED = ("meta", "file", "allow_pickle")     # names that no array can have: numpy.savez uses them otherwise
 
 
 def _checksum(meta, arrays):
@@ -31,48 +31,31 @@ def _checksum(meta, arrays):
     return digest.hexdigest()
 
 
-def save_arrays(path, kind, meta, arrays):
-    """Write arrays and a JSON-able dict to `path`, atomically.
+def save_arrays(path: str | Path, kind: str, meta: dict, arrays: dict[str, np.ndarray]) -> None:
+    """Write arrays (float32, float64 or int64) and `meta`, which JSON must be able to hold, to `path`, atomically.
 
-    Parameters
-    ----------
-    path : str or Path
-        The file, by custom model.npz.
-    kind : str
-        What the file is, for example "vae".
-    meta : dict
-        Anything that JSON holds.
-    arrays : dict of str to ndarray
-        float32, float64 or int64.
-
-    Raises
-    ------
-    RunError
-        If the file cannot be written.
-    ConfigurationError
-        If meta or an array is nothing that such a file holds.
+    `kind` says what the file is, for example "vae".  Raises RunError if the file cannot be written, and
+    ConfigurationError if it cannot hold meta or an array.
     """
     path = file_path("path", path)
     for name, array in arrays.items():
         if name in RESERVED or not isinstance(array, np.ndarray) or array.dtype.name not in DTYPES:
-            raise ConfigurationError(f"array {name!r} is of {getattr(array, 'dtype', type(array).__name__)}; a file holds "
-                                     f"arrays of {', '.join(DTYPES)}, not called {', '.join(RESERVED)}. Convert it.")
+            found = getattr(array, "dtype", type(array).__name__)
+            raise ConfigurationError(f"array {name!r} is of {found}; a file holds arrays of {', '.join(DTYPES)}, "
+                                     f"not called {', '.join(RESERVED)}. Convert it.")
     meta = {"format": FORMAT, "kind": kind, **meta}
     try:
         text = json.dumps({**meta, "sha256": _checksum(meta, arrays)})
     except (TypeError, ValueError, RecursionError) as error:
-        raise ConfigurationError(f"meta holds what JSON cannot ({error}); expected text, plain numbers, lists and dicts. "
-                                 "Convert it.") from error
+        raise ConfigurationError(f"meta holds what JSON cannot ({error}); expected text, plain numbers, lists and "
+                                 "dicts. Convert it.") from error
     write_atomically(path, lambda file: np.savez(file, meta=np.array(text), **arrays))
 
 
-def load_arrays(path):
+def load_arrays(path: str | Path) -> tuple[str, dict, dict[str, np.ndarray]]:
     """Return (kind, meta, arrays) of a file that `save_arrays` wrote; the arrays are read-only.
 
-    Raises
-    ------
-    RunError
-        If the file is missing, damaged, of another format, or not such a file at all; the message says which.
+    Raises RunError if the file is missing, damaged, of another format or no such file at all; the message says which.
     """
     path = file_path("path", path)
     try:
@@ -98,8 +81,7 @@ def load_arrays(path):
 def _read_members(path):
     """Return {name: array} of every member; raises DataError or what zipfile does where the file is damaged.
 
-    Members are stored, not deflated, so that together they cannot be larger than the file. Each is read whole,
-    which checks its CRC, before anything in it is believed.
+    Members are stored, not deflated, so that together they cannot be larger than the file.
     """
     arrays = {}
     with open_regular(path) as file, zipfile.ZipFile(file) as archive:
@@ -108,10 +90,11 @@ def _read_members(path):
             raise DataError(f"it promises more bytes than it holds ({size:,}): damaged, or compressed elsewhere")
         for member in archive.infolist():
             name = member.filename.removesuffix(".npy")
-            content = archive.read(member)
-            stream = io.BytesIO(content)
-            dtype, shape, order = npy_header(f"array {name[:40]!r}", stream)
-            if dtype.kind not in "biufU":                                # numbers or text; no objects, no fields
-                raise DataError(f"array {name[:40]!r} holds {dtype.str[:20]!r}; expected {', '.join(DTYPES)}")
-            arrays[name] = np.ndarray(shape, dtype, content, stream.tell(), order=order)
+            arrays[name] = read_member(f"array {name[:40]!r}", archive, member, _check_header)
+            arrays[name].flags.writeable = False
     return arrays
+
+
+def _check_header(where, dtype, shape):
+    if dtype.kind not in "biufU":                       # numbers or text; no objects, no fields
+        raise DataError(f"{where} holds {dtype.str[:20]!r}; expected {', '.join(DTYPES)}")

@@ -15,22 +15,17 @@ except ImportError:                                     # Windows
     fcntl = None                                        # type: ignore[assignment]
 
 LOCK = ".lock"
-CONTENT = "scratchvae {:<20}\n"                         # of one length, so that nothing is ever truncated
-OURS = re.compile(rb"(scratchvae (\d+) *\n)?")          # empty: made, and its process killed before it wrote
-BUSY = (errno.EACCES, errno.EAGAIN, errno.EDEADLK)      # a lock that somebody else holds, by system
-FAR = 1 << 30       # the byte that Windows locks: past the text, which could not be read otherwise
+CONTENT = "scratchvae {:<20}\n"                         # the holder's process number, padded to one length
+OURS = re.compile(rb"(scratchvae (\d+) *\n)?")          # empty if its process was killed before it wrote
+BUSY = (errno.EACCES, errno.EAGAIN, errno.EDEADLK)      # what systems report if another process holds the lock
+FAR = 1 << 30       # the byte that Windows locks; it lies past the text because a locked text could not be read
 
 
 class FolderLock:
     """A folder that only one process writes to: the second is refused.
 
     The system lets go of the lock when the process ends, however it ends (kill -9, power), so no stale lock has to
-    be removed by hand. The lock file itself stays where it is: a file that is never removed is never locked in vain.
-
-    Parameters
-    ----------
-    folder : str or Path
-        Made if it is not there.
+    be removed by hand.  The lock file is never removed.  The folder is made if it is not there.
 
     Examples
     --------
@@ -40,39 +35,30 @@ class FolderLock:
     (True, ['.lock'])
     """
 
-    def __init__(self, folder):
+    def __init__(self, folder: str | Path) -> None:
         self.folder = Path(folder)
         self.path = self.folder / LOCK
         self.file = None
 
-    def acquire(self):
+    def acquire(self) -> None:
         """Take the lock.
 
-        Raises
-        ------
-        RunError
-            If another process holds it, the folder cannot be made or written to, or its `.lock` is not of our making.
+        Raises RunError if another process holds it, if the folder cannot be made or written to, or if another program
+        made its `.lock`.
         """
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
-            self._require_plain_file()
+            found = os.lstat(self.path) if os.path.lexists(self.path) else None
+            if found and (not stat.S_ISREG(found.st_mode) or found.st_nlink > 1):  # a FIFO would block
+                raise self._foreign("it is a link or no regular file")
             flags = os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
             with ExitStack() as closing:
                 self.file = closing.enter_context(open(os.open(self.path, flags, 0o666), "r+b", buffering=0))
                 self._lock()
-                closing.pop_all()                       # it is taken, and stays open
+                closing.pop_all()                       # the lock is taken: the file stays open
         except OSError as error:
             raise RunError(f"{self.folder} cannot be used: {error.strerror or error}. Choose a folder that exists "
                            "or can be made, is writable and has room.") from error
-
-    def _require_plain_file(self):
-        """Refuse a `.lock` that is a link, a folder, a FIFO or a device before it is opened."""
-        try:
-            found = os.lstat(self.path)
-        except FileNotFoundError:
-            return
-        if not stat.S_ISREG(found.st_mode) or found.st_nlink > 1:
-            raise self._foreign("it is a link or no regular file")
 
     def _foreign(self, why):
         return RunError(f"{self.path} is not the lock file of a run ({why}), so it is left alone. Choose another "
@@ -91,7 +77,7 @@ class FolderLock:
         self.file.write(CONTENT.format(os.getpid()).encode())
 
     def _take(self):
-        """Lock the file; return False if another process has."""
+        """Try to lock the file; return False if another process holds the lock."""
         try:
             if fcntl:
                 fcntl.flock(self.file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -106,15 +92,15 @@ class FolderLock:
             self.file.seek(0)
         return True
 
-    def is_held(self):
-        """Whether the lock file that stands in the folder is still the one that was taken."""
+    def is_held(self) -> bool:
+        """Return whether the folder's lock file is still the one that was taken."""
         try:
             return os.path.samestat(os.lstat(self.path), os.fstat(self.file.fileno()))
         except FileNotFoundError:
             return False
 
-    def release(self):
-        """Let go."""
+    def release(self) -> None:
+        """Let go of the lock."""
         self.file.close()
 
     def __enter__(self):

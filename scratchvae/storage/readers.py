@@ -1,7 +1,7 @@
 """Readers of IDX, .npy and .npz files: a valid array, or a DataError that names the file and the fault.
 
-What a header promises is held against what the file can hold before memory is taken. Nothing is unpickled.
-Plain IDX and .npy files are memory-mapped; compressed ones are unpacked piece by piece.
+The size that a header states is compared with the file's before memory is taken.  Nothing is unpickled.  Plain IDX and
+.npy files are memory-mapped; compressed ones are unpacked piece by piece.
 """
 import functools
 import gzip
@@ -12,25 +12,27 @@ import struct
 import tokenize
 import zipfile
 import zlib
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 from numpy.lib.format import read_array_header_1_0, read_array_header_2_0
 
 from ..errors import DataError
 
-MAGIC = {"images": 2051, "labels": 2049}    # IDX: 0x0803 and 0x0801, unsigned bytes on 3 axes and on 1
+MAGIC = {"images": 2051, "labels": 2049}    # first four bytes of IDX files: 0x0803 has 3 axes, 0x0801 has 1
 
-# Real images deflate by 2 to 120 times, a bomb by up to 1032 (the most that deflate can do). So: 64 MiB are
-# always allowed, more only up to 250 times the packed size, and never more than 2 GiB, which is better
-# mapped than unpacked. What is stored, not deflated, takes no more than its file and is allowed.
-ALWAYS_UNPACKED = 1 << 26
-MOST_RATIO = 250
-MOST_UNPACKED = 1 << 31
-CHUNK = 1 << 20
+# Real images deflate by 2 to 120 times, a bomb by up to 1032 times, the limit of deflate.  Files that are stored, not
+# deflated, take no more than their size and are always allowed.
+ALWAYS_UNPACKED = 1 << 26                   # bytes that are unpacked whatever the ratio
+MOST_RATIO = 250                            # more are unpacked only up to this many times the packed size
+MOST_UNPACKED = 1 << 31                     # bytes that are unpacked at most: larger files are better mapped
+CHUNK = 1 << 20                             # bytes unpacked at a time
 
-MOST_HEADER = 10_000                        # bytes; NumPy writes 118, and refuses more than this too
+MOST_HEADER = 10_000                        # bytes of a .npy header; NumPy writes 118 and refuses more than this too
 PARSER_ERRORS = (ValueError, TypeError, SyntaxError, ArithmeticError, LookupError, RecursionError, MemoryError,
-                 tokenize.TokenError)       # what NumPy lets out over a damaged header
+                 tokenize.TokenError)       # what NumPy raises over a damaged header
 
 AGAIN = "Fetch or write the file again."
 
@@ -53,24 +55,11 @@ def _names_faults(reader):
 
 
 @_names_faults
-def read_idx(path, kind):
-    """Read one IDX file of unsigned bytes, gzipped or not (the content decides, not the name).
+def read_idx(path: str | Path, kind: str) -> np.ndarray:
+    """Read one IDX file of unsigned bytes, gzipped or not: its content decides, not its name.
 
-    Parameters
-    ----------
-    path : str or Path
-    kind : {"images", "labels"}
-        What the file should hold.
-
-    Returns
-    -------
-    ndarray of uint8
-        (n, rows, columns) for images, (n,) for labels; a read-only memory map if the file is not gzipped.
-
-    Raises
-    ------
-    DataError
-        If the file holds anything else, or less or more than its header promises.
+    Returns uint8 of shape (n, rows, columns) for the kind "images", (n,) for "labels"; a read-only memory map if the
+    file is not gzipped.  Raises DataError if the file holds anything else, or less or more than its header promises.
     """
     n_axes = MAGIC[kind] & 0xFF
     with open(path, "rb") as file:
@@ -101,53 +90,29 @@ def read_idx(path, kind):
 
 
 @_names_faults
-def read_npy(path):
-    """Map the one array of a .npy file, read-only.
+def read_npy(path: str | Path) -> np.memmap:
+    """Map the array of a .npy file, read-only: bool, integers or floats in the file's byte order and axis order.
 
-    Parameters
-    ----------
-    path : str or Path
-
-    Returns
-    -------
-    memmap of bool, integers, float16, float32 or float64
-        In the file's own byte order and axis order.
-
-    Raises
-    ------
-    DataError
-        If the file holds another dtype, Python objects, nothing, or less or more than its header promises.
+    Raises DataError if the file holds another dtype, Python objects, nothing, or less or more than its header promises.
     """
     with open(path, "rb") as file:
-        dtype, shape, order = _npy_header(path, file)
+        dtype, shape, order = npy_header(path, file)
+        _check_header(path, dtype, shape)
         found = os.fstat(file.fileno()).st_size - file.tell()
         _check_size(path, f"{shape} {dtype}", math.prod(shape) * dtype.itemsize, found)
         return np.memmap(file, dtype, "r", file.tell(), shape, order)
 
 
 @_names_faults
-def read_npz(path, required, optional):
-    """Read arrays from an .npz file, stored or deflated, as np.savez and np.savez_compressed write them.
+def read_npz(path: str | Path, required: Sequence[str], optional: Sequence[str]) -> dict[str, np.ndarray]:
+    """Read arrays by name from an .npz file that np.savez or np.savez_compressed wrote.
 
-    Parameters
-    ----------
-    path : str or Path
-    required, optional : sequence of str
-        Names of arrays. Others that the file may hold are left unread.
-
-    Returns
-    -------
-    dict of str to ndarray
-        Without the optional names that the file does not hold.
-
-    Raises
-    ------
-    DataError
-        If a required array is missing, or an array is damaged, of another dtype, of Python objects, or empty.
+    Optional arrays that the file does not hold are left out; arrays of other names are not read.  Raises DataError if a
+    required array is missing, or an array is damaged, of another dtype, of Python objects, or empty.
     """
     with zipfile.ZipFile(path) as archive:
         members = {info.filename.removesuffix(".npy"): info for info in archive.infolist()}
-        for name, info in members.items():  # unread ones too: a damaged name must not hide an optional array
+        for name, info in members.items():  # all of them: a damaged name must not hide an optional array
             _check_member(f"{path}, array {name[:40]!r}", archive, info)
         missing = [name for name in required if name not in members]
         if missing:
@@ -157,46 +122,35 @@ def read_npz(path, required, optional):
         wanted = {name: members[name] for name in (*required, *optional) if name in members}
         _check_unpacked_size(path, ", ".join(wanted), sum(info.file_size for info in wanted.values()),
                              os.stat(path).st_size, "If they are right, use np.savez or one .npy.")
-        return {name: _npz_member(f"{path}, array {name!r}", archive, info) for name, info in wanted.items()}
+        return {name: read_member(f"{path}, array {name!r}", archive, info, _check_header)
+                for name, info in wanted.items()}
 
 
 def _check_member(where, archive, info):
     if info.flag_bits & 1 or info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
         raise DataError(f"{where}: encrypted, or packed by zip method {info.compress_type}; expected stored "
                         "or deflated. Write it with np.savez_compressed.")
-    if info.comment:                        # its length may be damaged, and swallow the next array's entry
+    if info.comment:                        # with a damaged length it could hide the next array's entry
         raise DataError(f"{where}: has a comment of {len(info.comment)} bytes; expected none. {AGAIN}")
     archive.open(info).close()              # raises if the name in the directory is not the name in place
 
 
-def _npz_member(where, archive, info):
+def read_member(where: str, archive: zipfile.ZipFile, info: zipfile.ZipInfo, check: Callable) -> np.ndarray:
+    """Return the array of one member of an .npz file; check(where, dtype, shape) may refuse it before it is read."""
     with archive.open(info) as stream:
-        dtype, shape, order = _npy_header(where, stream)
+        dtype, shape, order = npy_header(where, stream)
+        check(where, dtype, shape)
         size = math.prod(shape) * dtype.itemsize
         _check_size(where, f"{shape} {dtype}", size, info.file_size - stream.tell())
         content = _unpack(where, f"{shape} {dtype}", stream, size)
-        return np.frombuffer(content, dtype).reshape(shape, order=order)
+        return np.ndarray(shape, dtype, content, order=order)
 
 
-def npy_header(where, stream):
-    """Read a .npy header with NumPy's own parser, which gets at most MOST_HEADER bytes of it.
+def npy_header(where: str, stream: BinaryIO) -> tuple[np.dtype, tuple[int, ...], str]:
+    """Return (dtype, shape, order) from a .npy header; NumPy's own parser reads at most MOST_HEADER bytes of it.
 
-    Parameters
-    ----------
-    where : str
-        What to call the array in an error.
-    stream : binary file
-        Left behind the header.
-
-    Returns
-    -------
-    (dtype, tuple of int, str)
-        The dtype, of any kind; the shape, whose sides may be negative in a damaged file; the order, "C" or "F".
-
-    Raises
-    ------
-    DataError
-        If this is no .npy header, or a damaged one.
+    The dtype may be of any kind, the shape of a damaged file may have negative sides, the order is "C" or "F".  The
+    stream is left at the end of the header.  Raises DataError, which calls the array `where`, for a damaged header.
     """
     start = stream.read(8)
     if start[:6] != b"\x93NUMPY" or start[6:] not in (b"\1\0", b"\2\0"):
@@ -214,9 +168,8 @@ def npy_header(where, stream):
     return dtype, tuple(map(int, shape)), "F" if fortran else "C"
 
 
-def _npy_header(where, stream):
-    """Read the .npy header of images: (dtype, shape, order "C" or "F")."""
-    dtype, shape, order = npy_header(where, stream)
+def _check_header(where, dtype, shape):
+    """Raise DataError unless dtype and shape can be those of images or labels."""
     if dtype.hasobject:
         raise DataError(f"{where}: holds pickled Python objects, which can run code and are never loaded. "
                         "Save an array of numbers.")
@@ -230,7 +183,6 @@ def _npy_header(where, stream):
     if math.prod(shape) == 0:
         raise DataError(f"{where}: an empty array of shape {shape}; expected at least one row and column. "
                         + AGAIN)
-    return dtype, shape, order
 
 
 def _check_size(where, promise, size, found):
@@ -248,8 +200,8 @@ def _check_unpacked_size(where, promise, size, packed, remedy):
 
 
 def _unpack(where, promise, stream, size):
-    """Exactly `size` bytes, then the end of the stream, whose reading also checks the CRC."""
-    unpacked = bytearray()                  # grows with what arrives, so a lying header costs nothing
+    """Return the `size` bytes of a stream that must end there; reading its end also checks the CRC."""
+    unpacked = bytearray()                  # grows with what arrives: a header that lies costs no memory
     while len(unpacked) < size:
         piece = stream.read(min(CHUNK, size - len(unpacked)))
         if not piece:
