@@ -18,7 +18,7 @@ ORDER = """
     errors validation arrays
     storage
     kernels
-    parameters layers
+    parameters layer_checks layers
     probability
     likelihoods
     schedules elbo
