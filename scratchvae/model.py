@@ -1,6 +1,5 @@
 """What VAE and Autoencoder share: settings, networks, files, and the edge where users' arrays come in."""
 import copy
-import inspect
 
 import numpy as np
 
@@ -8,14 +7,12 @@ from .arrays import as_array
 from .data.meaning import as_floats
 from .data.minibatch import check_data
 from .elbo import Workspace
-from .errors import ConfigurationError, DataError, RunError, ShapeError
-from .estimators.named import estimator_settings, make_estimator
-from .history import TrainingState
+from .errors import ConfigurationError, ShapeError
 from .layers import activation_code, MLP
-from .likelihoods import LIKELIHOODS, make_likelihood
-from .nonfinite import not_finite
+from .likelihoods import make_likelihood
+from .model_files import ModelFiles
+from .model_settings import Settings
 from .parameters import Layout, network_shapes, Parameters
-from .storage.checkpoint import load_arrays, save_arrays
 from .training import held_out_objective, Trainer
 from .validation import at_least, check_seed, instance_of, one_of, positive_integer, rows_at_once
 
@@ -24,16 +21,14 @@ CHUNK = 512                                   # rows that encode and decode take
 MOST_PARAMETERS = 1 << 31                     # with Adam's moments and the gradient 34 GB of float32
 
 
-class Model:
+class Model(Settings, ModelFiles):
     """The base of VAE and Autoencoder.
 
     A copy of any kind (`copy`, `deepcopy`, a pickle) is a model of its own: its views look into its own flat vector,
     and it trains to the bits to which the original would have come.
     """
 
-    kind = None
     n_samples = 1
-    keep_weights = ()                             # settings that `set_params` changes without a new start
     _training = None                              # the TrainingState from which partial_fit goes on
 
     def build(self, n_visible, n_latent, head, hidden, activation, likelihood, sigma, dtype, seed):
@@ -131,12 +126,6 @@ class Model:
 
     def __copy__(self):
         return copy.deepcopy(self)
-
-    def __repr__(self):
-        now, signature = self.get_params(), inspect.signature(type(self)).parameters
-        said = [f"{name}={value!r}" for name, value in now.items()
-                if signature[name].default is signature[name].empty or repr(value) != repr(signature[name].default)]
-        return f"<{type(self).__name__}({', '.join(said)}): {self.parameters.flat.size:,} parameters>"
 
     def _rows(self, X, name="X"):
         """Return users' data as checked rows of uint8 levels, float32 or float64."""
@@ -283,137 +272,3 @@ class Model:
     def fit_transform(self, X, y=None, **settings):
         """Call `fit` with the same arguments, and return the codes of X, (n, Z)."""
         return self.fit(X, y, **settings).transform(X)
-
-    def get_params(self, deep=True):
-        """Return the constructor's arguments as they were given, as a dict (`deep` changes nothing)."""
-        params = {}
-        for name in inspect.signature(type(self)).parameters:
-            now = getattr(self, name)
-            given, made_of_it = self._given.get(name, (now, now))
-            params[name] = given if made_of_it is now else now
-        return params
-
-    def _remember(self, given):
-        """Keep the constructor's arguments beside what was made of them: `clone` asks for the very same objects."""
-        self._given = {name: (value, getattr(self, name)) for name, value in given.items()}
-
-    def set_params(self, **params):
-        """Change some of the constructor's arguments, all or none; return the model itself.
-
-        `beta`, `estimator` and `n_samples` keep the weights and what training has come to.  Any other
-        argument that changes makes the model anew, as the constructor would, with freshly drawn weights.
-
-        Parameters
-        ----------
-        params
-            Arguments of the constructor, by name.
-
-        Raises
-        ------
-        ConfigurationError
-            If a name is unknown or a value cannot work; nothing has changed then.
-        """
-        present = self.get_params()
-        unknown = [name for name in params if name not in present]
-        if unknown:
-            raise ConfigurationError(f"{', '.join(unknown)}: no setting of {type(self).__name__}; it has "
-                                     f"{', '.join(present)}. Check the spelling.")
-        made = type(self)(**{**present, **params})
-        if all(name in self.keep_weights or getattr(made, name) == getattr(self, name) for name in params):
-            made._parameters = self._parameters
-        else:
-            for name in ("_training", "history_", "n_features_in_"):
-                vars(self).pop(name, None)
-        vars(self).update(vars(made))
-        return self
-
-    def __sklearn_is_fitted__(self):
-        return hasattr(self, "history_")
-
-    def __sklearn_tags__(self):
-        from sklearn.utils import InputTags, Tags, TargetTags, TransformerTags  # it alone calls this
-        return Tags(estimator_type=None, target_tags=TargetTags(required=False), input_tags=InputTags(),
-                    transformer_tags=TransformerTags(preserves_dtype=[]))
-
-    def save(self, path, extra_meta=None, extra_arrays=None):
-        """Write settings and parameters to `path` (.npz), atomically; extras come back from `load_run`.
-
-        Raises
-        ------
-        RunError
-            If the file cannot be written.
-        ConfigurationError
-            If the likelihood is a custom object, which a file cannot hold, or the extras are no such thing.
-        DataError
-            If a parameter is not finite; the segment is named.
-        """
-        name = not_finite(self.parameters.segments())
-        if name:
-            raise DataError(f"{name} is not finite; a saved model needs finite parameters. Train it anew, with a lower "
-                            "learning rate.")
-        settings = {name: getattr(self, name) for name in inspect.signature(type(self)).parameters}
-        if "estimator" in settings:
-            settings["estimator"] = estimator_settings(self.estimator)
-        name = self.likelihood.name
-        if name not in LIKELIHOODS or self.likelihood != make_likelihood(name, self.sigma):
-            raise ConfigurationError(f"likelihood {self.likelihood!r} is a custom object; a file holds only "
-                                     "settings and numbers. Save dict(parameters.segments()) yourself, with np.savez.")
-        settings["likelihood"] = name
-        layout, meta, arrays = self.parameters.layout, {}, {}
-        if self._training is not None:
-            meta["training"], arrays = self._training.pack(layout)
-        save_arrays(path, self.kind, {"settings": settings, **meta, **(extra_meta or {})},
-                    {"parameters": layout.pack(self.parameters.flat), **arrays, **(extra_arrays or {})})
-
-    @classmethod
-    def load(cls, path):
-        """Return the model saved at `path`; its `partial_fit` goes on where the one that was saved had come.
-
-        Raises
-        ------
-        RunError
-            If the file is missing, damaged, or holds another kind of model.
-        """
-        model, meta, arrays = load_run(path)
-        if not isinstance(model, cls):
-            raise RunError(f"{path} holds a model of kind {model.kind!r}; expected {cls.kind!r}. "
-                           f"Load it with {type(model).__name__}.load.")
-        if "training" in meta:
-            try:
-                model._take_state(TrainingState.of_file(model, meta["training"], arrays))
-            except (KeyError, TypeError, ValueError, AttributeError) as error:
-                raise RunError(f"{path} does not say how far its training came ({type(error).__name__}: {error!s:.300}). "
-                               "Take a file that scratchvae saved.") from error
-        return model
-
-
-def load_run(path):
-    """Return (model, meta, arrays) of a file that `save` wrote; meta and arrays are the extras.
-
-    Raises
-    ------
-    RunError
-        If the file is missing, damaged, or does not describe a model.
-    """
-    kind, meta, arrays = load_arrays(path)
-    try:
-        settings, numbers = dict(meta.pop("settings")), arrays.pop("parameters")
-        estimator, baseline = settings.get("estimator"), settings.pop("baseline", "none")     # its own in older files
-        if baseline != "none":
-            settings["estimator"] = make_estimator(estimator, baseline=baseline)
-        elif isinstance(estimator, dict):
-            settings["estimator"] = make_estimator(estimator.pop("name"), **estimator)
-        sizes = [int(settings["n_visible"]), *map(int, settings["hidden"]), int(settings["n_latent"])]
-        if sum(n_in * n_out for n_in, n_out in zip(sizes, sizes[1:])) > numbers.size:      # before memory is taken
-            raise ValueError(f"layers of {sizes} units have more than the {numbers.size} numbers stored")
-        kinds = {made.kind: made for made in Model.__subclasses__()}               # VAE and Autoencoder
-        model = kinds[kind](**{**settings, "hidden": tuple(settings["hidden"])})
-        if numbers.dtype != model.dtype:
-            raise ValueError(f"parameters are {numbers.dtype}, the model's dtype is {model.dtype}")
-        model.parameters.layout.unpack(numbers, model.parameters.flat)
-        if not_finite(model.parameters.segments()):
-            raise ValueError(f"{not_finite(model.parameters.segments())} is not finite")
-    except (KeyError, TypeError, ValueError, OverflowError) as error:
-        raise RunError(f"{path} does not describe a model ({type(error).__name__}: {error!s:.300}). "
-                       "Take a file that scratchvae saved.") from error
-    return model, meta, arrays
