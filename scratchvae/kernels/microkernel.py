@@ -27,11 +27,11 @@ class Family(NamedTuple):
 
     name: str
     vector_bytes: int
-    rows: int
-    vectors: int            # of a tile's width
+    rows: int               # MR, the height of a tile
+    vectors: int            # NR, the width of a tile, in vectors
     has_fma: bool
     has_masks: bool         # one instruction loads the lanes that a mask names, and no others
-    group_bytes: int        # of B, packed: a part of a second-level cache
+    packed_b_bytes: int     # size of the packed KC x NC block of B: a part of a second-level cache
 
 
 # rows * vectors sums, `vectors` registers of B and one broadcast fit the register file (32, 16, 32, 16).
@@ -41,9 +41,9 @@ NEON = Family("neon", 16, 8, 3, True, False, 96 * 1024)
 SSE2 = Family("sse2", 16, 4, 2, False, False, 96 * 1024)
 PLAIN = Family("plain", 0, 1, 1, False, False, 0)       # no vector code: plain loops
 
-DEPTH = 256                 # a stretch of the inner dimension, where not all of it can be packed at once
-PREFETCH_ROWS = 16          # of B: so far ahead a tile that reads B where it lies asks the cache for it
-CHUNK_BYTES = 16 * 1024     # of A, packed where its strips lie across the cache lines
+KC = 256                    # length of the inner dimension that is packed at once, where not all of it can be
+PREFETCH_ROWS = 16          # how many rows ahead a tile asks the cache for a B that it reads where it lies
+PACKED_A_BYTES = 16 * 1024     # size of the packed part of A, where its strips lie across the cache lines
 
 if BACKEND == "numba":
     from llvmlite import binding, ir
@@ -329,7 +329,7 @@ if BACKEND == "numba":
             return builder.gep(*arguments[:1], [arguments[1]])
         return base(base, types.intp), codegen
 
-    SLOTS, take_slot, give_back = slots_of(FAMILY.group_bytes + CHUNK_BYTES + FAMILY.vectors * FAMILY.vector_bytes)
+    SLOTS, take_slot, give_back = slots_of(FAMILY.packed_b_bytes + PACKED_A_BYTES + FAMILY.vectors * FAMILY.vector_bytes)
 
     @intrinsic(prefer_literal=True)
     def tile(typingctx, a_transposed, packed, k, a, lda, b, ldb, kept, ldk, fresh, start, lds, c, ldc, after, least,
@@ -374,7 +374,8 @@ if BACKEND == "numba":
                     block = builder.append_basic_block(f"tile.{form}.{v}")
                     switch.add_case(number((TALL + 1) * v + form), block)
                     builder.position_at_end(block)
-                    _outer_products(vectors, height, v, a_transposed.literal_value, form in (FULL, TALL), o, rows, mask)
+                    full = form in (FULL, TALL)
+                    _outer_products(vectors, height, v, a_transposed.literal_value, full, o, rows, mask)
                     builder.branch(done)
             builder.position_at_end(nowhere)
             builder.unreachable()

@@ -1,4 +1,4 @@
-"""The threads that kernels run on: how many, whose, who may start them, and what a forked process does without."""
+"""The threads that kernels run on: how many, from which library, and how a forked process does without them."""
 import ctypes
 import functools
 import importlib
@@ -14,7 +14,7 @@ if BACKEND == "numba":
     from llvmlite import binding, ir
     from numba.np.ufunc import parallel
 
-LAYERS = {"tbb": "tbbpool", "omp": "omppool", "workqueue": "workqueue"}        # Numba's names, and their modules
+LAYERS = {"tbb": "tbbpool", "omp": "omppool", "workqueue": "workqueue"}        # Numba's layers and their modules
 
 
 def _loads(layer):

@@ -14,6 +14,7 @@ def add_up_ref(first, second, out):
 
 @twin_of(add_up_ref)
 def add_up(first, second, out):
+    # first (n,), second (m,), out (2,)
     total = 0.0
     for value in first:
         total += value
