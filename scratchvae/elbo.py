@@ -53,13 +53,7 @@ from .probability.divergences import kl_terms
 
 
 class Objective(NamedTuple):
-    """The loss and its two parts, in nats per example: loss = reconstruction + beta kl.
-
-    Examples
-    --------
-    >>> Objective(loss=105.0, reconstruction=80.0, kl=25.0).kl
-    25.0
-    """
+    """The loss and its two parts, in nats per example: loss = reconstruction + beta kl."""
 
     loss: float
     reconstruction: float
@@ -101,11 +95,15 @@ class Workspace(NamedTuple):
         """Return the same workspace cut to its first `batch` examples: views, nothing is copied."""
         if batch == len(self.x):
             return self
-        n_samples = len(self.eps) // len(self.x)
-        few = {"x": batch, "encoder": batch, "kl": batch, "d_encoder": batch, "d_kl": None}
-        cut = {name: few.get(name, batch * n_samples) for name in self._fields}
-        return Workspace(*(tuple(layer[:cut[name]] for layer in field) if isinstance(field, tuple)
-                           else field[:cut[name]] for name, field in zip(self._fields, self)))
+        rows = batch * (len(self.eps) // len(self.x))
+
+        def cut(layers, length):
+            return tuple(layer[:length] for layer in layers)
+
+        return Workspace(x=self.x[:batch], eps=self.eps[:rows], encoder=cut(self.encoder, batch), z=self.z[:rows],
+                         decoder=cut(self.decoder, rows), nll=self.nll[:rows], d_nll=self.d_nll[:rows],
+                         kl=self.kl[:batch], d_kl=self.d_kl, d_decoder=cut(self.d_decoder, rows),
+                         d_z=self.d_z[:rows], d_encoder=cut(self.d_encoder, batch))
 
     def __reduce__(self):
         return _own, tuple(self)
@@ -117,15 +115,15 @@ def _own(*fields):
                        for field in fields))
 
 
-def forward_to_outputs(vae, p, ws):
-    """E1 to E3, and E4's kl: from ws.x and ws.eps to ws.decoder[-1] and ws.kl."""
+def encode_sample_decode(vae, p, ws):
+    """Write E1 to E3, and E4's kl: read ws.x and ws.eps, write up to ws.decoder[-1] and ws.kl."""
     vae.encoder.forward(p.encoder, ws.x, ws.encoder)                                            # (E1)
     gaussian_forward(ws.encoder[-1], ws.eps, ws.z, ws.kl)                                       # (E2), kl of (E4)
     vae.decoder.forward(p.decoder, ws.z, ws.decoder)                                            # (E3)
 
 
 def decoder_backward(vae, p, ws, gradient, d_z):
-    """E5, from ws.d_nll, which is consumed, to the decoder's part of `gradient` and d_z; None leaves d_z out.
+    """Write E5: from ws.d_nll, which is consumed, the decoder's part of `gradient` and, unless it is None, d_z.
 
     The likelihood gives ws.nll in the same pass: value and gradient need the same exponential.
     """
@@ -135,17 +133,17 @@ def decoder_backward(vae, p, ws, gradient, d_z):
 
 
 def per_example(ws):
-    """Return the 1/B of E4's mean over the batch: the only place where it stands."""
+    """Return the 1/B of E4's mean over the batch.  It stands in no other place."""
     return 1.0 / len(ws.x)
 
 
-def _latent_kl(ws, weight):
-    """KL_j of S10, (Z,), for a weight that looks at each latent; else None, and ws.kl is enough."""
+def mean_latent_kl(ws, weight):
+    """Return KL_j of S10, (Z,), for a weight that looks at each latent; None for one to which ws.kl is enough."""
     return kl_terms(*np.split(ws.encoder[-1], 2, axis=1)).mean(axis=0) if weight.by_latent else None
 
 
-def _objective(ws, weight, latent_kl):
-    """E4: the two parts averaged over the batch (and the samples)."""
+def negative_elbo(ws, weight, latent_kl):
+    """Return E4: the two parts averaged over the batch (and the samples), and their sum."""
     nll, kl = totals(ws.nll, ws.kl)
     reconstruction, kl = nll / len(ws.nll), kl / len(ws.kl)
     return Objective(reconstruction + weight.value(kl if latent_kl is None else latent_kl), reconstruction, kl)
@@ -170,9 +168,9 @@ def forward(vae, p, ws, weight):
     Objective
         Nats per example.                                                                       (E4)
     """
-    forward_to_outputs(vae, p, ws)
+    encode_sample_decode(vae, p, ws)
     vae.likelihood.nll(p.likelihood, ws.decoder[-1], ws.x, ws.nll)
-    return _objective(ws, weight, _latent_kl(ws, weight))
+    return negative_elbo(ws, weight, mean_latent_kl(ws, weight))
 
 
 def forward_backward(vae, p, ws, weight, gradient):
@@ -180,11 +178,11 @@ def forward_backward(vae, p, ws, weight, gradient):
 
     The other parameters are those of `forward`.                                                (E4 to E7)
     """
-    forward_to_outputs(vae, p, ws)
-    latent_kl = _latent_kl(ws, weight)
+    encode_sample_decode(vae, p, ws)
+    latent_kl = mean_latent_kl(ws, weight)
     ws.d_nll.fill(per_example(ws) * len(ws.x) / len(ws.z))
     decoder_backward(vae, p, ws, gradient, ws.d_z)                                              # (E5)
     ws.d_kl[:] = weight.slope(latent_kl) * per_example(ws)
     gaussian_backward(ws.encoder[-1], ws.eps, ws.d_z, ws.d_kl, ws.d_encoder[-1])                # (E6, E7)
     vae.encoder.backward(p.encoder, ws.x, ws.encoder, ws.d_encoder, gradient.encoder, None)
-    return _objective(ws, weight, latent_kl)
+    return negative_elbo(ws, weight, latent_kl)

@@ -1,4 +1,4 @@
-"""What VAE and Autoencoder share: settings, networks, files, and the edge where users' arrays come in."""
+"""What VAE and Autoencoder share: networks, training, and the checks of users' arrays."""
 import copy
 
 import numpy as np
@@ -18,7 +18,7 @@ from .validation import at_least, check_seed, instance_of, one_of, positive_inte
 
 DTYPES = ("float32", "float64")
 CHUNK = 512                                   # rows that encode and decode take at a time
-MOST_PARAMETERS = 1 << 31                     # with Adam's moments and the gradient 34 GB of float32
+MOST_PARAMETERS = 1 << 31                     # numbers; with gradient and moments they are 34 GB of float32
 
 
 class Model(Settings, ModelFiles):
@@ -83,9 +83,9 @@ class Model(Settings, ModelFiles):
         """Copy the numbers of other Parameters into this model's."""
         instance_of("parameters", others, Parameters, "Take the parameters of a model with the same settings.")
         if others.layout != self._parameters.layout or others.flat.dtype != self.dtype:
-            raise ShapeError(f"parameters have {others.flat.size:,} numbers of {others.flat.dtype} in segments of their own; "
-                             f"expected {self._parameters.flat.size:,} of {self.dtype}, laid out as this model's are. "
-                             "Take the parameters of a model with the same settings.")
+            raise ShapeError(f"parameters have {others.flat.size:,} numbers of {others.flat.dtype} in segments of "
+                             f"their own; expected {self._parameters.flat.size:,} of {self.dtype}, laid out as this "
+                             "model's are. Take the parameters of a model with the same settings.")
         self._parameters.flat[:] = others.flat
 
     def check_schedule(self, schedule):
@@ -192,8 +192,8 @@ class Model(Settings, ModelFiles):
             optimizer="adam", binarize="none", output_bias="data", on_nonfinite="stop", beta=None):
         """Train on X from freshly drawn weights, whatever the present ones are; return the model itself.
 
-        A second call gives the same bits as the first.  `partial_fit` goes on from the present weights, also from
-        those that you set by hand.
+        A second call gives the same bits as the first.  Afterwards `history_` holds one `Epoch` an epoch, losses in
+        nats per example.
 
         Parameters
         ----------
@@ -204,17 +204,12 @@ class Model(Settings, ModelFiles):
         epochs : int
             How often every example is seen.
         batch_size, learning_rate, validation, seed, optimizer, binarize, output_bias, on_nonfinite, beta
-            As in `scratchvae.training.Trainer`.  This seed is that of order and noise; the model's draws the weights.
-
-        Returns
-        -------
-        VAE or Autoencoder
-            The model.  Its `history_` holds one `Epoch` an epoch, losses in nats per example.
+            As in `scratchvae.training.Trainer`.  This seed draws order and noise; the model's own draws the weights.
 
         Raises
         ------
         ConfigurationError, ShapeError, DataError
-            With what, got, expected and remedy; the model is then as it was.
+            For settings or data that cannot work; the model has not changed then.
         TrainingError
             If a loss is not finite.
         """
@@ -226,27 +221,15 @@ class Model(Settings, ModelFiles):
                     optimizer="adam", binarize="none", output_bias="data", on_nonfinite="stop", beta=None):
         """Train on X from the present weights, also from those that you set by hand; return the model itself.
 
-        It goes on where `fit` or the last `partial_fit` ended: weights, moments, step count, order, noise and
+        It continues where `fit` or the last `partial_fit` ended: weights, moments, step count, order, noise and
         `history_`.  So n calls with epochs=1 give the bits of one with epochs=n, and of `fit` with epochs=n.  Copies,
-        pickles and files go on as well.  An epoch that was interrupted is begun again.
+        pickles and saved models continue as well.  An interrupted epoch starts again.
 
         Parameters
         ----------
-        X, y, epochs
-            As in `fit`; X may be other examples at each call.
-        batch_size, learning_rate, validation, seed, optimizer, binarize, output_bias, on_nonfinite, beta
-            As in `fit`.  They may differ from those of earlier calls, and hold from now on, but for two: another
-            optimizer is refused, for it has other moments, and output_bias matters for the very first step alone.
-
-        Returns
-        -------
-        VAE or Autoencoder
-            The model.
-
-        Raises
-        ------
-        ConfigurationError, ShapeError, DataError, TrainingError
-            As `fit`.
+        X, y, epochs, batch_size, learning_rate, validation, seed, optimizer, binarize, output_bias, on_nonfinite, beta
+            As in `fit`, and so are the errors.  They may change from call to call, with two exceptions: another
+            optimizer is refused, because it has other moments, and output_bias matters for the very first step only.
         """
         return self._train(X, y, epochs, False, batch_size=batch_size, learning_rate=learning_rate,
                            validation=validation, seed=seed, optimizer=optimizer, binarize=binarize,

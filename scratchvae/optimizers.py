@@ -1,4 +1,4 @@
-"""Optimizers: what moves the flat parameter vector, and what they remember from step to step."""
+"""Optimizers: they move the flat parameter vector, and remember moments from step to step."""
 import math
 
 import numpy as np
@@ -8,12 +8,12 @@ from .errors import ConfigurationError, TrainingError
 from .kernels.optimizers import adam_update, are_below, sgd_update
 from .validation import at_least, one_of, positive_integer
 
-MOST_RATE = 1e30                    # of a learning rate: its products with moments have room in float32
-ROOM = 4                            # of the largest number of a dtype, the share that a step may make
+MOST_RATE = 1e30                    # largest learning rate: its products with moments have room in float32
+ROOM = 4                            # how many times a number of a step must fit into the largest one of its dtype
 
 
 class Optimizer:
-    """What Adam and SGD share: moments like the parameters, a count of steps, and the look before a step.
+    """What Adam and SGD share: moments like the parameters, a count of steps, and the check before a step.
 
     A copy or a pickle gets moments of its own, in memory that can be written.
     """
@@ -85,7 +85,7 @@ class Adam(Optimizer):
 
     @property
     def limit(self):
-        """What every |number| of a gradient must be below: its square, v, and the step before its division fit."""
+        """The bound of every |number| of a gradient: below it the dtype holds its square, v, and the undivided step."""
         return min(math.sqrt(self._largest), self._largest / self.learning_rate) / ROOM
 
     def update(self, theta, gradient):
@@ -106,19 +106,7 @@ class Adam(Optimizer):
 class SGD(Optimizer):
     """Gradient descent with momentum (Polyak 1964).
 
-    Parameters
-    ----------
-    size : int
-        Length of the flat parameter vector.
-    dtype : str
-        "float32" or "float64".
-    learning_rate, momentum : float
-        Step length, and the share of the last step that is kept (0 for plain gradient descent).
-
-    Raises
-    ------
-    ConfigurationError
-        For a setting that cannot work.
+    `momentum` is the share of the last step that is kept, 0 for plain gradient descent; the rest is as in `Adam`.
 
     Examples
     --------
@@ -136,7 +124,7 @@ class SGD(Optimizer):
 
     @property
     def limit(self):
-        """What every |number| of a gradient must be below: the velocity, a geometric series of them, and the step fit."""
+        """The bound of every |number| of a gradient: below it the dtype holds the velocity, their sum, and the step."""
         return self._largest * (1 - self.momentum) / max(1.0, self.learning_rate) / ROOM
 
     def update(self, theta, gradient):
@@ -146,7 +134,7 @@ class SGD(Optimizer):
 
 
 def _share(name, value):
-    """Return value as a float; raises ConfigurationError unless it is a share of what was: from 0 to below 1."""
+    """Return value as a float; raise ConfigurationError unless it is from 0 to below 1."""
     found = at_least(name, value, 0, "Use 0.9.")
     if found >= 1:
         raise ConfigurationError(f"{name} is {value!r}; it must be below 1. Use 0.9.")

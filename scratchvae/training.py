@@ -1,6 +1,6 @@
-"""Training: one step, an epoch, a run that can be interrupted and resumed to the same bits.
+"""Training: one step, an epoch, a run that can be interrupted and resumed with the same bits.
 
-This room knows models only by what they offer: `parameters`, `likelihood`, `n_visible`, `workspace(batch)`,
+Of a model it uses only `parameters`, `likelihood`, `n_visible`, `workspace(batch)`,
 `forward(ws)`, `forward_backward(ws, gradient, beta, state)`, `initial_state()`, `update_state(state, loss)`,
 `check_schedule(schedule)`, `for_evaluation()`.
 """
@@ -26,15 +26,15 @@ from .schedules import as_weight
 from .validation import check_seed, one_of, positive_integer, SEEDS
 
 OUTPUT_BIASES = ("data", "zero")
-LAST_TIMED = 4096                   # steps whose seconds are kept: an epoch may be long
-HELD_OUT_SEED = SEEDS               # added to the seed: held-out noise comes from other keys than training's
+LAST_TIMED = 4096                   # number of steps whose seconds are kept: an epoch may be long
+HELD_OUT_SEED = SEEDS               # added to the seed, so that held-out noise has other keys than training's
 
 
 def train_step(model, ws, gradient, optimizer, beta=None, state=None):
     """Take one step on the batch in ws.x with the noise in ws.eps; return the Objective before it.
 
-    Where the loss or the gradient is not finite, or the gradient is so large that the optimizer's moments would not be,
-    nothing moves: such a step would spoil parameters for good.
+    Nothing moves if the loss or the gradient is not finite, or if the gradient is so large that the optimizer's moments
+    would not be finite: such a step would spoil the parameters for good.
 
     Parameters
     ----------
@@ -47,14 +47,14 @@ def train_step(model, ws, gradient, optimizer, beta=None, state=None):
     optimizer : Adam or SGD
         Its moments move.
     beta : KLWeight or None
-        What weighs the KL in this step; None for the model's own beta.
+        The KL's weight in this step; None for the model's own beta.
     state : dict or None
-        What the model's estimator remembers from earlier steps; it moves.
+        What the model's estimator remembers from earlier steps; it is updated.
 
     Raises
     ------
     TrainingError
-        If the loss or the gradient is not finite or too large; says where first, and the likely cause.
+        If the loss or the gradient is not finite or too large; the message says where first, and the likely cause.
     """
     objective = model.forward_backward(ws, gradient, beta, state)
     try:
@@ -80,11 +80,11 @@ def held_out_objective(model, x, *, binarize="none", seed=0, batch_size=512):
     x : ndarray (n, D)
         uint8, float32 or float64.
     binarize : str
-        "none", "dynamic" (one fixed draw a seed) or "threshold".
+        "none", "dynamic" (one draw, fixed by the seed) or "threshold".
     seed : int
-        Of the noise.
+        Seed of the noise.
     batch_size : int
-        Rows looked at in one go.
+        Rows computed at a time.
 
     Returns
     -------
@@ -107,8 +107,8 @@ def held_out_objective(model, x, *, binarize="none", seed=0, batch_size=512):
 class Trainer:
     """A run in progress: it trains a model from its present parameters.
 
-    Making one moves nothing; training begins with the first step.  A copy of any kind is a run of its own, with its
-    own model; `copy.copy` shares the data alone, which are only read.
+    Making one changes nothing; training begins with the first step.  A copy of any kind is a run of its own, with its
+    own model; `copy.copy` shares only the data, which are never written to.
 
     Parameters
     ----------
@@ -124,25 +124,25 @@ class Trainer:
     optimizer : str
         "adam" or "sgd" (momentum 0.9).
     validation : array_like (m, D) or None
-        Held-out rows, looked at after each epoch.
+        Held-out rows, whose loss is computed after each epoch.
     seed : int
         Seed of the order, the noise and the binarization.
     binarize : str
         "none", "dynamic" (pixels drawn anew each time they are seen) or "threshold" (at 0.5).
     output_bias : str
-        "data": a decoder output bias that is still zero before the first step is put where p(x | z) has the training
-        mean (and, with a learned sigma, the training variance); "zero": it stays.
+        "data": a decoder output bias that is still zero before the first step is set so that p(x | z) has the training
+        mean (and, with a learned sigma, the training variance); "zero": it stays zero.
     on_nonfinite : str
-        Of a batch whose loss or gradient is not finite: "stop" raises TrainingError, which says where and why;
-        "skip" drops the batch and counts it in `state.skipped`.
+        What to do with a batch whose loss or gradient is not finite: "stop" raises TrainingError, which says where and
+        why; "skip" skips the batch and counts it in `state.skipped`.
     beta : float, schedule or None
-        What weighs the KL in training: a number, or a KLWeight of `scratchvae.schedules`; None for the model's own.
-        Held-out losses are measured with the model's own throughout, so that epochs can be compared.
+        The KL's weight in training: a number, or a KLWeight of `scratchvae.schedules`; None for the model's own.
+        Held-out losses always have the model's own weight, so that epochs can be compared.
 
     Raises
     ------
     ConfigurationError, ShapeError, DataError
-        For a setting or data that cannot work; the message says which and what to do.
+        For a setting or data that cannot work.
 
     Attributes
     ----------
@@ -195,7 +195,7 @@ class Trainer:
         return copy.deepcopy(self, {id(rows): rows for rows in (self.x, self.validation)})
 
     def go_on(self, state):
-        """Take over the state of an earlier run, at the beginning of an epoch; the learning rate is this one's.
+        """Continue from the state of an earlier run at the beginning of an epoch, with this run's learning rate.
 
         Raises
         ------
@@ -213,7 +213,7 @@ class Trainer:
         self.state = state
 
     def _require(self, order):
-        """Raise ShapeError unless order names rows of the data: the kernels read wherever it points."""
+        """Raise ShapeError unless order holds the numbers of rows of the data: kernels read wherever it points."""
         right = isinstance(order, np.ndarray) and order.shape == (len(self.x),) and order.dtype.kind in "iu"
         if not (right and 0 <= order.min() and order.max() < len(self.x)):
             raise ShapeError(f"order has shape {np.shape(order)}; expected an array of the numbers of the {len(self.x)} "
@@ -305,14 +305,14 @@ class Trainer:
         self.timed.clear()
 
     def require_finite(self):
-        """Raise TrainingError if a number that a resume needs is not finite: such a run must not replace a saved one."""
+        """Raise TrainingError if a number that a resumed run needs is not finite: it must not replace a saved run."""
         name, state = not_finite([*self.model.parameters.segments(), *self.state.numbers()]), self.state
         if name:
             raise TrainingError(f"{name} is not finite after step {state.optimizer.step}; expected finite numbers. "
                                 f"Lower the learning rate (now {state.optimizer.learning_rate:g}).")
 
     def checkpoint(self):
-        """Return (meta, arrays): all that `restore` needs besides the model's own parameters."""
+        """Return (meta, arrays): all that `restore` needs besides the model's parameters."""
         self.require_finite()
         return self.state.pack(self.gradient.layout)
 

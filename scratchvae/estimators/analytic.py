@@ -11,13 +11,7 @@ from .base import Estimator
 
 @dataclass(frozen=True)
 class Analytic(Estimator):
-    """E4's loss and its derivative, E5 to E7: `elbo` itself.
-
-    Examples
-    --------
-    >>> Analytic().exact, Analytic().closed_form
-    (True, True)
-    """
+    """E4's loss and its derivative, E5 to E7: what `elbo` computes."""
 
     name = "analytic"
     closed_form = True

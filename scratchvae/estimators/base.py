@@ -8,7 +8,7 @@ from ..errors import ConfigurationError
 
 
 class Draws(NamedTuple):
-    """K samples an example, and what the decoder said about them; arrays of rows have B*K of them.
+    """K samples of each example, and what the decoder computed from them.
 
     `head` (B, 2Z); `eps`, `z` (B*K, Z); `d_z` (B*K, Z) dL/dz through the nll, consumed; `log_w` (B, K) float64 in
     nats (S2); `weights` (B, K) float64, v, each example's adding up to 1; `beta` a number; `per_example` the 1/B of E4.
@@ -62,14 +62,15 @@ class Estimator:
         """Raise ConfigurationError if the estimator cannot work with K = n_samples or with this likelihood."""
         if self.separate and likelihood.for_evaluation() is not likelihood:
             raise ConfigurationError(f"likelihood is {likelihood.name!r}; estimator {self.name!r} needs one under "
-                                     "which the loss of a sample depends on its own z alone, and this one fits its sigma to "
-                                     "the whole batch. Choose another likelihood, or estimator 'analytic'.")
+                                     "which the loss of a sample depends on its own z alone, and this one fits its "
+                                     "sigma to the whole batch. Choose another likelihood, or estimator 'analytic'.")
 
     def check_weight(self, weight):
-        """Raise ConfigurationError if a KLWeight needs the KL in closed form and the estimator has not got it."""
+        """Raise ConfigurationError if a KLWeight needs the KL in closed form and the estimator does not have it."""
         if weight.by_latent and not self.closed_form:
             raise ConfigurationError(f"beta is {weight!r} and estimator {self.name!r}; free bits and capacity look at "
-                                     "the KL in closed form. Choose an estimator that has it: 'analytic', 'antithetic'.")
+                                     "the KL in closed form. Choose an estimator that has it: 'analytic', "
+                                     "'antithetic'.")
 
     def initial_state(self):
         """Return what the estimator remembers from step to step, before the first one: a dict of numbers."""
@@ -84,31 +85,19 @@ class Estimator:
     def forward(self, vae, p, ws, weight):
         """Return the Objective that the estimator reports for ws.x and ws.eps, in nats per example.
 
-        Parameters
-        ----------
-        vae, p, ws : VAE, Parameters, Workspace
-            As in `elbo.forward`.
-        weight : KLWeight
-            What weighs the KL (`scratchvae.schedules`).
+        The parameters are those of `elbo.forward`.
         """
         raise NotImplementedError
 
     def forward_backward(self, vae, p, ws, weight, gradient, state=None):
-        """Return the same, and overwrite `gradient` with the estimator's gradient.
+        """Return the same, and overwrite `gradient` (Parameters) with the estimator's gradient.
 
-        Parameters
-        ----------
-        vae, p, ws, weight
-            As in `forward`.
-        gradient : Parameters
-            Overwritten.
-        state : dict, optional
-            What earlier steps left; `initial_state()` if absent.
+        `state` is the dict that earlier steps left; None stands for `initial_state()`.
         """
         raise NotImplementedError
 
     def write_head(self, draws, d_head, state=None):
-        """Write the cotangent of the encoder's head, d_head (B, 2Z), of what the Draws say."""
+        """Write the cotangent of the encoder's head, d_head (B, 2Z), from the Draws."""
         raise NotImplementedError
 
     def weigh(self, log_w):
@@ -122,11 +111,7 @@ class Estimator:
     def surrogate(self, vae, ws, weight, state=None):
         """Return a function () -> float, in nats, whose derivative the gradient is: the loss itself, or S11.
 
-        Parameters
-        ----------
-        vae : VAE
-            What is frozen is frozen at the parameters that it has now; later changes of them move the rest.
-        ws, weight, state
-            As in `forward_backward`.  The function overwrites all of ws but x and eps.
+        What S11 freezes is frozen at the parameters that the VAE has now; later changes of them move the rest.  The
+        function overwrites all of ws but x and eps.
         """
         return lambda: self.forward(vae, vae.parameters, ws, weight).loss

@@ -1,4 +1,4 @@
-"""The estimators by name, and the way in that needs no network."""
+"""The estimators by name, and their gradients without a network."""
 from dataclasses import fields
 
 import numpy as np
@@ -16,7 +16,7 @@ from .sampled import log_weights, sample_kl
 from .score_function import ScoreFunction
 
 ESTIMATORS = {kind.name: kind for kind in (Analytic, MonteCarlo, STL, ScoreFunction, Antithetic, IWAE, DReG)}
-SPECIMENS = {IWAESTL.name: IWAESTL}             # not to train with: it is biased, and the lab shows by how much
+SPECIMENS = {IWAESTL.name: IWAESTL}             # biased: not to train with, but to show by how much
 EVERY = {**ESTIMATORS, **SPECIMENS}
 
 
@@ -58,7 +58,7 @@ def estimator_settings(estimator):
     Raises
     ------
     ConfigurationError
-        For an estimator of one's own, which no name leads back to.
+        For a custom estimator, which has no name in ESTIMATORS.
 
     Examples
     --------
@@ -76,7 +76,7 @@ def estimator_settings(estimator):
 def head_gradient(estimator, head, eps, nll, d_nll_dz, beta=1.0, state=None):
     """Return the estimator's gradient with respect to the encoder's head, example by example.
 
-    No network runs: the caller says what the decoder makes of each z.
+    No network runs: the caller passes what the decoder computes from each z.
 
     Parameters
     ----------

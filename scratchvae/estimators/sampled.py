@@ -1,4 +1,4 @@
-"""What estimators share whose KL is sampled, not in closed form: the two passes, and the surrogate (S1, S2, S11)."""
+"""Estimators whose KL is sampled, not in closed form: the two passes, and the surrogate (S1, S2, S11)."""
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -50,14 +50,14 @@ class Sampled(Estimator):
 
     def forward(self, vae, p, ws, weight):
         """Return the Objective; its kl is the mean of S1 over the samples, which may be negative.    (S1, S2, S6)"""
-        elbo.forward_to_outputs(vae, p, ws)
+        elbo.encode_sample_decode(vae, p, ws)
         vae.likelihood.nll(p.likelihood, ws.decoder[-1], ws.x, ws.nll)
         kl = sample_kl(ws.encoder[-1], ws.eps, ws.z)
         return self._objective(ws, log_weights(ws.nll, kl, weight.beta), kl)
 
     def forward_backward(self, vae, p, ws, weight, gradient, state=None):
         """Return the same, and overwrite `gradient`.                                                 (S1 to S9)"""
-        elbo.forward_to_outputs(vae, p, ws)
+        elbo.encode_sample_decode(vae, p, ws)
         head, per_example, beta = ws.encoder[-1], elbo.per_example(ws), weight.beta
         kl = sample_kl(head, ws.eps, ws.z)                                                          # (S1)
         if self.weighs_alike:
@@ -80,16 +80,8 @@ class Sampled(Estimator):
     def moving(self, then, z, head, nll, state):
         """Return each sample's share of S11's A, (B, K) nats.
 
-        Parameters
-        ----------
-        then : Draws
-            Frozen, at the parameters where the gradient was taken.
-        z, head : ndarray (B*K, Z), (B, 2Z)
-            At the parameters of now.
-        nll : callable
-            nll(z) -> (B, K), with the frozen decoder.
-        state : dict or None
-            As in `forward_backward`.
+        `then` are the frozen Draws, z (B*K, Z) and head (B, 2Z) belong to the present parameters, nll(z) -> (B, K) has
+        the frozen decoder, and `state` is as in `forward_backward`.
         """
         samples = then.weights.shape[1]
         log_p = -0.5 * np.square(z).sum(axis=1).reshape(-1, samples)
