@@ -24,8 +24,8 @@ MOST_PARAMETERS = 1 << 31                     # numbers; with gradient and momen
 class Model(Settings, ModelFiles):
     """The base of VAE and Autoencoder.
 
-    A copy of any kind (`copy`, `deepcopy`, a pickle) is a model of its own: its views look into its own flat vector,
-    and it trains to the bits to which the original would have come.
+    A copy of any kind (`copy`, `deepcopy`, a pickle) is a model of its own: its views look into its own flat vector, and
+    it trains to the same bits as the original would.
     """
 
     n_samples = 1
@@ -98,7 +98,7 @@ class Model(Settings, ModelFiles):
         return {}
 
     def update_state(self, state, loss):
-        """Take note of a step's loss in that dict."""
+        """Update that dict after a step with its loss, in nats per example."""
 
     def workspace(self, batch):
         """Return the arrays that a step on up to `batch` examples writes.
@@ -113,10 +113,7 @@ class Model(Settings, ModelFiles):
         return Workspace.allocate(self.encoder, self.decoder, batch, self.n_samples, self.dtype)
 
     def for_evaluation(self):
-        """Return the model to measure with: this one, or one of the same parameters with a likelihood to measure with.
-
-        Both read one vector: it is no copy.
-        """
+        """Return the model for evaluation: this one, or one that shares its parameters and has another likelihood."""
         likelihood = self.likelihood.for_evaluation()
         if likelihood is self.likelihood:
             return self

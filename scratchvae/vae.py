@@ -1,4 +1,4 @@
-"""VAE: parameters, layers and likelihood behind one small class."""
+"""VAE: networks, likelihood and estimator behind one small class."""
 from typing import NamedTuple
 
 import numpy as np
@@ -48,7 +48,7 @@ class VAE(Model):
     seed : int
         Seed of the initial weights.
     sigma : float
-        Standard deviation of a pixel, for "gaussian"; where it starts for "gaussian_scalar", "gaussian_optimal".
+        Standard deviation of a pixel for "gaussian"; its first value for "gaussian_scalar" and "gaussian_optimal".
 
     Attributes
     ----------
@@ -90,7 +90,7 @@ class VAE(Model):
         return self.estimator.forward(self, self.parameters, ws, as_weight(self.beta if beta is None else beta))
 
     def forward_backward(self, ws, gradient, beta=None, state=None):
-        """The same, and overwrite `gradient` with the estimator's; `state` is what it remembers from earlier steps."""
+        """Return the same, and overwrite `gradient`; `state` is what the estimator remembers from earlier steps."""
         weight = as_weight(self.beta if beta is None else beta)
         return self.estimator.forward_backward(self, self.parameters, ws, weight, gradient, state)
 
@@ -140,7 +140,7 @@ class VAE(Model):
         return self.forward_backward(self._workspace_of(X, eps), gradient), gradient
 
     def surrogate(self, X, eps):
-        """Return a function () -> float whose derivative, here and now, `gradient` is: the loss itself, or S11."""
+        """Return a function () -> float whose derivative at the present parameters is `gradient`: the loss, or S11."""
         return self.estimator.surrogate(self, self._workspace_of(X, eps), as_weight(self.beta))
 
     def initial_state(self):
@@ -148,7 +148,7 @@ class VAE(Model):
         return self.estimator.initial_state()
 
     def update_state(self, state, loss):
-        """Take note of a step's loss in that dict."""
+        """Update that dict after a step with its loss, in nats per example."""
         self.estimator.update_state(state, loss)
 
     def check_schedule(self, schedule):

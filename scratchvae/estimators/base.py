@@ -77,7 +77,7 @@ class Estimator:
         return {}
 
     def update_state(self, state, loss):
-        """Take note in `state` of a step's loss, in nats per example."""
+        """Update `state` after a step with its loss, in nats per example."""
 
     def pair(self, eps, batch):
         """Change the noise eps (B*K, Z) of `batch` examples in place, before anything is computed from it."""

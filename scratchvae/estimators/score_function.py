@@ -53,7 +53,7 @@ class ScoreFunction(Sampled):
         return {"average_loss": 0.0, "steps": 0}
 
     def update_state(self, state, loss):
-        """Let the running mean of the loss follow."""
+        """Move the running mean of the loss toward this step's."""
         state["average_loss"] += (loss - state["average_loss"]) * (1 - LOSS_DECAY if state["steps"] else 1.0)
         state["steps"] += 1
 

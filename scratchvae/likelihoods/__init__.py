@@ -1,4 +1,4 @@
-"""What the decoder's outputs mean: p(x | z), its negative log, gradient, mean, samples.
+"""Likelihoods p(x | z) of the decoder's outputs: negative log, gradient, mean, samples.
 
 `VAE(likelihood=...)` takes a name or an object with the methods of `Likelihood`.  All figures are in nats, summed over
 the pixels of a row.  Bernoulli is E4 and E5, the Gaussian of fixed sigma E8 and E9 in `elbo`; here are the others, with

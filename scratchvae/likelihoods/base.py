@@ -1,10 +1,10 @@
-"""What a likelihood is: the methods that a model calls, and those of them that most likelihoods share."""
+"""What a likelihood is: the methods that a model calls, with those that most likelihoods share."""
 import numpy as np
 
 from ..arrays import require_buffer, require_floats
 from ..errors import DataError, ShapeError
 
-ROUNDING = 1e-6             # how far outside [0, 1] a number may lie that a scaler of float32 or float64 put inside
+ROUNDING = 1e-6             # how far outside [0, 1] a pixel may lie: a scaler of float32 or float64 rounds that much
 FLOAT64 = np.dtype("float64")
 
 
@@ -71,30 +71,23 @@ class Likelihood:
         """Write the first values of p."""
 
     def init_output_bias(self, p, bias, mean, variance):
-        """Write what puts p(x | z) at the training data, into the decoder's output bias (n_outputs,) and p.
+        """Set the decoder's output bias (n_outputs,) and p so that p(x | z) lies where the training data lie.
 
         mean (D,) is the data's mean row, variance (one number) the average of the pixels' variances around it.
         """
 
     def for_evaluation(self):
-        """Return the likelihood to measure with: one by which the rows of a batch do not depend on each other."""
+        """Return the likelihood for evaluation: one under which the rows of a batch do not depend on each other."""
         return self
 
     def update_running_variance(self, p, outputs, nll):
-        """Take note, after a training step, of the outputs and the nll that it had."""
+        """Update p from the outputs and the nll of a training step, where the likelihood remembers any of them."""
 
 
 def require_sizes(outputs, x, nll, *backward, per_pixel=1):
-    """Raise ShapeError unless the arrays of `nll`, or of `nll_backward`, fit each other, as kernels expect.
+    """Raise ShapeError unless the arrays of `nll`, or with d_nll and d_outputs of `nll_backward`, fit each other.
 
-    Parameters
-    ----------
-    outputs, x, nll : ndarray
-        As `Likelihood` says.
-    backward : ndarray
-        d_nll and d_outputs of `nll_backward`.
-    per_pixel : int
-        Outputs a pixel.
+    `per_pixel` is how many outputs each pixel has.
     """
     require_floats("x", x, 2)
     require_floats("outputs", outputs, 2)

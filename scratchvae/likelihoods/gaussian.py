@@ -14,8 +14,8 @@ from ..validation import at_least, keep
 from .base import Likelihood, require_finite, require_sizes
 
 LOG_2PI = math.log(2 * math.pi)
-LEAST_SIGMA, MOST_SIGMA = 1e-100, 1e100
-NEWEST = 0.1                       # weight of the newest batch in the running sigma of GaussianOptimal
+LEAST_SIGMA, MOST_SIGMA = 1e-100, 1e100     # bounds of sigma: float64 holds their squares
+NEWEST = 0.1                                # weight of the newest batch in the running log variance
 
 
 @dataclass(frozen=True)
@@ -36,8 +36,8 @@ class Gaussian(Likelihood):
         remedy = "Pass the noise level of a pixel, for example 0.1."
         keep(self, sigma=at_least("sigma", self.sigma, 0, remedy, open_interval=True))
         if not LEAST_SIGMA <= self.sigma <= MOST_SIGMA:
-            raise ConfigurationError(f"sigma is {self.sigma!r}; expected {LEAST_SIGMA:g} to {MOST_SIGMA:g}, whose squares "
-                                     f"float64 holds. {remedy}")
+            raise ConfigurationError(f"sigma is {self.sigma!r}; expected {LEAST_SIGMA:g} to {MOST_SIGMA:g}, whose "
+                                     f"squares float64 holds. {remedy}")
 
     def sigma_of(self, p):
         """Return the standard deviation of a pixel, one number."""
@@ -73,14 +73,10 @@ class Gaussian(Likelihood):
 
 @dataclass(frozen=True)
 class GaussianScalar(Gaussian):
-    """Each pixel is drawn from N(mean, sigma^2), and the one sigma is learned: parameter "likelihood.logvar".
+    """Each pixel is drawn from N(mean, sigma^2) with one learned sigma: the parameter "likelihood.logvar".
 
-    It finds the lambda of its data (T16): sigma^2 goes to the mean squared error.
-
-    Parameters
-    ----------
-    sigma : float
-        Where it starts; training that sets the output bias by the data starts at the data's variance instead.
+    It finds the lambda of its data (T16): sigma^2 goes to the mean squared error.  It starts at `sigma`, or at the
+    data's standard deviation if training sets the output bias by the data.
     """
 
     sigma: float = 1.0
@@ -119,15 +115,10 @@ class GaussianScalar(Gaussian):
 class GaussianOptimal(GaussianScalar):
     """Each pixel is drawn from N(mean, sigma*^2), sigma*^2 the mean squared error of the batch: nothing to learn.
 
-    The batch's own sigma* serves objective and gradient.  It must not serve to measure: sigma* sees the very rows that
-    it would score, and the rows' likelihoods depend on each other.  So "likelihood.logvar" keeps a running mean of
-    log sigma*^2 over the training batches, weight `NEWEST` to the newest one, which no gradient moves; `for_evaluation`,
-    evaluation, the held-out loss and samples use that.
-
-    Parameters
-    ----------
-    sigma : float
-        What is stored before training.
+    Objective and gradient take the batch's own sigma*.  Evaluation must not: sigma* depends on the rows that it would
+    score, and so do their likelihoods on each other.  So "likelihood.logvar" keeps a running mean of log sigma*^2 over
+    the training batches, with weight `NEWEST` for the newest one.  No gradient moves it; `for_evaluation`, evaluation,
+    the held-out loss and samples use it.  Before training it is that of `sigma`.
     """
 
     sigma: float = 1.0
@@ -165,7 +156,7 @@ class GaussianOptimal(GaussianScalar):
         return GaussianScalar(self.sigma)
 
     def update_running_variance(self, p, outputs, nll):
-        """Let the stored logvar follow log sigma*^2 = 2/D mean(nll) - 1 - log(2 pi), which is L4 at L11."""
+        """Move the stored logvar toward log sigma*^2 = 2/D mean(nll) - 1 - log(2 pi), which is L4 at L11."""
         newest = max(2 * float(nll.mean()) / outputs.shape[1] - 1 - LOG_2PI, MIN_LOGVAR)
         p["logvar"] += NEWEST * (newest - p["logvar"])
 

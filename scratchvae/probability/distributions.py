@@ -1,4 +1,4 @@
-"""Probability distributions as checked arrays: what `scratchvae.probability.divergences` measures distances between.
+"""Probability distributions as checked arrays, for `scratchvae.probability.divergences`.
 
 Logarithms are kept, not probabilities: a density far out in its tail underflows long before its logarithm does.
 """
@@ -10,9 +10,9 @@ from ..arrays import as_finite, as_numbers, log_sum_exp
 from ..errors import ConfigurationError, DataError, ShapeError
 from ..validation import instance_of, MOST
 
-SUM_TOLERANCE = 1e-6          # float32 probabilities add up to 1 within this
-INTEGRAL_TOLERANCE = 1e-3     # of a density on a grid, which quadrature and cut-off tails spoil
-LARGEST_LOGVAR = 700.0        # exp(709.8) overflows in float64
+SUM_TOLERANCE = 1e-6          # how far a sum of probabilities may be from 1: that of float32 ones is nearer
+INTEGRAL_TOLERANCE = 1e-3     # how far an integral on a grid may be from 1, with quadrature error and cut-off tails
+LARGEST_LOGVAR = 700.0        # largest |log variance|: exp(709.8) overflows in float64
 LOG_2PI = math.log(2 * math.pi)
 
 
@@ -82,7 +82,7 @@ class Grid:
     density : array_like (n_1, ..., n_d)
         Values of the density.  It must integrate to 1 within 1e-3, and is then scaled to do so exactly.
     *axes : array_like (n_i,)
-        Strictly increasing coordinates, one array a dimension.
+        Strictly increasing coordinates, one array for each dimension.
 
     Attributes
     ----------
@@ -257,12 +257,7 @@ class FullGaussian:
 
 
 def require_same_kind(p, q):
-    """Raise ConfigurationError or ShapeError unless p and q are distributions over the same things.
-
-    Examples
-    --------
-    >>> require_same_kind(Discrete([1.0]), Discrete([1.0]))
-    """
+    """Raise ConfigurationError or ShapeError unless p and q are distributions over the same outcomes."""
     if type(p) is not type(q):
         raise ConfigurationError(f"p is a {type(p).__name__} and q a {type(q).__name__}; expected two of a kind. Put "
                                  "both on one Grid, or use log densities of samples (kl_from_samples).")

@@ -4,7 +4,7 @@
 
 With d = log(q / p), E_p[exp(d) - 1] = sum(q) - sum(p) = 0 may be added, and
 
-    KL(p || q) = E_p expm1_minus_x(d),   expm1_minus_x(d) = exp(d) - 1 - d >= 0, and 0 only at d = 0                          (T2)
+    KL(p || q) = E_p expm1_minus_x(d),   expm1_minus_x(d) = exp(d) - 1 - d >= 0, and 0 only at d = 0           (T2)
 
 proves Gibbs' inequality term by term.  The same function stands in all that follows: in the sum over outcomes (no
 cancellation, so no negative result by rounding), in the Monte Carlo estimate that is never negative
@@ -35,18 +35,7 @@ def kl_terms(mu, logvar):
 def entropy(p):
     """Return the entropy -E_p log p in nats; of a density, the differential entropy.
 
-    Parameters
-    ----------
-    p : Discrete, Grid, DiagonalGaussian or FullGaussian
-
-    Returns
-    -------
-    float, or ndarray (n,) for a batch of Gaussians
-
-    Raises
-    ------
-    ConfigurationError
-        If p is none of these.
+    p is as in `kl`, and so are what is returned and what is raised.
 
     Examples
     --------
@@ -58,20 +47,7 @@ def entropy(p):
 
 @singledispatch
 def cross_entropy(p, q):
-    """Return the cross entropy -E_p log q in nats, never less than the entropy of p (T3).
-
-    Parameters
-    ----------
-    p, q : two of Discrete, Grid (the same one), DiagonalGaussian or FullGaussian
-
-    Returns
-    -------
-    float, or ndarray (n,) for a batch of Gaussians; inf where q = 0 < p
-
-    Raises
-    ------
-    ConfigurationError, ShapeError
-        If p and q are of different kinds or over different outcomes.
+    """Return the cross entropy -E_p log q in nats, never less than the entropy of p (T3); all else is as in `kl`.
 
     Examples
     --------
@@ -113,7 +89,7 @@ def _unknown(p):
                               "FullGaussian of scratchvae.probability.distributions. Wrap the arrays in one of them.")
 
 
-# ---- finitely many outcomes ---------------------------------------------------------------------------------
+# ---- finitely many outcomes ----
 
 @entropy.register
 def _(p: Discrete):
@@ -127,17 +103,7 @@ def _(p: Discrete, q):
 
 
 def expectation(p, values):
-    """Return E_p values, with 0 times infinity = 0: what never happens does not count.
-
-    Parameters
-    ----------
-    p : Discrete
-    values : array_like, of p's shape
-        A number an outcome.
-
-    Returns
-    -------
-    float
+    """Return E_p values for a Discrete p and a number for each outcome; outcomes of probability 0 contribute 0.
 
     Raises
     ------
@@ -169,7 +135,7 @@ def _(p: Discrete, q):
     return float(terms.sum())
 
 
-# ---- densities on a grid: the weights of the cells cancel in a ratio, and only there ----------------------------
+# ---- densities on a grid: the sizes of the cells cancel in a ratio, and only there ----
 
 @entropy.register
 def _(p: Grid):
@@ -191,20 +157,12 @@ def _(p: Grid, q):
 def jensen_shannon(p, q):
     """Return 1/2 KL(p || m) + 1/2 KL(q || m) with m = (p + q) / 2, in nats: symmetric, from 0 to log 2.
 
-    Parameters
-    ----------
-    p, q : two Discrete, or two Grid with the same axes
-
-    Returns
-    -------
-    float
+    p and q are two Discrete, or two Grid with the same axes.
 
     Raises
     ------
-    ConfigurationError
-        For Gaussians: their average is no Gaussian, and there is no closed form.
-    ShapeError
-        If p and q are over different outcomes.
+    ConfigurationError, ShapeError
+        For different kinds or outcomes, and for Gaussians: their average is not Gaussian and has no closed form.
 
     Examples
     --------
@@ -221,7 +179,7 @@ def jensen_shannon(p, q):
     return 0.5 * (kl(p, m) + kl(q, m))
 
 
-# ---- Gaussians: in coordinates where q is standard normal, T6 is the whole formula --------------------------------
+# ---- Gaussians: in coordinates where q is standard normal, T6 is the whole formula ----
 
 @entropy.register
 def _(p: DiagonalGaussian):

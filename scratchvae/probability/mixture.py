@@ -8,7 +8,7 @@ from ..errors import ConfigurationError, DataError, ShapeError
 from ..validation import check_seed, positive_integer, rows_at_once
 from .distributions import Discrete, FullGaussian
 
-LEAST_FLOOR = 1e-13            # below, rounding makes eigenvalues negative
+LEAST_FLOOR = 1e-13            # least `floor`: below it, rounding makes eigenvalues negative
 
 
 class GaussianMixture:
@@ -74,7 +74,7 @@ class GaussianMixture:
 
 
 class MixtureFit(NamedTuple):
-    """A fitted mixture; the log-likelihood after each step, in nats a row (it never falls); whether it settled."""
+    """A fitted mixture, the log-likelihood after each step (nats a row; it never falls), and whether it converged."""
 
     mixture: GaussianMixture
     log_likelihoods: np.ndarray
@@ -87,23 +87,19 @@ def fit_mixture(z, n_components=10, seed=0, floor=1e-6, tolerance=1e-4, max_step
     Parameters
     ----------
     z : array_like (n, Z)
-        Latents: draws from the aggregate posterior, or an autoencoder's codes.
+        Draws from the aggregate posterior, or an autoencoder's codes.
     n_components : int
         K, at most the number of different rows.
     seed : int
-        Of the start, which is drawn as k-means++ draws its centers: each row with a probability proportional to
-        its squared distance from the nearest center so far.
+        Seed of the first centers, drawn as in k-means++: each row with a probability proportional to its squared
+        distance from the nearest center so far.
     floor : float
         Smallest eigenvalue of a covariance, as a fraction of the mean variance of z.  Without one the likelihood
         is unbounded: a component that shrinks onto one row has infinite density there.
     tolerance : float
-        Stop when a step gains less, in nats a row.
+        Stop when a step gains less, in nats for each row.
     max_steps : int
-        Stop then in any case.
-
-    Returns
-    -------
-    MixtureFit
+        The largest number of steps.
 
     Raises
     ------
@@ -126,8 +122,8 @@ def fit_mixture(z, n_components=10, seed=0, floor=1e-6, tolerance=1e-4, max_step
     with np.errstate(over="ignore"):
         floor = floor * z.var(axis=0).mean()
     if not np.isfinite(floor):
-        raise DataError(f"z has values up to {np.abs(z).max():g}, whose squares are beyond float64; expected smaller ones. "
-                        "Scale the latents.")
+        raise DataError(f"z has values up to {np.abs(z).max():g}, whose squares are beyond float64; expected smaller "
+                        "ones. Scale the latents.")
     if not floor > 0:
         raise DataError(f"All {len(z)} rows of z are the same; expected some variance. Look for a collapsed encoder.")
     if n_components > len(z):
@@ -146,7 +142,7 @@ def fit_mixture(z, n_components=10, seed=0, floor=1e-6, tolerance=1e-4, max_step
 
 
 def _start(z, n_components, rng, floor):
-    """Centers drawn as k-means++ draws them, and the maximum-likelihood components of the rows nearest to each."""
+    """Draw centers as in k-means++; return the maximum-likelihood components of the rows nearest to each."""
     distances = np.full((len(z), n_components), np.inf)
     probability = np.full(len(z), 1 / len(z))
     for k in range(n_components):
@@ -162,11 +158,11 @@ def _start(z, n_components, rng, floor):
 
 
 def _maximize(z, responsibility, previous, floor):
-    """The most likely mixture, given how much of each row (n, K) every component is responsible for.
+    """Return the most likely mixture, given the share (n, K) of each component in each row.
 
-    Subject to eigenvalues of at least `floor`, the best covariance is the weighted one with smaller eigenvalues
-    raised to it: of log v + s / v over v >= floor the minimum is v = max(s, floor).  To add the floor instead
-    would be no maximum, and the likelihood could fall.
+    With eigenvalues of at least `floor`, the best covariance is the weighted one whose smaller eigenvalues are raised
+    to it: the minimum of log v + s / v over v >= floor is at v = max(s, floor).  If the floor were added instead, the
+    likelihood could fall.
     """
     counts = responsibility.sum(axis=0)
     components = []
