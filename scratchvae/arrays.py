@@ -1,5 +1,7 @@
 """Arrays of numbers at the public edge, arrays for kernels, and the sum of exponentials that never overflows."""
 import math
+from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 
@@ -10,7 +12,7 @@ SAMPLE = 1 << 24             # number of values in a sample; to hash so many byt
 STRETCHES = 64               # number of parts of a sample; few, because each is a seek on a slow disk
 
 
-def as_array(values, name):
+def as_array(values: Any, name: str) -> np.ndarray:
     """Return values as an array of real numbers, of any real dtype and shape.
 
     Arrays, nested lists, and all that NumPy can read as an array are taken.  What would lose a part of itself, or would
@@ -69,7 +71,7 @@ def _conversion(values, dtype):
             }.get(dtype.kind if dtype.kind != "V" or dtype.names else "", "Convert it with .astype(float).")
 
 
-def as_numbers(values, name, ndim=None):
+def as_numbers(values: Any, name: str, ndim: Any = None) -> np.ndarray:
     """Return values as a float64 array; NaN and infinities pass.
 
     Parameters
@@ -100,7 +102,7 @@ def as_numbers(values, name, ndim=None):
     return values.astype(np.float64)
 
 
-def as_finite(values, name, ndim=None):
+def as_finite(values: Any, name: str, ndim: Any = None) -> np.ndarray:
     """Return the same as `as_numbers`; raise DataError if a value is NaN or infinite."""
     values = as_numbers(values, name, ndim)
     if not np.isfinite(values).all():
@@ -109,7 +111,7 @@ def as_finite(values, name, ndim=None):
     return values
 
 
-def require_floats(name, array, ndim):
+def require_floats(name: str, array: Any, ndim: int) -> None:
     """Raise ShapeError unless array has `ndim` dimensions of float32 or float64, in the machine's byte order."""
     if (not isinstance(array, np.ndarray) or array.ndim != ndim or array.dtype.type not in (np.float32, np.float64)
             or not array.dtype.isnative):
@@ -119,7 +121,7 @@ def require_floats(name, array, ndim):
                          "Convert it with np.asarray and astype.")
 
 
-def require_buffer(name, array, shape, dtype, written=False):
+def require_buffer(name: str, array: Any, shape: tuple, dtype: Any, written: bool = False) -> None:
     """Raise ShapeError unless a kernel may be given `array`: kernels look at no size themselves.
 
     It must have this shape and dtype in the machine's byte order, the numbers of a row side by side and, if it is
@@ -141,7 +143,7 @@ def require_buffer(name, array, shape, dtype, written=False):
         raise ShapeError(f"{name} is read-only; expected an array to write to. Pass a copy.")
 
 
-def aligned(shape, dtype):
+def aligned(shape: tuple, dtype: Any) -> np.ndarray:
     """Return an array whose contents are arbitrary and whose first number begins a cache line.
 
     NumPy's own large arrays begin in the middle of a line.  Then every long vector touches two lines, and threads that
@@ -159,14 +161,14 @@ def aligned(shape, dtype):
     return memory[start:start + length * dtype.itemsize].view(dtype).reshape(shape)
 
 
-def aligned_copy(array):
+def aligned_copy(array: np.ndarray) -> np.ndarray:
     """Return a copy of an array whose first number begins a cache line."""
     made = aligned(array.shape, array.dtype.newbyteorder("="))        # a pickle may come from another kind of machine
     made[...] = array
     return made
 
 
-def stretches(flat, size=SAMPLE, parts=STRETCHES):
+def stretches(flat: np.ndarray, size: int = SAMPLE, parts: int = STRETCHES) -> Iterator:
     """Yield a flat array whole or, where it has more than `size` values, `parts` stretches with `size` values in all.
 
     They are spread evenly from the first value to the last, so that a large memory-mapped file is not read whole.
@@ -183,7 +185,7 @@ def stretches(flat, size=SAMPLE, parts=STRETCHES):
             yield flat[start:start + size // parts]
 
 
-def log_sum_exp(values, axis=None):
+def log_sum_exp(values: Any, axis: int | None = None) -> np.ndarray:
     """Return log sum exp(values) along `axis`, without overflow; -inf where every value is -inf.
 
     Examples

@@ -42,14 +42,17 @@ The likelihoods that learn their sigma, or have gray pixels, are L1 to L12 in `l
 layers' own derivatives are D1 to D5 in `kernels/dense.py`.  (Kingma & Welling 2014, section 2.3 and
 appendix B, derive the same objective; T6 to T10, T14 to T16 name its claims.)
 """
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from .arrays import aligned, aligned_copy
 from .kernels.gaussian import gaussian_backward, gaussian_forward
 from .kernels.totals import totals
+from .layers import MLP
+from .parameters import Parameters
 from .probability.divergences import kl_terms
+from .schedules import KLWeight
 
 
 class Objective(NamedTuple):
@@ -81,7 +84,7 @@ class Workspace(NamedTuple):
     d_encoder: tuple
 
     @classmethod
-    def allocate(cls, encoder, decoder, batch, n_samples, dtype):
+    def allocate(cls, encoder: MLP, decoder: MLP, batch: int, n_samples: int, dtype: Any) -> "Workspace":
         """Return a workspace for `batch` examples of `n_samples` samples each."""
         rows = batch * n_samples
         eps, z, d_z = (aligned((rows, decoder.layers[0].n_in), dtype) for _ in range(3))
@@ -91,7 +94,7 @@ class Workspace(NamedTuple):
                    d_kl=np.empty(z.shape[1], dtype),
                    d_decoder=decoder.outputs(rows, dtype), d_z=d_z, d_encoder=encoder.outputs(batch, dtype))
 
-    def first(self, batch):
+    def first(self, batch: int) -> "Workspace":
         """Return the same workspace cut to its first `batch` examples: views, nothing is copied."""
         if batch == len(self.x):
             return self
@@ -115,14 +118,14 @@ def _own(*fields):
                        for field in fields))
 
 
-def encode_sample_decode(vae, p, ws):
+def encode_sample_decode(vae: Any, p: Parameters, ws: Workspace) -> None:
     """Write E1 to E3, and E4's kl: read ws.x and ws.eps, write up to ws.decoder[-1] and ws.kl."""
     vae.encoder.forward(p.encoder, ws.x, ws.encoder)                                            # (E1)
     gaussian_forward(ws.encoder[-1], ws.eps, ws.z, ws.kl)                                       # (E2), kl of (E4)
     vae.decoder.forward(p.decoder, ws.z, ws.decoder)                                            # (E3)
 
 
-def decoder_backward(vae, p, ws, gradient, d_z):
+def decoder_backward(vae: Any, p: Parameters, ws: Workspace, gradient: Parameters, d_z: np.ndarray | None) -> None:
     """Write E5: from ws.d_nll, which is consumed, the decoder's part of `gradient` and, unless it is None, d_z.
 
     The likelihood gives ws.nll in the same pass: value and gradient need the same exponential.
@@ -132,24 +135,24 @@ def decoder_backward(vae, p, ws, gradient, d_z):
     vae.decoder.backward(p.decoder, ws.z, ws.decoder, ws.d_decoder, gradient.decoder, d_z)
 
 
-def per_example(ws):
+def per_example(ws: Workspace) -> float:
     """Return the 1/B of E4's mean over the batch.  It stands in no other place."""
     return 1.0 / len(ws.x)
 
 
-def mean_latent_kl(ws, weight):
+def mean_latent_kl(ws: Workspace, weight: KLWeight) -> np.ndarray | None:
     """Return KL_j of S10, (Z,), for a weight that looks at each latent; None for one to which ws.kl is enough."""
     return kl_terms(*np.split(ws.encoder[-1], 2, axis=1)).mean(axis=0) if weight.by_latent else None
 
 
-def negative_elbo(ws, weight, latent_kl):
+def negative_elbo(ws: Workspace, weight: KLWeight, latent_kl: np.ndarray | None) -> Objective:
     """Return E4: the two parts averaged over the batch (and the samples), and their sum."""
     nll, kl = totals(ws.nll, ws.kl)
     reconstruction, kl = nll / len(ws.nll), kl / len(ws.kl)
     return Objective(reconstruction + weight.value(kl if latent_kl is None else latent_kl), reconstruction, kl)
 
 
-def forward(vae, p, ws, weight):
+def forward(vae: Any, p: Parameters, ws: Workspace, weight: KLWeight) -> Objective:
     """Compute the objective of ws.x and ws.eps.
 
     Parameters
@@ -173,7 +176,7 @@ def forward(vae, p, ws, weight):
     return negative_elbo(ws, weight, mean_latent_kl(ws, weight))
 
 
-def forward_backward(vae, p, ws, weight, gradient):
+def forward_backward(vae: Any, p: Parameters, ws: Workspace, weight: KLWeight, gradient: Parameters) -> Objective:
     """Compute the objective and overwrite `gradient` (Parameters) with dL/d(parameters).
 
     The other parameters are those of `forward`.                                                (E4 to E7)

@@ -1,8 +1,9 @@
 """What a run remembers: the losses of its epochs, and the state from which it continues."""
 import copy
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -52,7 +53,7 @@ class History(list):
 
     first_loss = math.nan
 
-    def column(self, name):
+    def column(self, name: str) -> list:
         """Return one field of every epoch as a list."""
         return [getattr(epoch, name) for epoch in self]
 
@@ -111,18 +112,18 @@ class TrainingState:
     rows_skipped: int = 0
     history: History = field(default_factory=History)
 
-    def begin_epoch(self):
+    def begin_epoch(self) -> None:
         """Forget what the present epoch has summed up."""
         self.batch, self.rows_skipped, self.seconds, self.totals = 0, 0, 0.0, [0.0, 0.0, 0.0]
 
-    def numbers(self):
+    def numbers(self) -> Iterator:
         """Yield (name, array) of all that must be finite: moments and losses."""
         for name, moment in self.optimizer.moments.items():
             yield f"the optimizer's {name}", moment
         yield "a training loss of the history", np.array([epoch[1:4] for epoch in self.history])
         yield "the present epoch's loss", np.array([*self.totals, *self.estimator.values()])
 
-    def pack(self, layout):
+    def pack(self, layout: Any) -> tuple[dict, dict]:
         """Return (meta, arrays) for a file: meta for JSON, and arrays with the moments as `layout.pack` orders them."""
         meta = {"epoch": self.epoch, "batch": self.batch, "step": self.optimizer.step, "seconds": self.seconds,
                 "skipped": self.skipped, "rows_skipped": self.rows_skipped,
@@ -132,7 +133,7 @@ class TrainingState:
         return meta, {"totals": np.array(self.totals), "history": history, **moments}
 
     @classmethod
-    def of_file(cls, model, meta, arrays):
+    def of_file(cls, model: Any, meta: dict, arrays: dict) -> "TrainingState":
         """Return the state that a model's file holds, as `unpack` does; the moments' names tell the optimizer."""
         layout = model.parameters.layout
         for name in OPTIMIZERS:
@@ -142,7 +143,7 @@ class TrainingState:
                 return state
         raise KeyError("the moments of an optimizer")
 
-    def unpack(self, meta, arrays, layout):
+    def unpack(self, meta: dict, arrays: dict, layout: Any) -> None:
         """Take over what `pack` returned; raises KeyError, TypeError or ValueError for anything else."""
         for name in ("epoch", "batch", "skipped", "rows_skipped", "step"):
             setattr(self.optimizer if name == "step" else self, name, _count(name, meta[name]))

@@ -1,6 +1,7 @@
 """Dense layers: forward and backward next to each other, over buffers that the caller owns."""
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -15,7 +16,7 @@ ACTIVATIONS = {"identity": kernels.IDENTITY, "relu": kernels.RELU, "tanh": kerne
 HEAD_GAIN = 0.1
 
 
-def activation_code(name):
+def activation_code(name: str) -> int:
     """Return the kernels' code of an activation; raises ConfigurationError for an unknown name."""
     return ACTIVATIONS[one_of("activation", name, ACTIVATIONS)]
 
@@ -52,7 +53,7 @@ class Dense:
     def __reduce__(self):
         return type(self), (self.n_in, self.n_out, self.activation)
 
-    def initialize(self, p, rng):
+    def initialize(self, p: Any, rng: np.random.Generator) -> None:
         """Fill W with He's (relu, softplus) or Glorot's uniform draws and b with zeros.
 
         He et al. 2015, section 2.2: Var W = 2 / n_in.  Glorot & Bengio 2010, eq. 16: 2 / (n_in + n_out).
@@ -62,12 +63,12 @@ class Dense:
         p.W[:] = rng.uniform(-limit, limit, p.W.shape)
         p.b[:] = 0
 
-    def forward(self, p, x, y):
+    def forward(self, p: Any, x: np.ndarray, y: Any) -> None:
         """Write act(x W + b) into y."""
         self._check_forward(p, x, y)
         kernels.dense_forward(x, p.W, p.b, self._code, y)
 
-    def backward(self, p, x, y, d_y, d_p, d_x):
+    def backward(self, p: Any, x: np.ndarray, y: Any, d_y: Any, d_p: Any, d_x: np.ndarray | None) -> None:
         """Overwrite d_p and d_x with the gradients; d_y is consumed.
 
         d_x may be None: the first layer's input is data, and nothing learns from its gradient.
@@ -97,17 +98,17 @@ class MLP(NamedTuple):
     layers: tuple
 
     @classmethod
-    def build(cls, sizes, activation):
+    def build(cls, sizes: Sequence[int], activation: str) -> "MLP":
         """Return a network with `sizes` units a layer, input first; the last layer (the head) is linear."""
         pairs = list(zip(sizes, sizes[1:]))
         hidden = [Dense(n_in, n_out, activation) for n_in, n_out in pairs[:-1]]
         return cls((*hidden, Dense(*pairs[-1])))
 
-    def outputs(self, batch, dtype):
+    def outputs(self, batch: int, dtype: Any) -> tuple:
         """Return empty arrays for every layer's output, (batch, n_out) each; also the shape of the cotangents."""
         return tuple(aligned((batch, layer.n_out), dtype) for layer in self.layers)
 
-    def initialize(self, p, rng):
+    def initialize(self, p: Any, rng: np.random.Generator) -> None:
         """Initialize every layer, the head at HEAD_GAIN times its Glorot weights.
 
         A network then starts close to its output bias: q(z | x) near the prior, p(x | z) near the data's mean.
@@ -122,7 +123,7 @@ class MLP(NamedTuple):
                 raise ShapeError(f"{name} has {len(of_layers)} members; this network has {len(self.layers)} layers. "
                                  "Pass one for each layer.")
 
-    def forward(self, p, x, y):
+    def forward(self, p: Any, x: np.ndarray, y: Any) -> None:
         """Write every layer's output into y."""
         if not len(p) == len(y) == len(self.layers):
             self._refuse(p=p, y=y)
@@ -130,7 +131,7 @@ class MLP(NamedTuple):
             layer.forward(p_layer, x, output)
             x = output
 
-    def backward(self, p, x, y, d_y, d_p, d_x):
+    def backward(self, p: Any, x: np.ndarray, y: Any, d_y: Any, d_p: Any, d_x: np.ndarray | None) -> None:
         """Overwrite d_p and d_x; d_y[-1] is the cotangent, the others are scratch; all of d_y is consumed.
 
         forward was y[i] = layer_i(y[i - 1]), so d_y[i - 1] is what layer i returns for its input.

@@ -1,5 +1,7 @@
 """What VAE and Autoencoder share: networks, training, and the checks of users' arrays."""
 import copy
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
@@ -13,6 +15,7 @@ from .likelihoods import make_likelihood
 from .model_files import ModelFiles
 from .model_settings import Settings
 from .parameters import Layout, network_shapes, Parameters
+from .schedules import KLWeight
 from .training import held_out_objective, Trainer
 from .validation import at_least, check_seed, instance_of, one_of, positive_integer, rows_at_once
 
@@ -24,14 +27,15 @@ MOST_PARAMETERS = 1 << 31                     # numbers; with gradient and momen
 class Model(Settings, ModelFiles):
     """The base of VAE and Autoencoder.
 
-    A copy of any kind (`copy`, `deepcopy`, a pickle) is a model of its own: its views look into its own flat vector, and
-    it trains to the same bits as the original would.
+    A copy of any kind (`copy`, `deepcopy`, a pickle) is a model of its own: its views look into its own flat vector,
+    and it trains to the same bits as the original would.
     """
 
     n_samples = 1
     _training = None                              # the TrainingState from which partial_fit goes on
 
-    def build(self, n_visible, n_latent, head, hidden, activation, likelihood, sigma, dtype, seed):
+    def build(self, n_visible: int, n_latent: int, head: np.ndarray, hidden: Sequence[int], activation: str,
+              likelihood: Any, sigma: float, dtype: Any, seed: int) -> None:
         """Check the settings, lay out the networks (the encoder ends in `head` units) and draw the first weights."""
         self.n_visible = positive_integer("n_visible", n_visible)
         self.n_latent = positive_integer("n_latent", n_latent)
@@ -71,7 +75,7 @@ class Model(Settings, ModelFiles):
         self.likelihood.initialize(p.likelihood)
 
     @property
-    def parameters(self):
+    def parameters(self) -> Parameters:
         """The Parameters that the model learns: one flat vector with named, writable views.
 
         To assign others copies their numbers into it; raises ShapeError unless their layout and dtype are the same.
@@ -79,7 +83,7 @@ class Model(Settings, ModelFiles):
         return self._parameters
 
     @parameters.setter
-    def parameters(self, others):
+    def parameters(self, others: Parameters) -> Parameters:
         """Copy the numbers of other Parameters into this model's."""
         instance_of("parameters", others, Parameters, "Take the parameters of a model with the same settings.")
         if others.layout != self._parameters.layout or others.flat.dtype != self.dtype:
@@ -88,19 +92,19 @@ class Model(Settings, ModelFiles):
                              "model's are. Take the parameters of a model with the same settings.")
         self._parameters.flat[:] = others.flat
 
-    def check_schedule(self, schedule):
+    def check_schedule(self, schedule: KLWeight) -> None:
         """Raise ConfigurationError: only a VAE has a KL to weigh."""
         raise ConfigurationError(f"beta is {schedule!r}; a model of kind {self.kind!r} has no KL to weigh. "
                                  "Leave beta out, or train a VAE.")
 
-    def initial_state(self):
+    def initial_state(self) -> dict:
         """Return what the gradient's estimator remembers from step to step, before the first one: a dict."""
         return {}
 
-    def update_state(self, state, loss):
+    def update_state(self, state: dict, loss: float) -> None:
         """Update that dict after a step with its loss, in nats per example."""
 
-    def workspace(self, batch):
+    def workspace(self, batch: int) -> Workspace:
         """Return the arrays that a step on up to `batch` examples writes.
 
         Raises
@@ -112,7 +116,7 @@ class Model(Settings, ModelFiles):
         rows_at_once("batch times n_samples", positive_integer("batch", batch) * self.n_samples, widest)
         return Workspace.allocate(self.encoder, self.decoder, batch, self.n_samples, self.dtype)
 
-    def for_evaluation(self):
+    def for_evaluation(self) -> "Model":
         """Return the model for evaluation: this one, or one that shares its parameters and has another likelihood."""
         likelihood = self.likelihood.for_evaluation()
         if likelihood is self.likelihood:
@@ -144,7 +148,7 @@ class Model(Settings, ModelFiles):
             head[start:start + CHUNK] = ws.encoder[-1]
         return head
 
-    def decode_outputs(self, z):
+    def decode_outputs(self, z: Any) -> np.ndarray:
         """Return the decoder's outputs (logits, or means), (n, n_outputs), for latents z (n, Z).
 
         Raises
@@ -165,19 +169,19 @@ class Model(Settings, ModelFiles):
             outputs[start:start + CHUNK] = y[-1]
         return outputs
 
-    def decode(self, z):
+    def decode(self, z: Any) -> np.ndarray:
         """Return E[x | z], (n, D), for latents z (n, Z): probabilities for a Bernoulli, means for a Gaussian."""
         return self.likelihood.mean(self.parameters.likelihood, self.decode_outputs(z))
 
-    def inverse_transform(self, z):
+    def inverse_transform(self, z: Any) -> np.ndarray:
         """Decode z; scikit-learn's name for `decode`."""
         return self.decode(z)
 
-    def reconstruct(self, X):
+    def reconstruct(self, X: Any) -> np.ndarray:
         """Return what the decoder makes of the codes of X, (n, D)."""
         return self.decode(self.transform(X))
 
-    def score(self, X, y=None):
+    def score(self, X: Any, y: Any = None) -> float:
         """Return minus the loss at beta = 1, averaged over X (n, D), in nats per example: a VAE's ELBO.
 
         The noise is a fixed function of the model's seed; y is ignored.
@@ -185,8 +189,9 @@ class Model(Settings, ModelFiles):
         objective = held_out_objective(self, self._rows(X), seed=self.seed)
         return -(objective.reconstruction + objective.kl)
 
-    def fit(self, X, y=None, *, epochs=10, batch_size=128, learning_rate=1e-3, validation=None, seed=0,
-            optimizer="adam", binarize="none", output_bias="data", on_nonfinite="stop", beta=None):
+    def fit(self, X: Any, y: Any = None, *, epochs: int = 10, batch_size: int = 128, learning_rate: float = 1e-3,
+            validation: Any = None, seed: int = 0, optimizer: str = "adam", binarize: str = "none",
+            output_bias: str = "data", on_nonfinite: str = "stop", beta: Any = None) -> "Model":
         """Train on X from freshly drawn weights, whatever the present ones are; return the model itself.
 
         A second call gives the same bits as the first.  Afterwards `history_` holds one `Epoch` an epoch, losses in
@@ -214,8 +219,9 @@ class Model(Settings, ModelFiles):
                            validation=validation, seed=seed, optimizer=optimizer, binarize=binarize,
                            output_bias=output_bias, on_nonfinite=on_nonfinite, beta=beta)
 
-    def partial_fit(self, X, y=None, *, epochs=1, batch_size=128, learning_rate=1e-3, validation=None, seed=0,
-                    optimizer="adam", binarize="none", output_bias="data", on_nonfinite="stop", beta=None):
+    def partial_fit(self, X: Any, y: Any = None, *, epochs: int = 1, batch_size: int = 128, learning_rate: float = 1e-3,
+                    validation: Any = None, seed: int = 0, optimizer: str = "adam", binarize: str = "none",
+                    output_bias: str = "data", on_nonfinite: str = "stop", beta: Any = None) -> "Model":
         """Train on X from the present weights, also from those that you set by hand; return the model itself.
 
         It continues where `fit` or the last `partial_fit` ended: weights, moments, step count, order, noise and
@@ -249,6 +255,6 @@ class Model(Settings, ModelFiles):
     def _take_state(self, state):
         self._training, self.history_, self.n_features_in_ = state, state.history, self.n_visible
 
-    def fit_transform(self, X, y=None, **settings):
+    def fit_transform(self, X: Any, y: Any = None, **settings: Any) -> np.ndarray:
         """Call `fit` with the same arguments, and return the codes of X, (n, Z)."""
         return self.fit(X, y, **settings).transform(X)

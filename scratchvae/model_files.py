@@ -1,5 +1,6 @@
 """A model in a file: settings, parameters, and how far its training has come."""
 import inspect
+from typing import Any
 
 from .errors import ConfigurationError, DataError, RunError
 from .estimators.named import estimator_settings, make_estimator
@@ -14,7 +15,7 @@ class ModelFiles:
 
     kind = None                                   # what a file calls the class
 
-    def save(self, path, extra_meta=None, extra_arrays=None):
+    def save(self, path: Any, extra_meta: dict | None = None, extra_arrays: dict | None = None) -> None:
         """Write settings and parameters to `path` (.npz), atomically; extras come back from `load_run`.
 
         Raises
@@ -45,7 +46,7 @@ class ModelFiles:
                     {"parameters": layout.pack(self.parameters.flat), **arrays, **(extra_arrays or {})})
 
     @classmethod
-    def load(cls, path):
+    def load(cls, path: Any) -> "ModelFiles":
         """Return the model saved at `path`; its `partial_fit` goes on where the one that was saved had come.
 
         Raises
@@ -61,12 +62,12 @@ class ModelFiles:
             try:
                 model._take_state(TrainingState.of_file(model, meta["training"], arrays))
             except (KeyError, TypeError, ValueError, AttributeError) as error:
-                raise RunError(f"{path} does not say how far its training came ({type(error).__name__}: {error!s:.300}). "
-                               "Take a file that scratchvae saved.") from error
+                raise RunError(f"{path} does not say how far its training came ({type(error).__name__}: "
+                               f"{error!s:.300}). Take a file that scratchvae saved.") from error
         return model
 
 
-def load_run(path):
+def load_run(path: Any) -> tuple:
     """Return (model, meta, arrays) of a file that `save` wrote; meta and arrays are the extras.
 
     Raises

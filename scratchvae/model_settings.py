@@ -1,5 +1,6 @@
 """The constructor's arguments of a model, as scikit-learn reads, copies and changes them."""
 import inspect
+from typing import Any
 
 from .errors import ConfigurationError
 
@@ -19,7 +20,7 @@ class Settings:
                 if signature[name].default is signature[name].empty or repr(value) != repr(signature[name].default)]
         return f"<{type(self).__name__}({', '.join(said)}): {self.parameters.flat.size:,} parameters>"
 
-    def get_params(self, deep=True):
+    def get_params(self, deep: bool = True) -> dict:
         """Return the constructor's arguments as they were given, as a dict (`deep` changes nothing)."""
         params = {}
         for name in inspect.signature(type(self)).parameters:
@@ -28,7 +29,7 @@ class Settings:
             params[name] = given if made_of_it is now else now
         return params
 
-    def set_params(self, **params):
+    def set_params(self, **params: Any) -> "Settings":
         """Change some of the constructor's arguments, all or none; return the model itself.
 
         `beta`, `estimator` and `n_samples` keep the weights and what training has come to.  Any other

@@ -1,5 +1,7 @@
 """Numbers of a step that are not finite: where they first appear, and the likely cause."""
 import math
+from collections.abc import Iterable
+from typing import Any
 
 import numpy as np
 
@@ -9,12 +11,12 @@ GROWN = 1e3                 # bound of |parameter|: weights of networks that lea
 WIDE = 60.0                 # bound of |logvar|: there sigma is 1e13 or 1e-13
 
 
-def not_finite(named, limit=math.inf):
+def not_finite(named: Iterable, limit: float = math.inf) -> str | None:
     """Return the first name of (name, array) pairs whose array holds a NaN or a |number| not below limit, or None."""
     return next((name for name, array in named if not (np.abs(array) < limit).all()), None)
 
 
-def explain(model, ws, gradient, optimizer):
+def explain(model: Any, ws: Any, gradient: Any, optimizer: Any) -> str:
     """Return where in a step the numbers were first not finite, and what to do about the likely cause.
 
     The model's parameters are those that the step began with; ws and gradient are as backward left them, and the

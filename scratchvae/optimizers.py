@@ -1,5 +1,6 @@
 """Optimizers: they move the flat parameter vector, and remember moments from step to step."""
 import math
+from typing import Any
 
 import numpy as np
 
@@ -18,7 +19,7 @@ class Optimizer:
     A copy or a pickle gets moments of its own, in memory that can be written.
     """
 
-    def __init__(self, size, dtype, learning_rate, moments):
+    def __init__(self, size: int, dtype: Any, learning_rate: float, moments: tuple):
         size, self.dtype = positive_integer("size", size), np.dtype(one_of("dtype", str(dtype), ("float32", "float64")))
         self.learning_rate = at_least("learning_rate", learning_rate, 0, "Start with 0.001.", open_interval=True)
         if self.learning_rate > MOST_RATE:
@@ -28,13 +29,13 @@ class Optimizer:
         self.moments = {name: np.zeros(size, self.dtype) for name in moments}
         self._shape, self._largest = (size,), float(np.finfo(self.dtype).max)
 
-    def accepts(self, gradient):
+    def accepts(self, gradient: np.ndarray) -> bool:
         """Return whether gradient (size,) leaves all numbers finite: every |number| in it is below `limit`."""
         found = np.empty(1)
         are_below(gradient, self.limit, found)
         return bool(found[0])
 
-    def begin_step(self, theta, gradient):
+    def begin_step(self, theta: np.ndarray, gradient: np.ndarray) -> None:
         """Count a step; raise what `update` raises, before anything has moved."""
         require_buffer("theta", theta, self._shape, self.dtype, written=True)
         require_buffer("gradient", gradient, self._shape, self.dtype)
@@ -78,17 +79,18 @@ class Adam(Optimizer):
 
     name = "adam"
 
-    def __init__(self, size, dtype, learning_rate=1e-3, beta1=0.9, beta2=0.999, epsilon=1e-8):
+    def __init__(self, size: int, dtype: Any, learning_rate: float = 1e-3, beta1: float = 0.9, beta2: float = 0.999,
+                 epsilon: float = 1e-8):
         super().__init__(size, dtype, learning_rate, ("m", "v"))
         self.beta1, self.beta2 = _share("beta1", beta1), _share("beta2", beta2)
         self.epsilon = at_least("epsilon", epsilon, 0, "Use 1e-8.")
 
     @property
-    def limit(self):
+    def limit(self) -> float:
         """The bound of every |number| of a gradient: below it the dtype holds its square, v, and the undivided step."""
         return min(math.sqrt(self._largest), self._largest / self.learning_rate) / ROOM
 
-    def update(self, theta, gradient):
+    def update(self, theta: np.ndarray, gradient: np.ndarray) -> None:
         """Move theta (size,) one step against gradient (size,), in place.                      (O2)
 
         Raises
@@ -118,16 +120,16 @@ class SGD(Optimizer):
 
     name = "sgd"
 
-    def __init__(self, size, dtype, learning_rate=1e-3, momentum=0.9):
+    def __init__(self, size: int, dtype: Any, learning_rate: float = 1e-3, momentum: float = 0.9):
         super().__init__(size, dtype, learning_rate, ("velocity",))
         self.momentum = _share("momentum", momentum)
 
     @property
-    def limit(self):
+    def limit(self) -> float:
         """The bound of every |number| of a gradient: below it the dtype holds the velocity, their sum, and the step."""
         return self._largest * (1 - self.momentum) / max(1.0, self.learning_rate) / ROOM
 
-    def update(self, theta, gradient):
+    def update(self, theta: np.ndarray, gradient: np.ndarray) -> None:
         """Move theta (size,) one step against gradient (size,), in place; raises as `Adam.update` does.    (O1)"""
         self.begin_step(theta, gradient)
         sgd_update(theta, gradient, self.moments["velocity"], self.learning_rate, self.momentum)
@@ -144,6 +146,6 @@ def _share(name, value):
 OPTIMIZERS = {"adam": Adam, "sgd": SGD}
 
 
-def make_optimizer(name, size, dtype, learning_rate):
+def make_optimizer(name: str, size: int, dtype: Any, learning_rate: float) -> Optimizer:
     """Return a fresh optimizer by name; raises ConfigurationError for an unknown name or a learning rate <= 0."""
     return OPTIMIZERS[one_of("optimizer", name, OPTIMIZERS)](size, dtype, learning_rate)

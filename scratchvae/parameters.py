@@ -1,6 +1,7 @@
 """One flat parameter vector with named views: what to learn, where it lies, and what it is called."""
+from collections.abc import Iterator, Sequence
 from math import prod
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -20,7 +21,7 @@ class Stack(tuple):
     """The `Affine`s of a network in order; `.head` is the last."""
 
     @property
-    def head(self):
+    def head(self) -> Affine:
         """The `Affine` of the last layer."""
         return self[-1]
 
@@ -53,7 +54,7 @@ class Layout:
     (16, ('encoder.head.b', 'encoder.head.W'), [12, 0])
     """
 
-    def __init__(self, shapes):
+    def __init__(self, shapes: dict):
         self.size, places = 0, {}
         for name in sorted(shapes, key=lambda name: len(shapes[name]) < 2):         # matrices, then vectors
             start, self.size = self.size, self.size + prod(shapes[name])
@@ -61,22 +62,22 @@ class Layout:
         self.segments = tuple(places[name] for name in shapes)
 
     @property
-    def names(self):
+    def names(self) -> tuple:
         """The segments' names in order."""
         return tuple(segment.name for segment in self.segments)
 
     def __eq__(self, other):
         return isinstance(other, Layout) and self.segments == other.segments
 
-    def views(self, flat):
+    def views(self, flat: np.ndarray) -> dict:
         """Return {name: view of `flat` in the segment's shape}."""
         return {s.name: flat[s.start:s.stop].reshape(s.shape) for s in self.segments}
 
-    def pack(self, flat):
+    def pack(self, flat: np.ndarray) -> np.ndarray:
         """Return a copy of `flat` with one segment after the other, in the order of their names: what files hold."""
         return np.concatenate([flat[:0], *(view.reshape(-1) for view in self.views(flat).values())])
 
-    def unpack(self, numbers, flat):
+    def unpack(self, numbers: np.ndarray, flat: np.ndarray) -> None:
         """Write numbers (size,), as `pack` returns them, to `flat`; raises ShapeError for another number of them.
 
         Examples
@@ -95,7 +96,7 @@ class Layout:
             start += view.size
 
 
-def network_shapes(prefix, sizes):
+def network_shapes(prefix: str, sizes: Sequence[int]) -> dict:
     """Return the segments' shapes of a network with `sizes` units a layer, input first; the last layer is the head.
 
     Examples
@@ -143,7 +144,7 @@ class Parameters:
     (True, 6.0)
     """
 
-    def __init__(self, layout, flat):
+    def __init__(self, layout: Layout, flat: np.ndarray):
         instance_of("layout", layout, Layout, "Take model.parameters.layout.")
         instance_of("flat", flat, np.ndarray, "Use Parameters.zeros(layout, dtype) to make one.")
         if flat.shape != (layout.size,):
@@ -160,7 +161,7 @@ class Parameters:
                            if name.startswith("likelihood.")}
 
     @classmethod
-    def zeros(cls, layout, dtype):
+    def zeros(cls, layout: Layout, dtype: Any) -> "Parameters":
         """Return all zeros in the given layout and dtype."""
         flat = aligned((layout.size,), dtype)
         flat[:] = 0
@@ -170,14 +171,14 @@ class Parameters:
         return Stack(Affine(self._views[name], self._views[name[:-1] + "b"])
                      for name in self.layout.names if name.startswith(prefix) and name.endswith(".W"))
 
-    def segments(self):
+    def segments(self) -> Iterator:
         """Yield (name, view) in order; writing to a view changes `flat`."""
         yield from self._views.items()
 
     def __getitem__(self, name):
         return self._views[name]
 
-    def copy(self):
+    def copy(self) -> "Parameters":
         """Return an independent copy."""
         return _own(self.layout, self.flat)
 

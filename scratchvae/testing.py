@@ -31,7 +31,8 @@ import contextlib
 import functools
 import itertools
 import math
-from typing import NamedTuple
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -84,17 +85,17 @@ class ModelProblem(NamedTuple):
         return f"ModelProblem({type(self.model).__name__}({settings}), X={self.X!r}, eps={self.eps!r})"
 
 
-def generators():
+def generators() -> st.SearchStrategy:
     """Return a strategy of np.random.Generators, each from a seed of its own."""
     return st.integers(0, 2**32 - 1).map(np.random.default_rng)
 
 
-def sides(max_side=MAX_SIDE):
+def sides(max_side: int = MAX_SIDE) -> st.SearchStrategy:
     """Return a strategy of lengths from 1 to max_side."""
     return st.integers(1, positive_integer("max_side", max_side))
 
 
-def scales(low=0.01, high=10.0):
+def scales(low: float = 0.01, high: float = 10.0) -> st.SearchStrategy:
     """Return a strategy of positive numbers from low to high, even on a logarithmic scale; it shrinks toward 1."""
     low = at_least("low", low, 0, "Choose for example 0.01.", open_interval=True)
     high = at_least("high", high, low, "It is the largest scale, at least low: choose for example 10.")
@@ -102,7 +103,7 @@ def scales(low=0.01, high=10.0):
 
 
 @st.composite
-def batches(draw, n_columns=None, max_side=MAX_SIDE):
+def batches(draw: Callable, n_columns: int | None = None, max_side: int = MAX_SIDE) -> np.ndarray:
     """Draw data (B, n_columns), float64 in [0, 1]: gray or black and white, with or without a blank example."""
     shape = draw(sides(max_side)), n_columns or draw(sides(max_side))
     x = draw(generators()).random(shape)
@@ -121,12 +122,12 @@ def _extremes(draw, limit, max_side):
     return np.where(rng.random(shape) < 0.5, marks, rng.uniform(-limit, limit, shape))
 
 
-def extreme_logvars(limit=LOGVAR_LIMIT, max_side=MAX_SIDE):
+def extreme_logvars(limit: float = LOGVAR_LIMIT, max_side: int = MAX_SIDE) -> st.SearchStrategy:
     """Return a strategy of log variances (B, Z), float64: up to +-limit, which is often reached, and often zero."""
     return _extremes(at_least("limit", limit, 0, "Choose for example 40."), positive_integer("max_side", max_side))
 
 
-def extreme_logits(limit=LOGIT_LIMIT, max_side=MAX_SIDE):
+def extreme_logits(limit: float = LOGIT_LIMIT, max_side: int = MAX_SIDE) -> st.SearchStrategy:
     """Return a strategy of logits (B, D), float64: up to +-limit, which is often reached, and often zero."""
     return _extremes(at_least("limit", limit, 0, "Choose for example 10000."), positive_integer("max_side", max_side))
 
@@ -138,7 +139,7 @@ def _load_dense_kernels():
     check_layer(Dense(1, 1), Affine(one, one[0]), one, one)
 
 
-def layer_problems(layer, p, n_in, n_out, max_side=MAX_SIDE):
+def layer_problems(layer: Any, p: Any, n_in: int, n_out: int, max_side: int = MAX_SIDE) -> st.SearchStrategy:
     """Return a strategy of `LayerProblem`s of one layer.
 
     Parameters
@@ -190,7 +191,7 @@ def _affine(n_in, n_out):
     return Affine(np.empty((n_in, n_out)), np.empty(n_out))
 
 
-def dense_problems(max_side=MAX_SIDE):
+def dense_problems(max_side: int = MAX_SIDE) -> st.SearchStrategy:
     """Return a strategy of `LayerProblem`s of a `Dense` layer with any activation."""
     side = sides(max_side)
     _load_dense_kernels()
@@ -204,7 +205,7 @@ def dense_problems(max_side=MAX_SIDE):
     return problems()
 
 
-def mlp_problems(max_layers=3, max_side=MAX_SIDE):
+def mlp_problems(max_layers: int = 3, max_side: int = MAX_SIDE) -> st.SearchStrategy:
     """Return a strategy of `LayerProblem`s of an `MLP` of one to max_layers layers with any activation."""
     side = sides(max_side)
     _load_dense_kernels()
@@ -254,7 +255,7 @@ def _model_problems(build, settings, drawn):
     return problems()
 
 
-def vae_problems(**settings):
+def vae_problems(**settings: Any) -> st.SearchStrategy:
     """Return a strategy of `ModelProblem`s of a VAE with any likelihood, activation, beta and number of samples.
 
     Parameters
@@ -274,7 +275,7 @@ def vae_problems(**settings):
                                            "n_samples": st.integers(1, 3)})
 
 
-def autoencoder_problems(**settings):
+def autoencoder_problems(**settings: Any) -> st.SearchStrategy:
     """Return a strategy of `ModelProblem`s of an Autoencoder, whose eps is None; settings as in `vae_problems`."""
     return _model_problems(Autoencoder, settings, {}).map(lambda problem: problem._replace(eps=None))
 
@@ -299,7 +300,8 @@ def _assert_ok_and_climb(check, *arguments, **options):
             pass
 
 
-def assert_layer_gradients(layer, p, x, d_y, *, max_entries=64, seed=0):
+def assert_layer_gradients(layer: Any, p: Any, x: np.ndarray, d_y: np.ndarray, *, max_entries: int = 64,
+                           seed: int = 0) -> None:
     """Assert that layer.backward is the derivative of layer.forward and keeps the contract of `check_layer`.
 
     Inside a test with `@given`, Hypothesis is told the worst relative error and climbs toward it.
@@ -331,7 +333,7 @@ def assert_layer_gradients(layer, p, x, d_y, *, max_entries=64, seed=0):
     _assert_ok_and_climb(check_layer, layer, p, x, d_y, max_entries=max_entries, seed=seed)
 
 
-def assert_model_gradients(model, X, eps, *, max_entries=64, seed=0):
+def assert_model_gradients(model: Any, X: np.ndarray, eps: Any, *, max_entries: int = 64, seed: int = 0) -> None:
     """Assert that model.gradient is that of model.objective in every segment, as `assert_layer_gradients` does.
 
     Arguments are those of `check_model`, errors those of `assert_layer_gradients`.  A model of `vae_problems` takes

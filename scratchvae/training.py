@@ -10,17 +10,19 @@ import time
 import warnings
 import weakref
 from collections import deque
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
 from .data.identity import check_unchanged, mapped_files
 from .data.minibatch import binarize_mode, check_data, epoch_permutation, load_batch, training_moments
-from .elbo import Objective
+from .elbo import Objective, Workspace
 from .errors import ConfigurationError, ScratchVAEWarning, ShapeError, TrainingError
-from .history import Epoch, TrainingState
+from .history import Epoch, History, TrainingState
 from .kernels.random import EPS, SAMPLES, standard_normal
 from .nonfinite import explain, not_finite, POLICIES
-from .optimizers import make_optimizer
+from .optimizers import make_optimizer, Optimizer
 from .parameters import Parameters
 from .schedules import as_weight
 from .validation import check_seed, one_of, positive_integer, SEEDS
@@ -30,7 +32,8 @@ LAST_TIMED = 4096                   # number of steps whose seconds are kept: an
 HELD_OUT_SEED = SEEDS               # added to the seed, so that held-out noise has other keys than training's
 
 
-def train_step(model, ws, gradient, optimizer, beta=None, state=None):
+def train_step(model: Any, ws: Workspace, gradient: Parameters, optimizer: Optimizer, beta: Any = None,
+               state: dict | None = None) -> Objective:
     """Take one step on the batch in ws.x with the noise in ws.eps; return the Objective before it.
 
     Nothing moves if the loss or the gradient is not finite, or if the gradient is so large that the optimizer's moments
@@ -59,8 +62,8 @@ def train_step(model, ws, gradient, optimizer, beta=None, state=None):
     objective = model.forward_backward(ws, gradient, beta, state)
     try:
         if not math.isfinite(objective.loss):
-            raise TrainingError(f"the loss of step {optimizer.step + 1} is {objective.loss}; expected a finite number of "
-                                "nats.")
+            raise TrainingError(f"the loss of step {optimizer.step + 1} is {objective.loss}; expected a finite number "
+                                "of nats.")
         optimizer.update(model.parameters.flat, gradient.flat)
     except TrainingError as error:
         raise TrainingError(f"{error} {explain(model, ws, gradient, optimizer)}") from None
@@ -70,7 +73,8 @@ def train_step(model, ws, gradient, optimizer, beta=None, state=None):
     return objective
 
 
-def held_out_objective(model, x, *, binarize="none", seed=0, batch_size=512):
+def held_out_objective(model: Any, x: Any, *, binarize: str = "none", seed: int = 0,
+                       batch_size: int = 512) -> Objective:
     """Return the objective averaged over all rows of x, with noise that depends on `seed` alone.
 
     Parameters
@@ -152,8 +156,9 @@ class Trainer:
         Set it, from a signal handler for example, to end `run` after the present step.
     """
 
-    def __init__(self, model, x, *, batch_size=128, learning_rate=1e-3, optimizer="adam", validation=None, seed=0,
-                 binarize="none", output_bias="data", on_nonfinite="stop", beta=None):
+    def __init__(self, model: Any, x: Any, *, batch_size: int = 128, learning_rate: float = 1e-3,
+                 optimizer: str = "adam", validation: Any = None, seed: int = 0, binarize: str = "none",
+                 output_bias: str = "data", on_nonfinite: str = "stop", beta: Any = None):
         self.model = model
         self.mode = binarize_mode(binarize)
         self.x = check_data(x, model, "X", binarize)
@@ -194,7 +199,7 @@ class Trainer:
     def __copy__(self):
         return copy.deepcopy(self, {id(rows): rows for rows in (self.x, self.validation)})
 
-    def go_on(self, state):
+    def go_on(self, state: dict | None) -> None:
         """Continue from the state of an earlier run at the beginning of an epoch, with this run's learning rate.
 
         Raises
@@ -216,10 +221,10 @@ class Trainer:
         """Raise ShapeError unless order holds the numbers of rows of the data: kernels read wherever it points."""
         right = isinstance(order, np.ndarray) and order.shape == (len(self.x),) and order.dtype.kind in "iu"
         if not (right and 0 <= order.min() and order.max() < len(self.x)):
-            raise ShapeError(f"order has shape {np.shape(order)}; expected an array of the numbers of the {len(self.x)} "
-                             "rows. Take np.arange of them, or a permutation.")
+            raise ShapeError(f"order has shape {np.shape(order)}; expected an array of the numbers of the "
+                             f"{len(self.x)} rows. Take np.arange of them, or a permutation.")
 
-    def step(self, order):
+    def step(self, order: np.ndarray) -> Objective:
         """Train on the next batch of this epoch's order; return its Objective, NaN if the batch was skipped."""
         state, model = self.state, self.model
         if order is None or self._order() is not order:
@@ -253,7 +258,7 @@ class Trainer:
             self.model.likelihood.init_output_bias(p.likelihood, p.decoder.head.b,
                                                    *training_moments(self.x, self.mode))
 
-    def run(self, epochs, after_step=None, after_epoch=None):
+    def run(self, epochs: int, after_step: Callable | None = None, after_epoch: Callable | None = None) -> History:
         """Train until `epochs` epochs are done in all, or `stop` is set; return the History.
 
         Parameters
@@ -304,21 +309,21 @@ class Trainer:
         state.begin_epoch()
         self.timed.clear()
 
-    def require_finite(self):
+    def require_finite(self) -> None:
         """Raise TrainingError if a number that a resumed run needs is not finite: it must not replace a saved run."""
         name, state = not_finite([*self.model.parameters.segments(), *self.state.numbers()]), self.state
         if name:
             raise TrainingError(f"{name} is not finite after step {state.optimizer.step}; expected finite numbers. "
                                 f"Lower the learning rate (now {state.optimizer.learning_rate:g}).")
 
-    def checkpoint(self):
+    def checkpoint(self) -> tuple[dict, dict]:
         """Return (meta, arrays): all that `restore` needs besides the model's parameters."""
         self.require_finite()
         return self.state.pack(self.gradient.layout)
 
-    def restore(self, meta, arrays):
+    def restore(self, meta: dict, arrays: dict) -> None:
         """Continue where `checkpoint` was made."""
         self.state.unpack(meta, arrays, self.gradient.layout)
         if self.state.batch > self.batches or self.state.rows_skipped > len(self.x):
-            raise ValueError(f"batch {self.state.batch} of {self.batches}, with {self.state.rows_skipped} rows skipped, "
-                             "does not exist")
+            raise ValueError(f"batch {self.state.batch} of {self.batches}, with {self.state.rows_skipped} rows "
+                             "skipped, does not exist")

@@ -1,14 +1,16 @@
 """VAE: networks, likelihood and estimator behind one small class."""
-from typing import NamedTuple
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from .arrays import as_array
+from .elbo import Objective, Workspace
 from .errors import ShapeError
 from .estimators import make_estimator
 from .model import Model
 from .parameters import Parameters
-from .schedules import as_weight, check_beta
+from .schedules import as_weight, check_beta, KLWeight
 from .validation import check_seed, positive_integer, rows_at_once
 
 
@@ -74,8 +76,9 @@ class VAE(Model):
     kind = "vae"
     keep_weights = ("beta", "estimator", "n_samples")
 
-    def __init__(self, n_visible, n_latent=20, *, hidden=(400,), activation="relu", likelihood="bernoulli", beta=1.0,
-                 estimator="analytic", n_samples=1, dtype="float32", seed=0, sigma=1.0):
+    def __init__(self, n_visible: int, n_latent: int = 20, *, hidden: Sequence[int] = (400,), activation: str = "relu",
+                 likelihood: Any = "bernoulli", beta: Any = 1.0, estimator: Any = "analytic", n_samples: int = 1,
+                 dtype: Any = "float32", seed: int = 0, sigma: float = 1.0):
         given = {name: value for name, value in locals().items() if name != "self"}
         self.beta = check_beta(beta)
         self.estimator = make_estimator(estimator)
@@ -85,11 +88,12 @@ class VAE(Model):
         self.estimator.check(self.n_samples, self.likelihood)
         self._remember(given)
 
-    def forward(self, ws, beta=None):
+    def forward(self, ws: Workspace, beta: Any = None) -> Objective:
         """Return the Objective of the batch in ws.x with the noise in ws.eps; beta is the model's if not given."""
         return self.estimator.forward(self, self.parameters, ws, as_weight(self.beta if beta is None else beta))
 
-    def forward_backward(self, ws, gradient, beta=None, state=None):
+    def forward_backward(self, ws: Workspace, gradient: Parameters, beta: Any = None,
+                         state: dict | None = None) -> Objective:
         """Return the same, and overwrite `gradient`; `state` is what the estimator remembers from earlier steps."""
         weight = as_weight(self.beta if beta is None else beta)
         return self.estimator.forward_backward(self, self.parameters, ws, weight, gradient, state)
@@ -108,7 +112,7 @@ class VAE(Model):
         ws.eps[:] = eps.reshape(ws.eps.shape)
         return ws
 
-    def objective(self, X, eps):
+    def objective(self, X: Any, eps: Any) -> Objective:
         """Return the Objective of X with given noise: a deterministic function of (parameters, X, eps).
 
         Parameters
@@ -130,7 +134,7 @@ class VAE(Model):
         """
         return self.forward(self._workspace_of(X, eps))
 
-    def gradient(self, X, eps):
+    def gradient(self, X: Any, eps: Any) -> tuple[Objective, Parameters]:
         """Return (Objective, Parameters): the loss and the estimator's gradient (E5 to E7), in a fresh Parameters.
 
         Arguments and errors are those of `objective`; neither the model nor the arguments change.  "stl",
@@ -139,32 +143,32 @@ class VAE(Model):
         gradient = Parameters.zeros(self.parameters.layout, self.dtype)
         return self.forward_backward(self._workspace_of(X, eps), gradient), gradient
 
-    def surrogate(self, X, eps):
+    def surrogate(self, X: Any, eps: Any) -> Callable[[], float]:
         """Return a function () -> float whose derivative at the present parameters is `gradient`: the loss, or S11."""
         return self.estimator.surrogate(self, self._workspace_of(X, eps), as_weight(self.beta))
 
-    def initial_state(self):
+    def initial_state(self) -> dict:
         """Return what the estimator remembers from step to step, before the first one: a dict."""
         return self.estimator.initial_state()
 
-    def update_state(self, state, loss):
+    def update_state(self, state: dict, loss: float) -> None:
         """Update that dict after a step with its loss, in nats per example."""
         self.estimator.update_state(state, loss)
 
-    def check_schedule(self, schedule):
+    def check_schedule(self, schedule: KLWeight) -> None:
         """Raise ConfigurationError if the estimator cannot follow a schedule of beta (`scratchvae.schedules`)."""
         self.estimator.check_weight(schedule)
 
-    def encode(self, X):
+    def encode(self, X: Any) -> Posterior:
         """Return the Posterior of every row of X (n, D): mu and logvar, each (n, Z)."""
         head = self._encode(X)
         return Posterior(head[:, :self.n_latent], head[:, self.n_latent:])
 
-    def transform(self, X):
+    def transform(self, X: Any) -> np.ndarray:
         """Return the posterior means of X (n, D), (n, Z)."""
         return self.encode(X).mu
 
-    def sample(self, n, seed=0):
+    def sample(self, n: int, seed: int = 0) -> np.ndarray:
         """Return E[x | z] for n draws of z from the prior N(0, I), (n, D).
 
         For pixels drawn from p(x | z) as well: `vae.likelihood.sample(vae.parameters.likelihood,

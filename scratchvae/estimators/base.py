@@ -1,10 +1,14 @@
 """What an estimator is: the methods that a model and its training call."""
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import ClassVar, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 
+from ..elbo import Objective, Workspace
 from ..errors import ConfigurationError
+from ..parameters import Parameters
+from ..schedules import KLWeight
 
 
 class Draws(NamedTuple):
@@ -23,11 +27,11 @@ class Draws(NamedTuple):
     beta: float
     per_example: float
 
-    def rows(self, per_sample):
+    def rows(self, per_sample: np.ndarray) -> np.ndarray:
         """Return (B, K) numbers as a column (B*K, 1) in the samples' dtype."""
         return per_sample.astype(self.z.dtype).reshape(-1, 1)
 
-    def eps_over_sigma(self):
+    def eps_over_sigma(self) -> np.ndarray:
         """Return eps / sigma, (B*K, Z)."""
         n_latent = self.z.shape[1]
         inverse = np.exp(-0.5 * self.head[:, n_latent:])
@@ -58,57 +62,58 @@ class Estimator:
     closed_form: ClassVar[bool] = False
     separate: ClassVar[bool] = False
 
-    def check(self, n_samples, likelihood):
+    def check(self, n_samples: int, likelihood: Any) -> None:
         """Raise ConfigurationError if the estimator cannot work with K = n_samples or with this likelihood."""
         if self.separate and likelihood.for_evaluation() is not likelihood:
             raise ConfigurationError(f"likelihood is {likelihood.name!r}; estimator {self.name!r} needs one under "
                                      "which the loss of a sample depends on its own z alone, and this one fits its "
                                      "sigma to the whole batch. Choose another likelihood, or estimator 'analytic'.")
 
-    def check_weight(self, weight):
+    def check_weight(self, weight: KLWeight) -> None:
         """Raise ConfigurationError if a KLWeight needs the KL in closed form and the estimator does not have it."""
         if weight.by_latent and not self.closed_form:
             raise ConfigurationError(f"beta is {weight!r} and estimator {self.name!r}; free bits and capacity look at "
                                      "the KL in closed form. Choose an estimator that has it: 'analytic', "
                                      "'antithetic'.")
 
-    def initial_state(self):
+    def initial_state(self) -> dict:
         """Return what the estimator remembers from step to step, before the first one: a dict of numbers."""
         return {}
 
-    def update_state(self, state, loss):
+    def update_state(self, state: dict, loss: float) -> None:
         """Update `state` after a step with its loss, in nats per example."""
 
-    def pair(self, eps, batch):
+    def pair(self, eps: np.ndarray, batch: int) -> None:
         """Change the noise eps (B*K, Z) of `batch` examples in place, before anything is computed from it."""
 
-    def forward(self, vae, p, ws, weight):
+    def forward(self, vae: Any, p: Parameters, ws: Workspace, weight: KLWeight) -> Objective:
         """Return the Objective that the estimator reports for ws.x and ws.eps, in nats per example.
 
         The parameters are those of `elbo.forward`.
         """
         raise NotImplementedError
 
-    def forward_backward(self, vae, p, ws, weight, gradient, state=None):
+    def forward_backward(self, vae: Any, p: Parameters, ws: Workspace, weight: KLWeight, gradient: Parameters,
+                         state: dict | None = None) -> Objective:
         """Return the same, and overwrite `gradient` (Parameters) with the estimator's gradient.
 
         `state` is the dict that earlier steps left; None stands for `initial_state()`.
         """
         raise NotImplementedError
 
-    def write_head(self, draws, d_head, state=None):
+    def write_head(self, draws: Draws, d_head: np.ndarray, state: dict | None = None) -> None:
         """Write the cotangent of the encoder's head, d_head (B, 2Z), from the Draws."""
         raise NotImplementedError
 
-    def weigh(self, log_w):
+    def weigh(self, log_w: np.ndarray) -> np.ndarray:
         """Return the share v of each sample in its example's gradient, (B, K), from log_w (B, K): 1/K."""
         return np.full(log_w.shape, 1 / log_w.shape[1])
 
-    def loss(self, log_w):
+    def loss(self, log_w: np.ndarray) -> np.ndarray:
         """Return each example's loss, (B,) nats, from log_w (B, K): the mean of -log w over its samples."""
         return -log_w.mean(axis=1)
 
-    def surrogate(self, vae, ws, weight, state=None):
+    def surrogate(self, vae: Any, ws: Workspace, weight: KLWeight, state: dict | None = None) -> Callable[[], float]:
         """Return a function () -> float, in nats, whose derivative the gradient is: the loss itself, or S11.
 
         What S11 freezes is frozen at the parameters that the VAE has now; later changes of them move the rest.  The

@@ -1,5 +1,6 @@
 """The estimators by name, and their gradients without a network."""
 from dataclasses import fields
+from typing import Any
 
 import numpy as np
 
@@ -20,7 +21,7 @@ SPECIMENS = {IWAESTL.name: IWAESTL}             # biased: not to train with, but
 EVERY = {**ESTIMATORS, **SPECIMENS}
 
 
-def make_estimator(estimator, **settings):
+def make_estimator(estimator: Any, **settings: Any) -> Estimator:
     """Return the estimator of a name, or `estimator` itself if it is an object of such a class.
 
     Parameters
@@ -52,7 +53,7 @@ def make_estimator(estimator, **settings):
     return kind(**settings)
 
 
-def estimator_settings(estimator):
+def estimator_settings(estimator: Any) -> str | dict:
     """Return what a file holds of an estimator: its name, and its settings if they are not the defaults.
 
     Raises
@@ -73,7 +74,8 @@ def estimator_settings(estimator):
     return name if estimator == make_estimator(name) else {"name": name, **own}
 
 
-def head_gradient(estimator, head, eps, nll, d_nll_dz, beta=1.0, state=None):
+def head_gradient(estimator: Any, head: np.ndarray, eps: np.ndarray, nll: np.ndarray, d_nll_dz: np.ndarray,
+                  beta: float = 1.0, state: dict | None = None) -> np.ndarray:
     """Return the estimator's gradient with respect to the encoder's head, example by example.
 
     No network runs: the caller passes what the decoder computes from each z.

@@ -12,7 +12,9 @@ import stat
 import sys
 import tempfile
 import warnings
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -38,7 +40,7 @@ DIGEST_BYTES = hashlib.sha256().digest_size
 WRITABLE_BY_OTHERS = stat.S_IWGRP | stat.S_IWOTH
 
 
-def options():
+def options() -> list:
     """Return Numba's options that a kernel may depend on, as they are now."""
     return sorted((name, repr(value)) for name, value in vars(config).items()
                   if name.isupper() and not UNRELATED.match(name))
@@ -88,7 +90,7 @@ def _reason_against(status):
     return "can be written to by other users" if status.st_mode & WRITABLE_BY_OTHERS else None
 
 
-def reason_against_folder():
+def reason_against_folder() -> str | None:
     """Say why kernels must not be read from FOLDER nor written to it, or return None."""
     try:
         status = os.lstat(FOLDER)
@@ -97,7 +99,7 @@ def reason_against_folder():
     return _reason_against(status) if stat.S_ISDIR(status.st_mode) else "is no folder, or a link to one"
 
 
-def usable_folder():
+def usable_folder() -> Path | None:
     """Return the folder that kernels are kept in, made or not, or None: every process compiles them then."""
     if FOLDER is None or reason_against_folder():
         return None
@@ -105,7 +107,7 @@ def usable_folder():
     return FOLDER if nearest.is_dir() and os.access(nearest, os.W_OK | os.X_OK) else None
 
 
-def kernels_are_cached():
+def kernels_are_cached() -> bool:
     """Whether an earlier process has left kernels that were made as this one would make them."""
     return usable_folder() is not None and any((FOLDER / _state()).glob("*.nbc"))
 
@@ -130,14 +132,14 @@ class KernelCache(NullCache):
     A failure costs the time to compile but never the call: the disk may be full, a file may have been cut short.
     """
 
-    def __init__(self, kernel, parallel):
+    def __init__(self, kernel: Callable, parallel: bool):
         self.kernel, self.parallel = kernel, parallel
 
     def _name(self, signature, codegen):
         code = hashlib.sha256(repr((signature, codegen.magic_tuple())).encode()).hexdigest()[:16]
         return f"{_state()}/{self.kernel}-{code}.nbc"
 
-    def load_overload(self, signature, context):
+    def load_overload(self, signature: Any, context: Any) -> Any:
         """Return the kernel that was kept for a signature, or None."""
         context.refresh()                               # as Numba's own cache does: it may not have begun yet
         if self.parallel:
@@ -164,7 +166,7 @@ class KernelCache(NullCache):
         _warn(trouble)
         return None
 
-    def save_overload(self, signature, result):
+    def save_overload(self, signature: Any, result: Any) -> None:
         """Keep a kernel that was just compiled."""
         if FOLDER is None or result.library.has_dynamic_globals:
             return

@@ -17,7 +17,7 @@ a fourth, two vectors wide and as much taller as leaves the number of sums the s
 The shape follows the processor that Numba compiles for (see `target_family`).
 """
 import warnings
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from .twins import BACKEND
 
@@ -66,7 +66,7 @@ define void @probe(<16 x float>* %x) {
 """
 
 
-def target_family():
+def target_family() -> Family:
     """Return the Family of the processor that Numba compiles for.
 
     LLVM itself is asked: it compiles one fused multiply-add, and the registers it chose tell the family.
@@ -102,12 +102,12 @@ TALL_ROWS = FAMILY.rows * FAMILY.vectors // 2       # of the form for a narrow C
 FULL, LOOSE, LOW, TALL = range(4)                   # the forms of a tile
 
 
-def lanes(itemsize):
+def lanes(itemsize: int) -> int:
     """How many numbers of `itemsize` bytes a vector holds."""
     return max(1, FAMILY.vector_bytes // itemsize)
 
 
-def require_floats(*pointers):
+def require_floats(*pointers: Any) -> None:
     """Refuse, while a kernel is compiled, pointers to anything but float32 and float64."""
     floats = types.CPointer(types.float32), types.CPointer(types.float64)
     if any(p not in floats for p in pointers):

@@ -4,7 +4,9 @@ import functools
 import importlib
 import os
 import threading
+from collections.abc import Callable
 from contextlib import contextmanager
+from typing import Any
 
 from ..errors import ConfigurationError
 from .backend import BACKEND
@@ -74,7 +76,7 @@ def _lock_for_workqueue():
 _ONE_AT_A_TIME = _lock_for_workqueue()
 
 
-def one_at_a_time(kernel):
+def one_at_a_time(kernel: Callable) -> Callable:
     """Let one Python thread at a time into a parallel kernel, where the threading layer demands it."""
     if _ONE_AT_A_TIME is None:
         return kernel
@@ -107,7 +109,7 @@ if BACKEND == "numba" and hasattr(os, "register_at_fork"):
 
 
 @functools.cache
-def start_threads():
+def start_threads() -> Any:
     """Start the threads, and let parallel loops that are loaded from now on ask whether they have any.
 
     A parallel loop is compiled to a call numba_parallel_for(loop, arguments, counts, steps, data, ...), in which the
@@ -145,7 +147,7 @@ def start_threads():
     return engine
 
 
-def set_threads(threads):
+def set_threads(threads: int) -> int:
     """Let kernels use `threads` threads from now on, and return how many they used before.
 
     Parameters
@@ -169,12 +171,12 @@ def set_threads(threads):
     return before
 
 
-def threads():
+def threads() -> int:
     """Return how many threads kernels use at present."""
     return 1 if BACKEND == "numpy" else numba.get_num_threads()
 
 
-def threading_layer():
+def threading_layer() -> str:
     """Return the name of the library that runs the threads: "omp", "tbb", "workqueue", or "none"."""
     if BACKEND == "numpy":
         return "none"

@@ -42,6 +42,8 @@ the unequal weights of an importance-weighted bound it is not 0, and where the f
 is left out.  sigma* couples the rows of a batch, so a row has no likelihood of its own: measuring takes a frozen sigma
 (`GaussianOptimal`).  (Rybkin, Daniilidis & Levine 2021.)
 """
+from typing import Any
+
 from ..errors import ConfigurationError
 from .base import Likelihood
 from .bernoulli import Bernoulli, ContinuousBernoulli
@@ -55,7 +57,7 @@ WANTED = ("name", "n_outputs", "parameter_shapes", "initialize", "init_output_bi
           "nll", "nll_backward", "mean", "sample", "for_evaluation", "update_running_variance")
 
 
-def make_likelihood(likelihood, sigma=1.0):
+def make_likelihood(likelihood: Any, sigma: float = 1.0) -> Any:
     """Return the likelihood of a name, or `likelihood` itself if it is an object with a likelihood's methods.
 
     Parameters

@@ -3,6 +3,7 @@
 Logarithms are kept, not probabilities: a density far out in its tail underflows long before its logarithm does.
 """
 import math
+from typing import Any
 
 import numpy as np
 
@@ -59,11 +60,11 @@ class Discrete:
     array([0.25, 0.75])
     """
 
-    def __init__(self, p):
+    def __init__(self, p: Any):
         self.log_p = _normalized(_log(p, "p"), "The sum of p")
 
     @classmethod
-    def from_log(cls, log_p):
+    def from_log(cls, log_p: Any) -> "Discrete":
         """Return the distribution whose log probabilities are log_p; -inf stands for 0."""
         distribution = cls.__new__(cls)
         log_p = as_numbers(log_p, "log_p")
@@ -105,11 +106,11 @@ class Grid:
     1.0
     """
 
-    def __init__(self, density, *axes):
+    def __init__(self, density: Any, *axes: Any):
         self._build("density", _log(density, "density"), axes)
 
     @classmethod
-    def from_log(cls, log_density, *axes):
+    def from_log(cls, log_density: Any, *axes: Any) -> "Grid":
         """Return the density whose logarithm is log_density; -inf stands for 0."""
         grid = cls.__new__(cls)
         grid._build("log_density", as_numbers(log_density, "log_density"), axes)
@@ -183,7 +184,7 @@ class DiagonalGaussian:
     -0.91893...
     """
 
-    def __init__(self, mu, logvar):
+    def __init__(self, mu: Any, logvar: Any):
         self.mu, self.logvar = as_finite(mu, "mu", ndim=(1, 2)), as_numbers(logvar, "logvar", ndim=(1, 2))
         if self.mu.shape != self.logvar.shape:
             raise ShapeError(f"mu has shape {self.mu.shape} and logvar {self.logvar.shape}; expected the same. "
@@ -193,13 +194,13 @@ class DiagonalGaussian:
                             f"{LARGEST_LOGVAR:g} at most, what float64 holds. A variance of zero has no density; "
                             "otherwise look for a diverged encoder.")
 
-    def log_density(self, x):
+    def log_density(self, x: Any) -> np.ndarray:
         """Return log N(x; mu, sigma^2), summed over the last axis, in nats; x (..., Z) broadcasts with mu."""
         with np.errstate(over="ignore"):                           # beyond the largest float64 it is -inf
             standardized = (_points(x, self.mu) - self.mu) * np.exp(-0.5 * self.logvar)
             return -0.5 * (np.square(standardized) + self.logvar + LOG_2PI).sum(axis=-1)
 
-    def sample(self, n, rng):
+    def sample(self, n: int, rng: np.random.Generator) -> np.ndarray:
         """Return n draws from the generator rng: (n, Z), or (n, batch, Z)."""
         return self.mu + np.exp(0.5 * self.logvar) * _standard_normal(n, self.mu.shape, rng)
 
@@ -230,7 +231,7 @@ class FullGaussian:
            [1., 2.]])
     """
 
-    def __init__(self, mean, covariance):
+    def __init__(self, mean: Any, covariance: Any):
         self.mean = as_finite(mean, "mean", ndim=(1,))
         self.covariance = as_finite(covariance, "covariance", ndim=(2,))
         if self.covariance.shape != 2 * self.mean.shape:
@@ -244,19 +245,19 @@ class FullGaussian:
             raise DataError("covariance is not positive definite; expected all eigenvalues above 0. Drop dependent "
                             "dimensions, or add a small multiple of the identity.") from None
 
-    def log_density(self, x):
+    def log_density(self, x: Any) -> np.ndarray:
         """Return log N(x; mean, covariance), in nats, for x (Z,) or (n, Z)."""
         centered, root = _points(x, self.mean, ndim=(1, 2)) - self.mean, np.linalg.inv(self.cholesky)
         standardized = np.einsum("...j,ij->...i", centered, root)
         log_determinant = 2 * np.log(np.diag(self.cholesky)).sum()
         return -0.5 * (np.square(standardized).sum(axis=-1) + log_determinant + len(self.mean) * LOG_2PI)
 
-    def sample(self, n, rng):
+    def sample(self, n: int, rng: np.random.Generator) -> np.ndarray:
         """Return n draws from the generator rng, (n, Z)."""
         return self.mean + np.einsum("nj,ij->ni", _standard_normal(n, self.mean.shape, rng), self.cholesky)
 
 
-def require_same_kind(p, q):
+def require_same_kind(p: Any, q: Any) -> None:
     """Raise ConfigurationError or ShapeError unless p and q are distributions over the same outcomes."""
     if type(p) is not type(q):
         raise ConfigurationError(f"p is a {type(p).__name__} and q a {type(q).__name__}; expected two of a kind. Put "

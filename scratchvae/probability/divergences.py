@@ -8,10 +8,12 @@ With d = log(q / p), E_p[exp(d) - 1] = sum(q) - sum(p) = 0 may be added, and
 
 proves Gibbs' inequality term by term.  The same function stands in all that follows: in the sum over outcomes (no
 cancellation, so no negative result by rounding), in the Monte Carlo estimate that is never negative
-(`scratchvae.probability.monte_carlo`) and, with d = log sigma^2, in the divergence of a Gaussian from the standard normal (T6).
+(`scratchvae.probability.monte_carlo`) and, with d = log sigma^2, in the divergence of a Gaussian from the standard
+normal (T6).
 """
 import math
 from functools import singledispatch
+from typing import Any
 
 import numpy as np
 
@@ -20,19 +22,19 @@ from ..errors import ConfigurationError, ShapeError
 from .distributions import DiagonalGaussian, Discrete, FullGaussian, Grid, LARGEST_LOGVAR, LOG_2PI, require_same_kind
 
 
-def expm1_minus_x(d):
+def expm1_minus_x(d: np.ndarray) -> np.ndarray:
     """Return exp(d) - 1 - d, an array of d's shape: at least 0, and 0 only at 0; inf for d = -inf."""
     return np.expm1(d) - d
 
 
-def kl_terms(mu, logvar):
+def kl_terms(mu: np.ndarray, logvar: np.ndarray) -> np.ndarray:
     """Return KL(q(z_j | x) || p(z_j)), (n, Z) float64 in nats, of means and log variances (n, Z).     (E4)"""
     mu, logvar = mu.astype(np.float64), logvar.astype(np.float64)
     return 0.5 * (np.square(mu) + expm1_minus_x(logvar))
 
 
 @singledispatch
-def entropy(p):
+def entropy(p: Any) -> Any:
     """Return the entropy -E_p log p in nats; of a density, the differential entropy.
 
     p is as in `kl`, and so are what is returned and what is raised.
@@ -46,7 +48,7 @@ def entropy(p):
 
 
 @singledispatch
-def cross_entropy(p, q):
+def cross_entropy(p: Any, q: Any) -> Any:
     """Return the cross entropy -E_p log q in nats, never less than the entropy of p (T3); all else is as in `kl`.
 
     Examples
@@ -58,7 +60,7 @@ def cross_entropy(p, q):
 
 
 @singledispatch
-def kl(p, q):
+def kl(p: Any, q: Any) -> Any:
     """Return KL(p || q) = E_p log(p / q) in nats: 0 where p = q, otherwise positive, and not symmetric (T1, T2).
 
     Parameters
@@ -102,7 +104,7 @@ def _(p: Discrete, q):
     return expectation(p, -q.log_p)
 
 
-def expectation(p, values):
+def expectation(p: Any, values: Any) -> float:
     """Return E_p values for a Discrete p and a number for each outcome; outcomes of probability 0 contribute 0.
 
     Raises
@@ -154,7 +156,7 @@ def _(p: Grid, q):
     return kl(p.masses, q.masses)
 
 
-def jensen_shannon(p, q):
+def jensen_shannon(p: Any, q: Any) -> float:
     """Return 1/2 KL(p || m) + 1/2 KL(q || m) with m = (p + q) / 2, in nats: symmetric, from 0 to log 2.
 
     p and q are two Discrete, or two Grid with the same axes.

@@ -13,7 +13,7 @@ p(z | x) = p(z) p(x | z) / p(x).
 The first follows from log [p_data q / (p(z) p(x | z))] = log p_data - [log p(x | z) + log p(z) - log q], averaged.
 No decomposition holds a marginal's divergence alone: that is T20.
 """
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -41,12 +41,12 @@ class JointView(NamedTuple):
     q_z: np.ndarray
 
     @property
-    def decompositions(self):
+    def decompositions(self) -> tuple:
         """Three sums of terms, each equal to `joint_kl`, in the order of this module's docstring (T18)."""
         return (-self.elbo - self.data_entropy, self.kl_x + self.kl_posterior, self.kl_z + self.kl_conditional)
 
 
-def joint_view(p_data, q_z_given_x, p_z, p_x_given_z):
+def joint_view(p_data: Any, q_z_given_x: Any, p_z: Any, p_x_given_z: Any) -> JointView:
     """Return every term of the three decompositions of a finite world (T18, T20).
 
     Divergences are infinite where the encoder's joint is positive and the decoder's is 0.
@@ -84,7 +84,8 @@ def joint_view(p_data, q_z_given_x, p_z, p_x_given_z):
     return _view(p_data, q_z_given_x, p_z, p_x_given_z, np.zeros(len(p_data)), np.zeros(len(p_z)))
 
 
-def joint_view_on_grid(x, z, log_p_data, log_q_z_given_x, log_p_z, log_p_x_given_z):
+def joint_view_on_grid(x: Any, z: Any, log_p_data: Any, log_q_z_given_x: Any, log_p_z: Any,
+                       log_p_x_given_z: Any) -> JointView:
     """Return the same for one-dimensional x and z, integrated on a grid; entropy and ELBO are those of densities.
 
     The decompositions are equal on every grid; the finer it is, the nearer they are to the integrals.

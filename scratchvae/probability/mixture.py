@@ -1,5 +1,6 @@
 """A mixture of Gaussians fitted by expectation-maximization, to sample latents from (T20)."""
-from typing import NamedTuple
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -33,7 +34,7 @@ class GaussianMixture:
     (5, 1)
     """
 
-    def __init__(self, weights, components):
+    def __init__(self, weights: Any, components: Sequence):
         if not isinstance(components, (list, tuple)) or not all(isinstance(c, FullGaussian) for c in components):
             raise ConfigurationError(f"components is {components!r}; expected a list of FullGaussian. Wrap each mean "
                                      "and covariance in one.")
@@ -48,11 +49,11 @@ class GaussianMixture:
                              "dimension. Pass equally long sequences.")
 
     @property
-    def weights(self):
+    def weights(self) -> np.ndarray:
         """Probabilities of the components, (K,)."""
         return np.exp(self.log_weights)
 
-    def log_joint(self, z):
+    def log_joint(self, z: Any) -> np.ndarray:
         """Return log [weight_k N(z; mean_k, covariance_k)], (n, K), for z (n, Z), in nats."""
         z, n_latent = as_numbers(z, "z", ndim=(2,)), len(self.components[0].mean)
         if z.shape[1] != n_latent:
@@ -61,11 +62,11 @@ class GaussianMixture:
         return np.stack([log_weight + component.log_density(z)
                          for log_weight, component in zip(self.log_weights, self.components)], axis=1)
 
-    def log_density(self, z):
+    def log_density(self, z: Any) -> np.ndarray:
         """Return the log density at z (n, Z), (n,) in nats."""
         return log_sum_exp(self.log_joint(z), axis=1)
 
-    def sample(self, n, seed=0):
+    def sample(self, n: int, seed: int = 0) -> np.ndarray:
         """Return n draws, (n, Z)."""
         rng = np.random.default_rng(check_seed(seed))
         counts = rng.multinomial(rows_at_once("n", n, len(self.components[0].mean)), self.weights)
@@ -81,7 +82,8 @@ class MixtureFit(NamedTuple):
     converged: bool
 
 
-def fit_mixture(z, n_components=10, seed=0, floor=1e-6, tolerance=1e-4, max_steps=500):
+def fit_mixture(z: Any, n_components: int = 10, seed: int = 0, floor: float = 1e-6, tolerance: float = 1e-4,
+                max_steps: int = 500) -> MixtureFit:
     """Fit a mixture of full-covariance Gaussians by expectation-maximization.
 
     Parameters

@@ -1,6 +1,6 @@
 """Means over draws with standard errors, and divergences estimated from log densities at draws (T1, T2)."""
 import math
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -18,7 +18,7 @@ class Estimate(NamedTuple):
     n: int
 
 
-def mean_estimate(values):
+def mean_estimate(values: Any) -> Estimate:
     """Return the mean of values (n,) with its standard error.
 
     For -log p at draws from p it estimates the entropy of p, for -log q the cross entropy.  An infinite value makes
@@ -63,7 +63,7 @@ def _own(name, values):
     return values
 
 
-def kl_from_samples(log_p, log_q, estimator="plain"):
+def kl_from_samples(log_p: Any, log_q: Any, estimator: Any = "plain") -> Estimate:
     """Estimate KL(p || q) from draws of p, with a standard error (T1).
 
     Parameters
@@ -97,7 +97,7 @@ def kl_from_samples(log_p, log_q, estimator="plain"):
         return mean_estimate(expm1_minus_x(d))
 
 
-def jensen_shannon_from_samples(log_p, log_q, log_p_at_q, log_q_at_q):
+def jensen_shannon_from_samples(log_p: Any, log_q: Any, log_p_at_q: Any, log_q_at_q: Any) -> Estimate:
     """Estimate the Jensen-Shannon divergence from draws of both, with a standard error.
 
     Parameters

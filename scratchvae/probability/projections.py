@@ -16,7 +16,7 @@ def _points(p):
     return np.stack(np.meshgrid(*p.axes, indexing="ij"), axis=-1)
 
 
-def moment_projection(p):
+def moment_projection(p: Grid) -> DiagonalGaussian:
     """Return the argmin over diagonal Gaussians q of KL(p || q): p's mean and variances (T2).
 
     E_p log q depends on p only through its moments, and where its derivatives are zero q has the same ones.  So q
@@ -36,7 +36,7 @@ def moment_projection(p):
     return DiagonalGaussian(mean, np.log(np.sum(masses * np.square(points - mean), axis=axes)))
 
 
-def information_projection(p, start):
+def information_projection(p: Grid, start: DiagonalGaussian) -> DiagonalGaussian:
     """Return a local argmin over diagonal Gaussians q of KL(q || p), downhill from `start` (T2).
 
     The divergence is large where q is and p is not, so q settles on one of two peaks; `start` decides which.  With
