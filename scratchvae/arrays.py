@@ -72,21 +72,12 @@ def _conversion(values, dtype):
 
 
 def as_numbers(values: Any, name: str, ndim: Any = None) -> np.ndarray:
-    """Return values as a float64 array; NaN and infinities pass.
-
-    Parameters
-    ----------
-    values : array_like
-        Real numbers, at least one.
-    name : str
-        What to call them in an error.
-    ndim : tuple of int, optional
-        How many dimensions there may be.
+    """Return values, called `name` in an error, as a float64 array; NaN and infinities pass.
 
     Raises
     ------
     ShapeError
-        If they are no numbers, none at all, or have another number of dimensions.
+        If they are not real numbers, if there are none, or if their number of dimensions is not in `ndim` (a tuple).
 
     Examples
     --------

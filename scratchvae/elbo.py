@@ -153,23 +153,10 @@ def negative_elbo(ws: Workspace, weight: KLWeight, latent_kl: np.ndarray | None)
 
 
 def forward(vae: Any, p: Parameters, ws: Workspace, weight: KLWeight) -> Objective:
-    """Compute the objective of ws.x and ws.eps.
+    """Return the Objective of ws.x and ws.eps at the parameters p, in nats per example; overwrite the rest of ws.
 
-    Parameters
-    ----------
-    vae : VAE
-        Its `encoder`, `decoder` and `likelihood` are used, nothing else.
-    p : Parameters
-        Where to evaluate.
-    ws : Workspace
-        x and eps are read, the rest overwritten.
-    weight : KLWeight
-        What weighs the KL (`scratchvae.schedules`); Constant(beta) for E4's beta.
-
-    Returns
-    -------
-    Objective
-        Nats per example.                                                                       (E4)
+    Of the vae only `encoder`, `decoder` and `likelihood` are used.  `weight` is the KL's weight
+    (`scratchvae.schedules`), Constant(beta) for E4's beta.                                             (E4)
     """
     encode_sample_decode(vae, p, ws)
     vae.likelihood.nll(p.likelihood, ws.decoder[-1], ws.x, ws.nll)
@@ -177,10 +164,7 @@ def forward(vae: Any, p: Parameters, ws: Workspace, weight: KLWeight) -> Objecti
 
 
 def forward_backward(vae: Any, p: Parameters, ws: Workspace, weight: KLWeight, gradient: Parameters) -> Objective:
-    """Compute the objective and overwrite `gradient` (Parameters) with dL/d(parameters).
-
-    The other parameters are those of `forward`.                                                (E4 to E7)
-    """
+    """Return what `forward` returns, and overwrite `gradient` with dL/d(parameters).                   (E4 to E7)"""
     encode_sample_decode(vae, p, ws)
     latent_kl = mean_latent_kl(ws, weight)
     ws.d_nll.fill(per_example(ws) * len(ws.x) / len(ws.z))

@@ -211,39 +211,14 @@ SCHEDULES = {"constant": Constant, "linear": Linear, "cyclical": Cyclical, "free
 
 
 def as_weight(beta: Any) -> KLWeight:
-    """Return `beta` if it is a KLWeight, or Constant(beta) for a number.
-
-    Raises
-    ------
-    ConfigurationError
-        For anything else.
-
-    Examples
-    --------
-    >>> as_weight(0.5)
-    Constant(beta=0.5)
-    """
+    """Return `beta` if it is a KLWeight, or Constant(beta) for a number; raise ConfigurationError for all else."""
     return beta if isinstance(beta, KLWeight) else Constant(beta)
 
 
 def make_schedule(name: str, beta: float, steps: int, nats: float) -> KLWeight:
-    """Return the schedule of a name, as a run's settings give it.
+    """Return the schedule of a name in SCHEDULES with those of the three settings that its class has.
 
-    Parameters
-    ----------
-    name : str
-        "constant", "linear", "cyclical", "free_bits" or "capacity".
-    beta : float
-        The KL's weight at the end of the ramp.
-    steps : int
-        Steps of the ramp ("linear", "capacity") or of a cycle ("cyclical").
-    nats : float
-        The KL that each latent has for free ("free_bits"), or that all of them reach at the end ("capacity").
-
-    Raises
-    ------
-    ConfigurationError
-        For an unknown name or a number out of range.
+    Raises ConfigurationError for an unknown name or a number out of range.
     """
     one_of("the schedule's name", name, SCHEDULES)
     said = {"beta": beta, "steps": steps, "nats": nats}

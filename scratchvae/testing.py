@@ -1,8 +1,8 @@
 """Hypothesis strategies and assertions for property tests: of this package's layers and models, and of your own.
 
 Hypothesis draws sides, scales and a seed, and the numbers come from the seed: an example is quick to make, shrinks to
-the smallest layer that fails, and has no 1e308 in it.  Biases are random and not zero, because a zero bias and a
-blank example put a ReLU exactly on its kink.
+the smallest layer that fails, and contains no extreme numbers.  Biases are random, because a zero bias and a blank
+example put a ReLU exactly on its kink.
 
 To test a layer of your own, say what its parameters look like (only their shapes count) and how wide its input and
 output are; `layer_problems` draws the rest.  The contract is that of `scratchvae.gradcheck.check_layer`.
@@ -22,8 +22,8 @@ output are; `layer_problems` draws the rest.  The contract is that of `scratchva
 ...     assert_layer_gradients(*problem)
 >>> test_gate()
 
-Making a strategy of problems runs once what its examples will run: to load the kernels takes longer than the 200 ms
-that Hypothesis allows an example. The first time on a machine they are compiled, which can take minutes.
+Making a strategy of problems runs once what its examples will run, because loading the kernels takes longer than the
+200 ms that Hypothesis allows an example.  The first time on a machine they are compiled, which can take minutes.
 
 This room needs hypothesis, which the rest of the package does not.
 """
@@ -60,8 +60,8 @@ __all__ = ["LayerProblem", "ModelProblem", "assert_layer_gradients", "assert_mod
            "batches", "dense_problems", "extreme_logits", "extreme_logvars", "generators", "layer_problems",
            "mlp_problems", "scales", "sides", "vae_problems"]
 
-MAX_SIDE = 5                            # 25 entries at most in a matrix: differences look at every one
-LOGVAR_LIMIT, LOGIT_LIMIT = 40.0, 1e4   # sigma from 2e-9 to 5e8; probabilities of 0 and 1
+MAX_SIDE = 5                            # longest side of an array: differences check every entry of 25 or fewer
+LOGVAR_LIMIT, LOGIT_LIMIT = 40.0, 1e4   # bounds of |logvar| and |logit|: sigma from 2e-9 to 5e8; probabilities 0, 1
 
 
 class LayerProblem(NamedTuple):
@@ -153,10 +153,6 @@ def layer_problems(layer: Any, p: Any, n_in: int, n_out: int, max_side: int = MA
         Columns of x and of d_y.
     max_side : int
         The largest batch.
-
-    Returns
-    -------
-    SearchStrategy
 
     Raises
     ------
@@ -258,10 +254,7 @@ def _model_problems(build, settings, drawn):
 def vae_problems(**settings: Any) -> st.SearchStrategy:
     """Return a strategy of `ModelProblem`s of a VAE with any likelihood, activation, beta and number of samples.
 
-    Parameters
-    ----------
-    settings
-        Arguments of `VAE`, or strategies of them, that are not to be drawn.
+    `settings` are arguments of `VAE`, or strategies of them, that replace those drawn here.
 
     Examples
     --------
@@ -304,19 +297,15 @@ def assert_layer_gradients(layer: Any, p: Any, x: np.ndarray, d_y: np.ndarray, *
                            seed: int = 0) -> None:
     """Assert that layer.backward is the derivative of layer.forward and keeps the contract of `check_layer`.
 
-    Inside a test with `@given`, Hypothesis is told the worst relative error and climbs toward it.
-
-    Parameters
-    ----------
-    layer, p, x, d_y, max_entries, seed
-        As in `check_layer`.
+    The arguments are those of `check_layer`.  Inside a test with `@given`, Hypothesis is told the worst relative error
+    and climbs toward it.
 
     Raises
     ------
     GradientMismatch
         An AssertionError with a table of all arrays and a hint for each that is wrong.
     ShapeError, ConfigurationError
-        If the layer cannot be checked at all, with the remedy.
+        If the layer cannot be checked at all.
 
     Examples
     --------

@@ -39,20 +39,9 @@ def train_step(model: Any, ws: Workspace, gradient: Parameters, optimizer: Optim
     Nothing moves if the loss or the gradient is not finite, or if the gradient is so large that the optimizer's moments
     would not be finite: such a step would spoil the parameters for good.
 
-    Parameters
-    ----------
-    model : VAE or Autoencoder
-        Its parameters move.
-    ws : Workspace
-        From `model.workspace(batch)`.
-    gradient : Parameters
-        Overwritten with dL/d(parameters).
-    optimizer : Adam or SGD
-        Its moments move.
-    beta : KLWeight or None
-        The KL's weight in this step; None for the model's own beta.
-    state : dict or None
-        What the model's estimator remembers from earlier steps; it is updated.
+    The model's parameters (VAE or Autoencoder), the optimizer's moments and `state`, what the estimator remembers from
+    earlier steps, are updated; `gradient` is overwritten with dL/d(parameters).  `beta` is the KL's weight in this
+    step, None for the model's own.
 
     Raises
     ------
@@ -75,25 +64,10 @@ def train_step(model: Any, ws: Workspace, gradient: Parameters, optimizer: Optim
 
 def held_out_objective(model: Any, x: Any, *, binarize: str = "none", seed: int = 0,
                        batch_size: int = 512) -> Objective:
-    """Return the objective averaged over all rows of x, with noise that depends on `seed` alone.
+    """Return the objective averaged over all rows of x (n, D), in nats per example; the model does not change.
 
-    Parameters
-    ----------
-    model : VAE or Autoencoder
-        Unchanged.
-    x : ndarray (n, D)
-        uint8, float32 or float64.
-    binarize : str
-        "none", "dynamic" (one draw, fixed by the seed) or "threshold".
-    seed : int
-        Seed of the noise.
-    batch_size : int
-        Rows computed at a time.
-
-    Returns
-    -------
-    Objective
-        Nats per example.
+    x is uint8, float32 or float64.  `binarize` is "none", "dynamic" or "threshold"; its draw and the noise depend on
+    `seed` alone.  `batch_size` rows are computed at a time.
     """
     mode = binarize_mode(binarize)
     model = model.for_evaluation()

@@ -22,14 +22,7 @@ EVERY = {**ESTIMATORS, **SPECIMENS}
 
 
 def make_estimator(estimator: Any, **settings: Any) -> Estimator:
-    """Return the estimator of a name, or `estimator` itself if it is an object of such a class.
-
-    Parameters
-    ----------
-    estimator : str or Estimator
-        A name in `ESTIMATORS`, or an object such as `ScoreFunction("moving_average")`.
-    settings
-        What the class takes, for a name.
+    """Return the estimator of a name in ESTIMATORS with the `settings` of its class, or an Estimator itself.
 
     Raises
     ------
@@ -83,11 +76,9 @@ def head_gradient(estimator: Any, head: np.ndarray, eps: np.ndarray, nll: np.nda
     Parameters
     ----------
     estimator : str or Estimator
-        A name in EVERY, or an object; for `Antithetic` pass eps through its `pair` first, before making z of it.
-    head : ndarray (B, 2Z)
-        mu and logvar.
-    eps : ndarray (B*K, Z)
-        Noise; z = mu + sigma eps (E2).
+        A name in EVERY, or an object; for `Antithetic` pass eps through its `pair` first, before computing z from it.
+    head, eps : ndarray (B, 2Z), (B*K, Z)
+        mu and logvar, and the noise of z = mu + sigma eps (E2).
     nll, d_nll_dz : ndarray (B*K,), (B*K, Z)
         -log p(x | z) of each sample in nats, and its derivative with respect to its own z.
     beta : float

@@ -58,14 +58,10 @@ WANTED = ("name", "n_outputs", "parameter_shapes", "initialize", "init_output_bi
 
 
 def make_likelihood(likelihood: Any, sigma: float = 1.0) -> Any:
-    """Return the likelihood of a name, or `likelihood` itself if it is an object with a likelihood's methods.
+    """Return the likelihood of a name in LIKELIHOODS, or `likelihood` itself if it has a likelihood's methods.
 
-    Parameters
-    ----------
-    likelihood : str or object
-        A name in `LIKELIHOODS`, or an object such as `Bernoulli()`.
-    sigma : float
-        Standard deviation of a pixel for "gaussian"; where it starts for "gaussian_scalar" and "gaussian_optimal".
+    `sigma` is the standard deviation of a pixel for "gaussian", and its first value for "gaussian_scalar" and
+    "gaussian_optimal".
 
     Raises
     ------

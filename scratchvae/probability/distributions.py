@@ -38,16 +38,8 @@ def _normalized(log_p, what, tolerance=SUM_TOLERANCE):
 class Discrete:
     """A distribution over finitely many outcomes.
 
-    Parameters
-    ----------
-    p : array_like, any shape
-        Probabilities: one distribution over all entries.  They must add up to 1 within 1e-6, and are then scaled
-        to do so exactly.
-
-    Attributes
-    ----------
-    log_p : ndarray
-        log p, of p's shape; -inf where p is 0.
+    p, of any shape, is one distribution over all entries.  The probabilities must add up to 1 within 1e-6, and are then
+    scaled to do so exactly.  `log_p` has p's shape, and is -inf where p is 0.
 
     Raises
     ------
@@ -166,17 +158,12 @@ def _standard_normal(n, shape, rng):
 
 
 class DiagonalGaussian:
-    """N(mu, diag(exp(logvar))), or a batch of them: what the encoder puts out (T6).
-
-    Parameters
-    ----------
-    mu, logvar : array_like (Z,) or (n, Z)
-        Means and logarithms of variances, the latter within +-700.
+    """N(mu, diag(exp(logvar))) with mu and logvar (Z,), or a batch of them (n, Z): what the encoder puts out (T6).
 
     Raises
     ------
     ShapeError, DataError
-        If the arrays do not fit, or a value is not finite or its variance cannot be represented.
+        If the arrays do not fit, a value is not finite, or a log variance is not within +-700.
 
     Examples
     --------
@@ -206,23 +193,12 @@ class DiagonalGaussian:
 
 
 class FullGaussian:
-    """N(mean, covariance) in Z dimensions.
-
-    Parameters
-    ----------
-    mean : array_like (Z,)
-    covariance : array_like (Z, Z)
-        Symmetric and positive definite.
-
-    Attributes
-    ----------
-    cholesky : ndarray (Z, Z)
-        Lower triangular L with L L^T = covariance.
+    """N(mean, covariance) with mean (Z,) and covariance (Z, Z); `cholesky` is its lower triangular L with L L^T.
 
     Raises
     ------
     ShapeError, DataError
-        If the arrays do not fit, are not finite, or the covariance is no covariance.
+        If the arrays do not fit or are not finite, or the covariance is not symmetric and positive definite.
 
     Examples
     --------

@@ -13,19 +13,12 @@ LEAST_FLOOR = 1e-13            # least `floor`: below it, rounding makes eigenva
 
 
 class GaussianMixture:
-    """sum_k weights_k N(mean_k, covariance_k).
-
-    Parameters
-    ----------
-    weights : array_like (K,)
-        Probabilities of the components.
-    components : sequence of FullGaussian
-        K of them, of the same dimension.
+    """sum_k weights_k N(mean_k, covariance_k), with weights (K,) and K components (FullGaussian) of one dimension.
 
     Raises
     ------
-    ShapeError, DataError
-        If the weights are no distribution over the components, or these differ in dimension.
+    ConfigurationError, ShapeError, DataError
+        If the weights are not probabilities of the components, or these are not FullGaussians of one dimension.
 
     Examples
     --------

@@ -100,17 +100,8 @@ def kl_from_samples(log_p: Any, log_q: Any, estimator: Any = "plain") -> Estimat
 def jensen_shannon_from_samples(log_p: Any, log_q: Any, log_p_at_q: Any, log_q_at_q: Any) -> Estimate:
     """Estimate the Jensen-Shannon divergence from draws of both, with a standard error.
 
-    Parameters
-    ----------
-    log_p, log_q : array_like (n,)
-        Log densities at n independent draws from p.
-    log_p_at_q, log_q_at_q : array_like (m,)
-        Log densities at m independent draws from q.
-
-    Raises
-    ------
-    ShapeError, DataError
-        If arrays do not fit or values cannot be log densities.
+    log_p and log_q (n,) are log densities at n independent draws from p, the others (m,) at m draws from q.  Raises
+    what `kl_from_samples` does.
 
     Examples
     --------
