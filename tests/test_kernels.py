@@ -504,7 +504,7 @@ def test_extreme_log_variances_give_finite_and_exact_samples_and_gradients(dtype
     head = np.concatenate([np.ones_like(logvar), logvar], axis=1)
     eps, d_z = np.full_like(logvar, 0.5), np.full_like(logvar, 2.0)
     forward = Case((head, eps, np.empty_like(eps), np.empty(1)), outputs=(2, 3))
-    backward = Case((head, eps, d_z, 0.3, np.empty_like(head)), outputs=(4,))
+    backward = Case((head, eps, d_z, np.full(8, 0.3, dtype), np.empty_like(head)), outputs=(4,))
     for name, case in (("gaussian_forward", forward), ("gaussian_backward", backward)):
         got = run(twins.TWINS[name].compiled, case)
         exact = run_in_float64(twins.TWINS[name].reference, case)

@@ -21,7 +21,8 @@ def _numba_compiles():
         settings = " ".join(f"{name}={value}" for name, value in sorted(os.environ.items())
                             if name.startswith("NUMBA_"))
         raise ConfigurationError(f"Numba cannot be used ({str(error).splitlines()[0]})"
-                                 f"{settings and f' with {settings}'}. Correct that, or set SCRATCHVAE_BACKEND=numpy to do without it.") from error
+                                 f"{settings and f' with {settings}'}. Correct that, or set "
+                                 "SCRATCHVAE_BACKEND=numpy to do without it.") from error
     return not numba.config.DISABLE_JIT
 
 

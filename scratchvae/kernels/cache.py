@@ -1,8 +1,8 @@
 """Where compiled kernels are kept between processes: a file for each kernel and signature, in a folder of the user's.
 
-A file holds a pickle with machine code.  Either runs whatever somebody has put there, so none is unpickled before it is
-seen that no other user could have written it, and that it is, byte for byte, what was written under this name.
-What cannot be used is compiled again, after one warning.  Numba's own cache looks at neither.
+A file holds a pickle with machine code, and whoever can write it can run code here.  So a file is unpickled only if no
+other user could have written it, and if it is, byte for byte, what was written under this name.  What cannot be used
+is compiled again, after one warning.  Numba's own cache checks neither.
 """
 import hashlib
 import os
@@ -47,7 +47,7 @@ def options() -> list:
 
 
 def _state_at_import():
-    """A digest of all that kernels are made of: sources, options, processor, versions.
+    """Return a digest of all that kernels depend on: sources, options, processor, versions.
 
     A kernel contains the code of the functions it calls from other files, so all sources count.  They are read by
     content: an installer gives the same files other dates.
@@ -62,7 +62,7 @@ def _state_at_import():
 
 
 def _chosen_folder():
-    """The folder of all compiled kernels: in NUMBA_CACHE_DIR unless this package has a variable of its own."""
+    """Return the folder of all compiled kernels: in NUMBA_CACHE_DIR unless SCRATCHVAE_CACHE is set."""
     base = os.environ.get("NUMBA_CACHE_DIR")
     if base and not os.environ.get("SCRATCHVAE_CACHE"):
         return Path(os.path.abspath(base), "scratchvae", "kernels")
@@ -82,7 +82,7 @@ def _state():
 
 
 def _reason_against(status):
-    """Say why another user could have written what `status` is of, or return None."""
+    """Return why another user could have written the file or folder of `status`, or None."""
     if not hasattr(os, "geteuid"):                      # Windows: a user's folders are closed to others
         return None
     if status.st_uid != os.geteuid():
@@ -91,7 +91,7 @@ def _reason_against(status):
 
 
 def reason_against_folder() -> str | None:
-    """Say why kernels must not be read from FOLDER nor written to it, or return None."""
+    """Return why kernels must not be read from FOLDER nor written to it, or None."""
     try:
         status = os.lstat(FOLDER)
     except OSError:                                     # it is not there, and made when the first kernel is kept
@@ -100,7 +100,7 @@ def reason_against_folder() -> str | None:
 
 
 def usable_folder() -> Path | None:
-    """Return the folder that kernels are kept in, made or not, or None: every process compiles them then."""
+    """Return the folder that kernels are kept in, whether it exists yet or not; None if every process compiles them."""
     if FOLDER is None or reason_against_folder():
         return None
     nearest = next(path for path in (FOLDER, *FOLDER.parents) if path.exists())
@@ -108,12 +108,12 @@ def usable_folder() -> Path | None:
 
 
 def kernels_are_cached() -> bool:
-    """Whether an earlier process has left kernels that were made as this one would make them."""
+    """Return whether an earlier process has left kernels as this one would compile them."""
     return usable_folder() is not None and any((FOLDER / _state()).glob("*.nbc"))
 
 
 def _warn(trouble):
-    """Say once in a process that the cache is not used as it should be."""
+    """Warn, once in a process, that the cache is not used as it should be."""
     text = (f"the kernel cache {FOLDER} {trouble}; kernels are compiled again instead, which takes longer. "
             "Free its disk, set SCRATCHVAE_CACHE to a folder of your own, or delete that folder.")
     if text not in _WARNINGS:
@@ -127,7 +127,7 @@ def _open(path, flags):
 
 
 class KernelCache(NullCache):
-    """What Numba asks for a kernel before it compiles it, and tells afterwards.
+    """The cache of one kernel: Numba asks it before it compiles, and passes it the result afterwards.
 
     A failure costs the time to compile but never the call: the disk may be full, a file may have been cut short.
     """
@@ -186,7 +186,7 @@ class KernelCache(NullCache):
 
 
 def _checksum(name, content):
-    """What stands before the content: a file under another name is as wrong as a damaged one."""
+    """Return what stands before the content; it includes the name, so that a renamed file is refused as well."""
     digest = hashlib.sha256(name.encode() + b"\0")
     digest.update(content)
     return digest.digest()

@@ -69,9 +69,8 @@ define void @probe(<16 x float>* %x) {
 def target_family() -> Family:
     """Return the Family of the processor that Numba compiles for.
 
-    LLVM itself is asked: it compiles one fused multiply-add, and the registers it chose tell the family.
-    NUMBA_CPU_NAME and NUMBA_CPU_FEATURES are honored; with a name alone the name decides, though Numba then
-    still allows the features of this machine.
+    LLVM compiles one fused multiply-add, and the registers that it chooses tell the family.  NUMBA_CPU_NAME and
+    NUMBA_CPU_FEATURES count.  With a name alone the name decides, though Numba still allows this machine's features.
     """
     name = config.CPU_NAME or binding.get_host_cpu_name()
     if config.CPU_FEATURES is not None:
@@ -167,7 +166,7 @@ class Vectors:
         return self.builder.shuffle_vector(low, high, ir.Constant(self.of(ir.IntType(32), len(lanes)), lanes))
 
     def multiply_add(self, a, b, c):
-        """a b + c: one instruction where the processor has it, never a call of the maths library."""
+        """a b + c: one instruction where the processor has it, never a call of the math library."""
         if not FAMILY.has_fma:
             return self.builder.fadd(self.builder.fmul(a, b), c)
         return self._call(f"llvm.fma.v{self.width}{self.kind}", self.type, a, b, c)
@@ -329,7 +328,8 @@ if BACKEND == "numba":
             return builder.gep(*arguments[:1], [arguments[1]])
         return base(base, types.intp), codegen
 
-    SLOTS, take_slot, give_back = slots_of(FAMILY.packed_b_bytes + PACKED_A_BYTES + FAMILY.vectors * FAMILY.vector_bytes)
+    SLOTS, take_slot, give_back = slots_of(FAMILY.packed_b_bytes + PACKED_A_BYTES
+                                           + FAMILY.vectors * FAMILY.vector_bytes)
 
     @intrinsic(prefer_literal=True)
     def tile(typingctx, a_transposed, packed, k, a, lda, b, ldb, kept, ldk, fresh, start, lds, c, ldc, after, least,
