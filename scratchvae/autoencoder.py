@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from .elbo import Objective, per_example, Workspace
+from .elbo import decoder_backward, Objective, per_example, Workspace
 from .model import Model
 from .parameters import Parameters
 
@@ -15,8 +15,8 @@ class Autoencoder(Model):
     Parameters
     ----------
     n_visible, n_latent, hidden, activation, likelihood, dtype, seed, sigma
-        As in `VAE`.  With likelihood "gaussian" the loss is the squared error, halved, over sigma^2, and a
-        constant; with "bernoulli" the cross entropy.
+        As in `VAE`.  With likelihood "gaussian" the loss is half the squared error over sigma^2 plus a constant,
+        with "bernoulli" the cross entropy.
 
     Examples
     --------
@@ -38,7 +38,7 @@ class Autoencoder(Model):
         self.decoder.forward(p.decoder, ws.encoder[-1], ws.decoder)
 
     def forward(self, ws: Workspace, beta: Any = None) -> Objective:
-        """Return the Objective of the batch in ws.x; its kl is 0, and beta weighs nothing."""
+        """Return the Objective of the batch in ws.x; its kl is 0, and beta is ignored."""
         self._decode_codes(ws)
         self.likelihood.nll(self.parameters.likelihood, ws.decoder[-1], ws.x, ws.nll)
         loss = float(ws.nll.mean())
@@ -46,23 +46,14 @@ class Autoencoder(Model):
 
     def forward_backward(self, ws: Workspace, gradient: Parameters, beta: Any = None,
                          state: dict | None = None) -> Objective:
-        """The same, and overwrite `gradient` with dL/d(parameters)."""
+        """Return the same, and overwrite `gradient` with dL/d(parameters)."""
         p = self.parameters
         self._decode_codes(ws)
         ws.d_nll.fill(per_example(ws))
-        self.likelihood.nll_backward(p.likelihood, ws.decoder[-1], ws.x, ws.d_nll, ws.nll, gradient.likelihood,
-                                     ws.d_decoder[-1])
-        self.decoder.backward(p.decoder, ws.encoder[-1], ws.decoder, ws.d_decoder, gradient.decoder,
-                              ws.d_encoder[-1])
+        decoder_backward(self, p, ws._replace(z=ws.encoder[-1]), gradient, ws.d_encoder[-1])
         self.encoder.backward(p.encoder, ws.x, ws.encoder, ws.d_encoder, gradient.encoder, None)
         loss = float(ws.nll.mean())
         return Objective(loss, loss, 0.0)
-
-    def _workspace_of(self, X):
-        rows = self._rows(X)
-        ws = self.workspace(len(rows))
-        self._fill(ws, rows)
-        return ws
 
     def objective(self, X: Any, eps: Any = None) -> Objective:
         """Return the Objective of X (n, D), in nats per example; there is no noise, eps is ignored."""

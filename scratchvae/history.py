@@ -113,7 +113,7 @@ class TrainingState:
     history: History = field(default_factory=History)
 
     def begin_epoch(self) -> None:
-        """Forget what the present epoch has summed up."""
+        """Set the sums of the present epoch to zero."""
         self.batch, self.rows_skipped, self.seconds, self.totals = 0, 0, 0.0, [0.0, 0.0, 0.0]
 
     def numbers(self) -> Iterator:
@@ -134,7 +134,7 @@ class TrainingState:
 
     @classmethod
     def of_file(cls, model: Any, meta: dict, arrays: dict) -> "TrainingState":
-        """Return the state that a model's file holds, as `unpack` does; the moments' names tell the optimizer."""
+        """Return the state in a model's file; the names of the moments tell which optimizer it had."""
         layout = model.parameters.layout
         for name in OPTIMIZERS:
             state = cls(make_optimizer(name, layout.size, model.dtype, 1e-3), model.initial_state())
@@ -144,7 +144,7 @@ class TrainingState:
         raise KeyError("the moments of an optimizer")
 
     def unpack(self, meta: dict, arrays: dict, layout: Any) -> None:
-        """Take over what `pack` returned; raises KeyError, TypeError or ValueError for anything else."""
+        """Restore what `pack` returned; raise KeyError, TypeError or ValueError for anything else."""
         for name in ("epoch", "batch", "skipped", "rows_skipped", "step"):
             setattr(self.optimizer if name == "step" else self, name, _count(name, meta[name]))
         self.seconds = at_least("seconds", meta["seconds"], 0, "It is a duration.")

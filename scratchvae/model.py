@@ -32,7 +32,7 @@ class Model(Settings, ModelFiles):
     """
 
     n_samples = 1
-    _training = None                              # the TrainingState from which partial_fit goes on
+    _training = None                              # the TrainingState from which partial_fit continues
 
     def build(self, n_visible: int, n_latent: int, head: np.ndarray, hidden: Sequence[int], activation: str,
               likelihood: Any, sigma: float, dtype: Any, seed: int) -> None:
@@ -98,7 +98,7 @@ class Model(Settings, ModelFiles):
                                  "Leave beta out, or train a VAE.")
 
     def initial_state(self) -> dict:
-        """Return what the gradient's estimator remembers from step to step, before the first one: a dict."""
+        """Return the dict that the gradient's estimator keeps from step to step, as it is before the first."""
         return {}
 
     def update_state(self, state: dict, loss: float) -> None:
@@ -135,6 +135,13 @@ class Model(Settings, ModelFiles):
     def _fill(self, ws, rows):
         ws.x[:] = as_floats(rows, self.dtype)
 
+    def _workspace_of(self, X):
+        """Return a workspace that holds the rows of X."""
+        rows = self._rows(X)
+        ws = self.workspace(len(rows))
+        self._fill(ws, rows)
+        return ws
+
     def _encode(self, X):
         """Return the encoder's head for every row of X."""
         rows = self._rows(X)
@@ -160,7 +167,7 @@ class Model(Settings, ModelFiles):
         if z.ndim != 2 or z.shape[1] != self.n_latent or z.dtype.kind not in "iuf":
             raise ShapeError(f"z has shape {z.shape} and dtype {z.dtype}; this model decodes numbers of shape "
                              f"(n, {self.n_latent}) (n_latent). Pass one latent vector a row.")
-        z = np.array(z, self.dtype, order="C")            # a copy: for a read-only array kernels are compiled anew
+        z = np.array(z, self.dtype, order="C")            # a copy: a read-only array would need kernels of its own
         outputs = np.empty((len(z), self.decoder.layers[-1].n_out), self.dtype)
         for start in range(0, len(z), CHUNK):
             piece = z[start:start + CHUNK]
@@ -178,7 +185,7 @@ class Model(Settings, ModelFiles):
         return self.decode(z)
 
     def reconstruct(self, X: Any) -> np.ndarray:
-        """Return what the decoder makes of the codes of X, (n, D)."""
+        """Return the decoder's means E[x | z], (n, D), at the codes of X."""
         return self.decode(self.transform(X))
 
     def score(self, X: Any, y: Any = None) -> float:

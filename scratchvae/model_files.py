@@ -13,7 +13,7 @@ from .storage.checkpoint import load_arrays, save_arrays
 class ModelFiles:
     """`save` and `load` of a model."""
 
-    kind = None                                   # what a file calls the class
+    kind = None                                   # name of the class in files
 
     def save(self, path: Any, extra_meta: dict | None = None, extra_arrays: dict | None = None) -> None:
         """Write settings and parameters to `path` (.npz), atomically; extras come back from `load_run`.
@@ -23,7 +23,7 @@ class ModelFiles:
         RunError
             If the file cannot be written.
         ConfigurationError
-            If the likelihood is a custom object, which a file cannot hold, or the extras are no such thing.
+            If the likelihood or the estimator is a custom object, or an extra one is not of a kind that files hold.
         DataError
             If a parameter is not finite; the segment is named.
         """
@@ -47,7 +47,7 @@ class ModelFiles:
 
     @classmethod
     def load(cls, path: Any) -> "ModelFiles":
-        """Return the model saved at `path`; its `partial_fit` goes on where the one that was saved had come.
+        """Return the model saved at `path`; its `partial_fit` continues where that of the saved model had ended.
 
         Raises
         ------

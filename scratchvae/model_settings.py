@@ -32,13 +32,8 @@ class Settings:
     def set_params(self, **params: Any) -> "Settings":
         """Change some of the constructor's arguments, all or none; return the model itself.
 
-        `beta`, `estimator` and `n_samples` keep the weights and what training has come to.  Any other
-        argument that changes makes the model anew, as the constructor would, with freshly drawn weights.
-
-        Parameters
-        ----------
-        params
-            Arguments of the constructor, by name.
+        A change of `beta`, `estimator` or `n_samples` keeps the weights and the state of training.  Any other change
+        builds the model again, as the constructor does, with freshly drawn weights.
 
         Raises
         ------

@@ -1,4 +1,4 @@
-"""One flat parameter vector with named views: what to learn, where it lies, and what it is called."""
+"""One flat parameter vector with named views: shapes, places and names of what is learned."""
 from collections.abc import Iterator, Sequence
 from math import prod
 from typing import Any, NamedTuple

@@ -1,4 +1,4 @@
-"""Hypothesis strategies and assertions for property tests: of this package's layers and models, and of your own.
+"""Hypothesis strategies and assertions for property tests of this package's layers and models, and of your own.
 
 Hypothesis draws sides, scales and a seed, and the numbers come from the seed: an example is quick to make, shrinks to
 the smallest layer that fails, and contains no extreme numbers.  Biases are random, because a zero bias and a blank
@@ -134,7 +134,7 @@ def extreme_logits(limit: float = LOGIT_LIMIT, max_side: int = MAX_SIDE) -> st.S
 
 @functools.cache
 def _load_dense_kernels():
-    """Run what `check_layer` runs of a `Dense` layer: in the first example that would take longer than its deadline."""
+    """Load what `check_layer` runs of a `Dense` layer, which in the first example would exceed the deadline."""
     one = np.ones((1, 1))
     check_layer(Dense(1, 1), Affine(one, one[0]), one, one)
 
@@ -217,7 +217,7 @@ def mlp_problems(max_layers: int = 3, max_side: int = MAX_SIDE) -> st.SearchStra
 
 
 def _load_model_kernels(build, settings):
-    """Run what models of `build` run, with every likelihood and dtype that `settings` leave open."""
+    """Load what models of `build` run, with every likelihood and dtype that `settings` leave open."""
     known = {"likelihood": LIKELIHOODS, "dtype": ("float32", "float64")}
     likely = [(settings[name],) if isinstance(settings.get(name), str) else values for name, values in known.items()]
     X, eps = np.full((2, 2), 0.5), np.zeros((2, 1))
@@ -274,9 +274,9 @@ def autoencoder_problems(**settings: Any) -> st.SearchStrategy:
 
 
 def _assert_ok_and_climb(check, *arguments, **options):
-    """Assert that all that check(...) returns is ok; in an example, tell Hypothesis the worst error.
+    """Assert that all checks of check(...) are ok; in an example, tell Hypothesis the worst error.
 
-    In an example with one thread: to wake others for so small arrays takes several times as long as the work.
+    An example runs on one thread: to wake the others takes several times as long as the work on such small arrays.
     """
     if not currently_in_test_context():
         assert_ok(check(*arguments, **options))

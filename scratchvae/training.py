@@ -95,8 +95,8 @@ class Trainer:
     x : array_like (n, D)
         uint8 images, floats, or a memory map.
     batch_size : int
-        Examples a step; the last batch of an epoch holds what is left.  Where there are fewer examples, a step
-        uses all of them, and a ScratchVAEWarning says so.
+        Examples in a step; the last batch of an epoch may be smaller.  If there are fewer examples, a step uses all of
+        them, and a ScratchVAEWarning says so.
     learning_rate : float
         The optimizer's.
     optimizer : str
@@ -106,7 +106,7 @@ class Trainer:
     seed : int
         Seed of the order, the noise and the binarization.
     binarize : str
-        "none", "dynamic" (pixels drawn anew each time they are seen) or "threshold" (at 0.5).
+        "none", "dynamic" (pixels are drawn again each time they are seen) or "threshold" (at 0.5).
     output_bias : str
         "data": a decoder output bias that is still zero before the first step is set so that p(x | z) has the training
         mean (and, with a learned sigma, the training variance); "zero": it stays zero.

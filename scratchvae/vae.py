@@ -99,16 +99,13 @@ class VAE(Model):
         return self.estimator.forward_backward(self, self.parameters, ws, weight, gradient, state)
 
     def _workspace_of(self, X, eps):
-        rows = self._rows(X)
-        eps = as_array(eps, "eps")
-        full = (len(rows), self.n_samples, self.n_latent)
+        ws, eps = super()._workspace_of(X), as_array(eps, "eps")
+        full = (len(ws.x), self.n_samples, self.n_latent)
         wanted = full[::2] if self.n_samples == 1 else full
         if eps.shape not in (full, wanted) or eps.dtype.kind not in "iuf":
             raise ShapeError(f"eps of {eps.dtype} has shape {eps.shape}; expected {wanted}, "
                              "one standard normal draw a latent (and sample) for each row of X. "
                              "Draw it with np.random.default_rng(seed).standard_normal(shape).")
-        ws = self.workspace(len(rows))
-        self._fill(ws, rows)
         ws.eps[:] = eps.reshape(ws.eps.shape)
         return ws
 
@@ -148,7 +145,7 @@ class VAE(Model):
         return self.estimator.surrogate(self, self._workspace_of(X, eps), as_weight(self.beta))
 
     def initial_state(self) -> dict:
-        """Return what the estimator remembers from step to step, before the first one: a dict."""
+        """Return the dict that the estimator keeps from step to step, as it is before the first."""
         return self.estimator.initial_state()
 
     def update_state(self, state: dict, loss: float) -> None:

@@ -77,7 +77,7 @@ class Estimator:
                                      "'antithetic'.")
 
     def initial_state(self) -> dict:
-        """Return what the estimator remembers from step to step, before the first one: a dict of numbers."""
+        """Return the dict of numbers that the estimator keeps from step to step, as it is before the first."""
         return {}
 
     def update_state(self, state: dict, loss: float) -> None:

@@ -47,7 +47,7 @@ def make_estimator(estimator: Any, **settings: Any) -> Estimator:
 
 
 def estimator_settings(estimator: Any) -> str | dict:
-    """Return what a file holds of an estimator: its name, and its settings if they are not the defaults.
+    """Return an estimator as a file holds it: its name, with its settings if they are not the defaults.
 
     Raises
     ------

@@ -28,7 +28,7 @@ def log_weights(nll: np.ndarray, kl: np.ndarray, beta: float) -> np.ndarray:
 
 
 def log_q(head: np.ndarray, z: np.ndarray, samples: int) -> np.ndarray:
-    """Return log q(z | x), (B, K) in nats, but for a constant; head (B, 2Z), z (B*K, Z)."""
+    """Return log q(z | x) up to a constant, (B, K) in nats; head (B, 2Z), z (B*K, Z)."""
     mu, logvar = (np.repeat(half, samples, axis=0) for half in np.split(head, 2, axis=1))
     return -0.5 * (np.square(z - mu) * np.exp(-logvar) + logvar).sum(axis=1).reshape(-1, samples)
 

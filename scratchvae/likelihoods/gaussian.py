@@ -168,8 +168,8 @@ class GaussianOptimal(GaussianScalar):
 class GaussianDiagonal(Likelihood):
     """Each pixel is drawn from N(mean, sigma^2) with its own sigma; the decoder puts out [means | raw], (rows, 2 D).
 
-    raw is the log variance but for a soft clip that keeps sigma above exp(MIN_LOGVAR / 2) = 0.0025 (L6), which
-    suits pixels in [0, 1]: scale other data to about that range.
+    The log variance is raw after a soft clip, which keeps sigma above exp(MIN_LOGVAR / 2) = 0.0025 (L6).  That suits
+    pixels in [0, 1]: scale other data to about that range.
     """
 
     name = "gaussian_diagonal"

@@ -158,7 +158,7 @@ def _standard_normal(n, shape, rng):
 
 
 class DiagonalGaussian:
-    """N(mu, diag(exp(logvar))) with mu and logvar (Z,), or a batch of them (n, Z): what the encoder puts out (T6).
+    """N(mu, diag(exp(logvar))) with mu and logvar (Z,), or a batch of them (n, Z): the encoder's output (T6).
 
     Raises
     ------
