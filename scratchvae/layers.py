@@ -63,12 +63,13 @@ class Dense:
         p.W[:] = rng.uniform(-limit, limit, p.W.shape)
         p.b[:] = 0
 
-    def forward(self, p: Any, x: np.ndarray, y: Any) -> None:
+    def forward(self, p: Any, x: np.ndarray, y: np.ndarray) -> None:
         """Write act(x W + b) into y."""
         self._check_forward(p, x, y)
         kernels.dense_forward(x, p.W, p.b, self._code, y)
 
-    def backward(self, p: Any, x: np.ndarray, y: Any, d_y: Any, d_p: Any, d_x: np.ndarray | None) -> None:
+    def backward(self, p: Any, x: np.ndarray, y: np.ndarray, d_y: np.ndarray, d_p: Any,
+                 d_x: np.ndarray | None) -> None:
         """Overwrite d_p and d_x with the gradients; d_y is consumed.
 
         d_x may be None: the first layer's input is data, and nothing learns from its gradient.
@@ -123,7 +124,7 @@ class MLP(NamedTuple):
                 raise ShapeError(f"{name} has {len(of_layers)} members; this network has {len(self.layers)} layers. "
                                  "Pass one for each layer.")
 
-    def forward(self, p: Any, x: np.ndarray, y: Any) -> None:
+    def forward(self, p: tuple, x: np.ndarray, y: tuple) -> None:
         """Write every layer's output into y."""
         if not len(p) == len(y) == len(self.layers):
             self._refuse(p=p, y=y)
@@ -131,7 +132,7 @@ class MLP(NamedTuple):
             layer.forward(p_layer, x, output)
             x = output
 
-    def backward(self, p: Any, x: np.ndarray, y: Any, d_y: Any, d_p: Any, d_x: np.ndarray | None) -> None:
+    def backward(self, p: tuple, x: np.ndarray, y: tuple, d_y: tuple, d_p: tuple, d_x: np.ndarray | None) -> None:
         """Overwrite d_p and d_x; d_y[-1] is the cotangent, the others are scratch; all of d_y is consumed.
 
         forward was y[i] = layer_i(y[i - 1]), so d_y[i - 1] is what layer i returns for its input.
