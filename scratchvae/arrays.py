@@ -1,26 +1,28 @@
 """Arrays of numbers at the public edge, arrays for kernels, and the sum of exponentials that never overflows."""
 import math
+from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 
 from .errors import DataError, ShapeError
 
-CACHE_LINE = 64              # bytes, on every processor that the kernels know
-SAMPLE = 1 << 24             # values of a sample: to hash so many bytes takes 10 to 40 ms
-STRETCHES = 64               # parts of a sample: few, because each is a seek on a slow disk
+CACHE_LINE = 64              # bytes of a cache line, on every processor that the kernels know
+SAMPLE = 1 << 24             # number of values in a sample; to hash so many bytes takes 10 to 40 ms
+STRETCHES = 64               # number of parts of a sample; few, because each is a seek on a slow disk
 
 
-def as_array(values, name):
+def as_array(values: Any, name: str) -> np.ndarray:
     """Return values as an array of real numbers, of any real dtype and shape.
 
-    Arrays, nested lists, and whatever offers itself to NumPy as an array are taken. What would lose a part of
-    itself, or would have to be computed first, is refused with the call that converts it.
+    Arrays, nested lists, and all that NumPy can read as an array are taken.  What would lose a part of itself, or would
+    have to be computed first, is refused with the call that converts it.
 
     Raises
     ------
     ShapeError
-        For rows of unequal length, sparse matrices, tensors that another library holds back, and everything that
-        is no real numbers: complex, structured, text, dates, Python objects, nullable and categorical columns.
+        For rows of unequal length, sparse matrices, tensors that NumPy cannot read, and everything that is not real
+        numbers: complex, structured, text, dates, Python objects, nullable and categorical columns.
     DataError
         If values are masked.
 
@@ -51,7 +53,7 @@ def as_array(values, name):
 
 
 def _conversion(values, dtype):
-    """Return the sentence that says how to make real numbers of values that are none."""
+    """Return the sentence that says how to make real numbers of values that are not."""
     columns = getattr(values, "dtypes", None)
     others = [str(column) for column, kind in columns.items() if getattr(kind, "kind", "O") not in "buif"] if hasattr(
         columns, "items") else []
@@ -69,22 +71,13 @@ def _conversion(values, dtype):
             }.get(dtype.kind if dtype.kind != "V" or dtype.names else "", "Convert it with .astype(float).")
 
 
-def as_numbers(values, name, ndim=None):
-    """Return values as a float64 array; NaN and infinities pass.
-
-    Parameters
-    ----------
-    values : array_like
-        Real numbers, at least one.
-    name : str
-        What to call them in an error.
-    ndim : tuple of int, optional
-        How many dimensions there may be.
+def as_numbers(values: Any, name: str, ndim: Any = None) -> np.ndarray:
+    """Return values, called `name` in an error, as a float64 array; NaN and infinities pass.
 
     Raises
     ------
     ShapeError
-        If they are no numbers, none at all, or have another number of dimensions.
+        If they are not real numbers, if there are none, or if their number of dimensions is not in `ndim` (a tuple).
 
     Examples
     --------
@@ -100,14 +93,8 @@ def as_numbers(values, name, ndim=None):
     return values.astype(np.float64)
 
 
-def as_finite(values, name, ndim=None):
-    """Return the same; raises DataError if a value is NaN or infinite.
-
-    Examples
-    --------
-    >>> as_finite(1, "mu")
-    array(1.)
-    """
+def as_finite(values: Any, name: str, ndim: Any = None) -> np.ndarray:
+    """Return the same as `as_numbers`; raise DataError if a value is NaN or infinite."""
     values = as_numbers(values, name, ndim)
     if not np.isfinite(values).all():
         raise DataError(f"{name} has {int((~np.isfinite(values)).sum())} values that are NaN or infinite; every value "
@@ -115,13 +102,8 @@ def as_finite(values, name, ndim=None):
     return values
 
 
-def require_floats(name, array, ndim):
-    """Raise ShapeError unless array has `ndim` dimensions of float32 or float64, in the machine's byte order.
-
-    Examples
-    --------
-    >>> require_floats("x", np.zeros((3, 2)), 2)
-    """
+def require_floats(name: str, array: Any, ndim: int) -> None:
+    """Raise ShapeError unless array has `ndim` dimensions of float32 or float64, in the machine's byte order."""
     if (not isinstance(array, np.ndarray) or array.ndim != ndim or array.dtype.type not in (np.float32, np.float64)
             or not array.dtype.isnative):
         found = f"has dtype {array.dtype} and shape {array.shape}" if isinstance(array, np.ndarray) else (
@@ -130,23 +112,11 @@ def require_floats(name, array, ndim):
                          "Convert it with np.asarray and astype.")
 
 
-def require_buffer(name, array, shape, dtype, written=False):
-    """Raise ShapeError unless array is one that a kernel may be given, which looks at no size itself.
+def require_buffer(name: str, array: Any, shape: tuple, dtype: Any, written: bool = False) -> None:
+    """Raise ShapeError unless a kernel may be given `array`: kernels look at no size themselves.
 
-    Parameters
-    ----------
-    name : str
-        What to call the array in an error.
-    array : ndarray
-        Of this shape and dtype, in the machine's byte order; the numbers of a row lie side by side.
-    shape, dtype : tuple, dtype
-        The ones that it must have.
-    written : bool
-        Whether it must be writable.
-
-    Examples
-    --------
-    >>> require_buffer("y", np.empty((3, 2)), (3, 2), np.float64, written=True)
+    It must have this shape and dtype in the machine's byte order, the numbers of a row side by side and, if it is
+    `written`, be writable.  `name` is what an error calls it.
     """
     if not isinstance(array, np.ndarray):
         raise ShapeError(f"{name} is a {type(array).__name__}; expected an array of {np.dtype(dtype)}, shape {shape}. "
@@ -158,17 +128,17 @@ def require_buffer(name, array, shape, dtype, written=False):
     if not (flags.c_contiguous and flags.aligned):
         whole_rows = array.strides[-1] == array.itemsize or shape[-1] <= 1
         if not (array.ndim > 1 and whole_rows and flags.aligned and min(array.strides) >= 0):
-            raise ShapeError(f"{name} has strides {array.strides}, in bytes; expected the numbers of a row side by side. "
-                             "Pass np.ascontiguousarray of a transposed or sliced array.")
+            raise ShapeError(f"{name} has strides {array.strides}, in bytes; expected the numbers of a row side by "
+                             "side. Pass np.ascontiguousarray of a transposed or sliced array.")
     if written and not flags.writeable:
         raise ShapeError(f"{name} is read-only; expected an array to write to. Pass a copy.")
 
 
-def aligned(shape, dtype):
+def aligned(shape: tuple, dtype: Any) -> np.ndarray:
     """Return an array whose contents are arbitrary and whose first number begins a cache line.
 
-    NumPy's own large arrays begin in the middle of one, so that every long vector touches two lines, and threads
-    that share an array by columns write to the same line at every row.
+    NumPy's own large arrays begin in the middle of a line.  Then every long vector touches two lines, and threads that
+    share an array by columns write to the same line at every row.
 
     Examples
     --------
@@ -182,23 +152,17 @@ def aligned(shape, dtype):
     return memory[start:start + length * dtype.itemsize].view(dtype).reshape(shape)
 
 
-def aligned_copy(array):
-    """Return a copy of an array whose first number begins a cache line.
-
-    Examples
-    --------
-    >>> aligned_copy(np.ones(3)).tolist()
-    [1.0, 1.0, 1.0]
-    """
-    made = aligned(array.shape, array.dtype.newbyteorder("="))        # a pickle may come from another make of machine
+def aligned_copy(array: np.ndarray) -> np.ndarray:
+    """Return a copy of an array whose first number begins a cache line."""
+    made = aligned(array.shape, array.dtype.newbyteorder("="))        # a pickle may come from another kind of machine
     made[...] = array
     return made
 
 
-def stretches(flat, size=SAMPLE, parts=STRETCHES):
-    """Yield a flat array whole, or, where it has more than `size` values, `parts` stretches of so many in all.
+def stretches(flat: np.ndarray, size: int = SAMPLE, parts: int = STRETCHES) -> Iterator:
+    """Yield a flat array whole or, where it has more than `size` values, `parts` stretches with `size` values in all.
 
-    They are spread evenly from the first value to the last: a large memory-mapped file is not read whole.
+    They are spread evenly from the first value to the last, so that a large memory-mapped file is not read whole.
 
     Examples
     --------
@@ -212,7 +176,7 @@ def stretches(flat, size=SAMPLE, parts=STRETCHES):
             yield flat[start:start + size // parts]
 
 
-def log_sum_exp(values, axis=None):
+def log_sum_exp(values: Any, axis: int | None = None) -> np.ndarray:
     """Return log sum exp(values) along `axis`, without overflow; -inf where every value is -inf.
 
     Examples

@@ -32,7 +32,7 @@ Backward, from the loss to the parameters, each line one factor of the chain rul
                                                              dz/dlogvar = eps dsigma/dlogvar = eps sigma / 2;
                                                              dkl/dlogvar = (sigma^2 - 1) / 2
 
-The 1/2 in both halves of E7 is the same 1/2: sigma is the square root of what the encoder puts out the log of.
+The 1/2 in both terms of E7 is the same: sigma is the square root of exp(logvar).
 With a Gaussian likelihood of fixed sigma_x the decoder puts out means, and instead of E4's and E5's lines
 
     (E8)  nll = sum_d (x - l)^2 / (2 sigma_x^2) + log sigma_x + log(2 pi) / 2
@@ -42,24 +42,21 @@ The likelihoods that learn their sigma, or have gray pixels, are L1 to L12 in `l
 layers' own derivatives are D1 to D5 in `kernels/dense.py`.  (Kingma & Welling 2014, section 2.3 and
 appendix B, derive the same objective; T6 to T10, T14 to T16 name its claims.)
 """
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from .arrays import aligned, aligned_copy
 from .kernels.gaussian import gaussian_backward, gaussian_forward
 from .kernels.totals import totals
+from .layers import MLP
+from .parameters import Parameters
 from .probability.divergences import kl_terms
+from .schedules import KLWeight
 
 
 class Objective(NamedTuple):
-    """The loss and its two parts, in nats per example: loss = reconstruction + beta kl.
-
-    Examples
-    --------
-    >>> Objective(loss=105.0, reconstruction=80.0, kl=25.0).kl
-    25.0
-    """
+    """The loss and its two parts, in nats per example: loss = reconstruction + beta kl."""
 
     loss: float
     reconstruction: float
@@ -87,7 +84,7 @@ class Workspace(NamedTuple):
     d_encoder: tuple
 
     @classmethod
-    def allocate(cls, encoder, decoder, batch, n_samples, dtype):
+    def allocate(cls, encoder: MLP, decoder: MLP, batch: int, n_samples: int, dtype: Any) -> "Workspace":
         """Return a workspace for `batch` examples of `n_samples` samples each."""
         rows = batch * n_samples
         eps, z, d_z = (aligned((rows, decoder.layers[0].n_in), dtype) for _ in range(3))
@@ -97,15 +94,19 @@ class Workspace(NamedTuple):
                    d_kl=np.empty(z.shape[1], dtype),
                    d_decoder=decoder.outputs(rows, dtype), d_z=d_z, d_encoder=encoder.outputs(batch, dtype))
 
-    def first(self, batch):
+    def first(self, batch: int) -> "Workspace":
         """Return the same workspace cut to its first `batch` examples: views, nothing is copied."""
         if batch == len(self.x):
             return self
-        n_samples = len(self.eps) // len(self.x)
-        few = {"x": batch, "encoder": batch, "kl": batch, "d_encoder": batch, "d_kl": None}
-        cut = {name: few.get(name, batch * n_samples) for name in self._fields}
-        return Workspace(*(tuple(layer[:cut[name]] for layer in field) if isinstance(field, tuple)
-                           else field[:cut[name]] for name, field in zip(self._fields, self)))
+        rows = batch * (len(self.eps) // len(self.x))
+
+        def cut(layers, length):
+            return tuple(layer[:length] for layer in layers)
+
+        return Workspace(x=self.x[:batch], eps=self.eps[:rows], encoder=cut(self.encoder, batch), z=self.z[:rows],
+                         decoder=cut(self.decoder, rows), nll=self.nll[:rows], d_nll=self.d_nll[:rows],
+                         kl=self.kl[:batch], d_kl=self.d_kl, d_decoder=cut(self.d_decoder, rows),
+                         d_z=self.d_z[:rows], d_encoder=cut(self.d_encoder, batch))
 
     def __reduce__(self):
         return _own, tuple(self)
@@ -117,15 +118,15 @@ def _own(*fields):
                        for field in fields))
 
 
-def forward_to_outputs(vae, p, ws):
-    """E1 to E3, and E4's kl: from ws.x and ws.eps to ws.decoder[-1] and ws.kl."""
+def encode_sample_decode(vae: Any, p: Parameters, ws: Workspace) -> None:
+    """Write E1 to E3, and E4's kl: read ws.x and ws.eps, write up to ws.decoder[-1] and ws.kl."""
     vae.encoder.forward(p.encoder, ws.x, ws.encoder)                                            # (E1)
     gaussian_forward(ws.encoder[-1], ws.eps, ws.z, ws.kl)                                       # (E2), kl of (E4)
     vae.decoder.forward(p.decoder, ws.z, ws.decoder)                                            # (E3)
 
 
-def decoder_backward(vae, p, ws, gradient, d_z):
-    """E5, from ws.d_nll, which is consumed, to the decoder's part of `gradient` and d_z; None leaves d_z out.
+def decoder_backward(vae: Any, p: Parameters, ws: Workspace, gradient: Parameters, d_z: np.ndarray | None) -> None:
+    """Write E5: from ws.d_nll, which is consumed, the decoder's part of `gradient` and, unless it is None, d_z.
 
     The likelihood gives ws.nll in the same pass: value and gradient need the same exponential.
     """
@@ -134,57 +135,41 @@ def decoder_backward(vae, p, ws, gradient, d_z):
     vae.decoder.backward(p.decoder, ws.z, ws.decoder, ws.d_decoder, gradient.decoder, d_z)
 
 
-def per_example(ws):
-    """Return the 1/B of E4's mean over the batch: the only place where it stands."""
+def per_example(ws: Workspace) -> float:
+    """Return the 1/B of E4's mean over the batch.  It stands in no other place."""
     return 1.0 / len(ws.x)
 
 
-def _latent_kl(ws, weight):
-    """KL_j of S10, (Z,), for a weight that looks at each latent; else None, and ws.kl is enough."""
+def mean_latent_kl(ws: Workspace, weight: KLWeight) -> np.ndarray | None:
+    """Return KL_j of S10, (Z,), for a weight that looks at each latent; None for one to which ws.kl is enough."""
     return kl_terms(*np.split(ws.encoder[-1], 2, axis=1)).mean(axis=0) if weight.by_latent else None
 
 
-def _objective(ws, weight, latent_kl):
-    """E4: the two parts averaged over the batch (and the samples)."""
+def negative_elbo(ws: Workspace, weight: KLWeight, latent_kl: np.ndarray | None) -> Objective:
+    """Return E4: the two parts averaged over the batch (and the samples), and their sum."""
     nll, kl = totals(ws.nll, ws.kl)
     reconstruction, kl = nll / len(ws.nll), kl / len(ws.kl)
     return Objective(reconstruction + weight.value(kl if latent_kl is None else latent_kl), reconstruction, kl)
 
 
-def forward(vae, p, ws, weight):
-    """Compute the objective of ws.x and ws.eps.
+def forward(vae: Any, p: Parameters, ws: Workspace, weight: KLWeight) -> Objective:
+    """Return the Objective of ws.x and ws.eps at the parameters p, in nats per example; overwrite the rest of ws.
 
-    Parameters
-    ----------
-    vae : VAE
-        Its `encoder`, `decoder` and `likelihood` are used, nothing else.
-    p : Parameters
-        Where to evaluate.
-    ws : Workspace
-        x and eps are read, the rest overwritten.
-    weight : KLWeight
-        What weighs the KL (`scratchvae.schedules`); Constant(beta) for E4's beta.
-
-    Returns
-    -------
-    Objective
-        Nats per example.                                                                       (E4)
+    Of the vae only `encoder`, `decoder` and `likelihood` are used.  `weight` is the KL's weight
+    (`scratchvae.schedules`), Constant(beta) for E4's beta.                                             (E4)
     """
-    forward_to_outputs(vae, p, ws)
+    encode_sample_decode(vae, p, ws)
     vae.likelihood.nll(p.likelihood, ws.decoder[-1], ws.x, ws.nll)
-    return _objective(ws, weight, _latent_kl(ws, weight))
+    return negative_elbo(ws, weight, mean_latent_kl(ws, weight))
 
 
-def forward_backward(vae, p, ws, weight, gradient):
-    """Compute the objective and overwrite `gradient` (Parameters) with dL/d(parameters).
-
-    The other parameters are those of `forward`.                                                (E4 to E7)
-    """
-    forward_to_outputs(vae, p, ws)
-    latent_kl = _latent_kl(ws, weight)
+def forward_backward(vae: Any, p: Parameters, ws: Workspace, weight: KLWeight, gradient: Parameters) -> Objective:
+    """Return what `forward` returns, and overwrite `gradient` with dL/d(parameters).                   (E4 to E7)"""
+    encode_sample_decode(vae, p, ws)
+    latent_kl = mean_latent_kl(ws, weight)
     ws.d_nll.fill(per_example(ws) * len(ws.x) / len(ws.z))
     decoder_backward(vae, p, ws, gradient, ws.d_z)                                              # (E5)
     ws.d_kl[:] = weight.slope(latent_kl) * per_example(ws)
     gaussian_backward(ws.encoder[-1], ws.eps, ws.d_z, ws.d_kl, ws.d_encoder[-1])                # (E6, E7)
     vae.encoder.backward(p.encoder, ws.x, ws.encoder, ws.d_encoder, gradient.encoder, None)
-    return _objective(ws, weight, latent_kl)
+    return negative_elbo(ws, weight, latent_kl)

@@ -1,8 +1,9 @@
-"""What a run remembers: the losses of its epochs, and the state from which it goes on."""
+"""What a run remembers: the losses of its epochs, and the state from which it continues."""
 import copy
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -10,7 +11,9 @@ from .nonfinite import not_finite
 from .optimizers import make_optimizer, Optimizer, OPTIMIZERS
 from .validation import at_least
 
-MOST_COUNTED = 1 << 62              # of steps and batches: what a counter of noise in int64 has room for
+MOST_COUNTED = 1 << 62              # bound of a count of steps or batches: the counter of noise is an int64
+
+MOST_SHOWN = 20                     # epochs of a history that a notebook shows
 
 
 def _of_type(kind, name, value):
@@ -50,7 +53,7 @@ class History(list):
 
     first_loss = math.nan
 
-    def column(self, name):
+    def column(self, name: str) -> list:
         """Return one field of every epoch as a list."""
         return [getattr(epoch, name) for epoch in self]
 
@@ -63,13 +66,23 @@ class History(list):
         return (f"History({len(self)} epochs, training loss {first.train_loss:.2f} to {last.train_loss:.2f}{held_out}, "
                 "nats per example)")
 
+    def _repr_html_(self):
+        """Return the table that a notebook shows: a row an epoch, of the first and the last ones if there are many."""
+        names = [name for name in Epoch._fields if not all(math.isnan(number) for number in self.column(name))]
+        kept = self if len(self) <= MOST_SHOWN else [*self[:MOST_SHOWN // 2], None, *self[-(MOST_SHOWN // 2):]]
+        rows = [["..."] * len(names) if epoch is None else [f"{getattr(epoch, name):.6g}" for name in names]
+                for epoch in kept]
+        head = "".join(f"<th>{name.replace('_', ' ')}</th>" for name in names)
+        body = "".join(f"<tr>{''.join(f'<td>{cell}</td>' for cell in row)}</tr>" for row in rows)
+        return f"<table><caption>Losses in nats per example</caption><tr>{head}</tr>{body}</table>"
+
 
 @dataclass(eq=False)
 class TrainingState:
-    """How far a run has come: all that its next steps depend on, besides the model's parameters, and its history.
+    """How far a run has come: its history, and all that its next steps depend on besides the model's parameters.
 
-    Everything random is a function of (seed, step, index), so counters stand for it.  Two states are equal if their
-    runs go on to the same bits and have the same history; times do not count.
+    Everything random is a function of (seed, step, index), so counters are enough.  Two states are equal if their runs
+    continue with the same bits and have the same history; times do not count.
 
     Parameters
     ----------
@@ -80,11 +93,11 @@ class TrainingState:
     epoch, batch : int
         Finished epochs; finished batches of the present one.
     totals : list of float
-        Rows x (loss, reconstruction, KL), summed over the present epoch's batches, in nats.
+        Loss, reconstruction and KL times the rows of a batch, summed over the present epoch's batches, in nats.
     seconds : float
-        Spent in the present epoch's steps.
+        Time spent in the present epoch's steps.
     skipped, rows_skipped : int
-        Batches of the run that were dropped; examples of the present epoch that were.
+        Batches of the run that were skipped, and examples of the present epoch that were skipped.
     history : History
         The finished epochs.
     """
@@ -99,19 +112,19 @@ class TrainingState:
     rows_skipped: int = 0
     history: History = field(default_factory=History)
 
-    def begin_epoch(self):
-        """Forget what the present epoch has summed up."""
+    def begin_epoch(self) -> None:
+        """Set the sums of the present epoch to zero."""
         self.batch, self.rows_skipped, self.seconds, self.totals = 0, 0, 0.0, [0.0, 0.0, 0.0]
 
-    def numbers(self):
+    def numbers(self) -> Iterator:
         """Yield (name, array) of all that must be finite: moments and losses."""
         for name, moment in self.optimizer.moments.items():
             yield f"the optimizer's {name}", moment
         yield "a training loss of the history", np.array([epoch[1:4] for epoch in self.history])
         yield "the present epoch's loss", np.array([*self.totals, *self.estimator.values()])
 
-    def pack(self, layout):
-        """Return (meta, arrays) for a file: what JSON holds, and the arrays, moments as `layout.pack` orders them."""
+    def pack(self, layout: Any) -> tuple[dict, dict]:
+        """Return (meta, arrays) for a file: meta for JSON, and arrays with the moments as `layout.pack` orders them."""
         meta = {"epoch": self.epoch, "batch": self.batch, "step": self.optimizer.step, "seconds": self.seconds,
                 "skipped": self.skipped, "rows_skipped": self.rows_skipped,
                 "first_loss": self.history.first_loss, "estimator": self.estimator}
@@ -120,8 +133,8 @@ class TrainingState:
         return meta, {"totals": np.array(self.totals), "history": history, **moments}
 
     @classmethod
-    def of_file(cls, model, meta, arrays):
-        """Return the state that a model's file holds, as `unpack` does; the moments' names tell the optimizer."""
+    def of_file(cls, model: Any, meta: dict, arrays: dict) -> "TrainingState":
+        """Return the state in a model's file; the names of the moments tell which optimizer it had."""
         layout = model.parameters.layout
         for name in OPTIMIZERS:
             state = cls(make_optimizer(name, layout.size, model.dtype, 1e-3), model.initial_state())
@@ -130,8 +143,8 @@ class TrainingState:
                 return state
         raise KeyError("the moments of an optimizer")
 
-    def unpack(self, meta, arrays, layout):
-        """Take over what `pack` returned; raises KeyError, TypeError or ValueError for anything else."""
+    def unpack(self, meta: dict, arrays: dict, layout: Any) -> None:
+        """Restore what `pack` returned; raise KeyError, TypeError or ValueError for anything else."""
         for name in ("epoch", "batch", "skipped", "rows_skipped", "step"):
             setattr(self.optimizer if name == "step" else self, name, _count(name, meta[name]))
         self.seconds = at_least("seconds", meta["seconds"], 0, "It is a duration.")
@@ -160,8 +173,8 @@ class TrainingState:
 
     def _compared(self):
         o, timeless = self.optimizer, len(Epoch._fields) - 2
-        numbers = [self.epoch, self.batch, *self.totals, *self.estimator.values(), self.skipped, self.rows_skipped, o.step,
-                   self.history.first_loss, *(x for epoch in self.history for x in epoch[:timeless])]
+        numbers = [self.epoch, self.batch, *self.totals, *self.estimator.values(), self.skipped, self.rows_skipped,
+                   o.step, self.history.first_loss, *(x for epoch in self.history for x in epoch[:timeless])]
         return {"numbers": np.array(numbers), **o.moments}
 
     def __eq__(self, other):

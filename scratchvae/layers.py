@@ -1,13 +1,14 @@
 """Dense layers: forward and backward next to each other, over buffers that the caller owns."""
-import weakref
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from .arrays import aligned, require_buffer, require_floats
+from .arrays import aligned
 from .errors import ShapeError
 from .kernels import dense as kernels
+from .layer_checks import backward_check, forward_check
 from .validation import keep, one_of, positive_integer
 
 ACTIVATIONS = {"identity": kernels.IDENTITY, "relu": kernels.RELU, "tanh": kernels.TANH,
@@ -15,16 +16,7 @@ ACTIVATIONS = {"identity": kernels.IDENTITY, "relu": kernels.RELU, "tanh": kerne
 HEAD_GAIN = 0.1
 
 
-def _none():
-    return None
-
-
-def _references(*arrays):
-    """Return a weak reference to each array, a function that gives the array or, once it is gone, None."""
-    return tuple(_none if array is None else weakref.ref(array) for array in arrays)
-
-
-def activation_code(name):
+def activation_code(name: str) -> int:
     """Return the kernels' code of an activation; raises ConfigurationError for an unknown name."""
     return ACTIVATIONS[one_of("activation", name, ACTIVATIONS)]
 
@@ -52,25 +44,16 @@ class Dense:
     n_in: int
     n_out: int
     activation: str = "identity"
-    _forward_fits = _backward_fits = (_none,) * 7                   # the arrays that were checked last
 
     def __post_init__(self):
-        keep(self, n_in=positive_integer("n_in", self.n_in), n_out=positive_integer("n_out", self.n_out))
-        activation_code(self.activation)
+        n_in, n_out = positive_integer("n_in", self.n_in), positive_integer("n_out", self.n_out)
+        keep(self, n_in=n_in, n_out=n_out, _code=activation_code(self.activation),
+             _check_forward=forward_check(n_in, n_out), _check_backward=backward_check(n_in, n_out))
 
-    def __getstate__(self):
-        return {name: value for name, value in vars(self).items() if not name.endswith("_fits")}
+    def __reduce__(self):
+        return type(self), (self.n_in, self.n_out, self.activation)
 
-    def _require(self, p, x, more):
-        """Raise ShapeError unless W, b, x, and the arrays (name, array, rows, columns, written) of `more` fit."""
-        for name, array in (("W", p.W), ("x", x)):
-            require_floats(name, array, 2)
-        sides = {"B": len(x), "n_in": self.n_in, "n_out": self.n_out}
-        for name, array, shape, written in (("W", p.W, ("n_in", "n_out"), False), ("b", p.b, ("n_out",), False),
-                                            ("x", x, ("B", "n_in"), False), *more):
-            require_buffer(name, array, tuple(sides[side] for side in shape), p.W.dtype, written)
-
-    def initialize(self, p, rng):
+    def initialize(self, p: Any, rng: np.random.Generator) -> None:
         """Fill W with He's (relu, softplus) or Glorot's uniform draws and b with zeros.
 
         He et al. 2015, section 2.2: Var W = 2 / n_in.  Glorot & Bengio 2010, eq. 16: 2 / (n_in + n_out).
@@ -80,16 +63,13 @@ class Dense:
         p.W[:] = rng.uniform(-limit, limit, p.W.shape)
         p.b[:] = 0
 
-    def forward(self, p, x, y):
+    def forward(self, p: Any, x: np.ndarray, y: np.ndarray) -> None:
         """Write act(x W + b) into y."""
-        W, b = p.W, p.b
-        fits = self._forward_fits
-        if fits[0]() is not W or fits[1]() is not b or fits[2]() is not x or fits[3]() is not y:
-            self._require(p, x, [("y", y, ("B", "n_out"), True)])
-            keep(self, _forward_fits=_references(W, b, x, y))
-        kernels.dense_forward(x, W, b, ACTIVATIONS[self.activation], y)
+        self._check_forward(p, x, y)
+        kernels.dense_forward(x, p.W, p.b, self._code, y)
 
-    def backward(self, p, x, y, d_y, d_p, d_x):
+    def backward(self, p: Any, x: np.ndarray, y: np.ndarray, d_y: np.ndarray, d_p: Any,
+                 d_x: np.ndarray | None) -> None:
         """Overwrite d_p and d_x with the gradients; d_y is consumed.
 
         d_x may be None: the first layer's input is data, and nothing learns from its gradient.
@@ -100,15 +80,8 @@ class Dense:
             d_b = sum over rows of d_a     (D4)
             d_x = d_a W^T                  (D5)
         """
-        W, d_W, d_b = p.W, d_p.W, d_p.b
-        fits = self._backward_fits
-        if (fits[0]() is not W or fits[1]() is not x or fits[2]() is not y or fits[3]() is not d_y
-                or fits[4]() is not d_W or fits[5]() is not d_b or fits[6]() is not d_x):
-            more = [("y", y, ("B", "n_out"), False), ("d_y", d_y, ("B", "n_out"), True),
-                    ("d_W", d_W, ("n_in", "n_out"), True), ("d_b", d_b, ("n_out",), True)]
-            self._require(p, x, more if d_x is None else [*more, ("d_x", d_x, ("B", "n_in"), True)])
-            keep(self, _backward_fits=_references(W, x, y, d_y, d_W, d_b, d_x))
-        kernels.dense_backward(x, W, y, d_y, ACTIVATIONS[self.activation], d_W, d_b, x[:0] if d_x is None else d_x)
+        self._check_backward(p, x, y, d_y, d_p, d_x)
+        kernels.dense_backward(x, p.W, y, d_y, self._code, d_p.W, d_p.b, x[:0] if d_x is None else d_x)
 
 
 class MLP(NamedTuple):
@@ -126,17 +99,17 @@ class MLP(NamedTuple):
     layers: tuple
 
     @classmethod
-    def build(cls, sizes, activation):
+    def build(cls, sizes: Sequence[int], activation: str) -> "MLP":
         """Return a network with `sizes` units a layer, input first; the last layer (the head) is linear."""
         pairs = list(zip(sizes, sizes[1:]))
         hidden = [Dense(n_in, n_out, activation) for n_in, n_out in pairs[:-1]]
         return cls((*hidden, Dense(*pairs[-1])))
 
-    def outputs(self, batch, dtype):
+    def outputs(self, batch: int, dtype: Any) -> tuple:
         """Return empty arrays for every layer's output, (batch, n_out) each; also the shape of the cotangents."""
         return tuple(aligned((batch, layer.n_out), dtype) for layer in self.layers)
 
-    def initialize(self, p, rng):
+    def initialize(self, p: Any, rng: np.random.Generator) -> None:
         """Initialize every layer, the head at HEAD_GAIN times its Glorot weights.
 
         A network then starts close to its output bias: q(z | x) near the prior, p(x | z) near the data's mean.
@@ -151,14 +124,15 @@ class MLP(NamedTuple):
                 raise ShapeError(f"{name} has {len(of_layers)} members; this network has {len(self.layers)} layers. "
                                  "Pass one for each layer.")
 
-    def forward(self, p, x, y):
+    def forward(self, p: tuple, x: np.ndarray, y: tuple) -> None:
         """Write every layer's output into y."""
         if not len(p) == len(y) == len(self.layers):
             self._refuse(p=p, y=y)
-        for i, layer in enumerate(self.layers):
-            layer.forward(p[i], y[i - 1] if i else x, y[i])
+        for layer, p_layer, output in zip(self.layers, p, y):
+            layer.forward(p_layer, x, output)
+            x = output
 
-    def backward(self, p, x, y, d_y, d_p, d_x):
+    def backward(self, p: tuple, x: np.ndarray, y: tuple, d_y: tuple, d_p: tuple, d_x: np.ndarray | None) -> None:
         """Overwrite d_p and d_x; d_y[-1] is the cotangent, the others are scratch; all of d_y is consumed.
 
         forward was y[i] = layer_i(y[i - 1]), so d_y[i - 1] is what layer i returns for its input.

@@ -1,6 +1,7 @@
-"""What VAE and Autoencoder share: settings, networks, files, and the edge where users' arrays come in."""
+"""What VAE and Autoencoder share: networks, training, and the checks of users' arrays."""
 import copy
-import inspect
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
@@ -8,35 +9,33 @@ from .arrays import as_array
 from .data.meaning import as_floats
 from .data.minibatch import check_data
 from .elbo import Workspace
-from .errors import ConfigurationError, DataError, RunError, ShapeError
-from .estimators.named import estimator_settings, make_estimator
-from .history import TrainingState
+from .errors import ConfigurationError, ShapeError
 from .layers import activation_code, MLP
-from .likelihoods import LIKELIHOODS, make_likelihood
-from .nonfinite import not_finite
+from .likelihoods import make_likelihood
+from .model_files import ModelFiles
+from .model_settings import Settings
 from .parameters import Layout, network_shapes, Parameters
-from .storage.checkpoint import load_arrays, save_arrays
+from .schedules import KLWeight
 from .training import held_out_objective, Trainer
 from .validation import at_least, check_seed, instance_of, one_of, positive_integer, rows_at_once
 
 DTYPES = ("float32", "float64")
 CHUNK = 512                                   # rows that encode and decode take at a time
-MOST_PARAMETERS = 1 << 31                     # with Adam's moments and the gradient 34 GB of float32
+MOST_PARAMETERS = 1 << 31                     # numbers; with gradient and moments they are 34 GB of float32
 
 
-class Model:
+class Model(Settings, ModelFiles):
     """The base of VAE and Autoencoder.
 
     A copy of any kind (`copy`, `deepcopy`, a pickle) is a model of its own: its views look into its own flat vector,
-    and it trains to the bits to which the original would have come.
+    and it trains to the same bits as the original would.
     """
 
-    kind = ""
     n_samples = 1
-    keep_weights: tuple[str, ...] = ()            # settings that `set_params` changes without a new start
-    _training = None                              # the TrainingState from which partial_fit goes on
+    _training = None                              # the TrainingState from which partial_fit continues
 
-    def build(self, n_visible, n_latent, head, hidden, activation, likelihood, sigma, dtype, seed):
+    def build(self, n_visible: int, n_latent: int, head: int, hidden: Sequence[int], activation: str,
+              likelihood: Any, sigma: float, dtype: Any, seed: int) -> None:
         """Check the settings, lay out the networks (the encoder ends in `head` units) and draw the first weights."""
         self.n_visible = positive_integer("n_visible", n_visible)
         self.n_latent = positive_integer("n_latent", n_latent)
@@ -76,7 +75,7 @@ class Model:
         self.likelihood.initialize(p.likelihood)
 
     @property
-    def parameters(self):
+    def parameters(self) -> Parameters:
         """The Parameters that the model learns: one flat vector with named, writable views.
 
         To assign others copies their numbers into it; raises ShapeError unless their layout and dtype are the same.
@@ -84,28 +83,28 @@ class Model:
         return self._parameters
 
     @parameters.setter
-    def parameters(self, others):
+    def parameters(self, others: Parameters) -> Parameters:
         """Copy the numbers of other Parameters into this model's."""
         instance_of("parameters", others, Parameters, "Take the parameters of a model with the same settings.")
         if others.layout != self._parameters.layout or others.flat.dtype != self.dtype:
-            raise ShapeError(f"parameters have {others.flat.size:,} numbers of {others.flat.dtype} in segments of their own; "
-                             f"expected {self._parameters.flat.size:,} of {self.dtype}, laid out as this model's are. "
-                             "Take the parameters of a model with the same settings.")
+            raise ShapeError(f"parameters have {others.flat.size:,} numbers of {others.flat.dtype} in segments of "
+                             f"their own; expected {self._parameters.flat.size:,} of {self.dtype}, laid out as this "
+                             "model's are. Take the parameters of a model with the same settings.")
         self._parameters.flat[:] = others.flat
 
-    def check_schedule(self, schedule):
+    def check_schedule(self, schedule: KLWeight) -> None:
         """Raise ConfigurationError: only a VAE has a KL to weigh."""
         raise ConfigurationError(f"beta is {schedule!r}; a model of kind {self.kind!r} has no KL to weigh. "
                                  "Leave beta out, or train a VAE.")
 
-    def initial_state(self):
-        """Return what the gradient's estimator remembers from step to step, before the first one: a dict."""
+    def initial_state(self) -> dict:
+        """Return the dict that the gradient's estimator keeps from step to step, as it is before the first."""
         return {}
 
-    def update_state(self, state, loss):
-        """Take note of a step's loss in that dict."""
+    def update_state(self, state: dict, loss: float) -> None:
+        """Update that dict after a step with its loss, in nats per example."""
 
-    def workspace(self, batch):
+    def workspace(self, batch: int) -> Workspace:
         """Return the arrays that a step on up to `batch` examples writes.
 
         Raises
@@ -117,11 +116,8 @@ class Model:
         rows_at_once("batch times n_samples", positive_integer("batch", batch) * self.n_samples, widest)
         return Workspace.allocate(self.encoder, self.decoder, batch, self.n_samples, self.dtype)
 
-    def for_evaluation(self):
-        """Return the model to measure with: this one, or one of the same parameters with a likelihood to measure with.
-
-        Both read one vector: it is no copy.
-        """
+    def for_evaluation(self) -> "Model":
+        """Return the model for evaluation: this one, or one that shares its parameters and has another likelihood."""
         likelihood = self.likelihood.for_evaluation()
         if likelihood is self.likelihood:
             return self
@@ -132,18 +128,19 @@ class Model:
     def __copy__(self):
         return copy.deepcopy(self)
 
-    def __repr__(self):
-        now, signature = self.get_params(), inspect.signature(type(self)).parameters
-        said = [f"{name}={value!r}" for name, value in now.items()
-                if signature[name].default is signature[name].empty or repr(value) != repr(signature[name].default)]
-        return f"<{type(self).__name__}({', '.join(said)}): {self.parameters.flat.size:,} parameters>"
-
     def _rows(self, X, name="X"):
         """Return users' data as checked rows of uint8 levels, float32 or float64."""
         return check_data(X, self, name)
 
     def _fill(self, ws, rows):
         ws.x[:] = as_floats(rows, self.dtype)
+
+    def _workspace_of(self, X):
+        """Return a workspace that holds the rows of X."""
+        rows = self._rows(X)
+        ws = self.workspace(len(rows))
+        self._fill(ws, rows)
+        return ws
 
     def _encode(self, X):
         """Return the encoder's head for every row of X."""
@@ -158,7 +155,7 @@ class Model:
             head[start:start + CHUNK] = ws.encoder[-1]
         return head
 
-    def decode_outputs(self, z):
+    def decode_outputs(self, z: Any) -> np.ndarray:
         """Return the decoder's outputs (logits, or means), (n, n_outputs), for latents z (n, Z).
 
         Raises
@@ -170,7 +167,7 @@ class Model:
         if z.ndim != 2 or z.shape[1] != self.n_latent or z.dtype.kind not in "iuf":
             raise ShapeError(f"z has shape {z.shape} and dtype {z.dtype}; this model decodes numbers of shape "
                              f"(n, {self.n_latent}) (n_latent). Pass one latent vector a row.")
-        z = np.array(z, self.dtype, order="C")            # a copy: for a read-only array kernels are compiled anew
+        z = np.array(z, self.dtype, order="C")            # a copy: a read-only array would need kernels of its own
         outputs = np.empty((len(z), self.decoder.layers[-1].n_out), self.dtype)
         for start in range(0, len(z), CHUNK):
             piece = z[start:start + CHUNK]
@@ -179,19 +176,19 @@ class Model:
             outputs[start:start + CHUNK] = y[-1]
         return outputs
 
-    def decode(self, z):
+    def decode(self, z: Any) -> np.ndarray:
         """Return E[x | z], (n, D), for latents z (n, Z): probabilities for a Bernoulli, means for a Gaussian."""
         return self.likelihood.mean(self.parameters.likelihood, self.decode_outputs(z))
 
-    def inverse_transform(self, z):
+    def inverse_transform(self, z: Any) -> np.ndarray:
         """Decode z; scikit-learn's name for `decode`."""
         return self.decode(z)
 
-    def reconstruct(self, X):
-        """Return what the decoder makes of the codes of X, (n, D)."""
+    def reconstruct(self, X: Any) -> np.ndarray:
+        """Return the decoder's means E[x | z], (n, D), at the codes of X."""
         return self.decode(self.transform(X))
 
-    def score(self, X, y=None):
+    def score(self, X: Any, y: Any = None) -> float:
         """Return minus the loss at beta = 1, averaged over X (n, D), in nats per example: a VAE's ELBO.
 
         The noise is a fixed function of the model's seed; y is ignored.
@@ -199,12 +196,13 @@ class Model:
         objective = held_out_objective(self, self._rows(X), seed=self.seed)
         return -(objective.reconstruction + objective.kl)
 
-    def fit(self, X, y=None, *, epochs=10, batch_size=128, learning_rate=1e-3, validation=None, seed=0,
-            optimizer="adam", binarize="none", output_bias="data", on_nonfinite="stop", beta=None):
+    def fit(self, X: Any, y: Any = None, *, epochs: int = 10, batch_size: int = 128, learning_rate: float = 1e-3,
+            validation: Any = None, seed: int = 0, optimizer: str = "adam", binarize: str = "none",
+            output_bias: str = "data", on_nonfinite: str = "stop", beta: Any = None) -> "Model":
         """Train on X from freshly drawn weights, whatever the present ones are; return the model itself.
 
-        A second call gives the same bits as the first.  `partial_fit` goes on from the present weights, also from
-        those that you set by hand.
+        A second call gives the same bits as the first.  Afterwards `history_` holds one `Epoch` an epoch, losses in
+        nats per example.
 
         Parameters
         ----------
@@ -215,17 +213,12 @@ class Model:
         epochs : int
             How often every example is seen.
         batch_size, learning_rate, validation, seed, optimizer, binarize, output_bias, on_nonfinite, beta
-            As in `scratchvae.training.Trainer`.  This seed is that of order and noise; the model's draws the weights.
-
-        Returns
-        -------
-        VAE or Autoencoder
-            The model.  Its `history_` holds one `Epoch` an epoch, losses in nats per example.
+            As in `scratchvae.training.Trainer`.  This seed draws order and noise; the model's own draws the weights.
 
         Raises
         ------
         ConfigurationError, ShapeError, DataError
-            With what, got, expected and remedy; the model is then as it was.
+            For settings or data that cannot work; the model has not changed then.
         TrainingError
             If a loss is not finite.
         """
@@ -233,31 +226,20 @@ class Model:
                            validation=validation, seed=seed, optimizer=optimizer, binarize=binarize,
                            output_bias=output_bias, on_nonfinite=on_nonfinite, beta=beta)
 
-    def partial_fit(self, X, y=None, *, epochs=1, batch_size=128, learning_rate=1e-3, validation=None, seed=0,
-                    optimizer="adam", binarize="none", output_bias="data", on_nonfinite="stop", beta=None):
+    def partial_fit(self, X: Any, y: Any = None, *, epochs: int = 1, batch_size: int = 128, learning_rate: float = 1e-3,
+                    validation: Any = None, seed: int = 0, optimizer: str = "adam", binarize: str = "none",
+                    output_bias: str = "data", on_nonfinite: str = "stop", beta: Any = None) -> "Model":
         """Train on X from the present weights, also from those that you set by hand; return the model itself.
 
-        It goes on where `fit` or the last `partial_fit` ended: weights, moments, step count, order, noise and
+        It continues where `fit` or the last `partial_fit` ended: weights, moments, step count, order, noise and
         `history_`.  So n calls with epochs=1 give the bits of one with epochs=n, and of `fit` with epochs=n.  Copies,
-        pickles and files go on as well.  An epoch that was interrupted is begun again.
+        pickles and saved models continue as well.  An interrupted epoch starts again.
 
         Parameters
         ----------
-        X, y, epochs
-            As in `fit`; X may be other examples at each call.
-        batch_size, learning_rate, validation, seed, optimizer, binarize, output_bias, on_nonfinite, beta
-            As in `fit`.  They may differ from those of earlier calls, and hold from now on, but for two: another
-            optimizer is refused, for it has other moments, and output_bias matters for the very first step alone.
-
-        Returns
-        -------
-        VAE or Autoencoder
-            The model.
-
-        Raises
-        ------
-        ConfigurationError, ShapeError, DataError, TrainingError
-            As `fit`.
+        X, y, epochs, batch_size, learning_rate, validation, seed, optimizer, binarize, output_bias, on_nonfinite, beta
+            As in `fit`, and so are the errors.  They may change from call to call, with two exceptions: another
+            optimizer is refused, because it has other moments, and output_bias matters for the very first step only.
         """
         return self._train(X, y, epochs, False, batch_size=batch_size, learning_rate=learning_rate,
                            validation=validation, seed=seed, optimizer=optimizer, binarize=binarize,
@@ -280,140 +262,6 @@ class Model:
     def _take_state(self, state):
         self._training, self.history_, self.n_features_in_ = state, state.history, self.n_visible
 
-    def fit_transform(self, X, y=None, **settings):
+    def fit_transform(self, X: Any, y: Any = None, **settings: Any) -> np.ndarray:
         """Call `fit` with the same arguments, and return the codes of X, (n, Z)."""
         return self.fit(X, y, **settings).transform(X)
-
-    def get_params(self, deep=True):
-        """Return the constructor's arguments as they were given, as a dict (`deep` changes nothing)."""
-        params = {}
-        for name in inspect.signature(type(self)).parameters:
-            now = getattr(self, name)
-            given, made_of_it = self._given.get(name, (now, now))
-            params[name] = given if made_of_it is now else now
-        return params
-
-    def _remember(self, given):
-        """Keep the constructor's arguments beside what was made of them: `clone` asks for the very same objects."""
-        self._given = {name: (value, getattr(self, name)) for name, value in given.items()}
-
-    def set_params(self, **params):
-        """Change some of the constructor's arguments, all or none; return the model itself.
-
-        `beta`, `estimator` and `n_samples` keep the weights and what training has come to.  Any other
-        argument that changes makes the model anew, as the constructor would, with freshly drawn weights.
-
-        Parameters
-        ----------
-        params
-            Arguments of the constructor, by name.
-
-        Raises
-        ------
-        ConfigurationError
-            If a name is unknown or a value cannot work; nothing has changed then.
-        """
-        present = self.get_params()
-        unknown = [name for name in params if name not in present]
-        if unknown:
-            raise ConfigurationError(f"{', '.join(unknown)}: no setting of {type(self).__name__}; it has "
-                                     f"{', '.join(present)}. Check the spelling.")
-        made = type(self)(**{**present, **params})
-        if all(name in self.keep_weights or getattr(made, name) == getattr(self, name) for name in params):
-            made._parameters = self._parameters
-        else:
-            for name in ("_training", "history_", "n_features_in_"):
-                vars(self).pop(name, None)
-        vars(self).update(vars(made))
-        return self
-
-    def __sklearn_is_fitted__(self):
-        return hasattr(self, "history_")
-
-    def __sklearn_tags__(self):
-        from sklearn.utils import InputTags, Tags, TargetTags, TransformerTags  # it alone calls this
-        return Tags(estimator_type=None, target_tags=TargetTags(required=False), input_tags=InputTags(),
-                    transformer_tags=TransformerTags(preserves_dtype=[]))
-
-    def save(self, path, extra_meta=None, extra_arrays=None):
-        """Write settings and parameters to `path` (.npz), atomically; extras come back from `load_run`.
-
-        Raises
-        ------
-        RunError
-            If the file cannot be written.
-        ConfigurationError
-            If the likelihood is a custom object, which a file cannot hold, or the extras are no such thing.
-        DataError
-            If a parameter is not finite; the segment is named.
-        """
-        name = not_finite(self.parameters.segments())
-        if name:
-            raise DataError(f"{name} is not finite; a saved model needs finite parameters. Train it anew, with a lower "
-                            "learning rate.")
-        settings = {name: getattr(self, name) for name in inspect.signature(type(self)).parameters}
-        if "estimator" in settings:
-            settings["estimator"] = estimator_settings(self.estimator)
-        name = self.likelihood.name
-        if name not in LIKELIHOODS or self.likelihood != make_likelihood(name, self.sigma):
-            raise ConfigurationError(f"likelihood {self.likelihood!r} is a custom object; a file holds only "
-                                     "settings and numbers. Save dict(parameters.segments()) yourself, with np.savez.")
-        settings["likelihood"] = name
-        layout, meta, arrays = self.parameters.layout, {}, {}
-        if self._training is not None:
-            meta["training"], arrays = self._training.pack(layout)
-        save_arrays(path, self.kind, {"settings": settings, **meta, **(extra_meta or {})},
-                    {"parameters": layout.pack(self.parameters.flat), **arrays, **(extra_arrays or {})})
-
-    @classmethod
-    def load(cls, path):
-        """Return the model saved at `path`; its `partial_fit` goes on where the one that was saved had come.
-
-        Raises
-        ------
-        RunError
-            If the file is missing, damaged, or holds another kind of model.
-        """
-        model, meta, arrays = load_run(path)
-        if not isinstance(model, cls):
-            raise RunError(f"{path} holds a model of kind {model.kind!r}; expected {cls.kind!r}. "
-                           f"Load it with {type(model).__name__}.load.")
-        if "training" in meta:
-            try:
-                model._take_state(TrainingState.of_file(model, meta["training"], arrays))
-            except (KeyError, TypeError, ValueError, AttributeError) as error:
-                raise RunError(f"{path} does not say how far its training came ({type(error).__name__}: {error!s:.300}). "
-                               "Take a file that scratchvae saved.") from error
-        return model
-
-
-def load_run(path):
-    """Return (model, meta, arrays) of a file that `save` wrote; meta and arrays are the extras.
-
-    Raises
-    ------
-    RunError
-        If the file is missing, damaged, or does not describe a model.
-    """
-    kind, meta, arrays = load_arrays(path)
-    try:
-        settings, numbers = dict(meta.pop("settings")), arrays.pop("parameters")
-        estimator, baseline = settings.get("estimator"), settings.pop("baseline", "none")     # its own in older files
-        if baseline != "none":
-            settings["estimator"] = make_estimator(estimator, baseline=baseline)
-        elif isinstance(estimator, dict):
-            settings["estimator"] = make_estimator(estimator.pop("name"), **estimator)
-        sizes = [int(settings["n_visible"]), *map(int, settings["hidden"]), int(settings["n_latent"])]
-        if sum(n_in * n_out for n_in, n_out in zip(sizes, sizes[1:])) > numbers.size:      # before memory is taken
-            raise ValueError(f"layers of {sizes} units have more than the {numbers.size} numbers stored")
-        kinds = {made.kind: made for made in Model.__subclasses__()}               # VAE and Autoencoder
-        model = kinds[kind](**{**settings, "hidden": tuple(settings["hidden"])})
-        if numbers.dtype != model.dtype:
-            raise ValueError(f"parameters are {numbers.dtype}, the model's dtype is {model.dtype}")
-        model.parameters.layout.unpack(numbers, model.parameters.flat)
-        if not_finite(model.parameters.segments()):
-            raise ValueError(f"{not_finite(model.parameters.segments())} is not finite")
-    except (KeyError, TypeError, ValueError, OverflowError) as error:
-        raise RunError(f"{path} does not describe a model ({type(error).__name__}: {error!s:.300}). "
-                       "Take a file that scratchvae saved.") from error
-    return model, meta, arrays

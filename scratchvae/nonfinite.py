@@ -1,37 +1,26 @@
-"""Numbers that went wrong in a step: whether, where first, and what the likely cause is."""
+"""Numbers of a step that are not finite: where they first appear, and the likely cause."""
 import math
+from collections.abc import Iterable
+from typing import Any
 
 import numpy as np
 
 POLICIES = ("stop", "skip")
-UNSCALED = 50.0             # |x|: data scaled to 0..1, or to unit variance, stay far below
-GROWN = 1e3                 # |parameter|: weights of networks that learn stay far below
-WIDE = 60.0                 # |logvar|: a sigma of 1e13, or of 1e-13
+UNSCALED = 50.0             # bound of |x|: data scaled to 0..1, or to unit variance, stay far below
+GROWN = 1e3                 # bound of |parameter|: weights of networks that learn stay far below
+WIDE = 60.0                 # bound of |logvar|: there sigma is 1e13 or 1e-13
 
 
-def not_finite(named, limit=math.inf):
+def not_finite(named: Iterable, limit: float = math.inf) -> str | None:
     """Return the first name of (name, array) pairs whose array holds a NaN or a |number| not below limit, or None."""
     return next((name for name, array in named if not (np.abs(array) < limit).all()), None)
 
 
-def explain(model, ws, gradient, optimizer):
-    """Say where in a step the numbers were first not finite, and what to do about the likely cause.
+def explain(model: Any, ws: Any, gradient: Any, optimizer: Any) -> str:
+    """Return where in a step the numbers were first not finite, and what to do about the likely cause.
 
-    Parameters
-    ----------
-    model : VAE or Autoencoder
-        Its parameters are those that the step began with.
-    ws : Workspace
-        As forward and backward left it.
-    gradient : Parameters
-        As backward left it.
-    optimizer : Adam or SGD
-        Its `limit` says which numbers are too large.
-
-    Returns
-    -------
-    str
-        Two sentences: the segment, the cause and its remedy.
+    The model's parameters are those that the step began with; ws and gradient are as backward left them, and the
+    optimizer's `limit` tells which numbers are too large.
     """
     layers = [(f"the output of {name.removesuffix('.W')}", output) for name, output in zip(
         (name for name, _ in model.parameters.segments() if name.endswith(".W")), (*ws.encoder, *ws.decoder))]

@@ -1,5 +1,6 @@
-"""Optimizers: what moves the flat parameter vector, and what they remember from step to step."""
+"""Optimizers: they move the flat parameter vector, and remember moments from step to step."""
 import math
+from typing import Any
 
 import numpy as np
 
@@ -8,30 +9,30 @@ from .errors import TrainingError
 from .kernels.optimizers import adam_update, are_below, sgd_update
 from .validation import at_least, number, one_of, positive_integer
 
-MOST_RATE = 1e30                    # of a learning rate: its products with moments have room in float32
-ROOM = 4                            # of the largest number of a dtype, the share that a step may make
+MOST_RATE = 1e30                    # largest learning rate: its products with moments have room in float32
+ROOM = 4                            # how many times a number of a step must fit into the largest one of its dtype
 
 
 class Optimizer:
-    """What Adam and SGD share: moments like the parameters, a count of steps, and the look before a step.
+    """What Adam and SGD share: moments like the parameters, a count of steps, and the check before a step.
 
     A copy or a pickle gets moments of its own, in memory that can be written.
     """
 
-    def __init__(self, size, dtype, learning_rate, moments):
+    def __init__(self, size: int, dtype: Any, learning_rate: float, moments: tuple):
         size, self.dtype = positive_integer("size", size), np.dtype(one_of("dtype", str(dtype), ("float32", "float64")))
         self.learning_rate = number("learning_rate", learning_rate, 0, MOST_RATE, "Start with 0.001.", closed="right")
         self.step = 0
         self.moments = {name: np.zeros(size, self.dtype) for name in moments}
         self._shape, self._largest = (size,), float(np.finfo(self.dtype).max)
 
-    def accepts(self, gradient):
+    def accepts(self, gradient: np.ndarray) -> bool:
         """Return whether gradient (size,) leaves all numbers finite: every |number| in it is below `limit`."""
         found = np.empty(1)
         are_below(gradient, self.limit, found)
         return bool(found[0])
 
-    def begin_step(self, theta, gradient):
+    def begin_step(self, theta: np.ndarray, gradient: np.ndarray) -> None:
         """Count a step; raise what `update` raises, before anything has moved."""
         require_buffer("theta", theta, self._shape, self.dtype, written=True)
         require_buffer("gradient", gradient, self._shape, self.dtype)
@@ -75,17 +76,18 @@ class Adam(Optimizer):
 
     name = "adam"
 
-    def __init__(self, size, dtype, learning_rate=1e-3, beta1=0.9, beta2=0.999, epsilon=1e-8):
+    def __init__(self, size: int, dtype: Any, learning_rate: float = 1e-3, beta1: float = 0.9, beta2: float = 0.999,
+                 epsilon: float = 1e-8):
         super().__init__(size, dtype, learning_rate, ("m", "v"))
         self.beta1, self.beta2 = _share("beta1", beta1), _share("beta2", beta2)
         self.epsilon = at_least("epsilon", epsilon, 0, "Use 1e-8.")
 
     @property
-    def limit(self):
-        """What every |number| of a gradient must be below: its square, v, and the step before its division fit."""
+    def limit(self) -> float:
+        """The bound of every |number| of a gradient: below it the dtype holds its square, v, and the undivided step."""
         return min(math.sqrt(self._largest), self._largest / self.learning_rate) / ROOM
 
-    def update(self, theta, gradient):
+    def update(self, theta: np.ndarray, gradient: np.ndarray) -> None:
         """Move theta (size,) one step against gradient (size,), in place.                      (O2)
 
         Raises
@@ -103,19 +105,7 @@ class Adam(Optimizer):
 class SGD(Optimizer):
     """Gradient descent with momentum (Polyak 1964).
 
-    Parameters
-    ----------
-    size : int
-        Length of the flat parameter vector.
-    dtype : str
-        "float32" or "float64".
-    learning_rate, momentum : float
-        Step length, and the share of the last step that is kept (0 for plain gradient descent).
-
-    Raises
-    ------
-    ConfigurationError
-        For a setting that cannot work.
+    `momentum` is the share of the last step that is kept, 0 for plain gradient descent; the rest is as in `Adam`.
 
     Examples
     --------
@@ -127,29 +117,29 @@ class SGD(Optimizer):
 
     name = "sgd"
 
-    def __init__(self, size, dtype, learning_rate=1e-3, momentum=0.9):
+    def __init__(self, size: int, dtype: Any, learning_rate: float = 1e-3, momentum: float = 0.9):
         super().__init__(size, dtype, learning_rate, ("velocity",))
         self.momentum = _share("momentum", momentum)
 
     @property
-    def limit(self):
-        """What every |number| of a gradient must be below: the velocity, a geometric series of them, and the step fit."""
+    def limit(self) -> float:
+        """The bound of every |number| of a gradient: below it the dtype holds the velocity, their sum, and the step."""
         return self._largest * (1 - self.momentum) / max(1.0, self.learning_rate) / ROOM
 
-    def update(self, theta, gradient):
+    def update(self, theta: np.ndarray, gradient: np.ndarray) -> None:
         """Move theta (size,) one step against gradient (size,), in place; raises as `Adam.update` does.    (O1)"""
         self.begin_step(theta, gradient)
         sgd_update(theta, gradient, self.moments["velocity"], self.learning_rate, self.momentum)
 
 
 def _share(name, value):
-    """Return value as a float; it must be a share of the last value, of at least 0 and below 1."""
+    """Return value as a float; raise ConfigurationError unless it is from 0 to below 1."""
     return number(name, value, 0, 1, "Use 0.9.")
 
 
 OPTIMIZERS = {"adam": Adam, "sgd": SGD}
 
 
-def make_optimizer(name, size, dtype, learning_rate):
+def make_optimizer(name: str, size: int, dtype: Any, learning_rate: float) -> Optimizer:
     """Return a fresh optimizer by name; raises ConfigurationError for an unknown name or a learning rate <= 0."""
     return OPTIMIZERS[one_of("optimizer", name, OPTIMIZERS)](size, dtype, learning_rate)

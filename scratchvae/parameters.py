@@ -1,6 +1,7 @@
-"""One flat parameter vector with named views: what to learn, where it lies, and what it is called."""
+"""One flat parameter vector with named views: shapes, places and names of what is learned."""
+from collections.abc import Iterator, Sequence
 from math import prod
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -20,7 +21,7 @@ class Stack(tuple):
     """The `Affine`s of a network in order; `.head` is the last."""
 
     @property
-    def head(self):
+    def head(self) -> Affine:
         """The `Affine` of the last layer."""
         return self[-1]
 
@@ -37,9 +38,9 @@ class Segment(NamedTuple):
 class Layout:
     """Names, shapes and places of the arrays inside one flat vector.
 
-    They tile the vector without gaps, but the matrices lie first: a matrix of a multiple of 16 numbers, as most are,
-    leaves the next one at the beginning of a cache line, and a vector of 40 biases would not.  (With W and b in turns
-    steps of 784-400-20 and of 784-200-200-50 take about 2 % longer.)
+    They tile the vector without gaps, but the matrices lie first.  Most have a multiple of 16 numbers, so the next one
+    begins at a cache line, which it would not after a vector of 40 biases.  (With W and b in turns a step of
+    784-400-20 takes about 2 % longer.)
 
     Parameters
     ----------
@@ -53,44 +54,38 @@ class Layout:
     (16, ('encoder.head.b', 'encoder.head.W'), [12, 0])
     """
 
-    def __init__(self, shapes):
+    def __init__(self, shapes: dict):
         self.size, places = 0, {}
-        for name in sorted(shapes, key=lambda name: len(shapes[name]) < 2):         # stable: else as they come
+        for name in sorted(shapes, key=lambda name: len(shapes[name]) < 2):         # matrices, then vectors
             start, self.size = self.size, self.size + prod(shapes[name])
             places[name] = Segment(name, tuple(shapes[name]), start, self.size)
         self.segments = tuple(places[name] for name in shapes)
 
     @property
-    def names(self):
+    def names(self) -> tuple:
         """The segments' names in order."""
         return tuple(segment.name for segment in self.segments)
 
     def __eq__(self, other):
         return isinstance(other, Layout) and self.segments == other.segments
 
-    def views(self, flat):
+    def views(self, flat: np.ndarray) -> dict:
         """Return {name: view of `flat` in the segment's shape}."""
         return {s.name: flat[s.start:s.stop].reshape(s.shape) for s in self.segments}
 
-    def pack(self, flat):
-        """Return a copy of `flat` with one segment after the other: what files hold, wherever segments lie.
-
-        Examples
-        --------
-        >>> Layout({"encoder.head.b": (1,), "encoder.head.W": (1, 2)}).pack(np.array([1.0, 2.0, 9.0])).tolist()
-        [9.0, 1.0, 2.0]
-        """
+    def pack(self, flat: np.ndarray) -> np.ndarray:
+        """Return a copy of `flat` with one segment after the other, in the order of their names: what files hold."""
         return np.concatenate([flat[:0], *(view.reshape(-1) for view in self.views(flat).values())])
 
-    def unpack(self, numbers, flat):
+    def unpack(self, numbers: np.ndarray, flat: np.ndarray) -> None:
         """Write numbers (size,), as `pack` returns them, to `flat`; raises ShapeError for another number of them.
 
         Examples
         --------
-        >>> flat = np.empty(3)
-        >>> Layout({"encoder.head.b": (1,), "encoder.head.W": (1, 2)}).unpack(np.array([9.0, 1.0, 2.0]), flat)
-        >>> flat.tolist()
-        [1.0, 2.0, 9.0]
+        >>> layout, flat = Layout({"encoder.head.b": (1,), "encoder.head.W": (1, 2)}), np.empty(3)
+        >>> layout.unpack(np.array([9.0, 1.0, 2.0]), flat)
+        >>> flat.tolist(), layout.pack(flat).tolist()
+        ([1.0, 2.0, 9.0], [9.0, 1.0, 2.0])
         """
         if numbers.shape != (self.size,):
             raise ShapeError(f"the numbers have shape {numbers.shape}; this layout needs ({self.size},). "
@@ -101,15 +96,8 @@ class Layout:
             start += view.size
 
 
-def network_shapes(prefix, sizes):
-    """Return the segments' shapes of a network of dense layers, the last one called "head".
-
-    Parameters
-    ----------
-    prefix : str
-        "encoder" or "decoder".
-    sizes : sequence of int
-        Units a layer, input first: (784, 400, 40) is one hidden layer and a head.
+def network_shapes(prefix: str, sizes: Sequence[int]) -> dict:
+    """Return the segments' shapes of a network with `sizes` units a layer, input first; the last layer is the head.
 
     Examples
     --------
@@ -156,7 +144,7 @@ class Parameters:
     (True, 6.0)
     """
 
-    def __init__(self, layout, flat):
+    def __init__(self, layout: Layout, flat: np.ndarray):
         instance_of("layout", layout, Layout, "Take model.parameters.layout.")
         instance_of("flat", flat, np.ndarray, "Use Parameters.zeros(layout, dtype) to make one.")
         if flat.shape != (layout.size,):
@@ -173,7 +161,7 @@ class Parameters:
                            if name.startswith("likelihood.")}
 
     @classmethod
-    def zeros(cls, layout, dtype):
+    def zeros(cls, layout: Layout, dtype: Any) -> "Parameters":
         """Return all zeros in the given layout and dtype."""
         flat = aligned((layout.size,), dtype)
         flat[:] = 0
@@ -183,14 +171,14 @@ class Parameters:
         return Stack(Affine(self._views[name], self._views[name[:-1] + "b"])
                      for name in self.layout.names if name.startswith(prefix) and name.endswith(".W"))
 
-    def segments(self):
+    def segments(self) -> Iterator:
         """Yield (name, view) in order; writing to a view changes `flat`."""
         yield from self._views.items()
 
     def __getitem__(self, name):
         return self._views[name]
 
-    def copy(self):
+    def copy(self) -> "Parameters":
         """Return an independent copy."""
         return _own(self.layout, self.flat)
 
@@ -203,5 +191,5 @@ class Parameters:
 
 
 def _own(layout, flat):
-    """Return Parameters over a copy of `flat`: of a pickle it may be read-only, and lie anywhere."""
+    """Return Parameters over a copy of `flat`, because a pickle's may be read-only and not aligned."""
     return Parameters(layout, aligned_copy(flat))

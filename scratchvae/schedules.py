@@ -14,7 +14,7 @@ whole batch, so the gradient of a batch is not the mean of its examples' gradien
 Burgess et al. 2018.)
 """
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -22,9 +22,25 @@ from .errors import ConfigurationError
 from .validation import at_least, keep, one_of, positive_integer
 
 
-def check_beta(beta):
+def check_beta(beta: float) -> float:
     """Return beta as a float; raises ConfigurationError unless it is a finite number of at least 0."""
     return at_least("beta", beta, 0, "It is the KL's weight: use 1 for the ELBO.")
+
+
+def _check_ramp(ramp):
+    found = at_least("ramp", ramp, 0, "It is a share of the cycle: use 0.5.", open_interval=True)
+    if found > 1:
+        raise ConfigurationError(f"ramp is {found!r}; it is a share of the cycle, at most 1. Use 0.5.")
+    return found
+
+
+CHECKS = {
+    "beta": check_beta,
+    "steps": lambda steps: positive_integer("steps", steps),
+    "start": lambda start: at_least("start", start, 0, "It is the KL's weight at the first step: use 0."),
+    "ramp": _check_ramp,
+    "nats": lambda nats: at_least("nats", nats, 0, "It is an amount of KL: try 0.25 of one latent, 20 of all."),
+}
 
 
 class KLWeight:
@@ -33,12 +49,15 @@ class KLWeight:
     Attributes
     ----------
     by_latent : bool
-        Whether R looks at the KL of each latent, or of all together.  Only the closed form of the KL gives the first.
+        Whether R needs the KL of each latent or only their sum.  Only the closed form of the KL gives the first.
     """
 
     by_latent: ClassVar[bool] = False
 
-    def at(self, step):
+    def __post_init__(self):
+        keep(self, **{name: CHECKS[name](value) for name, value in vars(self).items() if name in CHECKS})
+
+    def at(self, step: int) -> "KLWeight":
         """Return the KLWeight after `step` steps.
 
         It is a pure function of the number of steps, so that a run that is cut and resumed weighs its KL as the uncut
@@ -46,11 +65,11 @@ class KLWeight:
         """
         return self
 
-    def value(self, kl):
-        """Return R in nats, of the batch's mean KL: of each latent (Z,) if `by_latent`, else of all together."""
+    def value(self, kl: Any) -> float:
+        """Return R in nats from the batch's mean KL: of each latent, (Z,), if `by_latent`, else of all together."""
         raise NotImplementedError
 
-    def slope(self, kl):
+    def slope(self, kl: Any) -> Any:
         """Return dR/dKL_j: (Z,), or one number for all latents.  kl is as in `value`; None if not `by_latent`."""
         raise NotImplementedError
 
@@ -61,7 +80,7 @@ def _checked(step):
 
 @dataclass(frozen=True)
 class Constant(KLWeight):
-    """R = beta KL: the same beta all along.                                                            (E4)
+    """R = beta KL with the same beta at every step.                                                    (E4)
 
     Examples
     --------
@@ -71,14 +90,11 @@ class Constant(KLWeight):
 
     beta: float = 1.0
 
-    def __post_init__(self):
-        keep(self, beta=check_beta(self.beta))
-
-    def value(self, kl):
-        """Return R in nats, of the batch's mean KL."""
+    def value(self, kl: float) -> float:
+        """Return R in nats from the batch's mean KL."""
         return self.beta * kl
 
-    def slope(self, kl):
+    def slope(self, kl: Any) -> float:
         """Return dR/dKL."""
         return self.beta
 
@@ -97,11 +113,7 @@ class Linear(KLWeight):
     steps: int = 1000
     start: float = 0.0
 
-    def __post_init__(self):
-        keep(self, beta=check_beta(self.beta), steps=positive_integer("steps", self.steps),
-             start=at_least("start", self.start, 0, "It is the KL's weight at the first step: use 0."))
-
-    def at(self, step):
+    def at(self, step: int) -> Constant:
         """Return the Constant after `step` steps."""
         return Constant(self.start + (self.beta - self.start) * min(1.0, _checked(step) / self.steps))
 
@@ -120,20 +132,14 @@ class Cyclical(KLWeight):
     steps: int = 1000
     ramp: float = 0.5
 
-    def __post_init__(self):
-        keep(self, beta=check_beta(self.beta), steps=positive_integer("steps", self.steps),
-             ramp=at_least("ramp", self.ramp, 0, "It is a share of the cycle: use 0.5.", open_interval=True))
-        if self.ramp > 1:
-            raise ConfigurationError(f"ramp is {self.ramp!r}; it is a share of the cycle, at most 1. Use 0.5.")
-
-    def at(self, step):
+    def at(self, step: int) -> Constant:
         """Return the Constant after `step` steps."""
         return Constant(self.beta * min(1.0, _checked(step) % self.steps / (self.ramp * self.steps)))
 
 
 @dataclass(frozen=True)
 class FreeBits(KLWeight):
-    """R = beta sum_j max(nats, KL_j): a latent's first `nats` cost nothing (Kingma et al. 2016).      (S10)
+    """R = beta sum_j max(nats, KL_j): the first `nats` of a latent cost nothing (Kingma et al. 2016).  (S10)
 
     Examples
     --------
@@ -146,15 +152,11 @@ class FreeBits(KLWeight):
     beta: float = 1.0
     by_latent = True
 
-    def __post_init__(self):
-        keep(self, beta=check_beta(self.beta),
-             nats=at_least("nats", self.nats, 0, "It is what each latent may use for free: try 0.25."))
-
-    def value(self, kl):
+    def value(self, kl: np.ndarray) -> float:
         """Return R in nats, of kl (Z,)."""
         return float(self.beta * np.maximum(self.nats, kl).sum())
 
-    def slope(self, kl):
+    def slope(self, kl: np.ndarray) -> np.ndarray:
         """Return dR/dkl, (Z,)."""
         return self.beta * (kl > self.nats).astype(np.float64)
 
@@ -173,15 +175,11 @@ class Target(KLWeight):
     beta: float
     by_latent = True
 
-    def __post_init__(self):
-        keep(self, beta=check_beta(self.beta),
-             nats=at_least("nats", self.nats, 0, "It is the KL that is aimed at: try 20."))
-
-    def value(self, kl):
+    def value(self, kl: np.ndarray) -> float:
         """Return R in nats, of kl (Z,)."""
         return float(self.beta * abs(kl.sum() - self.nats))
 
-    def slope(self, kl):
+    def slope(self, kl: np.ndarray) -> np.ndarray:
         """Return dR/dkl, (Z,)."""
         return np.full(kl.shape, self.beta * np.sign(kl.sum() - self.nats))
 
@@ -203,53 +201,24 @@ class Capacity(KLWeight):
     beta: float = 1.0
     by_latent = True
 
-    def __post_init__(self):
-        keep(self, beta=check_beta(self.beta), steps=positive_integer("steps", self.steps),
-             nats=at_least("nats", self.nats, 0, "It is the KL that the latents may carry in the end: try 20."))
-
-    def at(self, step):
+    def at(self, step: int) -> Target:
         """Return the Target after `step` steps."""
-        return Target(float(self.nats) * min(1.0, _checked(step) / self.steps), float(self.beta))
+        return Target(self.nats * min(1.0, _checked(step) / self.steps), self.beta)
 
 
 SCHEDULES = {"constant": Constant, "linear": Linear, "cyclical": Cyclical, "free_bits": FreeBits,
              "capacity": Capacity}
 
 
-def as_weight(beta):
-    """Return `beta` if it is a KLWeight, or Constant(beta) for a number.
-
-    Raises
-    ------
-    ConfigurationError
-        For anything else.
-
-    Examples
-    --------
-    >>> as_weight(0.5)
-    Constant(beta=0.5)
-    """
+def as_weight(beta: Any) -> KLWeight:
+    """Return `beta` if it is a KLWeight, or Constant(beta) for a number; raise ConfigurationError for all else."""
     return beta if isinstance(beta, KLWeight) else Constant(beta)
 
 
-def make_schedule(name, beta, steps, nats):
-    """Return the schedule of a name, as a run's settings give it.
+def make_schedule(name: str, beta: float, steps: int, nats: float) -> KLWeight:
+    """Return the schedule of a name in SCHEDULES with those of the three settings that its class has.
 
-    Parameters
-    ----------
-    name : str
-        "constant", "linear", "cyclical", "free_bits" or "capacity".
-    beta : float
-        The KL's weight, in the end.
-    steps : int
-        Of the ramp ("linear", "capacity") or of a cycle ("cyclical").
-    nats : float
-        What each latent has for free ("free_bits"), or what all of them reach in the end ("capacity").
-
-    Raises
-    ------
-    ConfigurationError
-        For an unknown name or a number out of range.
+    Raises ConfigurationError for an unknown name or a number out of range.
     """
     one_of("the schedule's name", name, SCHEDULES)
     said = {"beta": beta, "steps": steps, "nats": nats}

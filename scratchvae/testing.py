@@ -1,8 +1,8 @@
-"""Hypothesis strategies and assertions for property tests: of this package's layers and models, and of your own.
+"""Hypothesis strategies and assertions for property tests of this package's layers and models, and of your own.
 
 Hypothesis draws sides, scales and a seed, and the numbers come from the seed: an example is quick to make, shrinks to
-the smallest layer that fails, and has no 1e308 in it.  Biases are random and not zero, because a zero bias and a
-blank example put a ReLU exactly on its kink.
+the smallest layer that fails, and contains no extreme numbers.  Biases are random, because a zero bias and a blank
+example put a ReLU exactly on its kink.
 
 To test a layer of your own, say what its parameters look like (only their shapes count) and how wide its input and
 output are; `layer_problems` draws the rest.  The contract is that of `scratchvae.gradcheck.check_layer`.
@@ -22,8 +22,8 @@ output are; `layer_problems` draws the rest.  The contract is that of `scratchva
 ...     assert_layer_gradients(*problem)
 >>> test_gate()
 
-Making a strategy of problems runs once what its examples will run: to load the kernels takes longer than the 200 ms
-that Hypothesis allows an example. The first time on a machine they are compiled, which can take minutes.
+Making a strategy of problems runs once what its examples will run, because loading the kernels takes longer than the
+200 ms that Hypothesis allows an example.  The first time on a machine they are compiled, which can take minutes.
 
 This room needs hypothesis, which the rest of the package does not.
 """
@@ -31,7 +31,8 @@ import contextlib
 import functools
 import itertools
 import math
-from typing import NamedTuple
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -59,8 +60,8 @@ __all__ = ["LayerProblem", "ModelProblem", "assert_layer_gradients", "assert_mod
            "batches", "dense_problems", "extreme_logits", "extreme_logvars", "generators", "layer_problems",
            "mlp_problems", "scales", "sides", "vae_problems"]
 
-MAX_SIDE = 5                            # 25 entries at most in a matrix: differences look at every one
-LOGVAR_LIMIT, LOGIT_LIMIT = 40.0, 1e4   # sigma from 2e-9 to 5e8; probabilities of 0 and 1
+MAX_SIDE = 5                            # longest side of an array: differences check every entry of 25 or fewer
+LOGVAR_LIMIT, LOGIT_LIMIT = 40.0, 1e4   # bounds of |logvar| and |logit|: sigma from 2e-9 to 5e8; probabilities 0, 1
 
 
 class LayerProblem(NamedTuple):
@@ -84,17 +85,17 @@ class ModelProblem(NamedTuple):
         return f"ModelProblem({type(self.model).__name__}({settings}), X={self.X!r}, eps={self.eps!r})"
 
 
-def generators():
+def generators() -> st.SearchStrategy:
     """Return a strategy of np.random.Generators, each from a seed of its own."""
     return st.integers(0, 2**32 - 1).map(np.random.default_rng)
 
 
-def sides(max_side=MAX_SIDE):
+def sides(max_side: int = MAX_SIDE) -> st.SearchStrategy:
     """Return a strategy of lengths from 1 to max_side."""
     return st.integers(1, positive_integer("max_side", max_side))
 
 
-def scales(low=0.01, high=10.0):
+def scales(low: float = 0.01, high: float = 10.0) -> st.SearchStrategy:
     """Return a strategy of positive numbers from low to high, even on a logarithmic scale; it shrinks toward 1."""
     low = at_least("low", low, 0, "Choose for example 0.01.", open_interval=True)
     high = at_least("high", high, low, "It is the largest scale, at least low: choose for example 10.")
@@ -102,7 +103,7 @@ def scales(low=0.01, high=10.0):
 
 
 @st.composite
-def batches(draw, n_columns=None, max_side=MAX_SIDE):
+def batches(draw: Callable, n_columns: int | None = None, max_side: int = MAX_SIDE) -> np.ndarray:
     """Draw data (B, n_columns), float64 in [0, 1]: gray or black and white, with or without a blank example."""
     shape = draw(sides(max_side)), n_columns or draw(sides(max_side))
     x = draw(generators()).random(shape)
@@ -121,24 +122,24 @@ def _extremes(draw, limit, max_side):
     return np.where(rng.random(shape) < 0.5, marks, rng.uniform(-limit, limit, shape))
 
 
-def extreme_logvars(limit=LOGVAR_LIMIT, max_side=MAX_SIDE):
+def extreme_logvars(limit: float = LOGVAR_LIMIT, max_side: int = MAX_SIDE) -> st.SearchStrategy:
     """Return a strategy of log variances (B, Z), float64: up to +-limit, which is often reached, and often zero."""
     return _extremes(at_least("limit", limit, 0, "Choose for example 40."), positive_integer("max_side", max_side))
 
 
-def extreme_logits(limit=LOGIT_LIMIT, max_side=MAX_SIDE):
+def extreme_logits(limit: float = LOGIT_LIMIT, max_side: int = MAX_SIDE) -> st.SearchStrategy:
     """Return a strategy of logits (B, D), float64: up to +-limit, which is often reached, and often zero."""
     return _extremes(at_least("limit", limit, 0, "Choose for example 10000."), positive_integer("max_side", max_side))
 
 
 @functools.cache
 def _load_dense_kernels():
-    """Run what `check_layer` runs of a `Dense` layer: in the first example that would take longer than its deadline."""
+    """Load what `check_layer` runs of a `Dense` layer, which in the first example would exceed the deadline."""
     one = np.ones((1, 1))
     check_layer(Dense(1, 1), Affine(one, one[0]), one, one)
 
 
-def layer_problems(layer, p, n_in, n_out, max_side=MAX_SIDE):
+def layer_problems(layer: Any, p: Any, n_in: int, n_out: int, max_side: int = MAX_SIDE) -> st.SearchStrategy:
     """Return a strategy of `LayerProblem`s of one layer.
 
     Parameters
@@ -152,10 +153,6 @@ def layer_problems(layer, p, n_in, n_out, max_side=MAX_SIDE):
         Columns of x and of d_y.
     max_side : int
         The largest batch.
-
-    Returns
-    -------
-    SearchStrategy
 
     Raises
     ------
@@ -190,7 +187,7 @@ def _affine(n_in, n_out):
     return Affine(np.empty((n_in, n_out)), np.empty(n_out))
 
 
-def dense_problems(max_side=MAX_SIDE):
+def dense_problems(max_side: int = MAX_SIDE) -> st.SearchStrategy:
     """Return a strategy of `LayerProblem`s of a `Dense` layer with any activation."""
     side = sides(max_side)
     _load_dense_kernels()
@@ -204,7 +201,7 @@ def dense_problems(max_side=MAX_SIDE):
     return problems()
 
 
-def mlp_problems(max_layers=3, max_side=MAX_SIDE):
+def mlp_problems(max_layers: int = 3, max_side: int = MAX_SIDE) -> st.SearchStrategy:
     """Return a strategy of `LayerProblem`s of an `MLP` of one to max_layers layers with any activation."""
     side = sides(max_side)
     _load_dense_kernels()
@@ -220,7 +217,7 @@ def mlp_problems(max_layers=3, max_side=MAX_SIDE):
 
 
 def _load_model_kernels(build, settings):
-    """Run what models of `build` run, with every likelihood and dtype that `settings` leave open."""
+    """Load what models of `build` run, with every likelihood and dtype that `settings` leave open."""
     known = {"likelihood": LIKELIHOODS, "dtype": ("float32", "float64")}
     likely = [(settings[name],) if isinstance(settings.get(name), str) else values for name, values in known.items()]
     X, eps = np.full((2, 2), 0.5), np.zeros((2, 1))
@@ -254,13 +251,10 @@ def _model_problems(build, settings, drawn):
     return problems()
 
 
-def vae_problems(**settings):
+def vae_problems(**settings: Any) -> st.SearchStrategy:
     """Return a strategy of `ModelProblem`s of a VAE with any likelihood, activation, beta and number of samples.
 
-    Parameters
-    ----------
-    settings
-        Arguments of `VAE`, or strategies of them, that are not to be drawn.
+    `settings` are arguments of `VAE`, or strategies of them, that replace those drawn here.
 
     Examples
     --------
@@ -274,15 +268,15 @@ def vae_problems(**settings):
                                            "n_samples": st.integers(1, 3)})
 
 
-def autoencoder_problems(**settings):
+def autoencoder_problems(**settings: Any) -> st.SearchStrategy:
     """Return a strategy of `ModelProblem`s of an Autoencoder, whose eps is None; settings as in `vae_problems`."""
     return _model_problems(Autoencoder, settings, {}).map(lambda problem: problem._replace(eps=None))
 
 
 def _assert_ok_and_climb(check, *arguments, **options):
-    """Assert that all that check(...) returns is ok; in an example, tell Hypothesis the worst error.
+    """Assert that all checks of check(...) are ok; in an example, tell Hypothesis the worst error.
 
-    In an example with one thread: to wake others for so small arrays takes several times as long as the work.
+    An example runs on one thread: to wake the others takes several times as long as the work on such small arrays.
     """
     if not currently_in_test_context():
         assert_ok(check(*arguments, **options))
@@ -299,22 +293,19 @@ def _assert_ok_and_climb(check, *arguments, **options):
             pass
 
 
-def assert_layer_gradients(layer, p, x, d_y, *, max_entries=64, seed=0):
+def assert_layer_gradients(layer: Any, p: Any, x: np.ndarray, d_y: np.ndarray, *, max_entries: int = 64,
+                           seed: int = 0) -> None:
     """Assert that layer.backward is the derivative of layer.forward and keeps the contract of `check_layer`.
 
-    Inside a test with `@given`, Hypothesis is told the worst relative error and climbs toward it.
-
-    Parameters
-    ----------
-    layer, p, x, d_y, max_entries, seed
-        As in `check_layer`.
+    The arguments are those of `check_layer`.  Inside a test with `@given`, Hypothesis is told the worst relative error
+    and climbs toward it.
 
     Raises
     ------
     GradientMismatch
         An AssertionError with a table of all arrays and a hint for each that is wrong.
     ShapeError, ConfigurationError
-        If the layer cannot be checked at all, with the remedy.
+        If the layer cannot be checked at all.
 
     Examples
     --------
@@ -331,7 +322,7 @@ def assert_layer_gradients(layer, p, x, d_y, *, max_entries=64, seed=0):
     _assert_ok_and_climb(check_layer, layer, p, x, d_y, max_entries=max_entries, seed=seed)
 
 
-def assert_model_gradients(model, X, eps, *, max_entries=64, seed=0):
+def assert_model_gradients(model: Any, X: np.ndarray, eps: Any, *, max_entries: int = 64, seed: int = 0) -> None:
     """Assert that model.gradient is that of model.objective in every segment, as `assert_layer_gradients` does.
 
     Arguments are those of `check_model`, errors those of `assert_layer_gradients`.  A model of `vae_problems` takes

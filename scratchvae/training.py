@@ -1,6 +1,6 @@
-"""Training: one step, an epoch, a run that can be interrupted and resumed to the same bits.
+"""Training: one step, an epoch, a run that can be interrupted and resumed with the same bits.
 
-This room knows models only by what they offer: `parameters`, `likelihood`, `n_visible`, `workspace(batch)`,
+Of a model it uses only `parameters`, `likelihood`, `n_visible`, `workspace(batch)`,
 `forward(ws)`, `forward_backward(ws, gradient, beta, state)`, `initial_state()`, `update_state(state, loss)`,
 `check_schedule(schedule)`, `for_evaluation()`.
 """
@@ -10,57 +10,49 @@ import time
 import warnings
 import weakref
 from collections import deque
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
 from .data.identity import check_unchanged, mapped_files
 from .data.minibatch import binarize_mode, check_data, epoch_permutation, load_batch, training_moments
-from .elbo import Objective
+from .elbo import Objective, Workspace
 from .errors import ConfigurationError, ScratchVAEWarning, ShapeError, TrainingError
-from .history import Epoch, TrainingState
+from .history import Epoch, History, TrainingState
 from .kernels.random import EPS, SAMPLES, standard_normal
 from .nonfinite import explain, not_finite, POLICIES
-from .optimizers import make_optimizer
+from .optimizers import make_optimizer, Optimizer
 from .parameters import Parameters
 from .schedules import as_weight
 from .validation import check_seed, one_of, positive_integer, SEEDS
 
 OUTPUT_BIASES = ("data", "zero")
-LAST_TIMED = 4096                   # steps whose seconds are kept: an epoch may be long
-HELD_OUT_SEED = SEEDS               # added to the seed: held-out noise comes from other keys than training's
+LAST_TIMED = 4096                   # number of steps whose seconds are kept: an epoch may be long
+HELD_OUT_SEED = SEEDS               # added to the seed, so that held-out noise has other keys than training's
 
 
-def train_step(model, ws, gradient, optimizer, beta=None, state=None):
+def train_step(model: Any, ws: Workspace, gradient: Parameters, optimizer: Optimizer, beta: Any = None,
+               state: dict | None = None) -> Objective:
     """Take one step on the batch in ws.x with the noise in ws.eps; return the Objective before it.
 
-    Where the loss or the gradient is not finite, or the gradient is so large that the optimizer's moments would not be,
-    nothing moves: such a step would spoil parameters for good.
+    Nothing moves if the loss or the gradient is not finite, or if the gradient is so large that the optimizer's moments
+    would not be finite: such a step would spoil the parameters for good.
 
-    Parameters
-    ----------
-    model : VAE or Autoencoder
-        Its parameters move.
-    ws : Workspace
-        From `model.workspace(batch)`.
-    gradient : Parameters
-        Overwritten with dL/d(parameters).
-    optimizer : Adam or SGD
-        Its moments move.
-    beta : KLWeight or None
-        What weighs the KL in this step; None for the model's own beta.
-    state : dict or None
-        What the model's estimator remembers from earlier steps; it moves.
+    The model's parameters (VAE or Autoencoder), the optimizer's moments and `state`, what the estimator remembers from
+    earlier steps, are updated; `gradient` is overwritten with dL/d(parameters).  `beta` is the KL's weight in this
+    step, None for the model's own.
 
     Raises
     ------
     TrainingError
-        If the loss or the gradient is not finite or too large; says where first, and the likely cause.
+        If the loss or the gradient is not finite or too large; the message says where first, and the likely cause.
     """
     objective = model.forward_backward(ws, gradient, beta, state)
     try:
         if not math.isfinite(objective.loss):
-            raise TrainingError(f"the loss of step {optimizer.step + 1} is {objective.loss}; expected a finite number of "
-                                "nats.")
+            raise TrainingError(f"the loss of step {optimizer.step + 1} is {objective.loss}; expected a finite number "
+                                "of nats.")
         optimizer.update(model.parameters.flat, gradient.flat)
     except TrainingError as error:
         raise TrainingError(f"{error} {explain(model, ws, gradient, optimizer)}") from None
@@ -70,26 +62,12 @@ def train_step(model, ws, gradient, optimizer, beta=None, state=None):
     return objective
 
 
-def held_out_objective(model, x, *, binarize="none", seed=0, batch_size=512):
-    """Return the objective averaged over all rows of x, with noise that depends on `seed` alone.
+def held_out_objective(model: Any, x: Any, *, binarize: str = "none", seed: int = 0,
+                       batch_size: int = 512) -> Objective:
+    """Return the objective averaged over all rows of x (n, D), in nats per example; the model does not change.
 
-    Parameters
-    ----------
-    model : VAE or Autoencoder
-        Unchanged.
-    x : ndarray (n, D)
-        uint8, float32 or float64.
-    binarize : str
-        "none", "dynamic" (one fixed draw a seed) or "threshold".
-    seed : int
-        Of the noise.
-    batch_size : int
-        Rows looked at in one go.
-
-    Returns
-    -------
-    Objective
-        Nats per example.
+    x is uint8, float32 or float64.  `binarize` is "none", "dynamic" or "threshold"; its draw and the noise depend on
+    `seed` alone.  `batch_size` rows are computed at a time.
     """
     mode = binarize_mode(binarize)
     model = model.for_evaluation()
@@ -107,8 +85,8 @@ def held_out_objective(model, x, *, binarize="none", seed=0, batch_size=512):
 class Trainer:
     """A run in progress: it trains a model from its present parameters.
 
-    Making one moves nothing; training begins with the first step.  A copy of any kind is a run of its own, with its
-    own model; `copy.copy` shares the data alone, which are only read.
+    Making one changes nothing; training begins with the first step.  A copy of any kind is a run of its own, with its
+    own model; `copy.copy` shares only the data, which are never written to.
 
     Parameters
     ----------
@@ -117,32 +95,32 @@ class Trainer:
     x : array_like (n, D)
         uint8 images, floats, or a memory map.
     batch_size : int
-        Examples a step; the last batch of an epoch holds what is left.  Where there are fewer examples, a step
-        uses all of them, and a ScratchVAEWarning says so.
+        Examples in a step; the last batch of an epoch may be smaller.  If there are fewer examples, a step uses all of
+        them, and a ScratchVAEWarning says so.
     learning_rate : float
         The optimizer's.
     optimizer : str
         "adam" or "sgd" (momentum 0.9).
     validation : array_like (m, D) or None
-        Held-out rows, looked at after each epoch.
+        Held-out rows, whose loss is computed after each epoch.
     seed : int
         Seed of the order, the noise and the binarization.
     binarize : str
-        "none", "dynamic" (pixels drawn anew each time they are seen) or "threshold" (at 0.5).
+        "none", "dynamic" (pixels are drawn again each time they are seen) or "threshold" (at 0.5).
     output_bias : str
-        "data": a decoder output bias that is still zero before the first step is put where p(x | z) has the training
-        mean (and, with a learned sigma, the training variance); "zero": it stays.
+        "data": a decoder output bias that is still zero before the first step is set so that p(x | z) has the training
+        mean (and, with a learned sigma, the training variance); "zero": it stays zero.
     on_nonfinite : str
-        Of a batch whose loss or gradient is not finite: "stop" raises TrainingError, which says where and why;
-        "skip" drops the batch and counts it in `state.skipped`.
+        What to do with a batch whose loss or gradient is not finite: "stop" raises TrainingError, which says where and
+        why; "skip" skips the batch and counts it in `state.skipped`.
     beta : float, schedule or None
-        What weighs the KL in training: a number, or a KLWeight of `scratchvae.schedules`; None for the model's own.
-        Held-out losses are measured with the model's own throughout, so that epochs can be compared.
+        The KL's weight in training: a number, or a KLWeight of `scratchvae.schedules`; None for the model's own.
+        Held-out losses always have the model's own weight, so that epochs can be compared.
 
     Raises
     ------
     ConfigurationError, ShapeError, DataError
-        For a setting or data that cannot work; the message says which and what to do.
+        For a setting or data that cannot work.
 
     Attributes
     ----------
@@ -152,8 +130,9 @@ class Trainer:
         Set it, from a signal handler for example, to end `run` after the present step.
     """
 
-    def __init__(self, model, x, *, batch_size=128, learning_rate=1e-3, optimizer="adam", validation=None, seed=0,
-                 binarize="none", output_bias="data", on_nonfinite="stop", beta=None):
+    def __init__(self, model: Any, x: Any, *, batch_size: int = 128, learning_rate: float = 1e-3,
+                 optimizer: str = "adam", validation: Any = None, seed: int = 0, binarize: str = "none",
+                 output_bias: str = "data", on_nonfinite: str = "stop", beta: Any = None):
         self.model = model
         self.mode = binarize_mode(binarize)
         self.x = check_data(x, model, "X", binarize)
@@ -194,8 +173,8 @@ class Trainer:
     def __copy__(self):
         return copy.deepcopy(self, {id(rows): rows for rows in (self.x, self.validation)})
 
-    def go_on(self, state):
-        """Take over the state of an earlier run, at the beginning of an epoch; the learning rate is this one's.
+    def go_on(self, state: dict | None) -> None:
+        """Continue from the state of an earlier run at the beginning of an epoch, with this run's learning rate.
 
         Raises
         ------
@@ -213,13 +192,13 @@ class Trainer:
         self.state = state
 
     def _require(self, order):
-        """Raise ShapeError unless order names rows of the data: the kernels read wherever it points."""
+        """Raise ShapeError unless order holds the numbers of rows of the data: kernels read wherever it points."""
         right = isinstance(order, np.ndarray) and order.shape == (len(self.x),) and order.dtype.kind in "iu"
         if not (right and 0 <= order.min() and order.max() < len(self.x)):
-            raise ShapeError(f"order has shape {np.shape(order)}; expected an array of the numbers of the {len(self.x)} "
-                             "rows. Take np.arange of them, or a permutation.")
+            raise ShapeError(f"order has shape {np.shape(order)}; expected an array of the numbers of the "
+                             f"{len(self.x)} rows. Take np.arange of them, or a permutation.")
 
-    def step(self, order):
+    def step(self, order: np.ndarray) -> Objective:
         """Train on the next batch of this epoch's order; return its Objective, NaN if the batch was skipped."""
         state, model = self.state, self.model
         if order is None or self._order() is not order:
@@ -253,7 +232,7 @@ class Trainer:
             self.model.likelihood.init_output_bias(p.likelihood, p.decoder.head.b,
                                                    *training_moments(self.x, self.mode))
 
-    def run(self, epochs, after_step=None, after_epoch=None):
+    def run(self, epochs: int, after_step: Callable | None = None, after_epoch: Callable | None = None) -> History:
         """Train until `epochs` epochs are done in all, or `stop` is set; return the History.
 
         Parameters
@@ -304,21 +283,21 @@ class Trainer:
         state.begin_epoch()
         self.timed.clear()
 
-    def require_finite(self):
-        """Raise TrainingError if a number that a resume needs is not finite: such a run must not replace a saved one."""
+    def require_finite(self) -> None:
+        """Raise TrainingError if a number that a resumed run needs is not finite: it must not replace a saved run."""
         name, state = not_finite([*self.model.parameters.segments(), *self.state.numbers()]), self.state
         if name:
             raise TrainingError(f"{name} is not finite after step {state.optimizer.step}; expected finite numbers. "
                                 f"Lower the learning rate (now {state.optimizer.learning_rate:g}).")
 
-    def checkpoint(self):
-        """Return (meta, arrays): all that `restore` needs besides the model's own parameters."""
+    def checkpoint(self) -> tuple[dict, dict]:
+        """Return (meta, arrays): all that `restore` needs besides the model's parameters."""
         self.require_finite()
         return self.state.pack(self.gradient.layout)
 
-    def restore(self, meta, arrays):
+    def restore(self, meta: dict, arrays: dict) -> None:
         """Continue where `checkpoint` was made."""
         self.state.unpack(meta, arrays, self.gradient.layout)
         if self.state.batch > self.batches or self.state.rows_skipped > len(self.x):
-            raise ValueError(f"batch {self.state.batch} of {self.batches}, with {self.state.rows_skipped} rows skipped, "
-                             "does not exist")
+            raise ValueError(f"batch {self.state.batch} of {self.batches}, with {self.state.rows_skipped} rows "
+                             "skipped, does not exist")

@@ -1,14 +1,16 @@
-"""VAE: parameters, layers and likelihood behind one small class."""
-from typing import NamedTuple
+"""VAE: networks, likelihood and estimator behind one small class."""
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from .arrays import as_array
+from .elbo import Objective, Workspace
 from .errors import ShapeError
 from .estimators import make_estimator
 from .model import Model
 from .parameters import Parameters
-from .schedules import as_weight, check_beta
+from .schedules import as_weight, check_beta, KLWeight
 from .validation import check_seed, positive_integer, rows_at_once
 
 
@@ -48,7 +50,7 @@ class VAE(Model):
     seed : int
         Seed of the initial weights.
     sigma : float
-        Standard deviation of a pixel, for "gaussian"; where it starts for "gaussian_scalar", "gaussian_optimal".
+        Standard deviation of a pixel for "gaussian"; its first value for "gaussian_scalar" and "gaussian_optimal".
 
     Attributes
     ----------
@@ -74,8 +76,9 @@ class VAE(Model):
     kind = "vae"
     keep_weights = ("beta", "estimator", "n_samples")
 
-    def __init__(self, n_visible, n_latent=20, *, hidden=(400,), activation="relu", likelihood="bernoulli", beta=1.0,
-                 estimator="analytic", n_samples=1, dtype="float32", seed=0, sigma=1.0):
+    def __init__(self, n_visible: int, n_latent: int = 20, *, hidden: Sequence[int] = (400,), activation: str = "relu",
+                 likelihood: Any = "bernoulli", beta: Any = 1.0, estimator: Any = "analytic", n_samples: int = 1,
+                 dtype: Any = "float32", seed: int = 0, sigma: float = 1.0):
         given = {name: value for name, value in locals().items() if name != "self"}
         self.beta = check_beta(beta)
         self.estimator = make_estimator(estimator)
@@ -85,30 +88,28 @@ class VAE(Model):
         self.estimator.check(self.n_samples, self.likelihood)
         self._remember(given)
 
-    def forward(self, ws, beta=None):
+    def forward(self, ws: Workspace, beta: Any = None) -> Objective:
         """Return the Objective of the batch in ws.x with the noise in ws.eps; beta is the model's if not given."""
         return self.estimator.forward(self, self.parameters, ws, as_weight(self.beta if beta is None else beta))
 
-    def forward_backward(self, ws, gradient, beta=None, state=None):
-        """The same, and overwrite `gradient` with the estimator's; `state` is what it remembers from earlier steps."""
+    def forward_backward(self, ws: Workspace, gradient: Parameters, beta: Any = None,
+                         state: dict | None = None) -> Objective:
+        """Return the same, and overwrite `gradient`; `state` is what the estimator remembers from earlier steps."""
         weight = as_weight(self.beta if beta is None else beta)
         return self.estimator.forward_backward(self, self.parameters, ws, weight, gradient, state)
 
     def _workspace_of(self, X, eps):
-        rows = self._rows(X)
-        eps = as_array(eps, "eps")
-        full = (len(rows), self.n_samples, self.n_latent)
+        ws, eps = super()._workspace_of(X), as_array(eps, "eps")
+        full = (len(ws.x), self.n_samples, self.n_latent)
         wanted = full[::2] if self.n_samples == 1 else full
         if eps.shape not in (full, wanted) or eps.dtype.kind not in "iuf":
             raise ShapeError(f"eps of {eps.dtype} has shape {eps.shape}; expected {wanted}, "
                              "one standard normal draw a latent (and sample) for each row of X. "
                              "Draw it with np.random.default_rng(seed).standard_normal(shape).")
-        ws = self.workspace(len(rows))
-        self._fill(ws, rows)
         ws.eps[:] = eps.reshape(ws.eps.shape)
         return ws
 
-    def objective(self, X, eps):
+    def objective(self, X: Any, eps: Any) -> Objective:
         """Return the Objective of X with given noise: a deterministic function of (parameters, X, eps).
 
         Parameters
@@ -130,7 +131,7 @@ class VAE(Model):
         """
         return self.forward(self._workspace_of(X, eps))
 
-    def gradient(self, X, eps):
+    def gradient(self, X: Any, eps: Any) -> tuple[Objective, Parameters]:
         """Return (Objective, Parameters): the loss and the estimator's gradient (E5 to E7), in a fresh Parameters.
 
         Arguments and errors are those of `objective`; neither the model nor the arguments change.  "stl",
@@ -139,32 +140,32 @@ class VAE(Model):
         gradient = Parameters.zeros(self.parameters.layout, self.dtype)
         return self.forward_backward(self._workspace_of(X, eps), gradient), gradient
 
-    def surrogate(self, X, eps):
-        """Return a function () -> float whose derivative, here and now, `gradient` is: the loss itself, or S11."""
+    def surrogate(self, X: Any, eps: Any) -> Callable[[], float]:
+        """Return a function () -> float whose derivative at the present parameters is `gradient`: the loss, or S11."""
         return self.estimator.surrogate(self, self._workspace_of(X, eps), as_weight(self.beta))
 
-    def initial_state(self):
-        """Return what the estimator remembers from step to step, before the first one: a dict."""
+    def initial_state(self) -> dict:
+        """Return the dict that the estimator keeps from step to step, as it is before the first."""
         return self.estimator.initial_state()
 
-    def update_state(self, state, loss):
-        """Take note of a step's loss in that dict."""
+    def update_state(self, state: dict, loss: float) -> None:
+        """Update that dict after a step with its loss, in nats per example."""
         self.estimator.update_state(state, loss)
 
-    def check_schedule(self, schedule):
+    def check_schedule(self, schedule: KLWeight) -> None:
         """Raise ConfigurationError if the estimator cannot follow a schedule of beta (`scratchvae.schedules`)."""
         self.estimator.check_weight(schedule)
 
-    def encode(self, X):
+    def encode(self, X: Any) -> Posterior:
         """Return the Posterior of every row of X (n, D): mu and logvar, each (n, Z)."""
         head = self._encode(X)
         return Posterior(head[:, :self.n_latent], head[:, self.n_latent:])
 
-    def transform(self, X):
+    def transform(self, X: Any) -> np.ndarray:
         """Return the posterior means of X (n, D), (n, Z)."""
         return self.encode(X).mu
 
-    def sample(self, n, seed=0):
+    def sample(self, n: int, seed: int = 0) -> np.ndarray:
         """Return E[x | z] for n draws of z from the prior N(0, I), (n, D).
 
         For pixels drawn from p(x | z) as well: `vae.likelihood.sample(vae.parameters.likelihood,

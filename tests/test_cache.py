@@ -11,10 +11,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from elementwise import ARRAY_TWINS
 
 from scratchvae.data import download
 from scratchvae.errors import ConfigurationError
-from scratchvae.kernels import cache, twins, vectormath  # noqa: F401  (registers exp)
+from scratchvae.kernels import cache, twins
 from scratchvae.storage.cache_folder import user_cache_folder
 
 PACKAGE = Path(cache.__file__).parents[1]
@@ -24,11 +25,10 @@ users = pytest.mark.skipif(not hasattr(os, "geteuid"), reason="folders have no o
 
 ONE_KERNEL = """
 import numpy as np
-from scratchvae.kernels import cache, twins, vectormath  # noqa: F401  (registers exp)
-x = np.linspace(-1, 1, 7)
-y = np.empty_like(x)
-vectormath.exp_array(x, y)
-assert np.allclose(y, np.exp(x), rtol=1e-14, atol=0)
+from scratchvae.kernels import cache, totals
+x, out = np.arange(7.0), np.empty(2)
+totals.add_up(x, x[:3], out)
+assert out.tolist() == [21, 3]
 print(cache.__file__, cache.usable_folder())
 """
 
@@ -175,7 +175,7 @@ def link_to_a_folder(folder):
 
 def compiled():
     """The kernel of exp, as a process that starts now would have it."""
-    return twins._compile(twins.TWINS["exp_array"].source, parallel=False, fastmath=twins.STRICT)
+    return twins._compile(ARRAY_TWINS["exp"].source, parallel=False, fastmath=twins.STRICT)
 
 
 def use(kernel, dtype):
@@ -290,7 +290,7 @@ def test_a_cache_that_is_removed_is_made_again(folder):
 
 @compiled_only
 def test_a_kernel_is_found_again_though_its_source_has_another_date(tmp_path):
-    hits = ONE_KERNEL + "print(sum(vectormath.exp_array.stats.cache_hits.values()))"
+    hits = ONE_KERNEL + "print(sum(totals.add_up.stats.cache_hits.values()))"
     for found in ("0", "1"):
         copy = tmp_path / f"installed{found}" / "scratchvae"                       # elsewhere, too
         shutil.copytree(PACKAGE, copy, ignore=shutil.ignore_patterns("__pycache__", "datasets"))

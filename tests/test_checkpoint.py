@@ -9,7 +9,7 @@ from test_cli import command, result
 
 from scratchvae import Autoencoder, VAE
 from scratchvae.errors import ConfigurationError, DataError, RunError, TrainingError
-from scratchvae.model import load_run
+from scratchvae.model_files import load_run
 from scratchvae.storage.checkpoint import _checksum, load_arrays, save_arrays
 from scratchvae.training import Trainer
 

@@ -20,7 +20,7 @@ ORDER = """
     errors validation arrays tables
     storage
     kernels
-    parameters layers
+    parameters layer_checks layers
     probability
     likelihoods
     schedules elbo
@@ -28,6 +28,7 @@ ORDER = """
     nonfinite optimizers history
     data
     training
+    model_settings model_files
     model vae autoencoder
     oracles
     analysis
@@ -42,7 +43,7 @@ ORDER = """
 PLACE = {name: line for line, names in enumerate(ORDER.splitlines()) for name in names.split()}
 ALLOWED = {"numpy", "numba", "llvmlite", "matplotlib"}
 OPTIONAL = {"testing": {"hypothesis"},                  # what one room needs and says so if it is missing
-            "model": {"sklearn"}}                       # in a method that scikit-learn alone calls
+            "model_settings": {"sklearn"}}                       # in a method that scikit-learn alone calls
 FILES = sorted(PACKAGE.rglob("*.py"))
 
 

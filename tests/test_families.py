@@ -56,7 +56,7 @@ def runs(tmp_path_factory):
         own = cache.usable_folder()
         folder = own.with_name(f"kernels-{family}") if own else tmp_path_factory.mktemp(family)
         environment = {**os.environ, **settings, "NUMBA_NUM_THREADS": "4", "SCRATCHVAE_CACHE": str(folder),
-                       "PYTHONPATH": str(TESTS.parent)}
+                       "PYTHONPATH": os.pathsep.join(map(str, (TESTS.parent, TESTS)))}
         how = [__file__, "-k", CHOSEN] if settings else ["-c", REFUSE_VECTORS, __file__, "-k", PRODUCTS]
         output = open(tmp_path_factory.mktemp("output") / family, "w+")
         started[family] = output, subprocess.Popen([sys.executable, *how], env=environment, cwd=TESTS.parent,
@@ -97,8 +97,9 @@ def test_where_no_vector_code_can_be_built_the_plain_products_pass_after_one_war
 def widest_registers():
     """The widest registers in a loop over exp that is compiled now, not loaded: "zmm", "ymm" or "xmm"."""
     import numba
+    from elementwise import ARRAY_TWINS
     array = numba.float32[::1]
-    loop = numba.njit((array, array), fastmath=set(twins.FASTMATH))(twins.TWINS["exp_array"].source)
+    loop = numba.njit((array, array), fastmath=set(twins.FASTMATH))(ARRAY_TWINS["exp"].source)
     return max(re.findall(r"\b[xyz]mm", "\n".join(loop.inspect_asm().values())), default="none")
 
 

@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 
 from scratchvae.kernels import dense, matmul, threads, twins
-from scratchvae.kernels.microkernel import DEPTH, FAMILY
+from scratchvae.kernels.microkernel import FAMILY, KC
 
 pytestmark = pytest.mark.skipif(twins.BACKEND == "numpy", reason="the products are NumPy's own then")
 
@@ -27,7 +27,7 @@ GUARD = 200                 # numbers on either side of every array; more than t
 
 
 def sizes(dtype):
-    """(m, k, n) around every edge: of the tile, of stretches of the inner dimension, of packed groups."""
+    """(m, k, n) around every edge: of the tile, of KC steps of the inner dimension, of blocks of NC columns."""
     lanes = max(1, FAMILY.vector_bytes // np.dtype(dtype).itemsize)
     tile = FAMILY.vectors * lanes
     rows = (1, 2, 3, FAMILY.rows - 1, FAMILY.rows, FAMILY.rows + 1, 7, 4 * FAMILY.rows + 3)
@@ -40,12 +40,12 @@ def sizes(dtype):
     for i, (m, n) in enumerate(itertools.product(few, few)):          # and long: scalar products, of two transposed
         yield m, 8 * lanes - 1 + i % (lanes + 2), n
     yield matmul.FEW_ROWS, 400, matmul.FEW_ROWS - 2                   # ... shared by threads
-    yield 65, DEPTH + 1, 101                    # one step more than a stretch
-    yield 19, 2 * DEPTH + 3, tile + 1           # few rows, deep: one stretch, or three of a transposed first factor
-    yield 71, 2 * DEPTH + 3, 9 * tile + 5       # panel after panel; cut by columns
-    yield 1031, DEPTH + 45, 2 * tile + 1        # the first factor does not stay in the cache: stretches; cut by rows
-    yield 517, 2 * DEPTH + 3, 16 * tile + 5     # ... and several groups
-    yield 517, 2 * DEPTH + 3, lanes + 5         # narrow: tall tiles of a transposed first factor, in stretches
+    yield 65, KC + 1, 101                       # one step more than KC
+    yield 19, 2 * KC + 3, tile + 1              # few rows, deep: one turn, or three of a transposed first factor
+    yield 71, 2 * KC + 3, 9 * tile + 5          # panel after panel; cut by columns
+    yield 1031, KC + 45, 2 * tile + 1           # the first factor does not stay in the cache: KC at a time; cut by rows
+    yield 517, 2 * KC + 3, 16 * tile + 5        # ... and several blocks
+    yield 517, 2 * KC + 3, lanes + 5            # narrow: tall tiles of a transposed first factor, KC at a time
     yield 37, 20, 40 * lanes + 5                # wide and flat: such a factor is read where it lies, by each thread
 
 
@@ -100,7 +100,7 @@ def dense_layer(dtype):
 
 
 def check_deep_relu(dtype):
-    """Compare max(0, x W + b) where the inner dimension is taken in stretches; return it."""
+    """Compare max(0, x W + b) where the inner dimension is taken KC at a time; return it."""
     rng = np.random.default_rng(2)
     x, W, b = (rng.standard_normal(s).astype(dtype) for s in ((300, 601), (601, 37), 37))
     y = np.full((300, 37), np.nan, dtype)

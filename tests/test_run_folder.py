@@ -14,7 +14,7 @@ from scratchvae.cli.run_folder import CONFIG, HISTORY, MODEL, Run
 from scratchvae.cli.train import TRAIN_DEFAULTS
 from scratchvae.errors import RunError
 from scratchvae.likelihoods import LIKELIHOODS
-from scratchvae.model import load_run
+from scratchvae.model_files import load_run
 from scratchvae.storage.atomic import open_regular, remove_leftovers, write_atomically
 from scratchvae.storage.checkpoint import load_arrays, save_arrays
 from scratchvae.storage.lock import FolderLock

@@ -13,6 +13,7 @@ from demos.training_loop import train
 from scratchvae import Autoencoder, VAE
 from scratchvae.data.minibatch import as_rows, epoch_permutation
 from scratchvae.errors import ConfigurationError, DataError, ScratchVAEWarning, TrainingError
+from scratchvae.history import Epoch, History
 from scratchvae.kernels.twins import BACKEND
 from scratchvae.optimizers import Adam, SGD
 from scratchvae.training import held_out_objective, Trainer
@@ -280,3 +281,15 @@ def test_a_loss_that_is_not_finite_stops_with_the_step():
     with pytest.raises(TrainingError, match="the loss of step 2 is (nan|inf).*learning rate"):
         with np.errstate(all="ignore"):
             Trainer(model(likelihood="gaussian"), data(), batch_size=10, learning_rate=1e30, optimizer="sgd").run(5)
+
+
+def test_a_notebook_shows_a_history_as_a_table_of_its_epochs():
+    def table(epochs, test_loss):
+        return History(Epoch(i + 1, 3.0, 2.0, 1.0, test_loss, test_loss, test_loss, 0.5, 10.0)
+                       for i in range(epochs))._repr_html_()
+
+    assert "<td>3</td>" in table(2, 4.0) and "test loss" in table(2, 4.0)
+    assert "test loss" not in table(2, math.nan)                       # there is no held-out set
+    assert table(20, 4.0).count("<tr>") == 21 and "..." not in table(20, 4.0)
+    assert table(500, 4.0).count("<tr>") == 22 and "<td>500</td>" in table(500, 4.0)
+    assert table(0, 4.0).startswith("<table>")

@@ -22,7 +22,7 @@ from scratchvae.data.minibatch import epoch_permutation
 from scratchvae.errors import ConfigurationError, RunError, TrainingError
 from scratchvae.layers import ACTIVATIONS, MLP
 from scratchvae.likelihoods import Bernoulli
-from scratchvae.model import load_run
+from scratchvae.model_files import load_run
 from scratchvae.nonfinite import explain
 from scratchvae.optimizers import Adam, make_optimizer, SGD
 from scratchvae.parameters import Parameters

@@ -8,6 +8,7 @@ from decimal import Decimal, getcontext
 
 import numpy as np
 import pytest
+from elementwise import ARRAY_TWINS
 
 from scratchvae.kernels import twins, vectormath
 
@@ -21,7 +22,7 @@ getcontext().prec = 60
 
 # Units in the last place, as the docstrings promise.  The issue allows 2 in float32 and 4 in float64.
 BOUND = {
-    "exp": (1, 1), "expm1": (2, 2), "log": (1, 1.5), "log1p": (2, 2), "tanh": (1.5, 1.5), "sigmoid": (2, 2),
+    "exp": (1, 1), "expm1": (2, 2), "log": (1, 1.5), "tanh": (1.5, 1.5), "sigmoid": (2, 2),
     "softplus": (2, 3), "log1p_unit": (2, 2), "sin_turn": (2, 2), "cos_turn": (1.5, 1.5)}
 every_function = pytest.mark.parametrize("name", BOUND)
 every_dtype = pytest.mark.parametrize("dtype", DTYPES)
@@ -29,7 +30,7 @@ every_dtype = pytest.mark.parametrize("dtype", DTYPES)
 
 def evaluate(name, x):
     y = np.full_like(x, NAN)
-    getattr(vectormath, f"{name}_array")(x, y)
+    ARRAY_TWINS[name].compiled(x, y)
     return y
 
 
@@ -39,7 +40,7 @@ def inside(name, x):
         return x[(x >= 0) & (x <= 1)]
     if name.endswith("turn"):
         return x[np.abs(x) <= 1 / 8]
-    lowest = {"log": 0.0, "log1p": -1.0}.get(name, -INF)
+    lowest = {"log": 0.0}.get(name, -INF)
     return x[np.isfinite(x) & (x > lowest)]
 
 
@@ -122,7 +123,6 @@ EXACT = {
     "exp": Decimal.exp,
     "expm1": _expm1,
     "log": Decimal.ln,
-    "log1p": _log1p,
     "tanh": _tanh,
     "sigmoid": lambda x: 1 / (1 + (-max(Decimal(-2000), min(Decimal(2000), x))).exp()),
     "softplus": lambda x: max(x, Decimal(0)) + _log1p((-min(Decimal(2000), abs(x))).exp()),
@@ -150,7 +150,6 @@ SPECIAL = {
     "exp": [(0.0, 1.0), (-0.0, 1.0), (INF, INF), (-INF, 0.0), (1e4, INF), (-1e4, 0.0), (1e-40, 1.0)],
     "expm1": [(0.0, 0.0), (-0.0, -0.0), (INF, INF), (-INF, -1.0), (1e4, INF), (-1e4, -1.0)],
     "log": [(1.0, 0.0), (0.0, -INF), (-0.0, -INF), (INF, INF), (-1.0, NAN), (-INF, NAN), (-1e-40, NAN)],
-    "log1p": [(0.0, 0.0), (-0.0, -0.0), (-1.0, -INF), (INF, INF), (-1.5, NAN), (-INF, NAN)],
     "tanh": [(0.0, 0.0), (-0.0, -0.0), (INF, 1.0), (-INF, -1.0), (1e4, 1.0), (-1e4, -1.0)],
     "sigmoid": [(0.0, 0.5), (-0.0, 0.5), (INF, 1.0), (-INF, 0.0), (1e4, 1.0), (-1e4, 0.0)],
     "softplus": [(INF, INF), (-INF, 0.0), (1e4, 1e4), (-1e4, 0.0), (3e38, 3e38)],
@@ -174,9 +173,9 @@ def test_special_values_are_those_of_the_c_library(name, dtype):
 @every_dtype
 def test_the_smallest_numbers_keep_every_bit_where_the_function_is_the_identity(dtype):
     x = np.arange(1, 100).astype(dtype) * np.finfo(dtype).smallest_subnormal
-    for name in ("expm1", "log1p", "tanh", "log1p_unit"):
+    for name in ("expm1", "tanh", "log1p_unit"):
         np.testing.assert_array_equal(evaluate(name, x), x, err_msg=name)
-    for name in ("expm1", "log1p", "tanh"):
+    for name in ("expm1", "tanh"):
         np.testing.assert_array_equal(evaluate(name, -x), -x, err_msg=name)
 
 
@@ -234,7 +233,7 @@ def test_each_polynomial_fits_as_well_as_it_did_when_it_was_made(table, name):
 @every_dtype
 def test_a_loop_over_the_function_becomes_vector_instructions(name, dtype):
     numba = pytest.importorskip("numba")
-    source = twins.TWINS[f"{name}_array"].source
+    source = ARRAY_TWINS[name].source
     array = numba.from_dtype(np.dtype(dtype))[::1]
     options = dict(fastmath=set(twins.FASTMATH), error_model="numpy")
     text = "\n".join(numba.njit((array, array), **options)(source).inspect_asm().values())

@@ -14,7 +14,7 @@ from scratchvae import VAE
 from scratchvae.cli.run_folder import Run
 from scratchvae.data.loading import load_data
 from scratchvae.errors import ScratchVAEError
-from scratchvae.model import load_run
+from scratchvae.model_files import load_run
 from scratchvae.training import Trainer
 
 from .verdict import peak_mb, Verdict

@@ -17,7 +17,8 @@ from ..data.identity import fingerprint
 from ..data.loading import BUNDLED, Dataset, DRAWN, load_data
 from ..errors import ConfigurationError, DataError, RunError
 from ..history import Epoch, History
-from ..model import load_run, Model
+from ..model import Model
+from ..model_files import load_run
 from ..schedules import make_schedule
 from ..storage.atomic import open_regular, remove_leftovers, write_atomically
 from ..storage.lock import FolderLock

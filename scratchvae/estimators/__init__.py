@@ -67,7 +67,7 @@ derivative of
            score_function   A = 1/B sum bar(v c) log q(bar(z) | x; phi)                                      c as in S9
 
 `surrogate` computes it for checks by differences.  Only forwards run there; none of the derivatives S3 to S9 stands
-in it, but for the factors u and c.
+in it, except the factors u and c.
 """
 from .analytic import Analytic, Antithetic
 from .base import Estimator

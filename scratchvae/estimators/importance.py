@@ -3,10 +3,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from .base import Draws
 from .pathwise import MonteCarlo, STL, through_z
 
 
-def normalized(log_w):
+def normalized(log_w: np.ndarray) -> np.ndarray:
     """Return v = w / sum of w over an example's samples, (B, K), from log_w (B, K).                   (S6)
 
     The largest exponent is 0.  What the rounding of the sum would lose is 0: as float32 cotangents such weights were
@@ -17,7 +18,7 @@ def normalized(log_w):
     return w / w.sum(axis=1, keepdims=True)
 
 
-def bound_loss(log_w):
+def bound_loss(log_w: np.ndarray) -> np.ndarray:
     """Return -log 1/K sum_k w_k, (B,) nats: the largest exponent is 0.                                (S6)"""
     top = log_w.max(axis=1)
     return -top - np.log(np.exp(log_w - top[:, None]).mean(axis=1))
@@ -31,11 +32,11 @@ class IWAE(MonteCarlo):
     bound = True
     weighs_alike = False
 
-    def weigh(self, log_w):
+    def weigh(self, log_w: np.ndarray) -> np.ndarray:
         """Return the normalized weights, (B, K).                                                      (S6)"""
         return normalized(log_w)
 
-    def loss(self, log_w):
+    def loss(self, log_w: np.ndarray) -> np.ndarray:
         """Return minus the bound, (B,) nats.                                                          (S6)"""
         return bound_loss(log_w)
 
@@ -57,10 +58,10 @@ class DReG(IWAESTL):
 
     name = "dreg"
 
-    def path_weight(self, draws):
+    def path_weight(self, draws: Draws) -> np.ndarray:
         """Return v u of S8, (B, K), u = 1 - beta (1 - v)."""
         return draws.weights * (1 - draws.beta * (1 - draws.weights))
 
-    def write_head(self, draws, d_head, state=None):
+    def write_head(self, draws: Draws, d_head: np.ndarray, state: dict | None = None) -> None:
         """Write the path derivative times u.                                                          (S8)"""
         through_z(draws, self.along_path(draws) * draws.rows(1 - draws.beta * (1 - draws.weights)), d_head)

@@ -1,5 +1,6 @@
-"""The estimators by name, and the way in that needs no network."""
+"""The estimators by name, and their gradients without a network."""
 from dataclasses import fields
+from typing import Any
 
 import numpy as np
 
@@ -16,19 +17,12 @@ from .sampled import log_weights, sample_kl
 from .score_function import ScoreFunction
 
 ESTIMATORS = {kind.name: kind for kind in (Analytic, MonteCarlo, STL, ScoreFunction, Antithetic, IWAE, DReG)}
-SPECIMENS = {IWAESTL.name: IWAESTL}             # not to train with: it is biased, and the lab shows by how much
+SPECIMENS = {IWAESTL.name: IWAESTL}             # biased: not to train with, but to show by how much
 EVERY = {**ESTIMATORS, **SPECIMENS}
 
 
-def make_estimator(estimator, **settings):
-    """Return the estimator of a name, or `estimator` itself if it is an object of such a class.
-
-    Parameters
-    ----------
-    estimator : str or Estimator
-        A name in `ESTIMATORS`, or an object such as `ScoreFunction("moving_average")`.
-    settings
-        What the class takes, for a name.
+def make_estimator(estimator: Any, **settings: Any) -> Estimator:
+    """Return the estimator of a name in ESTIMATORS with the `settings` of its class, or an Estimator itself.
 
     Raises
     ------
@@ -52,13 +46,13 @@ def make_estimator(estimator, **settings):
     return kind(**settings)
 
 
-def estimator_settings(estimator):
-    """Return what a file holds of an estimator: its name, and its settings if they are not the defaults.
+def estimator_settings(estimator: Any) -> str | dict:
+    """Return an estimator as a file holds it: its name, with its settings if they are not the defaults.
 
     Raises
     ------
     ConfigurationError
-        For an estimator of one's own, which no name leads back to.
+        For a custom estimator, which has no name in ESTIMATORS.
 
     Examples
     --------
@@ -73,19 +67,18 @@ def estimator_settings(estimator):
     return name if estimator == make_estimator(name) else {"name": name, **own}
 
 
-def head_gradient(estimator, head, eps, nll, d_nll_dz, beta=1.0, state=None):
+def head_gradient(estimator: Any, head: np.ndarray, eps: np.ndarray, nll: np.ndarray, d_nll_dz: np.ndarray,
+                  beta: float = 1.0, state: dict | None = None) -> np.ndarray:
     """Return the estimator's gradient with respect to the encoder's head, example by example.
 
-    No network runs: the caller says what the decoder makes of each z.
+    No network runs: the caller passes what the decoder computes from each z.
 
     Parameters
     ----------
     estimator : str or Estimator
-        A name in EVERY, or an object; for `Antithetic` pass eps through its `pair` first, before making z of it.
-    head : ndarray (B, 2Z)
-        mu and logvar.
-    eps : ndarray (B*K, Z)
-        Noise; z = mu + sigma eps (E2).
+        A name in EVERY, or an object; for `Antithetic` pass eps through its `pair` first, before computing z from it.
+    head, eps : ndarray (B, 2Z), (B*K, Z)
+        mu and logvar, and the noise of z = mu + sigma eps (E2).
     nll, d_nll_dz : ndarray (B*K,), (B*K, Z)
         -log p(x | z) of each sample in nats, and its derivative with respect to its own z.
     beta : float

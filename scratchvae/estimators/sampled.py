@@ -1,15 +1,18 @@
-"""What estimators share whose KL is sampled, not in closed form: the two passes, and the surrogate (S1, S2, S11)."""
+"""Estimators whose KL is sampled, not in closed form: the two passes, and the surrogate (S1, S2, S11)."""
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 
 from .. import elbo
-from ..elbo import Objective
+from ..elbo import Objective, Workspace
+from ..parameters import Parameters
+from ..schedules import KLWeight
 from .base import Draws, Estimator
 
 
-def sample_kl(head, eps, z):
+def sample_kl(head: np.ndarray, eps: np.ndarray, z: np.ndarray) -> np.ndarray:
     """Return r = log q(z | x) - log p(z) of every sample, (B, K) float64 in nats.                     (S1)
 
     head (B, 2Z), eps and z (B*K, Z).
@@ -19,13 +22,13 @@ def sample_kl(head, eps, z):
     return 0.5 * (squares - head[:, head.shape[1] // 2:].sum(axis=1, dtype=np.float64)[:, None])
 
 
-def log_weights(nll, kl, beta):
+def log_weights(nll: np.ndarray, kl: np.ndarray, beta: float) -> np.ndarray:
     """Return log w = -nll - beta r, (B, K) float64 in nats; nll (B*K,), kl is r (B, K).               (S2)"""
     return -nll.reshape(kl.shape) - beta * kl
 
 
-def log_q(head, z, samples):
-    """Return log q(z | x), (B, K) in nats, but for a constant; head (B, 2Z), z (B*K, Z)."""
+def log_q(head: np.ndarray, z: np.ndarray, samples: int) -> np.ndarray:
+    """Return log q(z | x) up to a constant, (B, K) in nats; head (B, 2Z), z (B*K, Z)."""
     mu, logvar = (np.repeat(half, samples, axis=0) for half in np.split(head, 2, axis=1))
     return -0.5 * (np.square(z - mu) * np.exp(-logvar) + logvar).sum(axis=1).reshape(-1, samples)
 
@@ -48,16 +51,17 @@ class Sampled(Estimator):
     def _objective(self, ws, log_w, kl):
         return Objective(float(self.loss(log_w).mean()), float(ws.nll.mean()), float(kl.mean()))
 
-    def forward(self, vae, p, ws, weight):
+    def forward(self, vae: Any, p: Parameters, ws: Workspace, weight: KLWeight) -> Objective:
         """Return the Objective; its kl is the mean of S1 over the samples, which may be negative.    (S1, S2, S6)"""
-        elbo.forward_to_outputs(vae, p, ws)
+        elbo.encode_sample_decode(vae, p, ws)
         vae.likelihood.nll(p.likelihood, ws.decoder[-1], ws.x, ws.nll)
         kl = sample_kl(ws.encoder[-1], ws.eps, ws.z)
         return self._objective(ws, log_weights(ws.nll, kl, weight.beta), kl)
 
-    def forward_backward(self, vae, p, ws, weight, gradient, state=None):
+    def forward_backward(self, vae: Any, p: Parameters, ws: Workspace, weight: KLWeight, gradient: Parameters,
+                         state: dict | None = None) -> Objective:
         """Return the same, and overwrite `gradient`.                                                 (S1 to S9)"""
-        elbo.forward_to_outputs(vae, p, ws)
+        elbo.encode_sample_decode(vae, p, ws)
         head, per_example, beta = ws.encoder[-1], elbo.per_example(ws), weight.beta
         kl = sample_kl(head, ws.eps, ws.z)                                                          # (S1)
         if self.weighs_alike:
@@ -73,29 +77,21 @@ class Sampled(Estimator):
         vae.encoder.backward(p.encoder, ws.x, ws.encoder, ws.d_encoder, gradient.encoder, None)
         return self._objective(ws, log_w, kl)
 
-    def path_weight(self, draws):
+    def path_weight(self, draws: Draws) -> np.ndarray:
         """Return what stands before the path derivative in S7 and S8, (B, K): v."""
         return draws.weights
 
-    def moving(self, then, z, head, nll, state):
+    def moving(self, then: Draws, z: np.ndarray, head: np.ndarray, nll: Callable, state: dict | None) -> np.ndarray:
         """Return each sample's share of S11's A, (B, K) nats.
 
-        Parameters
-        ----------
-        then : Draws
-            Frozen, at the parameters where the gradient was taken.
-        z, head : ndarray (B*K, Z), (B, 2Z)
-            At the parameters of now.
-        nll : callable
-            nll(z) -> (B, K), with the frozen decoder.
-        state : dict or None
-            As in `forward_backward`.
+        `then` are the frozen Draws, z (B*K, Z) and head (B, 2Z) belong to the present parameters, nll(z) -> (B, K) has
+        the frozen decoder, and `state` is as in `forward_backward`.
         """
         samples = then.weights.shape[1]
         log_p = -0.5 * np.square(z).sum(axis=1).reshape(-1, samples)
         return self.path_weight(then) * (nll(z) + then.beta * (log_q(then.head, z, samples) - log_p))
 
-    def surrogate(self, vae, ws, weight, state=None):
+    def surrogate(self, vae: Any, ws: Workspace, weight: KLWeight, state: dict | None = None) -> Callable[[], float]:
         """Return S11 as a function () -> float, or the loss itself for an exact estimator."""
         if self.exact:
             return super().surrogate(vae, ws, weight)

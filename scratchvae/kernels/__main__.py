@@ -1,11 +1,12 @@
 """`python -m scratchvae.kernels`: say what the kernels of this machine are made for."""
 import sys
+from collections.abc import Iterator
 
 from ..kernels import cache, threads, twins
 from .microkernel import FAMILY, lanes
 
 
-def describe():
+def describe() -> Iterator:
     """Yield one line for everything that was chosen: backend, processor family, tile, threads, cache."""
     yield f"backend           {twins.BACKEND}"
     if twins.BACKEND == "numpy":
@@ -23,7 +24,7 @@ def describe():
     yield f"kernel cache      {cache.usable_folder() or 'none: kernels are compiled in every process'}"
 
 
-def main():
+def main() -> None:
     """Print the description."""
     sys.stdout.write("\n".join(describe()) + "\n")
 

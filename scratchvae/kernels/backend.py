@@ -12,15 +12,17 @@ from ..errors import ConfigurationError
 
 
 def _numba_compiles():
-    """Import Numba, and say whether it may compile; what it cannot do with its settings becomes one clear error."""
+    """Import Numba and return whether it may compile; raise ConfigurationError if its settings are wrong."""
     try:
         with warnings.catch_warnings():
             warnings.filterwarnings("error", "Environment variable 'NUMBA_", RuntimeWarning)
             import numba
     except (ImportError, RuntimeWarning, ValueError) as error:
-        settings = " ".join(f"{name}={value}" for name, value in sorted(os.environ.items()) if name.startswith("NUMBA_"))
-        raise ConfigurationError(f"Numba cannot be used ({str(error).splitlines()[0]}){settings and f' with {settings}'}. "
-                                 "Correct that, or set SCRATCHVAE_BACKEND=numpy to do without it.") from error
+        settings = " ".join(f"{name}={value}" for name, value in sorted(os.environ.items())
+                            if name.startswith("NUMBA_"))
+        raise ConfigurationError(f"Numba cannot be used ({str(error).splitlines()[0]})"
+                                 f"{settings and f' with {settings}'}. Correct that, or set "
+                                 "SCRATCHVAE_BACKEND=numpy to do without it.") from error
     return not numba.config.DISABLE_JIT
 
 

@@ -1,8 +1,8 @@
 """Where compiled kernels are kept between processes: a file for each kernel and signature, in a folder of the user's.
 
-A file holds a pickle with machine code.  Either runs whatever somebody has put there, so none is unpickled before it is
-seen that no other user could have written it, and that it is, byte for byte, what was written under this name.
-What cannot be used is compiled again, after one warning.  Numba's own cache looks at neither.
+A file holds a pickle with machine code, and whoever can write it can run code here.  So a file is unpickled only if no
+other user could have written it, and if it is, byte for byte, what was written under this name.  What cannot be used
+is compiled again, after one warning.  Numba's own cache checks neither.
 """
 import hashlib
 import os
@@ -12,7 +12,9 @@ import stat
 import sys
 import tempfile
 import warnings
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -38,14 +40,14 @@ DIGEST_BYTES = hashlib.sha256().digest_size
 WRITABLE_BY_OTHERS = stat.S_IWGRP | stat.S_IWOTH
 
 
-def options():
+def options() -> list:
     """Return Numba's options that a kernel may depend on, as they are now."""
     return sorted((name, repr(value)) for name, value in vars(config).items()
                   if name.isupper() and not UNRELATED.match(name))
 
 
 def _state_at_import():
-    """A digest of all that kernels are made of: sources, options, processor, versions.
+    """Return a digest of all that kernels depend on: sources, options, processor, versions.
 
     A kernel contains the code of the functions it calls from other files, so all sources count.  They are read by
     content: an installer gives the same files other dates.
@@ -60,7 +62,7 @@ def _state_at_import():
 
 
 def _chosen_folder():
-    """The folder of all compiled kernels: in NUMBA_CACHE_DIR unless this package has a variable of its own."""
+    """Return the folder of all compiled kernels: in NUMBA_CACHE_DIR unless SCRATCHVAE_CACHE is set."""
     base = os.environ.get("NUMBA_CACHE_DIR")
     if base and not os.environ.get("SCRATCHVAE_CACHE"):
         return Path(os.path.abspath(base), "scratchvae", "kernels")
@@ -80,7 +82,7 @@ def _state():
 
 
 def _reason_against(status):
-    """Say why another user could have written what `status` is of, or return None."""
+    """Return why another user could have written the file or folder of `status`, or None."""
     if not hasattr(os, "geteuid"):                      # Windows: a user's folders are closed to others
         return None
     if status.st_uid != os.geteuid():
@@ -88,8 +90,8 @@ def _reason_against(status):
     return "can be written to by other users" if status.st_mode & WRITABLE_BY_OTHERS else None
 
 
-def reason_against_folder():
-    """Say why kernels must not be read from FOLDER nor written to it, or return None."""
+def reason_against_folder() -> str | None:
+    """Return why kernels must not be read from FOLDER nor written to it, or None."""
     try:
         status = os.lstat(FOLDER)
     except OSError:                                     # it is not there, and made when the first kernel is kept
@@ -97,21 +99,21 @@ def reason_against_folder():
     return _reason_against(status) if stat.S_ISDIR(status.st_mode) else "is no folder, or a link to one"
 
 
-def usable_folder():
-    """Return the folder that kernels are kept in, made or not, or None: every process compiles them then."""
+def usable_folder() -> Path | None:
+    """Return the folder that kernels are kept in, whether it exists yet or not; None if every process compiles them."""
     if FOLDER is None or reason_against_folder():
         return None
     nearest = next(path for path in (FOLDER, *FOLDER.parents) if path.exists())
     return FOLDER if nearest.is_dir() and os.access(nearest, os.W_OK | os.X_OK) else None
 
 
-def kernels_are_cached():
-    """Whether an earlier process has left kernels that were made as this one would make them."""
+def kernels_are_cached() -> bool:
+    """Return whether an earlier process has left kernels as this one would compile them."""
     return usable_folder() is not None and any((FOLDER / _state()).glob("*.nbc"))
 
 
 def _warn(trouble):
-    """Say once in a process that the cache is not used as it should be."""
+    """Warn, once in a process, that the cache is not used as it should be."""
     text = (f"the kernel cache {FOLDER} {trouble}; kernels are compiled again instead, which takes longer. "
             "Free its disk, set SCRATCHVAE_CACHE to a folder of your own, or delete that folder.")
     if text not in _WARNINGS:
@@ -125,19 +127,19 @@ def _open(path, flags):
 
 
 class KernelCache(NullCache):
-    """What Numba asks for a kernel before it compiles it, and tells afterwards.
+    """The cache of one kernel: Numba asks it before it compiles, and passes it the result afterwards.
 
     A failure costs the time to compile but never the call: the disk may be full, a file may have been cut short.
     """
 
-    def __init__(self, kernel, parallel):
+    def __init__(self, kernel: Callable, parallel: bool):
         self.kernel, self.parallel = kernel, parallel
 
     def _name(self, signature, codegen):
         code = hashlib.sha256(repr((signature, codegen.magic_tuple())).encode()).hexdigest()[:16]
         return f"{_state()}/{self.kernel}-{code}.nbc"
 
-    def load_overload(self, signature, context):
+    def load_overload(self, signature: Any, context: Any) -> Any:
         """Return the kernel that was kept for a signature, or None."""
         context.refresh()                               # as Numba's own cache does: it may not have begun yet
         if self.parallel:
@@ -164,7 +166,7 @@ class KernelCache(NullCache):
         _warn(trouble)
         return None
 
-    def save_overload(self, signature, result):
+    def save_overload(self, signature: Any, result: Any) -> None:
         """Keep a kernel that was just compiled."""
         if FOLDER is None or result.library.has_dynamic_globals:
             return
@@ -184,7 +186,7 @@ class KernelCache(NullCache):
 
 
 def _checksum(name, content):
-    """What stands before the content: a file under another name is as wrong as a damaged one."""
+    """Return what stands before the content; it includes the name, so that a renamed file is refused as well."""
     digest = hashlib.sha256(name.encode() + b"\0")
     digest.update(content)
     return digest.digest()

@@ -1,4 +1,4 @@
-"""Gray pixels with a density on [0, 1]: the continuous Bernoulli, stable where its logit is near 0 and where it is far.
+"""Gray pixels with a density on [0, 1]: the continuous Bernoulli, stable for logits near 0 and far from it.
 
 As in `likelihoods`, row r of the outputs belongs to example r // K, and sums over pixels end in float64.
 """
@@ -11,7 +11,7 @@ from .rows import EXACT, row_loop
 from .twins import device, prange, twin_of
 from .vectormath import exp, log, polynomial
 
-NEAR = 2.0            # up to this |logit| a series, of which 8 terms leave out less than 2^-52
+NEAR = 2.0            # |logit| up to which a series of 8 terms is taken, which leaves out less than 2^-52
 U = tuple(1 / math.factorial(2 * n + 1) for n in range(8, 0, -1))          # u / w and du/dw of L3, highest power first
 DU = tuple(n / math.factorial(2 * n + 1) for n in range(8, 0, -1))
 
@@ -66,6 +66,7 @@ def continuous_bernoulli_nll_ref(logits, x, nll):
 
 @twin_of(continuous_bernoulli_nll_ref, parallel=True, fastmath=EXACT)
 def continuous_bernoulli_nll(logits, x, nll):
+    # logits (B*K, D), x (B, D), nll (B*K,)
     for r in prange(len(logits)):
         nll[r] = continuous_row(logits, x, r, 0.0, logits, False)
 
@@ -83,5 +84,6 @@ def continuous_bernoulli_nll_backward_ref(logits, x, d_nll, nll, d_logits):
 
 @twin_of(continuous_bernoulli_nll_backward_ref, parallel=True, fastmath=EXACT)
 def continuous_bernoulli_nll_backward(logits, x, d_nll, nll, d_logits):
+    # logits and d_logits (B*K, D), x (B, D), d_nll and nll (B*K,)
     for r in prange(len(logits)):
         nll[r] = continuous_row(logits, x, r, d_nll[r], d_logits, True)

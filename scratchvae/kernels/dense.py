@@ -7,8 +7,8 @@ from .twins import device, prange, twin_of
 from .vectormath import expm1, sigmoid, softplus, tanh
 
 IDENTITY, RELU, TANH, SIGMOID, SOFTPLUS = range(5)
-BLOCK_ROWS = 16                 # of cotangents, added up in one go (more where the batch is far larger than W is high)
-SERIAL_SIZE = 1 << 14           # cotangents on which two threads take longer than one
+BLOCK_ROWS = 16                 # rows of cotangents added up at a time (more if the batch is far larger than n_in)
+SERIAL_SIZE = 1 << 14           # number of cotangents up to which one thread is faster than two
 
 
 def activate_ref(a, activation):
@@ -39,13 +39,13 @@ def slope_ref(y, activation):
 
 @device()
 def _least(activation):
-    """relu, max(a, 0), is a bound that the product keeps while the numbers are in registers."""
+    """The least output: the product itself applies relu, max(a, 0), while the numbers are in registers."""
     return 0.0 if activation == RELU else -np.inf
 
 
 @device()
 def _activate(y, row, end_row, column, end_column, activation):
-    """y = act(y) on a block that a matrix product has just written, for the others."""
+    """y = act(y) on a block that a matrix product has just written, for the other activations."""
     widest_vectors()
     if activation == IDENTITY or activation == RELU:
         return
@@ -105,6 +105,7 @@ def dense_forward_ref(x, W, b, activation, y):
 
 @twin_of(dense_forward_ref, parallel=True)
 def dense_forward(x, W, b, activation, y):
+    # x (B, n_in), W (n_in, n_out), b (n_out,), y (B, n_out)
     shares = shares_for(2 * W.size * len(x))
     if shares == 0:
         multiply_and_activate(False, False, x, W, y, b, True, activation, np.intp(0), np.intp(1))
@@ -132,9 +133,10 @@ def dense_backward_ref(x, W, y, d_y, activation, d_W, d_b, d_x):
 
 @twin_of(dense_backward_ref, parallel=True)
 def dense_backward(x, W, y, d_y, activation, d_W, d_b, d_x):
+    # x and d_x (B, n_in), W and d_W (n_in, n_out), y and d_y (B, n_out), d_b (n_out,)
     shares = shares_for(4 * W.size * len(x))
-    # Threads take blocks of rows (in a row that two of them write to they would take each other's cache lines away).
-    # Until all are done, the sums of each wait in a row of d_W.
+    # A thread takes whole blocks of rows: two that wrote to one row would take each other's cache lines away.
+    # The sums of each block wait in a row of d_W until all blocks are done.
     batch, n_in = len(y), len(W)
     rows = max(BLOCK_ROWS, (batch + n_in - 1) // n_in)
     blocks = (batch + rows - 1) // rows

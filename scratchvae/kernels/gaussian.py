@@ -26,6 +26,7 @@ def gaussian_forward_ref(head, eps, z, kl):
 
 @twin_of(gaussian_forward_ref, parallel=True)
 def gaussian_forward(head, eps, z, kl):
+    # head (B, 2Z), eps and z (B*K, Z), kl (B,)
     n_latent, n_samples = head.shape[1] // 2, len(z) // len(head)
     half = head.dtype.type(0.5)
     for b in prange(len(head)):
@@ -63,6 +64,7 @@ def gaussian_backward_ref(head, eps, d_z, d_kl, d_head):
 
 @twin_of(gaussian_backward_ref, parallel=True)
 def gaussian_backward(head, eps, d_z, d_kl, d_head):
+    # head and d_head (B, 2Z), eps and d_z (B*K, Z), d_kl (Z,)
     n_latent, n_samples = head.shape[1] // 2, len(d_z) // len(head)
     half = head.dtype.type(0.5)
     for b in prange(len(head)):

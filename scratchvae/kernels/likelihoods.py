@@ -42,6 +42,7 @@ def bernoulli_nll_ref(logits, x, nll):
 
 @twin_of(bernoulli_nll_ref, parallel=True, fastmath=EXACT)
 def bernoulli_nll(logits, x, nll):
+    # logits (B*K, D), x (B, D), nll (B*K,)
     for r in prange(len(logits)):
         nll[r] = bernoulli_row(logits, x, r, 0.0, logits, False)
 
@@ -58,6 +59,7 @@ def bernoulli_nll_backward_ref(logits, x, d_nll, nll, d_logits):
 
 @twin_of(bernoulli_nll_backward_ref, parallel=True, fastmath=EXACT)
 def bernoulli_nll_backward(logits, x, d_nll, nll, d_logits):
+    # logits and d_logits (B*K, D), x (B, D), d_nll and nll (B*K,)
     for r in prange(len(logits)):
         nll[r] = bernoulli_row(logits, x, r, d_nll[r], d_logits, True)
 
@@ -80,6 +82,7 @@ def gaussian_nll_ref(means, x, sigma, nll):
 
 @twin_of(gaussian_nll_ref, parallel=True, fastmath=EXACT)
 def gaussian_nll(means, x, sigma, nll):
+    # means (B*K, D), x (B, D), sigma a number, nll (B*K,)
     constant = means.shape[1] * (math.log(sigma) + 0.5 * math.log(2 * math.pi))
     for r in prange(len(means)):
         nll[r] = row_of_squares(means, x, r, 0.0, means, False) / (2 * sigma * sigma) + constant
@@ -97,6 +100,7 @@ def gaussian_nll_backward_ref(means, x, sigma, d_nll, nll, d_means):
 
 @twin_of(gaussian_nll_backward_ref, parallel=True, fastmath=EXACT)
 def gaussian_nll_backward(means, x, sigma, d_nll, nll, d_means):
+    # means and d_means (B*K, D), x (B, D), sigma a number, d_nll and nll (B*K,)
     constant = means.shape[1] * (math.log(sigma) + 0.5 * math.log(2 * math.pi))
     for r in prange(len(means)):
         squares = row_of_squares(means, x, r, d_nll[r] / (sigma * sigma), d_means, True)

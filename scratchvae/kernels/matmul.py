@@ -1,53 +1,56 @@
-"""Matrix products, either factor transposed where it lies: blocking, packing, edges, threads.
+"""Matrix products, either factor transposed where it lies: blocks, packing, edges, threads.
 
-C is cut into *panels* as wide as the register tile and *strips* as high as it, or higher where one narrow
-panel is all there is. A *group* of panels is as much of B as a second-level cache keeps beside everything
-else, and is packed in the order in which the tile reads it: the first strip of A reads B where it lies and
-leaves it packed for the strips below. (A transposed B is packed beforehand, and so is a panel whose last
-vector would reach beyond B, unless the family has masks.) The inner dimension is taken in stretches, unless A
-is so small that it stays in the cache while B goes by, panel after panel: then there is one, and C is written
-once. Nothing is allocated: packed data (FAMILY.group_bytes of B and CHUNK_BYTES of A) lie in a slot of `workspace`,
-so that Python threads that multiply at once share nothing, and need no large stack.
+The names are those of the BLIS papers (Van Zee & van de Geijn 2015).  A register tile of C is MR rows high and NR
+columns wide; NR is counted in vectors.  C is cut into panels of NR columns and strips of MR rows (of more rows where
+one narrow panel is all there is).  A block of NC columns is as many panels as have their part of B in PACKED_B_BYTES,
+beside everything else in a second-level cache.  The first strip of A reads B where it lies and writes it, in the
+order in which the tile reads it, to memory from which the strips below read it.  A transposed B is packed before
+that, and so is a panel whose last vector would reach beyond B, unless the family has masks.
 
-The tiles stand in one line, group by group and strip by strip, and threads take equal parts of the line.
+The inner dimension is taken KC at a time.  Where A is so small that it stays in the cache while B goes by, a block
+is one panel and KC as long as the cache allows, most often the whole inner dimension: C is then written once.
+Nothing is allocated: packed data (PACKED_B_BYTES of B and PACKED_A_BYTES of A) lie in a slot of `workspace`, so
+Python threads that multiply at once share nothing and need no large stack.
+
+The tiles stand in one line, block by block and strip by strip, and threads take equal parts of the line.
 Every element of C has one writer and is one chain of multiply-adds in the order of the inner dimension,
 however the work is cut: any number of threads gives the same bits, and so does any batch that a row is part
 of.  (Only where B is transposed, and both have few and long rows, it is as many chains as a vector has lanes,
 see `dots`: a row has other bits there than in a larger batch.)
 
-Two threads that write to one cache line, where the columns of one end and those of the other begin, wait for
-each other at every row. That is why C is written as seldom as possible, and why a tile asks the cache for
-nothing of C that its own thread will not write.
+Two threads that write to the same cache line, where the columns of one end and those of the other begin, wait for
+each other at every row.  So C is written as seldom as possible, and a tile asks the cache only for the part of C
+that its own thread writes.
 """
 import numpy as np
 
 from .dots import DOT_COLUMNS, DOT_ROWS
-from .microkernel import CHUNK_BYTES, DEPTH, FAMILY, TALL_ROWS
+from .microkernel import FAMILY, KC, PACKED_A_BYTES, TALL_ROWS
 from .twins import BACKEND, device, prange, twin_of
 
 if BACKEND == "numba":
     from .dots import dots
     from .microkernel import give_back, pack_transposed, pack_vectors, pointer, running_threads, shift, take_slot, tile
 
-TILE_ROWS, TILE_VECTORS = FAMILY.rows, FAMILY.vectors
-VECTOR_BYTES, GROUP_BYTES = FAMILY.vector_bytes, FAMILY.group_bytes
-FEW_ROWS = 40                   # of A, and of B, do not pay for transposing B: then scalar products are taken, ...
-LONG_ROWS = 8 * VECTOR_BYTES    # ... of rows beside which adding up the lanes costs little
-SMALL_BYTES = 8 * 1024          # of an A whose columns are read where they lie, panel after panel
-SERIAL_FLOPS = 1 << 19          # less than this takes about as long as waking the threads
+MR, NR_VECTORS = FAMILY.rows, FAMILY.vectors
+VECTOR_BYTES, PACKED_B_BYTES = FAMILY.vector_bytes, FAMILY.packed_b_bytes
+FEW_ROWS = 40                   # rows of A and of B up to which scalar products are faster than transposing B
+LONG_ROWS = 8 * VECTOR_BYTES    # bytes of a row from which adding up the lanes of a scalar product costs little
+SMALL_BYTES = 8 * 1024          # size of an A whose columns are read where they lie, for one panel after the other
+SERIAL_FLOPS = 1 << 19          # operations that take one thread about as long as waking the others
 
 
-# Shares are counted in np.intp, in serial and parallel loops alike (prange counts in unsigned numbers): for every
-# other type of a share Numba would compile the whole product once more, a second each.
+# Shares are counted in np.intp in serial and in parallel loops, because Numba would compile the whole product once
+# more, for a second, for every other type of a share.  (prange counts in unsigned numbers.)
 @device()
 def shares_for(flops):
-    """Into how many shares work is cut, one for each thread; 0 for tiny work, which the caller's thread does at once."""
+    """How many shares work is cut into: one a thread, or 0 for tiny work, which the calling thread does alone."""
     return running_threads() if flops > SERIAL_FLOPS else 0
 
 
 @device()
 def _parts(total, most):
-    """Cut `total` into equal parts of at most `most`: how many."""
+    """How many equal parts of at most `most` `total` is cut into, at least one."""
     return max(1, (total + most - 1) // most)
 
 
@@ -79,22 +82,22 @@ def _pack_columns(transposed, b, ldb, k, width, columns, last, packed):
 
 
 @device()
-def _share_start(m, vectors, panels, groups, share, shares):
-    """Where a share begins on the line of tiles: (group, row)."""
+def _share_start(m, vectors, panels, blocks, share, shares):
+    """Where a share begins on the line of tiles: (block, row)."""
     if share == shares:
-        return groups - 1, m
+        return blocks - 1, m
     at = m * vectors * share // shares
-    slack = m * vectors // max(shares, groups) // 8         # a little uneven is better than packing a group twice
-    group, end = 0, 0
+    slack = m * vectors // max(shares, blocks) // 8         # a little uneven is better than packing a block twice
+    block, end = 0, 0
     while True:
         first = end
-        end = _first_vector((group + 1) * panels // groups, vectors, panels)
-        if at < m * end - slack or group == groups - 1:
+        end = _first_vector((block + 1) * panels // blocks, vectors, panels)
+        if at < m * end - slack or block == blocks - 1:
             break
-        group += 1
-    strip = (end - first) * TILE_ROWS
+        block += 1
+    strip = (end - first) * MR
     past = at - first * m
-    return group, 0 if past < slack else min(m, (past + strip // 2) // strip * TILE_ROWS)
+    return block, 0 if past < slack else min(m, (past + strip // 2) // strip * MR)
 
 
 def _product_by_tiles(least, finish):
@@ -102,8 +105,9 @@ def _product_by_tiles(least, finish):
     def multiply(a_transposed, b_transposed, a, b, c, bias, biased, option, share, shares):
         """C = op(A) op(B), plus bias in every row if `biased`: one share of the work.
 
-        Nothing is written that is less than `least(option)`. Finished rows i to i_end of columns j to j_end are
-        handed, while they are warm, to `finish(c, i, i_end, j, j_end, option)`.
+        a is (m, k), or (k, m) if transposed, b (k, n) or (n, k), c (m, n), bias (n,).  Numbers below `least(option)`
+        are written as that.  `finish(c, i, i_end, j, j_end, option)` is called with finished rows i to i_end of
+        columns j to j_end while they are in the cache.
         """
         m, n = c.shape
         k = a.shape[0] if a_transposed else a.shape[1]
@@ -114,36 +118,36 @@ def _product_by_tiles(least, finish):
         lda, ldb, ldc = a.strides[0] // itemsize, b.strides[0] // itemsize, c.strides[0] // itemsize
         a0, b0, c0 = pointer(a), pointer(b), pointer(c)
         vectors = _parts(n, width)
-        panels = _parts(vectors, TILE_VECTORS)
+        panels = _parts(vectors, NR_VECTORS)
         narrow, wider = vectors // panels, vectors % panels         # see _first_vector
 
         ragged = n % width > 0 and not FAMILY.has_masks
         pack_from = 0 if b_transposed else panels - 1 if ragged else panels
-        # A stays in the cache while B goes by: in the second level, or where its columns are read, in the first.
-        a_stays = k * lda * itemsize <= SMALL_BYTES if a_transposed else m * k * itemsize <= GROUP_BYTES
-        depth = max(1, _parts(k, _parts(k, GROUP_BYTES // (TILE_VECTORS * VECTOR_BYTES) if a_stays else DEPTH)))
-        groups = panels if a_stays else _parts(panels, GROUP_BYTES // (depth * TILE_VECTORS * VECTOR_BYTES))
+        # Where its columns are read A must stay in the first-level cache while B goes by, else in the second.
+        a_stays = k * lda * itemsize <= SMALL_BYTES if a_transposed else m * k * itemsize <= PACKED_B_BYTES
+        kc = max(1, _parts(k, _parts(k, PACKED_B_BYTES // (NR_VECTORS * VECTOR_BYTES) if a_stays else KC)))
+        blocks = panels if a_stays else _parts(panels, PACKED_B_BYTES // (kc * NR_VECTORS * VECTOR_BYTES))
         if n > m:                           # a wide C is cut by columns: each thread packs a part of B, not all
-            groups = max(groups, min(shares, panels))
-        tall = TALL_ROWS if a_transposed and panels == 1 and vectors == 2 else TILE_ROWS         # once B is packed
-        chunk = max(width, TILE_ROWS)
+            blocks = max(blocks, min(shares, panels))
+        tall = TALL_ROWS if a_transposed and panels == 1 and vectors == 2 else MR         # once B is packed
+        chunk = max(width, MR)
         pack_a = a_transposed and panels > 1 and not a_stays        # its columns lie on as many pages as it has rows
 
         packed_b = take_slot(c0, share)
-        packed_a = shift(packed_b, GROUP_BYTES // itemsize)
-        unused = shift(packed_a, CHUNK_BYTES // itemsize)
-        group0, row0 = _share_start(m, vectors, panels, groups, share, shares)
-        group1, row1 = _share_start(m, vectors, panels, groups, share + 1, shares)
+        packed_a = shift(packed_b, PACKED_B_BYTES // itemsize)
+        unused = shift(packed_a, PACKED_A_BYTES // itemsize)
+        block0, row0 = _share_start(m, vectors, panels, blocks, share, shares)
+        block1, row1 = _share_start(m, vectors, panels, blocks, share + 1, shares)
         p = 0
-        while p < k or p == 0:              # an empty inner dimension is one stretch too: C is written
-            inner = min(depth, k - p)
-            floor = c.dtype.type(least(option) if p + inner >= k else -np.inf)
-            for group in range(group0, group1 + 1):
-                low = row0 if group == group0 else 0
-                high = row1 if group == group1 else m
+        while p < k or p == 0:              # an empty inner dimension is one turn too: C is written
+            kc_now = min(kc, k - p)
+            floor = c.dtype.type(least(option) if p + kc_now >= k else -np.inf)
+            for block in range(block0, block1 + 1):
+                low = row0 if block == block0 else 0
+                high = row1 if block == block1 else m
                 if low >= high:
                     continue
-                first_panel, end_panel = group * panels // groups, (group + 1) * panels // groups
+                first_panel, end_panel = block * panels // blocks, (block + 1) * panels // blocks
                 first_vector = _first_vector(first_panel, vectors, panels)
                 end_vector = _first_vector(end_panel, vectors, panels)
                 for panel in range(max(first_panel, pack_from), end_panel):
@@ -151,18 +155,18 @@ def _product_by_tiles(least, finish):
                     end = (panel + 1) * narrow + min(panel + 1, wider)
                     j = vector * width
                     source = shift(b0, j * ldb + p if b_transposed else p * ldb + j)
-                    _pack_columns(b_transposed, source, ldb, inner, width, end - vector,
+                    _pack_columns(b_transposed, source, ldb, kc_now, width, end - vector,
                                   min(width, n - (end - 1) * width),
-                                  shift(packed_b, (vector - first_vector) * width * inner))
+                                  shift(packed_b, (vector - first_vector) * width * kc_now))
                 i, height = low, 0
                 while i + height < high:
                     i += height
-                    height = tall if i > low and high - i >= tall else min(TILE_ROWS, high - i)
+                    height = tall if i > low and high - i >= tall else min(MR, high - i)
                     if pack_a:
                         if (i - low) % chunk == 0:
                             inside = min(chunk, high - i)
                             columns = _parts(inside, width)
-                            pack_vectors(inner, columns, shift(a0, i + p * lda), lda,
+                            pack_vectors(kc_now, columns, shift(a0, i + p * lda), lda,
                                          inside - (columns - 1) * width, packed_a, chunk)
                         rows, step = shift(packed_a, (i - low) % chunk), chunk
                     else:
@@ -172,14 +176,14 @@ def _product_by_tiles(least, finish):
                         vector, end = end, (panel + 1) * narrow + min(panel + 1, wider)
                         columns, j = end - vector, vector * width
                         packed = panel >= pack_from or i > low
-                        source, source_step = shift(packed_b, (vector - first_vector) * width * inner), columns * width
+                        source, source_step = shift(packed_b, (vector - first_vector) * width * kc_now), columns * width
                         kept, kept_step = unused, 0
                         if not packed:
                             if i + height < high:
                                 kept, kept_step = source, source_step
                             source, source_step = shift(b0, p * ldb + j), ldb
                         target = shift(c0, i * ldc + j)
-                        start, start_step = target, ldc             # what earlier stretches have summed
+                        start, start_step = target, ldc             # what earlier turns have summed
                         if p == 0 and biased:
                             start, start_step = shift(pointer(bias), j), 0
                         after = target                              # the tile to the right or below comes next
@@ -187,18 +191,18 @@ def _product_by_tiles(least, finish):
                             after = shift(target, columns * width)
                         elif i + height < high:
                             after = shift(c0, (i + height) * ldc + first_vector * width)
-                        tile(a_transposed, packed, inner, rows, step, source, source_step, kept, kept_step,
+                        tile(a_transposed, packed, kc_now, rows, step, source, source_step, kept, kept_step,
                              p == 0 and not biased, start, start_step, target, ldc, after, floor, height, columns,
                              min(width, n - (end - 1) * width))
-                    if p + inner >= k:
+                    if p + kc_now >= k:
                         finish(c, i, i + height, first_vector * width, min(n, end_vector * width), option)
-            p += max(1, inner)
+            p += max(1, kc_now)
         give_back(packed_b)
     return multiply
 
 
 def _product_by_loops(least, finish):
-    """The same where no vector code can be built."""
+    """The same product where no vector code can be built."""
     @device()
     def multiply(a_transposed, b_transposed, a, b, c, bias, biased, option, share, shares):
         """As the docstring of `product` says."""
@@ -222,13 +226,13 @@ product = _product_by_tiles if FAMILY.vector_bytes else _product_by_loops
 
 @device()
 def _unbounded(option):
-    """The least of a plain product: as it comes."""
+    """A plain product has no least number."""
     return -np.inf
 
 
 @device()
 def _leave(c, row, end_row, column, end_column, option):
-    """The finish of a plain product: nothing."""
+    """A plain product is left as it is."""
 
 
 multiply = product(_unbounded, _leave)
@@ -273,6 +277,7 @@ def multiply_nn_ref(a, b, c):
 
 @twin_of(multiply_nn_ref, parallel=True)
 def multiply_nn(a, b, c):
+    # a (m, k), b (k, n), c (m, n)
     shares = shares_for(2 * a.size * b.shape[1])
     if shares == 0:
         multiply(False, False, a, b, c, c[0], False, 0, np.intp(0), np.intp(1))
@@ -288,6 +293,7 @@ def multiply_tn_ref(a, b, c):
 
 @twin_of(multiply_tn_ref, parallel=True)
 def multiply_tn(a, b, c):
+    # a (k, m), b (k, n), c (m, n)
     shares = shares_for(2 * a.size * b.shape[1])
     if shares == 0:
         multiply(True, False, a, b, c, c[0], False, 0, np.intp(0), np.intp(1))
@@ -303,6 +309,7 @@ def multiply_nt_ref(a, b, c):
 
 @twin_of(multiply_nt_ref, parallel=True)
 def multiply_nt(a, b, c):
+    # a (m, k), b (n, k), c (m, n)
     shares = shares_for(2 * a.size * b.shape[0])
     if shares == 0:
         multiply_transposed(a, b, c, np.intp(0), np.intp(1))

@@ -17,7 +17,7 @@ a fourth, two vectors wide and as much taller as leaves the number of sums the s
 The shape follows the processor that Numba compiles for (see `target_family`).
 """
 import warnings
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from .twins import BACKEND
 
@@ -27,11 +27,11 @@ class Family(NamedTuple):
 
     name: str
     vector_bytes: int
-    rows: int
-    vectors: int            # of a tile's width
+    rows: int               # MR, the height of a tile
+    vectors: int            # NR, the width of a tile, in vectors
     has_fma: bool
     has_masks: bool         # one instruction loads the lanes that a mask names, and no others
-    group_bytes: int        # of B, packed: a part of a second-level cache
+    packed_b_bytes: int     # size of the packed KC x NC block of B: a part of a second-level cache
 
 
 # rows * vectors sums, `vectors` registers of B and one broadcast fit the register file (32, 16, 32, 16).
@@ -41,9 +41,9 @@ NEON = Family("neon", 16, 8, 3, True, False, 96 * 1024)
 SSE2 = Family("sse2", 16, 4, 2, False, False, 96 * 1024)
 PLAIN = Family("plain", 0, 1, 1, False, False, 0)       # no vector code: plain loops
 
-DEPTH = 256                 # a stretch of the inner dimension, where not all of it can be packed at once
-PREFETCH_ROWS = 16          # of B: so far ahead a tile that reads B where it lies asks the cache for it
-CHUNK_BYTES = 16 * 1024     # of A, packed where its strips lie across the cache lines
+KC = 256                    # length of the inner dimension that is packed at once, where not all of it can be
+PREFETCH_ROWS = 16          # how many rows ahead a tile asks the cache for a B that it reads where it lies
+PACKED_A_BYTES = 16 * 1024     # size of the packed part of A, where its strips lie across the cache lines
 
 if BACKEND == "numba":
     from llvmlite import binding, ir
@@ -66,12 +66,11 @@ define void @probe(<16 x float>* %x) {
 """
 
 
-def target_family():
+def target_family() -> Family:
     """Return the Family of the processor that Numba compiles for.
 
-    LLVM itself is asked: it compiles one fused multiply-add, and the registers it chose tell the family.
-    NUMBA_CPU_NAME and NUMBA_CPU_FEATURES are honored; with a name alone the name decides, though Numba then
-    still allows the features of this machine.
+    LLVM compiles one fused multiply-add, and the registers that it chooses tell the family.  NUMBA_CPU_NAME and
+    NUMBA_CPU_FEATURES count.  With a name alone the name decides, though Numba still allows this machine's features.
     """
     name = config.CPU_NAME or binding.get_host_cpu_name()
     if config.CPU_FEATURES is not None:
@@ -102,12 +101,12 @@ TALL_ROWS = FAMILY.rows * FAMILY.vectors // 2       # of the form for a narrow C
 FULL, LOOSE, LOW, TALL = range(4)                   # the forms of a tile
 
 
-def lanes(itemsize):
+def lanes(itemsize: int) -> int:
     """How many numbers of `itemsize` bytes a vector holds."""
     return max(1, FAMILY.vector_bytes // itemsize)
 
 
-def require_floats(*pointers):
+def require_floats(*pointers: Any) -> None:
     """Refuse, while a kernel is compiled, pointers to anything but float32 and float64."""
     floats = types.CPointer(types.float32), types.CPointer(types.float64)
     if any(p not in floats for p in pointers):
@@ -167,7 +166,7 @@ class Vectors:
         return self.builder.shuffle_vector(low, high, ir.Constant(self.of(ir.IntType(32), len(lanes)), lanes))
 
     def multiply_add(self, a, b, c):
-        """a b + c: one instruction where the processor has it, never a call of the maths library."""
+        """a b + c: one instruction where the processor has it, never a call of the math library."""
         if not FAMILY.has_fma:
             return self.builder.fadd(self.builder.fmul(a, b), c)
         return self._call(f"llvm.fma.v{self.width}{self.kind}", self.type, a, b, c)
@@ -329,7 +328,8 @@ if BACKEND == "numba":
             return builder.gep(*arguments[:1], [arguments[1]])
         return base(base, types.intp), codegen
 
-    SLOTS, take_slot, give_back = slots_of(FAMILY.group_bytes + CHUNK_BYTES + FAMILY.vectors * FAMILY.vector_bytes)
+    SLOTS, take_slot, give_back = slots_of(FAMILY.packed_b_bytes + PACKED_A_BYTES
+                                           + FAMILY.vectors * FAMILY.vector_bytes)
 
     @intrinsic(prefer_literal=True)
     def tile(typingctx, a_transposed, packed, k, a, lda, b, ldb, kept, ldk, fresh, start, lds, c, ldc, after, least,
@@ -374,7 +374,8 @@ if BACKEND == "numba":
                     block = builder.append_basic_block(f"tile.{form}.{v}")
                     switch.add_case(number((TALL + 1) * v + form), block)
                     builder.position_at_end(block)
-                    _outer_products(vectors, height, v, a_transposed.literal_value, form in (FULL, TALL), o, rows, mask)
+                    full = form in (FULL, TALL)
+                    _outer_products(vectors, height, v, a_transposed.literal_value, full, o, rows, mask)
                     builder.branch(done)
             builder.position_at_end(nowhere)
             builder.unreachable()

@@ -23,10 +23,11 @@ def gather_rows_ref(data, index, scale, mode, seed, step, out):
 
 @twin_of(gather_rows_ref, parallel=True)
 def gather_rows(data, index, scale, mode, seed, step, out):
+    # data (N, D), index (B,), out (B, D)
     kind = out.dtype.type
     unit, zero, one, half = kind(scale), kind(0), kind(1), kind(0.5)
     flat, width = out.reshape(-1), out.shape[1]
-    # Four rows at a time begin at a whole block of noise, and are still in the cache when they are compared.
+    # Four rows begin at a whole block of noise, and are still in the cache when their pixels are compared with it.
     for group in prange((len(index) + 3) // 4):
         first, last = 4 * group, min(len(index), 4 * group + 4)
         if mode == DYNAMIC:

@@ -1,7 +1,7 @@
-"""Optimizer updates over flat vectors, each one pass, and the look at a gradient before any of it is used.
+"""Optimizer updates over flat vectors, each in one pass, and the check of a gradient before it is used.
 
-STRICT keeps divisions and roots as written: an estimate that only vector instructions have would make an
-element depend on where the threads cut the vector.
+STRICT keeps divisions and roots as written.  Otherwise vector instructions could estimate them, and an element would
+depend on where the threads cut the vector.
 
 Where a gradient stays exactly zero (behind a dead unit, say) a running mean decays toward zero and reaches the
 subnormal numbers, on which a processor takes a hundred times as long: after 900 steps of a 784-400-20 model a
@@ -14,18 +14,17 @@ import numpy as np
 from .hints import will_write
 from .twins import device, inlined, prange, STRICT, twin_of
 
-SERIAL_SIZE, LOOK = 1 << 15, 1 << 14     # numbers that one thread looks at alone, and of each look of several
-NUMBERS_A_TURN = 256        # that a thread updates at a time
-# Numbers, from those at work to those asked for: half and twice as many do as well, four times as many do not.
-PREFETCH_DISTANCE = 512
-LINE_BYTES = 64             # of a cache line
+SERIAL_SIZE = 1 << 15       # numbers up to which one thread checks a gradient alone
+NUMBERS_A_TURN = 256        # numbers that a thread updates at a time
+PREFETCH_DISTANCE = 512     # numbers ahead that are asked for; 256 and 1024 are as fast, 2048 is slower
+LINE_BYTES = 64             # size of a cache line
 
 # The size below which a running mean counts as zero: far above the subnormals, far below any effect.
 NEGLIGIBLE32, NEGLIGIBLE64 = 1e-30, 1e-290
 
 
 def negligible(dtype):
-    """The one of the two constants that belongs to a dtype."""
+    """The constant of a dtype."""
     return NEGLIGIBLE32 if np.dtype(dtype).itemsize == 4 else NEGLIGIBLE64
 
 
@@ -36,13 +35,14 @@ def ask_ahead(vector, first):
     The parameters have been read by every thread in forward and backward, and the gradient was written by some thread.
     The moments are their own thread's alone.
     """
-    for i in range(first + PREFETCH_DISTANCE, first + PREFETCH_DISTANCE + NUMBERS_A_TURN, LINE_BYTES // vector.itemsize):
+    start = first + PREFETCH_DISTANCE
+    for i in range(start, start + NUMBERS_A_TURN, LINE_BYTES // vector.itemsize):
         will_write(vector, i)
 
 
 @device()
 def _are_below(vector, first, last, limit):
-    """Whether |number| < limit from first to last; of a NaN it is not."""
+    """Whether |number| < limit for every number from first to last; a NaN is not below."""
     below = True
     for i in range(np.uint64(first), np.uint64(last)):
         below = below & (abs(vector[i]) < limit)
@@ -56,6 +56,7 @@ def are_below_ref(vector, limit, out):
 
 @twin_of(are_below_ref, parallel=True)
 def are_below(vector, limit, out):
+    # vector (n,), out (1,)
     bound, beyond = vector.dtype.type(limit), 0
     if len(vector) <= SERIAL_SIZE:
         out[0] = _are_below(vector, 0, len(vector), bound)
@@ -80,6 +81,7 @@ def sgd_update_ref(theta, gradient, velocity, learning_rate, momentum):
 
 @twin_of(sgd_update_ref, parallel=True, fastmath=STRICT)
 def sgd_update(theta, gradient, velocity, learning_rate, momentum):
+    # theta, gradient, velocity (n,)
     kind = theta.dtype.type
     rate, keep = kind(learning_rate), kind(momentum)
     smallest = kind(NEGLIGIBLE32 if theta.itemsize == 4 else NEGLIGIBLE64)
@@ -110,6 +112,7 @@ def adam_update_ref(theta, gradient, m, v, step, learning_rate, beta1, beta2, ep
 
 @twin_of(adam_update_ref, parallel=True, fastmath=STRICT)
 def adam_update(theta, gradient, m, v, step, learning_rate, beta1, beta2, epsilon):
+    # theta, gradient, m, v (n,)
     kind = theta.dtype.type
     rate, unbias = kind(learning_rate / (1 - beta1 ** step)), kind(1 / (1 - beta2 ** step))
     blend1, blend2, floor = kind(1 - beta1), kind(1 - beta2), kind(epsilon)

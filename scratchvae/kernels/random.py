@@ -22,7 +22,7 @@ MULTIPLIER_0, MULTIPLIER_1 = np.uint64(0xD2511F53), np.uint64(0xCD9E8D57)
 WEYL_0, WEYL_1 = np.uint64(0x9E3779B9), np.uint64(0xBB67AE85)
 MASK, HALF = np.uint64(0xFFFFFFFF), np.uint64(32)
 
-ELEMENTS_A_TURN = 2048      # that one thread fills at a time
+ELEMENTS_A_TURN = 2048      # elements that one thread fills at a time
 
 
 def philox_ref(key_0, key_1, c0, c1, c2, c3):
@@ -117,6 +117,7 @@ def standard_normal_ref(seed, stream, step, out):
 
 @twin_of(standard_normal_ref, parallel=True, fastmath=STRICT)
 def standard_normal(seed, stream, step, out):
+    # out of any shape, filled as one vector (n,)
     kind, flat = out.dtype.type, out.reshape(-1)
     for turn in prange((len(flat) + ELEMENTS_A_TURN - 1) // ELEMENTS_A_TURN):
         widest_vectors()

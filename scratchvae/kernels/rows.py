@@ -13,9 +13,9 @@ from .hints import widest_vectors
 from .twins import BACKEND, device
 
 EXACT = frozenset()
-# So many terms of a row are added in the arrays' own dtype: float64 all along would halve the vectors.  Where no term
-# is negative the relative error of a sum in float32 is at most 2^-24 times that of a term (4, Bernoulli) + 7 halvings.
-BLOCK = 128
+BLOCK = 128     # terms of a row that are added in the arrays' own dtype: in float64 a vector would hold half as many
+# Where no term is negative, the relative error of a sum in float32 is at most 2^-24 times (that of a term, 4 for
+# Bernoulli, + 7 halvings).
 
 if BACKEND == "numba":
     from llvmlite import ir

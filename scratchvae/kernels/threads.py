@@ -1,10 +1,12 @@
-"""The threads that kernels run on: how many, whose, who may start them, and what a forked process does without."""
+"""The threads that kernels run on: how many, from which library, and how a forked process does without them."""
 import ctypes
 import functools
 import importlib
 import os
 import threading
+from collections.abc import Callable
 from contextlib import contextmanager
+from typing import Any
 
 from ..errors import ConfigurationError
 from ..validation import integer
@@ -15,7 +17,7 @@ if BACKEND == "numba":
     from llvmlite import binding, ir
     from numba.np.ufunc import parallel
 
-LAYERS = {"tbb": "tbbpool", "omp": "omppool", "workqueue": "workqueue"}        # Numba's names, and their modules
+LAYERS = {"tbb": "tbbpool", "omp": "omppool", "workqueue": "workqueue"}        # Numba's layers and their modules
 
 
 def _loads(layer):
@@ -75,7 +77,7 @@ def _lock_for_workqueue():
 _ONE_AT_A_TIME = _lock_for_workqueue()
 
 
-def one_at_a_time(kernel):
+def one_at_a_time(kernel: Callable) -> Callable:
     """Let one Python thread at a time into a parallel kernel, where the threading layer demands it."""
     if _ONE_AT_A_TIME is None:
         return kernel
@@ -108,7 +110,7 @@ if BACKEND == "numba" and hasattr(os, "register_at_fork"):
 
 
 @functools.cache
-def start_threads():
+def start_threads() -> Any:
     """Start the threads, and let parallel loops that are loaded from now on ask whether they have any.
 
     A parallel loop is compiled to a call numba_parallel_for(loop, arguments, counts, steps, data, ...), in which the
@@ -146,7 +148,7 @@ def start_threads():
     return engine
 
 
-def set_threads(threads):
+def set_threads(threads: int) -> int:
     """Let kernels use `threads` threads from now on, and return how many they used before.
 
     Parameters
@@ -169,12 +171,12 @@ def set_threads(threads):
     return before
 
 
-def threads():
+def threads() -> int:
     """Return how many threads kernels use at present."""
     return 1 if BACKEND == "numpy" else numba.get_num_threads()
 
 
-def threading_layer():
+def threading_layer() -> str:
     """Return the name of the library that runs the threads: "omp", "tbb", "workqueue", or "none"."""
     if BACKEND == "numpy":
         return "none"

@@ -14,6 +14,7 @@ def add_up_ref(first, second, out):
 
 @twin_of(add_up_ref)
 def add_up(first, second, out):
+    # first (n,), second (m,), out (2,)
     total = 0.0
     for value in first:
         total += value
@@ -24,7 +25,7 @@ def add_up(first, second, out):
     out[1] = total
 
 
-def totals(*vectors):
+def totals(*vectors: np.ndarray) -> list:
     """The sum of each vector (n,) as a Python float; infinite or NaN where one of its numbers is."""
     out, sums = np.empty(2), []
     for i in range(0, len(vectors), 2):

@@ -45,7 +45,7 @@ def _compile(function, *, parallel, fastmath):
     return kernel
 
 
-def twin_of(reference, *, parallel=False, fastmath=FASTMATH):
+def twin_of(reference: Callable, *, parallel: bool = False, fastmath: frozenset = FASTMATH) -> Callable:
     """Compile a kernel and record the NumPy function that defines it.
 
     Parameters
@@ -83,7 +83,7 @@ def twin_of(reference, *, parallel=False, fastmath=FASTMATH):
     return register
 
 
-def device(fastmath=FASTMATH, forceinline=False):
+def device(fastmath: frozenset = FASTMATH, forceinline: bool = False) -> Callable:
     """Compile a function that only kernels call; it has no twin, its caller's twin covers it."""
     def compile_it(function):
         if BACKEND == "numpy":

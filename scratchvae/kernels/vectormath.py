@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .twins import BACKEND, STRICT, twin_of
+from .twins import BACKEND, STRICT
 
 if BACKEND == "numba":
     from numba import types
@@ -213,32 +213,6 @@ def _log(t):
     return implementation
 
 
-def log1p(x):
-    """log(1 + x); at most 2 ULP."""
-    return np.log1p(x)
-
-
-@_vectorized(log1p)
-def _log1p(t):
-    float_, int_, one, half, zero = t.float, t.int, t.float(1), t.float(0.5), t.float(0)
-
-    def implementation(x):
-        # 1 + x = 2^k (1 + f), as in log, but f from x itself: 1 + x has lost the last digits of x.
-        u = one + x
-        offset = int_(reinterpret(u, int_) - t.sqrt_half_bits)
-        k = int_(offset >> t.fraction_bits)
-        shrink = reinterpret(int_((t.bias - k) << t.fraction_bits), float_)
-        f_small = x * shrink + (shrink - one)
-        f_large = reinterpret(int_((offset & t.fraction_mask) + t.sqrt_half_bits), float_) - one
-        f = f_small if k <= t.fraction_bits else f_large
-        n = float_(k)
-        y = n * t.ln2_high + (f + (n * t.ln2_low + (f * f) * (f * polynomial(t.log, f) - half)))
-        y = y if u > zero else (-t.infinity if u == zero else t.nan)
-        y = y if x < t.infinity else x
-        return y if x != zero else x                     # the sum loses the sign of zero
-    return implementation
-
-
 def tanh(x):
     """Hyperbolic tangent; at most 1.5 ULP."""
     return np.tanh(x)
@@ -331,22 +305,3 @@ def _cos_turn(t):
         z = x * x
         return one + z * polynomial(t.cos, z)
     return implementation
-
-
-def _array_kernel(function):
-    """Register function(x[i]) over a whole array, so that the function is tested like every kernel."""
-    def reference(x, y):
-        """y = function(x), with x and y (n,)."""
-        y[:] = function(x)
-
-    def kernel(x, y):
-        for i in range(len(x)):
-            y[i] = function(x[i])
-    kernel.__name__ = f"{function.__name__}_array"
-    reference.__name__ = f"{kernel.__name__}_ref"
-    return twin_of(reference)(kernel)
-
-
-exp_array, expm1_array, log_array, log1p_array, tanh_array, sigmoid_array, softplus_array, \
-    log1p_unit_array, sin_turn_array, cos_turn_array = map(_array_kernel, (
-        exp, expm1, log, log1p, tanh, sigmoid, softplus, log1p_unit, sin_turn, cos_turn))

@@ -12,8 +12,8 @@ import numpy as np
 
 from .twins import BACKEND
 
-LINE_BYTES = 64                                         # of a cache line, and before a slot: whether it is taken
-SYMBOL = "scratchvae_slots"                             # under which compiled code finds the slots, also from a cache
+LINE_BYTES = 64                 # size of a cache line, and of what stands before a slot and says whether it is taken
+SYMBOL = "scratchvae_slots"     # the name by which compiled code, also loaded from a cache, finds the slots
 
 
 class Slots:

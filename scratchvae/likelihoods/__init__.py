@@ -1,4 +1,4 @@
-"""What the decoder's outputs mean: p(x | z), its negative log, gradient, mean, samples.
+"""Likelihoods p(x | z) of the decoder's outputs: negative log, gradient, mean, samples.
 
 `VAE(likelihood=...)` takes a name or an object with the methods of `Likelihood`.  All figures are in nats, summed over
 the pixels of a row.  Bernoulli is E4 and E5, the Gaussian of fixed sigma E8 and E9 in `elbo`; here are the others, with
@@ -42,6 +42,8 @@ the unequal weights of an importance-weighted bound it is not 0, and where the f
 is left out.  sigma* couples the rows of a batch, so a row has no likelihood of its own: measuring takes a frozen sigma
 (`GaussianOptimal`).  (Rybkin, Daniilidis & Levine 2021.)
 """
+from typing import Any
+
 from ..errors import ConfigurationError
 from .base import Likelihood
 from .bernoulli import Bernoulli, ContinuousBernoulli
@@ -55,15 +57,11 @@ WANTED = ("name", "n_outputs", "parameter_shapes", "initialize", "init_output_bi
           "nll", "nll_backward", "mean", "sample", "for_evaluation", "update_running_variance")
 
 
-def make_likelihood(likelihood, sigma=1.0):
-    """Return the likelihood of a name, or `likelihood` itself if it is an object with a likelihood's methods.
+def make_likelihood(likelihood: Any, sigma: float = 1.0) -> Any:
+    """Return the likelihood of a name in LIKELIHOODS, or `likelihood` itself if it has a likelihood's methods.
 
-    Parameters
-    ----------
-    likelihood : str or object
-        A name in `LIKELIHOODS`, or an object such as `Bernoulli()`.
-    sigma : float
-        Standard deviation of a pixel for "gaussian"; where it starts for "gaussian_scalar" and "gaussian_optimal".
+    `sigma` is the standard deviation of a pixel for "gaussian", and its first value for "gaussian_scalar" and
+    "gaussian_optimal".
 
     Raises
     ------

@@ -1,10 +1,10 @@
-"""What a likelihood is: the methods that a model calls, and those of them that most likelihoods share."""
+"""What a likelihood is: the methods that a model calls, with those that most likelihoods share."""
 import numpy as np
 
 from ..arrays import require_buffer, require_floats
 from ..errors import DataError, ShapeError
 
-ROUNDING = 1e-6             # how far outside [0, 1] a number may lie that a scaler of float32 or float64 put inside
+ROUNDING = 1e-6             # how far outside [0, 1] a pixel may lie: a scaler of float32 or float64 rounds that much
 FLOAT64 = np.dtype("float64")
 
 
@@ -47,7 +47,7 @@ class Likelihood:
     True
     """
 
-    def is_density(self, x):
+    def is_density(self, x: np.ndarray) -> bool:
         """Return whether exp(-nll) is a normalized density, or a probability, of every row of x (n, D).
 
         True unless a likelihood says otherwise.  Where it is False, evaluation reports losses only: an ELBO or a
@@ -55,46 +55,40 @@ class Likelihood:
         """
         return True
 
-    def sigma_of(self, p):
+    def sigma_of(self, p: dict) -> float | None:
         """Return sigma, one number, if p(x | z) = N(outputs, sigma^2 I), else None: what closed forms need."""
         return None
 
-    def n_outputs(self, n_visible):
+    def n_outputs(self, n_visible: int) -> int:
         """Return how many numbers the decoder must put out for `n_visible` pixels."""
         return n_visible
 
-    def parameter_shapes(self, n_visible):
+    def parameter_shapes(self, n_visible: int) -> dict:
         """Return {name: shape} of the parameters that are the likelihood's own."""
         return {}
 
-    def initialize(self, p):
+    def initialize(self, p: dict) -> None:
         """Write the first values of p."""
 
-    def init_output_bias(self, p, bias, mean, variance):
-        """Write what puts p(x | z) at the training data, into the decoder's output bias (n_outputs,) and p.
+    def init_output_bias(self, p: dict, bias: np.ndarray, mean: np.ndarray, variance: float) -> None:
+        """Set the decoder's output bias (n_outputs,) and p so that p(x | z) lies where the training data lie.
 
         mean (D,) is the data's mean row, variance (one number) the average of the pixels' variances around it.
         """
 
-    def for_evaluation(self):
-        """Return the likelihood to measure with: one by which the rows of a batch do not depend on each other."""
+    def for_evaluation(self) -> "Likelihood":
+        """Return the likelihood for evaluation: one under which the rows of a batch do not depend on each other."""
         return self
 
-    def update_running_variance(self, p, outputs, nll):
-        """Take note, after a training step, of the outputs and the nll that it had."""
+    def update_running_variance(self, p: dict, outputs: np.ndarray, nll: np.ndarray) -> None:
+        """Update p from the outputs and the nll of a training step, where the likelihood remembers any of them."""
 
 
-def require_sizes(outputs, x, nll, *backward, per_pixel=1):
-    """Raise ShapeError unless the arrays of `nll`, or of `nll_backward`, fit each other, as kernels expect.
+def require_sizes(outputs: np.ndarray, x: np.ndarray, nll: np.ndarray, *backward: np.ndarray,
+                  per_pixel: int = 1) -> None:
+    """Raise ShapeError unless the arrays of `nll`, or with d_nll and d_outputs of `nll_backward`, fit each other.
 
-    Parameters
-    ----------
-    outputs, x, nll : ndarray
-        As `Likelihood` says.
-    backward : ndarray
-        d_nll and d_outputs of `nll_backward`.
-    per_pixel : int
-        Outputs a pixel.
+    `per_pixel` is how many outputs each pixel has.
     """
     require_floats("x", x, 2)
     require_floats("outputs", outputs, 2)
@@ -111,7 +105,7 @@ def require_sizes(outputs, x, nll, *backward, per_pixel=1):
         require_buffer("d_outputs", d_outputs, outputs.shape, x.dtype, written=True)
 
 
-def require_finite(x, what):
+def require_finite(x: np.ndarray, what: str) -> None:
     """Raise DataError unless every value of x (n, D) is finite."""
     if x.dtype.kind == "f" and not np.isfinite(x).all():
         row, column = np.argwhere(~np.isfinite(x))[0]
@@ -119,7 +113,7 @@ def require_finite(x, what):
                         "finite. Remove or fill such rows.")
 
 
-def require_unit_range(x, what, name):
+def require_unit_range(x: np.ndarray, what: str, name: str) -> None:
     """Raise DataError unless every value of x (n, D) lies in [0, 1]."""
     require_finite(x, what)
     if x.size and (x.min() < -ROUNDING or x.max() > 1 + ROUNDING):

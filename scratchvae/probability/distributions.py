@@ -1,8 +1,9 @@
-"""Probability distributions as checked arrays: what `scratchvae.probability.divergences` measures distances between.
+"""Probability distributions as checked arrays, for `scratchvae.probability.divergences`.
 
 Logarithms are kept, not probabilities: a density far out in its tail underflows long before its logarithm does.
 """
 import math
+from typing import Any
 
 import numpy as np
 
@@ -10,9 +11,9 @@ from ..arrays import as_finite, as_numbers, log_sum_exp
 from ..errors import ConfigurationError, DataError, ShapeError
 from ..validation import instance_of, integer, MOST
 
-SUM_TOLERANCE = 1e-6          # float32 probabilities add up to 1 within this
-INTEGRAL_TOLERANCE = 1e-3     # of a density on a grid, which quadrature and cut-off tails spoil
-LARGEST_LOGVAR = 700.0        # exp(709.8) overflows in float64
+SUM_TOLERANCE = 1e-6          # how far a sum of probabilities may be from 1: that of float32 ones is nearer
+INTEGRAL_TOLERANCE = 1e-3     # how far an integral on a grid may be from 1, with quadrature error and cut-off tails
+LARGEST_LOGVAR = 700.0        # largest |log variance|: exp(709.8) overflows in float64
 LOG_2PI = math.log(2 * math.pi)
 
 
@@ -37,16 +38,8 @@ def _normalized(log_p, what, tolerance=SUM_TOLERANCE):
 class Discrete:
     """A distribution over finitely many outcomes.
 
-    Parameters
-    ----------
-    p : array_like, any shape
-        Probabilities: one distribution over all entries.  They must add up to 1 within 1e-6, and are then scaled
-        to do so exactly.
-
-    Attributes
-    ----------
-    log_p : ndarray
-        log p, of p's shape; -inf where p is 0.
+    p, of any shape, is one distribution over all entries.  The probabilities must add up to 1 within 1e-6, and are then
+    scaled to do so exactly.  `log_p` has p's shape, and is -inf where p is 0.
 
     Raises
     ------
@@ -59,11 +52,11 @@ class Discrete:
     array([0.25, 0.75])
     """
 
-    def __init__(self, p):
+    def __init__(self, p: Any):
         self.log_p = _normalized(_log(p, "p"), "The sum of p")
 
     @classmethod
-    def from_log(cls, log_p):
+    def from_log(cls, log_p: Any) -> "Discrete":
         """Return the distribution whose log probabilities are log_p; -inf stands for 0."""
         distribution = cls.__new__(cls)
         log_p = as_numbers(log_p, "log_p")
@@ -82,7 +75,7 @@ class Grid:
     density : array_like (n_1, ..., n_d)
         Values of the density.  It must integrate to 1 within 1e-3, and is then scaled to do so exactly.
     *axes : array_like (n_i,)
-        Strictly increasing coordinates, one array a dimension.
+        Strictly increasing coordinates, one array for each dimension.
 
     Attributes
     ----------
@@ -105,11 +98,11 @@ class Grid:
     1.0
     """
 
-    def __init__(self, density, *axes):
+    def __init__(self, density: Any, *axes: Any):
         self._build("density", _log(density, "density"), axes)
 
     @classmethod
-    def from_log(cls, log_density, *axes):
+    def from_log(cls, log_density: Any, *axes: Any) -> "Grid":
         """Return the density whose logarithm is log_density; -inf stands for 0."""
         grid = cls.__new__(cls)
         grid._build("log_density", as_numbers(log_density, "log_density"), axes)
@@ -163,17 +156,12 @@ def _standard_normal(n, shape, rng):
 
 
 class DiagonalGaussian:
-    """N(mu, diag(exp(logvar))), or a batch of them: what the encoder puts out (T6).
-
-    Parameters
-    ----------
-    mu, logvar : array_like (Z,) or (n, Z)
-        Means and logarithms of variances, the latter within +-700.
+    """N(mu, diag(exp(logvar))) with mu and logvar (Z,), or a batch of them (n, Z): the encoder's output (T6).
 
     Raises
     ------
     ShapeError, DataError
-        If the arrays do not fit, or a value is not finite or its variance cannot be represented.
+        If the arrays do not fit, a value is not finite, or a log variance is not within +-700.
 
     Examples
     --------
@@ -181,7 +169,7 @@ class DiagonalGaussian:
     -0.91893...
     """
 
-    def __init__(self, mu, logvar):
+    def __init__(self, mu: Any, logvar: Any):
         self.mu, self.logvar = as_finite(mu, "mu", ndim=(1, 2)), as_numbers(logvar, "logvar", ndim=(1, 2))
         if self.mu.shape != self.logvar.shape:
             raise ShapeError(f"mu has shape {self.mu.shape} and logvar {self.logvar.shape}; expected the same. "
@@ -191,35 +179,24 @@ class DiagonalGaussian:
                             f"{LARGEST_LOGVAR:g} at most, what float64 holds. A variance of zero has no density; "
                             "otherwise look for a diverged encoder.")
 
-    def log_density(self, x):
+    def log_density(self, x: Any) -> np.ndarray:
         """Return log N(x; mu, sigma^2), summed over the last axis, in nats; x (..., Z) broadcasts with mu."""
         with np.errstate(over="ignore"):                           # beyond the largest float64 it is -inf
             standardized = (_points(x, self.mu) - self.mu) * np.exp(-0.5 * self.logvar)
             return -0.5 * (np.square(standardized) + self.logvar + LOG_2PI).sum(axis=-1)
 
-    def sample(self, n, rng):
+    def sample(self, n: int, rng: np.random.Generator) -> np.ndarray:
         """Return n draws from the generator rng: (n, Z), or (n, batch, Z)."""
         return self.mu + np.exp(0.5 * self.logvar) * _standard_normal(n, self.mu.shape, rng)
 
 
 class FullGaussian:
-    """N(mean, covariance) in Z dimensions.
-
-    Parameters
-    ----------
-    mean : array_like (Z,)
-    covariance : array_like (Z, Z)
-        Symmetric and positive definite.
-
-    Attributes
-    ----------
-    cholesky : ndarray (Z, Z)
-        Lower triangular L with L L^T = covariance.
+    """N(mean, covariance) with mean (Z,) and covariance (Z, Z); `cholesky` is its lower triangular L with L L^T.
 
     Raises
     ------
     ShapeError, DataError
-        If the arrays do not fit, are not finite, or the covariance is no covariance.
+        If the arrays do not fit or are not finite, or the covariance is not symmetric and positive definite.
 
     Examples
     --------
@@ -228,7 +205,7 @@ class FullGaussian:
            [1., 2.]])
     """
 
-    def __init__(self, mean, covariance):
+    def __init__(self, mean: Any, covariance: Any):
         self.mean = as_finite(mean, "mean", ndim=(1,))
         self.covariance = as_finite(covariance, "covariance", ndim=(2,))
         if self.covariance.shape != 2 * self.mean.shape:
@@ -242,25 +219,20 @@ class FullGaussian:
             raise DataError("covariance is not positive definite; expected all eigenvalues above 0. Drop dependent "
                             "dimensions, or add a small multiple of the identity.") from None
 
-    def log_density(self, x):
+    def log_density(self, x: Any) -> np.ndarray:
         """Return log N(x; mean, covariance), in nats, for x (Z,) or (n, Z)."""
         centered, root = _points(x, self.mean, ndim=(1, 2)) - self.mean, np.linalg.inv(self.cholesky)
         standardized = np.einsum("...j,ij->...i", centered, root)
         log_determinant = 2 * np.log(np.diag(self.cholesky)).sum()
         return -0.5 * (np.square(standardized).sum(axis=-1) + log_determinant + len(self.mean) * LOG_2PI)
 
-    def sample(self, n, rng):
+    def sample(self, n: int, rng: np.random.Generator) -> np.ndarray:
         """Return n draws from the generator rng, (n, Z)."""
         return self.mean + np.einsum("nj,ij->ni", _standard_normal(n, self.mean.shape, rng), self.cholesky)
 
 
-def require_same_kind(p, q):
-    """Raise ConfigurationError or ShapeError unless p and q are distributions over the same things.
-
-    Examples
-    --------
-    >>> require_same_kind(Discrete([1.0]), Discrete([1.0]))
-    """
+def require_same_kind(p: Any, q: Any) -> None:
+    """Raise ConfigurationError or ShapeError unless p and q are distributions over the same outcomes."""
     if type(p) is not type(q):
         raise ConfigurationError(f"p is a {type(p).__name__} and q a {type(q).__name__}; expected two of a kind. Put "
                                  "both on one Grid, or use log densities of samples (kl_from_samples).")

@@ -4,14 +4,16 @@
 
 With d = log(q / p), E_p[exp(d) - 1] = sum(q) - sum(p) = 0 may be added, and
 
-    KL(p || q) = E_p expm1_minus_x(d),   expm1_minus_x(d) = exp(d) - 1 - d >= 0, and 0 only at d = 0                          (T2)
+    KL(p || q) = E_p expm1_minus_x(d),   expm1_minus_x(d) = exp(d) - 1 - d >= 0, and 0 only at d = 0           (T2)
 
 proves Gibbs' inequality term by term.  The same function stands in all that follows: in the sum over outcomes (no
 cancellation, so no negative result by rounding), in the Monte Carlo estimate that is never negative
-(`scratchvae.probability.monte_carlo`) and, with d = log sigma^2, in the divergence of a Gaussian from the standard normal (T6).
+(`scratchvae.probability.monte_carlo`) and, with d = log sigma^2, in the divergence of a Gaussian from the standard
+normal (T6).
 """
 import math
 from functools import singledispatch
+from typing import Any
 
 import numpy as np
 
@@ -20,33 +22,22 @@ from ..errors import ConfigurationError, ShapeError
 from .distributions import DiagonalGaussian, Discrete, FullGaussian, Grid, LARGEST_LOGVAR, LOG_2PI, require_same_kind
 
 
-def expm1_minus_x(d):
+def expm1_minus_x(d: np.ndarray) -> np.ndarray:
     """Return exp(d) - 1 - d, an array of d's shape: at least 0, and 0 only at 0; inf for d = -inf."""
     return np.expm1(d) - d
 
 
-def kl_terms(mu, logvar):
+def kl_terms(mu: np.ndarray, logvar: np.ndarray) -> np.ndarray:
     """Return KL(q(z_j | x) || p(z_j)), (n, Z) float64 in nats, of means and log variances (n, Z).     (E4)"""
     mu, logvar = mu.astype(np.float64), logvar.astype(np.float64)
     return 0.5 * (np.square(mu) + expm1_minus_x(logvar))
 
 
 @singledispatch
-def entropy(p):
+def entropy(p: Any) -> Any:
     """Return the entropy -E_p log p in nats; of a density, the differential entropy.
 
-    Parameters
-    ----------
-    p : Discrete, Grid, DiagonalGaussian or FullGaussian
-
-    Returns
-    -------
-    float, or ndarray (n,) for a batch of Gaussians
-
-    Raises
-    ------
-    ConfigurationError
-        If p is none of these.
+    p is as in `kl`, and so are what is returned and what is raised.
 
     Examples
     --------
@@ -57,21 +48,8 @@ def entropy(p):
 
 
 @singledispatch
-def cross_entropy(p, q):
-    """Return the cross entropy -E_p log q in nats, never less than the entropy of p (T3).
-
-    Parameters
-    ----------
-    p, q : two of Discrete, Grid (the same one), DiagonalGaussian or FullGaussian
-
-    Returns
-    -------
-    float, or ndarray (n,) for a batch of Gaussians; inf where q = 0 < p
-
-    Raises
-    ------
-    ConfigurationError, ShapeError
-        If p and q are of different kinds or over different outcomes.
+def cross_entropy(p: Any, q: Any) -> Any:
+    """Return the cross entropy -E_p log q in nats, never less than the entropy of p (T3); all else is as in `kl`.
 
     Examples
     --------
@@ -82,7 +60,7 @@ def cross_entropy(p, q):
 
 
 @singledispatch
-def kl(p, q):
+def kl(p: Any, q: Any) -> Any:
     """Return KL(p || q) = E_p log(p / q) in nats: 0 where p = q, otherwise positive, and not symmetric (T1, T2).
 
     Parameters
@@ -113,7 +91,7 @@ def _unknown(p):
                               "FullGaussian of scratchvae.probability.distributions. Wrap the arrays in one of them.")
 
 
-# ---- finitely many outcomes ---------------------------------------------------------------------------------
+# ---- finitely many outcomes ----
 
 @entropy.register
 def _(p: Discrete):
@@ -126,18 +104,8 @@ def _(p: Discrete, q):
     return expectation(p, -q.log_p)
 
 
-def expectation(p, values):
-    """Return E_p values, with 0 times infinity = 0: what never happens does not count.
-
-    Parameters
-    ----------
-    p : Discrete
-    values : array_like, of p's shape
-        A number an outcome.
-
-    Returns
-    -------
-    float
+def expectation(p: Any, values: Any) -> float:
+    """Return E_p values for a Discrete p and a number for each outcome; outcomes of probability 0 contribute 0.
 
     Raises
     ------
@@ -169,7 +137,7 @@ def _(p: Discrete, q):
     return float(terms.sum())
 
 
-# ---- densities on a grid: the weights of the cells cancel in a ratio, and only there ----------------------------
+# ---- densities on a grid: the sizes of the cells cancel in a ratio, and only there ----
 
 @entropy.register
 def _(p: Grid):
@@ -188,23 +156,15 @@ def _(p: Grid, q):
     return kl(p.masses, q.masses)
 
 
-def jensen_shannon(p, q):
+def jensen_shannon(p: Any, q: Any) -> float:
     """Return 1/2 KL(p || m) + 1/2 KL(q || m) with m = (p + q) / 2, in nats: symmetric, from 0 to log 2.
 
-    Parameters
-    ----------
-    p, q : two Discrete, or two Grid with the same axes
-
-    Returns
-    -------
-    float
+    p and q are two Discrete, or two Grid with the same axes.
 
     Raises
     ------
-    ConfigurationError
-        For Gaussians: their average is no Gaussian, and there is no closed form.
-    ShapeError
-        If p and q are over different outcomes.
+    ConfigurationError, ShapeError
+        For different kinds or outcomes, and for Gaussians: their average is not Gaussian and has no closed form.
 
     Examples
     --------
@@ -221,7 +181,7 @@ def jensen_shannon(p, q):
     return 0.5 * (kl(p, m) + kl(q, m))
 
 
-# ---- Gaussians: in coordinates where q is standard normal, T6 is the whole formula --------------------------------
+# ---- Gaussians: in coordinates where q is standard normal, T6 is the whole formula ----
 
 @entropy.register
 def _(p: DiagonalGaussian):

@@ -1,10 +1,10 @@
-"""The joint view (T18 to T20): encoder and decoder as two joint distributions of (x, z), where every sum is exact.
+"""Encoder and decoder as two joint distributions of (x, z), where every sum is exact (T18 to T20).
 
 The encoder's joint is p_data(x) q(z | x), the decoder's p(z) p(x | z).  The chain rule splits the divergence of the
 first from the second in three ways:
 
     KL(p_data(x) q(z | x) || p(z) p(x | z))
-        = - E_p_data ELBO(x)  -  H(p_data)                                    what training minimizes, and a constant
+        = - E_p_data ELBO(x)  -  H(p_data)                                    the loss of training, and a constant
         = KL(p_data(x) || p(x))  +  E_p_data KL(q(z | x) || p(z | x))          data against model; the ELBO's gap
         = KL(q(z) || p(z))  +  E_q(z) KL(q(x | z) || p(x | z))                 codes against prior; and the decoder
 
@@ -13,7 +13,7 @@ p(z | x) = p(z) p(x | z) / p(x).
 The first follows from log [p_data q / (p(z) p(x | z))] = log p_data - [log p(x | z) + log p(z) - log q], averaged.
 No decomposition holds a marginal's divergence alone: that is T20.
 """
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -41,13 +41,15 @@ class JointView(NamedTuple):
     q_z: np.ndarray
 
     @property
-    def decompositions(self):
-        """Three sums of terms, each equal to `joint_kl`, in the order of the module's text (T18)."""
+    def decompositions(self) -> tuple:
+        """Three sums of terms, each equal to `joint_kl`, in the order of this module's docstring (T18)."""
         return (-self.elbo - self.data_entropy, self.kl_x + self.kl_posterior, self.kl_z + self.kl_conditional)
 
 
-def joint_view(p_data, q_z_given_x, p_z, p_x_given_z):
+def joint_view(p_data: Any, q_z_given_x: Any, p_z: Any, p_x_given_z: Any) -> JointView:
     """Return every term of the three decompositions of a finite world (T18, T20).
+
+    Divergences are infinite where the encoder's joint is positive and the decoder's is 0.
 
     Parameters
     ----------
@@ -59,11 +61,6 @@ def joint_view(p_data, q_z_given_x, p_z, p_x_given_z):
         The prior.
     p_x_given_z : array_like (Z, X)
         The decoder: a distribution over x a row.
-
-    Returns
-    -------
-    JointView
-        Nats.  Divergences are infinite where the decoder's joint misses something that the encoder's has.
 
     Raises
     ------
@@ -87,28 +84,18 @@ def joint_view(p_data, q_z_given_x, p_z, p_x_given_z):
     return _view(p_data, q_z_given_x, p_z, p_x_given_z, np.zeros(len(p_data)), np.zeros(len(p_z)))
 
 
-def joint_view_on_grid(x, z, log_p_data, log_q_z_given_x, log_p_z, log_p_x_given_z):
+def joint_view_on_grid(x: Any, z: Any, log_p_data: Any, log_q_z_given_x: Any, log_p_z: Any,
+                       log_p_x_given_z: Any) -> JointView:
     """Return the same for one-dimensional x and z, integrated on a grid; entropy and ELBO are those of densities.
+
+    The decompositions are equal on every grid; the finer it is, the nearer they are to the integrals.
 
     Parameters
     ----------
-    x : array_like (X,)
+    x, z : array_like (X,), (Z,)
         Increasing coordinates, wide and fine enough for every density below to integrate to 1.
-    z : array_like (Z,)
-        The same, of the latent.
-    log_p_data : array_like (X,)
-        Log density of the data.
-    log_q_z_given_x : array_like (X, Z)
-        The encoder's log density, a row an x.
-    log_p_z : array_like (Z,)
-        The prior's.
-    log_p_x_given_z : array_like (Z, X)
-        The decoder's, a row a z.
-
-    Returns
-    -------
-    JointView
-        Nats.  The decompositions are equal on any grid; how near they are to the integrals, the grid decides.
+    log_p_data, log_q_z_given_x, log_p_z, log_p_x_given_z : array_like (X,), (X, Z), (Z,), (Z, X)
+        Log densities of the data, the encoder (a row for each x), the prior and the decoder (a row for each z).
 
     Raises
     ------

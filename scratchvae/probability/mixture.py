@@ -1,5 +1,6 @@
 """A mixture of Gaussians fitted by expectation-maximization, to sample latents from (T20)."""
-from typing import NamedTuple
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -8,23 +9,16 @@ from ..errors import ConfigurationError, DataError, ShapeError
 from ..validation import check_seed, number, positive_integer, rows_at_once
 from .distributions import Discrete, FullGaussian
 
-LEAST_FLOOR = 1e-13            # below, rounding makes eigenvalues negative
+LEAST_FLOOR = 1e-13            # least `floor`: below it, rounding makes eigenvalues negative
 
 
 class GaussianMixture:
-    """sum_k weights_k N(mean_k, covariance_k).
-
-    Parameters
-    ----------
-    weights : array_like (K,)
-        Probabilities of the components.
-    components : sequence of FullGaussian
-        K of them, of the same dimension.
+    """sum_k weights_k N(mean_k, covariance_k), with weights (K,) and K components (FullGaussian) of one dimension.
 
     Raises
     ------
-    ShapeError, DataError
-        If the weights are no distribution over the components, or these differ in dimension.
+    ConfigurationError, ShapeError, DataError
+        If the weights are not probabilities of the components, or these are not FullGaussians of one dimension.
 
     Examples
     --------
@@ -33,7 +27,7 @@ class GaussianMixture:
     (5, 1)
     """
 
-    def __init__(self, weights, components):
+    def __init__(self, weights: Any, components: Sequence):
         if not isinstance(components, (list, tuple)) or not all(isinstance(c, FullGaussian) for c in components):
             raise ConfigurationError(f"components is {components!r}; expected a list of FullGaussian. Wrap each mean "
                                      "and covariance in one.")
@@ -48,11 +42,11 @@ class GaussianMixture:
                              "dimension. Pass equally long sequences.")
 
     @property
-    def weights(self):
+    def weights(self) -> np.ndarray:
         """Probabilities of the components, (K,)."""
         return np.exp(self.log_weights)
 
-    def log_joint(self, z):
+    def log_joint(self, z: Any) -> np.ndarray:
         """Return log [weight_k N(z; mean_k, covariance_k)], (n, K), for z (n, Z), in nats."""
         z, n_latent = as_numbers(z, "z", ndim=(2,)), len(self.components[0].mean)
         if z.shape[1] != n_latent:
@@ -61,11 +55,11 @@ class GaussianMixture:
         return np.stack([log_weight + component.log_density(z)
                          for log_weight, component in zip(self.log_weights, self.components)], axis=1)
 
-    def log_density(self, z):
+    def log_density(self, z: Any) -> np.ndarray:
         """Return the log density at z (n, Z), (n,) in nats."""
         return log_sum_exp(self.log_joint(z), axis=1)
 
-    def sample(self, n, seed=0):
+    def sample(self, n: int, seed: int = 0) -> np.ndarray:
         """Return n draws, (n, Z)."""
         rng = np.random.default_rng(check_seed(seed))
         counts = rng.multinomial(rows_at_once("n", n, len(self.components[0].mean)), self.weights)
@@ -74,36 +68,33 @@ class GaussianMixture:
 
 
 class MixtureFit(NamedTuple):
-    """A fitted mixture; the log-likelihood after each step, in nats a row (it never falls); whether it settled."""
+    """A fitted mixture, the log-likelihood after each step (nats a row; it never falls), and whether it converged."""
 
     mixture: GaussianMixture
     log_likelihoods: np.ndarray
     converged: bool
 
 
-def fit_mixture(z, n_components=10, seed=0, floor=1e-6, tolerance=1e-4, max_steps=500):
+def fit_mixture(z: Any, n_components: int = 10, seed: int = 0, floor: float = 1e-6, tolerance: float = 1e-4,
+                max_steps: int = 500) -> MixtureFit:
     """Fit a mixture of full-covariance Gaussians by expectation-maximization.
 
     Parameters
     ----------
     z : array_like (n, Z)
-        Latents: draws from the aggregate posterior, or an autoencoder's codes.
+        Draws from the aggregate posterior, or an autoencoder's codes.
     n_components : int
         K, at most the number of different rows.
     seed : int
-        Of the start, which is drawn as k-means++ draws its centers: each row with a probability proportional to
-        its squared distance from the nearest center so far.
+        Seed of the first centers, drawn as in k-means++: each row with a probability proportional to its squared
+        distance from the nearest center so far.
     floor : float
         Smallest eigenvalue of a covariance, as a fraction of the mean variance of z.  Without one the likelihood
         is unbounded: a component that shrinks onto one row has infinite density there.
     tolerance : float
-        Stop when a step gains less, in nats a row.
+        Stop when a step gains less, in nats for each row.
     max_steps : int
-        Stop then in any case.
-
-    Returns
-    -------
-    MixtureFit
+        The largest number of steps.
 
     Raises
     ------
@@ -125,8 +116,8 @@ def fit_mixture(z, n_components=10, seed=0, floor=1e-6, tolerance=1e-4, max_step
     with np.errstate(over="ignore"):
         floor = floor * z.var(axis=0).mean()
     if not np.isfinite(floor):
-        raise DataError(f"z has values up to {np.abs(z).max():g}, whose squares are beyond float64; expected smaller ones. "
-                        "Scale the latents.")
+        raise DataError(f"z has values up to {np.abs(z).max():g}, whose squares are beyond float64; expected smaller "
+                        "ones. Scale the latents.")
     if not floor > 0:
         raise DataError(f"All {len(z)} rows of z are the same; expected some variance. Look for a collapsed encoder.")
     if n_components > len(z):
@@ -145,7 +136,7 @@ def fit_mixture(z, n_components=10, seed=0, floor=1e-6, tolerance=1e-4, max_step
 
 
 def _start(z, n_components, rng, floor):
-    """Centers drawn as k-means++ draws them, and the maximum-likelihood components of the rows nearest to each."""
+    """Draw centers as in k-means++; return the maximum-likelihood components of the rows nearest to each."""
     distances = np.full((len(z), n_components), np.inf)
     probability = np.full(len(z), 1 / len(z))
     for k in range(n_components):
@@ -161,11 +152,11 @@ def _start(z, n_components, rng, floor):
 
 
 def _maximize(z, responsibility, previous, floor):
-    """The most likely mixture, given how much of each row (n, K) every component is responsible for.
+    """Return the most likely mixture, given the share (n, K) of each component in each row.
 
-    Subject to eigenvalues of at least `floor`, the best covariance is the weighted one with smaller eigenvalues
-    raised to it: of log v + s / v over v >= floor the minimum is v = max(s, floor).  To add the floor instead
-    would be no maximum, and the likelihood could fall.
+    With eigenvalues of at least `floor`, the best covariance is the weighted one whose smaller eigenvalues are raised
+    to it: the minimum of log v + s / v over v >= floor is at v = max(s, floor).  If the floor were added instead, the
+    likelihood could fall.
     """
     counts = responsibility.sum(axis=0)
     components = []

@@ -1,6 +1,6 @@
-"""Averages over draws, with their standard errors, and divergences estimated from log densities at draws (T1, T2)."""
+"""Means over draws with standard errors, and divergences estimated from log densities at draws (T1, T2)."""
 import math
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -18,11 +18,11 @@ class Estimate(NamedTuple):
     n: int
 
 
-def mean_estimate(values):
+def mean_estimate(values: Any) -> Estimate:
     """Return the mean of values (n,) with its standard error.
 
-    Of -log p at draws from p it estimates the entropy of p, and of -log q the cross entropy.  An infinite value
-    makes both figures infinite.
+    For -log p at draws from p it estimates the entropy of p, for -log q the cross entropy.  An infinite value makes
+    both numbers infinite.
 
     Raises
     ------
@@ -63,7 +63,7 @@ def _own(name, values):
     return values
 
 
-def kl_from_samples(log_p, log_q, estimator="plain"):
+def kl_from_samples(log_p: Any, log_q: Any, estimator: Any = "plain") -> Estimate:
     """Estimate KL(p || q) from draws of p, with a standard error (T1).
 
     Parameters
@@ -71,20 +71,14 @@ def kl_from_samples(log_p, log_q, estimator="plain"):
     log_p, log_q : array_like (n,)
         Log densities, in nats, at n independent draws from p.
     estimator : str
-        "plain": the mean of log p - log q.  "positive": the mean of (r - 1) - log r with r = q / p, which is
-        never negative, equally unbiased (where q lives inside p's support, E_p r = 1), and where p and q are close
-        far less noisy, for both parts of log r that cancel in the mean are gone.  Far apart r has heavy tails:
-        then take "plain".
-
-    Returns
-    -------
-    Estimate
-        Nats; inf if a draw has q = 0.
+        "plain": the mean of log p - log q, infinite if a draw has q = 0.  "positive": the mean of (r - 1) - log r
+        with r = q / p.  It is never negative, and also unbiased if p > 0 wherever q > 0, because then E_p r = 1.
+        Where p and q are close it is far less noisy; where they are far apart r has heavy tails, and "plain" is better.
 
     Raises
     ------
     ConfigurationError, ShapeError, DataError
-        For an unknown estimator, arrays that do not fit, or values that are no log densities.
+        For an unknown estimator, arrays that do not fit, or values that cannot be log densities.
 
     Examples
     --------
@@ -103,25 +97,11 @@ def kl_from_samples(log_p, log_q, estimator="plain"):
         return mean_estimate(expm1_minus_x(d))
 
 
-def jensen_shannon_from_samples(log_p, log_q, log_p_at_q, log_q_at_q):
+def jensen_shannon_from_samples(log_p: Any, log_q: Any, log_p_at_q: Any, log_q_at_q: Any) -> Estimate:
     """Estimate the Jensen-Shannon divergence from draws of both, with a standard error.
 
-    Parameters
-    ----------
-    log_p, log_q : array_like (n,)
-        Log densities at n independent draws from p.
-    log_p_at_q, log_q_at_q : array_like (m,)
-        Log densities at m independent draws from q.
-
-    Returns
-    -------
-    Estimate
-        Nats; n counts all draws.
-
-    Raises
-    ------
-    ShapeError, DataError
-        If arrays do not fit or values are no log densities.
+    log_p and log_q (n,) are log densities at n independent draws from p, the others (m,) at m draws from q.  Raises
+    what `kl_from_samples` does.
 
     Examples
     --------

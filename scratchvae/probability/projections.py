@@ -5,8 +5,8 @@ from ..errors import ConfigurationError, DataError, ShapeError
 from .distributions import DiagonalGaussian, Grid
 from .divergences import kl
 
-STEPS, HALVINGS = 500, 30
-CONVERGED = 1e-14             # nats that a step still gains
+STEPS, HALVINGS = 500, 30     # most steps, and most times that one of them is halved
+CONVERGED = 1e-14             # gain of a step, in nats, below which the search ends
 
 
 def _points(p):
@@ -16,25 +16,12 @@ def _points(p):
     return np.stack(np.meshgrid(*p.axes, indexing="ij"), axis=-1)
 
 
-def moment_projection(p):
+def moment_projection(p: Grid) -> DiagonalGaussian:
     """Return the argmin over diagonal Gaussians q of KL(p || q): p's mean and variances (T2).
 
-    E_p log q depends on p through its moments only; setting its derivatives to zero equates them.  So q covers
-    all of p, and of a p with two humps also the valley between.
-
-    Parameters
-    ----------
-    p : Grid
-
-    Returns
-    -------
-    DiagonalGaussian
-        mu and logvar (d,), d the dimensions of the grid.
-
-    Raises
-    ------
-    ConfigurationError
-        If p is no Grid.
+    E_p log q depends on p only through its moments, and where its derivatives are zero q has the same ones.  So q
+    covers all of p, and where p has two peaks it covers the valley between them too.  Raises ConfigurationError if p
+    is no Grid.
 
     Examples
     --------
@@ -49,24 +36,20 @@ def moment_projection(p):
     return DiagonalGaussian(mean, np.log(np.sum(masses * np.square(points - mean), axis=axes)))
 
 
-def information_projection(p, start):
+def information_projection(p: Grid, start: DiagonalGaussian) -> DiagonalGaussian:
     """Return a local argmin over diagonal Gaussians q of KL(q || p), downhill from `start` (T2).
 
-    q pays where p is small, so of two humps it settles on one: which, `start` decides.  With r = log q - log p
-    and s = (x - mu) / sigma the score of q gives dKL/dmu = E_q[s r] / sigma and dKL/dlogvar = E_q[(s^2 - 1) r] / 2;
-    divided by the Fisher information, 1 / sigma^2 and 1/2, they are the natural gradient, which is followed with
-    steps that are halved until KL falls.
+    The divergence is large where q is and p is not, so q settles on one of two peaks; `start` decides which.  With
+    r = log q - log p and s = (x - mu) / sigma the score of q gives dKL/dmu = E_q[s r] / sigma and
+    dKL/dlogvar = E_q[(s^2 - 1) r] / 2.  Divided by the Fisher information, 1 / sigma^2 and 1/2, they are the natural
+    gradient.  A step along it is halved until KL falls.
 
     Parameters
     ----------
     p : Grid
         Positive everywhere (q is), and wide enough for every q on the way.
     start : DiagonalGaussian
-        mu and logvar (d,).
-
-    Returns
-    -------
-    DiagonalGaussian
+        mu and logvar (d,), d the dimensions of the grid.
 
     Raises
     ------

@@ -1,0 +1,63 @@
+"""The constructor's arguments of a model, as scikit-learn reads, copies and changes them."""
+import inspect
+from typing import Any
+
+from .errors import ConfigurationError
+
+
+class Settings:
+    """What a model knows of its constructor's arguments."""
+
+    keep_weights = ()                             # arguments that `set_params` changes without a new start
+
+    def _remember(self, given):
+        """Keep the constructor's arguments beside what was made of them: `clone` asks for the very same objects."""
+        self._given = {name: (value, getattr(self, name)) for name, value in given.items()}
+
+    def __repr__(self):
+        now, signature = self.get_params(), inspect.signature(type(self)).parameters
+        said = [f"{name}={value!r}" for name, value in now.items()
+                if signature[name].default is signature[name].empty or repr(value) != repr(signature[name].default)]
+        return f"<{type(self).__name__}({', '.join(said)}): {self.parameters.flat.size:,} parameters>"
+
+    def get_params(self, deep: bool = True) -> dict:
+        """Return the constructor's arguments as they were given, as a dict (`deep` changes nothing)."""
+        params = {}
+        for name in inspect.signature(type(self)).parameters:
+            now = getattr(self, name)
+            given, made_of_it = self._given.get(name, (now, now))
+            params[name] = given if made_of_it is now else now
+        return params
+
+    def set_params(self, **params: Any) -> "Settings":
+        """Change some of the constructor's arguments, all or none; return the model itself.
+
+        A change of `beta`, `estimator` or `n_samples` keeps the weights and the state of training.  Any other change
+        builds the model again, as the constructor does, with freshly drawn weights.
+
+        Raises
+        ------
+        ConfigurationError
+            If a name is unknown or a value cannot work; nothing has changed then.
+        """
+        present = self.get_params()
+        unknown = [name for name in params if name not in present]
+        if unknown:
+            raise ConfigurationError(f"{', '.join(unknown)}: no setting of {type(self).__name__}; it has "
+                                     f"{', '.join(present)}. Check the spelling.")
+        made = type(self)(**{**present, **params})
+        if all(name in self.keep_weights or getattr(made, name) == getattr(self, name) for name in params):
+            made._parameters = self._parameters
+        else:
+            for name in ("_training", "history_", "n_features_in_"):
+                vars(self).pop(name, None)
+        vars(self).update(vars(made))
+        return self
+
+    def __sklearn_is_fitted__(self):
+        return hasattr(self, "history_")
+
+    def __sklearn_tags__(self):
+        from sklearn.utils import InputTags, Tags, TargetTags, TransformerTags  # it alone calls this
+        return Tags(estimator_type=None, target_tags=TargetTags(required=False), input_tags=InputTags(),
+                    transformer_tags=TransformerTags(preserves_dtype=[]))
