@@ -227,11 +227,11 @@ def oracle_scene(name, off, seed=0):
 
 
 def digits_scene(epochs=20, seed=0):
-    """Return the Scene of a float64 VAE trained on the bundled digits, their pixels drawn as 0 or 1."""
+    """Return the Scene of a float64 VAE trained on the bundled digits, pixels drawn as 0 or 1; X is those above 1/2."""
     data = load_data("digits")
     vae = VAE(64, 8, hidden=(64,), dtype="float64", seed=check_seed(seed))
     vae.fit(data.train, epochs=epochs, batch_size=BATCH, binarize="dynamic", seed=seed, learning_rate=3e-3)
-    return Scene("digits", vae, (data.test[:BATCH] > 127).astype(np.float64))
+    return Scene("digits", vae, (data.test[:BATCH] > 0.5).astype(np.float64))
 
 
 def step_times(vae, X, settings=SETTINGS, rounds=ROUNDS, seed=0):
