@@ -44,7 +44,8 @@ def main():
     rows = [{"name": name, "seconds": float(np.median(s)), "low": min(s), "high": max(s), "runs": len(s)}
             for name, s in samples.items()]
     for row in rows:
-        say("{name:12s} {seconds:6.2f} s to the end of the first step ({low:.2f} to {high:.2f}, {runs} runs)".format(**row))
+        say("{name:12s} {seconds:6.2f} s to the end of the first step ({low:.2f} to {high:.2f}, {runs} runs)"
+            .format(**row))
     report(rows, {row["name"]: row["seconds"] for row in rows}, options.json)
 
 

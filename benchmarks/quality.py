@@ -61,7 +61,8 @@ def main():
         data, group = load_data(options.mnist), []
         for seed in options.seeds:
             _, history, seconds = trained(data, 7, seed)
-            first = VAE(784, seed=seed).fit(data.train[:128], epochs=1, seed=seed, output_bias="zero").history_.first_loss
+            first = VAE(784, seed=seed).fit(data.train[:128], epochs=1, seed=seed,
+                                            output_bias="zero").history_.first_loss
             group.append({"name": "pytorch/examples", "seed": seed, "test_loss": history[-1].test_loss,
                           "first_loss / 784 log 2": first / (784 * math.log(2)), "seconds": seconds})
         for key in ("test_loss", "first_loss / 784 log 2", "seconds"):

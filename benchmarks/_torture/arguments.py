@@ -162,7 +162,8 @@ def quietly(words):
     """Run a command in this process, without figures; return (status, standard error)."""
     said = io.StringIO()
     with contextlib.redirect_stderr(said), contextlib.redirect_stdout(io.StringIO()), \
-            mock.patch("scratchvae.plots.save", lambda *_: None), mock.patch("scratchvae.cli.run_folder.Run.draw", lambda *_: []):
+            mock.patch("scratchvae.plots.save", lambda *_: None), \
+            mock.patch("scratchvae.cli.run_folder.Run.draw", lambda *_: []):
         try:
             status = main(words)
         except SystemExit as leaving:

@@ -47,7 +47,8 @@ def compiled_kernels():
 def load_copies(copies, rng):
     """Load damaged copies, the kernels in turn; return the counts of what came of them."""
     kernels = list(compiled_kernels())
-    found = {"kernels": len(kernels), "copies": copies, "refused": 0, "unchanged": 0, "wrong": 0, "escaped": 0, "faults": []}
+    found = {"kernels": len(kernels), "copies": copies, "refused": 0, "unchanged": 0, "wrong": 0, "escaped": 0,
+             "faults": []}
     for number in range(copies):
         store, signature, context, path = kernels[number % len(kernels)]
         content = path.read_bytes()
@@ -88,8 +89,8 @@ def run(folder, copies, processes):
     figures = json.loads(done.stdout)
     ok = figures["wrong"] == figures["escaped"] == 0 and figures["good"] == processes
     return Verdict("damaged kernels", f"{figures['refused']} of {copies - figures['unchanged']} copies refused, "
-                   f"{figures['good']} of {processes} processes that found them train to the same bits after one warning",
-                   "all", ok, figures)
+                   f"{figures['good']} of {processes} processes that found them train to the same bits after one "
+                   "warning", "all", ok, figures)
 
 
 def main():

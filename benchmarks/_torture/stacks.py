@@ -28,7 +28,8 @@ def train():
 
 def digests(of_process, of_thread, **environment):
     """Return what a process with these stacks prints: the digest in its first thread, and in one of its own."""
-    words = ["sh", "-c", f'ulimit -s {of_process} && exec "$@"', "sh", sys.executable, "-m", "_torture.stacks", of_thread]
+    words = ["sh", "-c", f'ulimit -s {of_process} && exec "$@"', "sh", sys.executable, "-m", "_torture.stacks",
+             of_thread]
     done = subprocess.run(words, cwd=Path(__file__).parents[1], capture_output=True, text=True, check=False,
                           env={**os.environ, **environment})
     return done.stdout.split() if done.returncode == 0 else [f"status {done.returncode}: {done.stderr[-200:]}"]
