@@ -16,7 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ..storage.cache_folder import user_cache_folder
+from ..storage.cache_folder import absolute, user_cache_folder
 from .backend import BACKEND
 from .threads import start_threads
 
@@ -63,7 +63,8 @@ def _chosen_folder():
     """The folder of all compiled kernels: in NUMBA_CACHE_DIR unless this package has a variable of its own."""
     base = os.environ.get("NUMBA_CACHE_DIR")
     if base and not os.environ.get("SCRATCHVAE_CACHE"):
-        return Path(os.path.abspath(base), "scratchvae", "kernels")
+        folder = absolute(base)
+        return folder and folder / "scratchvae" / "kernels"
     return user_cache_folder("kernels")
 
 
