@@ -3,9 +3,9 @@
     python tests/mutation.py [--json FILE] [--jobs N] [--limit N] [--only WORD]
 
 The syntax trees of the twins, the kernels' Python sources, the layers, the models, the objective, the estimators, the
-likelihoods, the optimizers and the training's state are walked.  Each arithmetic operator, comparison, sign, constant, index and
-assignment in them gives mutants; each mutant is one edit of a copy of the package, on which the tests that matter run
-(on the NumPy backend, where Python itself runs the kernels' sources: nothing is compiled).  A mutant that no test
+likelihoods, the optimizers and the training's state are walked.  Each arithmetic operator, comparison, sign,
+constant, index and assignment in them gives mutants; each mutant is one edit of a copy of the package, on which the
+tests that matter run (on the NumPy backend, where Python itself runs the kernels' sources: nothing is compiled).  A mutant that no test
 notices is a survivor: a hole in the tests, unless EXPLAINED says why not.  No mutants are made of checks that raise
 errors, of default arguments and fields, and of the 1 in -1 ("the last", "any length"), whose sign is changed instead.
 """
@@ -17,6 +17,7 @@ import json
 import multiprocessing
 import os
 import py_compile
+import resource
 import shutil
 import signal
 import sys
@@ -27,7 +28,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 ROOT = Path(__file__).parents[1]
-SECONDS = 60                        # a mutant whose tests take longer loops for ever: noticed
+SECONDS = 60                        # of processor time; a mutant whose tests take longer loops for ever: noticed
 ENVIRONMENT = {"SCRATCHVAE_BACKEND": "numpy", "HYPOTHESIS_PROFILE": "mutation", "OPENBLAS_NUM_THREADS": "1"}
 PYTEST = ["-x", "-q", "-p", "no:cacheprovider", "--assert=plain"]
 KERNELS = ["tests/test_kernels.py::test_the_source_of_a_kernel_does_what_its_twin_says_when_python_runs_it",
@@ -53,7 +54,7 @@ MATTER = {                          # file: the tests that it must satisfy, the 
     "estimators/pathwise.py": ["tests/test_estimators.py"],
     "estimators/importance.py": ["tests/test_estimators.py"],
     "estimators/score_function.py": ["tests/test_estimators.py"],
-    "schedules.py": ["tests/test_schedules.py", "tests/test_estimators.py"],
+    "schedules.py": ["scratchvae/schedules.py", "tests/test_schedules.py", "tests/test_estimators.py"],
     "vae.py": ["tests/test_model.py", "tests/test_elbo.py"],
     "autoencoder.py": ["tests/test_model.py"],
     "history.py": ["tests/test_training.py", "tests/test_checkpoint.py"],
@@ -65,7 +66,6 @@ MATTER = {                          # file: the tests that it must satisfy, the 
 # Survivors that no test can notice, or need not: (file, a part of the line, old text): reason.
 ALIKE = "a draw of a normal distribution about 0 has the same distribution with either sign"
 ENDLESS = "where a bisection begins and how often it halves; the result is the same to the last bits"
-SMALL = "1e-16 of the sum or less: below the rounding of float64"
 SHARED = "where threads begin to share work: their number changes no bit"
 UNREAD = "a product that ends in no activation does not read the activation's code"
 EXPLAINED = {
@@ -180,6 +180,7 @@ def prepare(parent):
 
 def run_tests(tests, loud):
     """End this process with the verdict of the tests on FOLDER's package."""
+    resource.setrlimit(resource.RLIMIT_CPU, (SECONDS, 2 * SECONDS))
     os.chdir(FOLDER)
     sys.path.insert(0, str(FOLDER))
     if not loud:
@@ -198,9 +199,11 @@ def verdict(mutant, loud=False):
         for _ in range(2):                              # a crowded machine may stop a process once
             process = multiprocessing.get_context("fork").Process(target=run_tests, args=(MATTER[mutant.path], loud))
             process.start()
-            process.join(SECONDS)
+            process.join(20 * SECONDS)                  # it may wait for ever as well
             process.kill()
             process.join()
+            if process.exitcode == -signal.SIGXCPU:
+                return "timed out"
             if process.exitcode != -signal.SIGKILL:
                 return "noticed" if process.exitcode else "survived"
         return "timed out"
@@ -233,7 +236,8 @@ def main():
     step = max(1, -(-len(every) // options.limit)) if options.limit else 1
     chosen = every[::step]
     with tempfile.TemporaryDirectory() as parent, ProcessPoolExecutor(
-            options.jobs, mp_context=multiprocessing.get_context("fork"), initializer=prepare, initargs=(parent,)) as pool:
+            options.jobs, mp_context=multiprocessing.get_context("fork"), initializer=prepare,
+            initargs=(parent,)) as pool:
         unchanged = [Mutant(path, 1, "none", 0, 0, "", "") for path in files]
         for path, end in zip(files, pool.map(verdict, unchanged, [True] * len(files))):
             if end != "survived":
