@@ -11,6 +11,9 @@ import warnings
 from ..errors import ConfigurationError
 
 
+MOST_THREADS = 1024     # unless there are more cores: each has memory of its own, and one that cannot start is fatal
+
+
 def _numba_compiles():
     """Import Numba, and say whether it may compile; what it cannot do with its settings becomes one clear error."""
     try:
@@ -21,6 +24,10 @@ def _numba_compiles():
         settings = " ".join(f"{name}={value}" for name, value in sorted(os.environ.items()) if name.startswith("NUMBA_"))
         raise ConfigurationError(f"Numba cannot be used ({str(error).splitlines()[0]}){settings and f' with {settings}'}. "
                                  "Correct that, or set SCRATCHVAE_BACKEND=numpy to do without it.") from error
+    cores = numba.config.NUMBA_DEFAULT_NUM_THREADS
+    if numba.config.NUMBA_NUM_THREADS > max(MOST_THREADS, cores):
+        raise ConfigurationError(f"NUMBA_NUM_THREADS is {numba.config.NUMBA_NUM_THREADS}; expected at most "
+                                 f"{max(MOST_THREADS, cores)}. Set it to the number of cores, {cores}, or unset it.")
     return not numba.config.DISABLE_JIT
 
 
