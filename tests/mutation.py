@@ -35,6 +35,11 @@ KERNELS = ["tests/test_kernels.py::test_the_source_of_a_kernel_does_what_its_twi
            "tests/test_kernels.py"]
 OPTIMIZERS = ["tests/test_properties.py::test_an_optimizer_does_what_its_formula_does_to_each_number",
               "tests/test_training.py"]
+STATE = [f"tests/test_training.py::test_{name}" for name in (
+    "states_are_equal_if_all_but_their_times_are", "a_new_epoch_begins_with_nothing_summed_up",
+    "counts_are_taken_as_far_as_counters_of_noise_reach",
+    "a_file_from_before_estimators_remembered_anything_is_read")] + [
+    "tests/test_trust.py::test_a_run_is_saved_only_if_all_of_it_is_finite"]
 MATTER = {                          # file: the tests that it must satisfy, the quickest to notice first
     "kernels/dense.py": [*KERNELS, "tests/test_gradcheck.py::test_dense_passes"],
     "kernels/gaussian.py": [*KERNELS, "tests/test_elbo.py"],
@@ -57,7 +62,7 @@ MATTER = {                          # file: the tests that it must satisfy, the 
     "schedules.py": ["scratchvae/schedules.py", "tests/test_schedules.py", "tests/test_estimators.py"],
     "vae.py": ["tests/test_model.py", "tests/test_elbo.py"],
     "autoencoder.py": ["tests/test_model.py"],
-    "history.py": ["tests/test_training.py", "tests/test_checkpoint.py"],
+    "history.py": [*STATE, "tests/test_training.py", "tests/test_checkpoint.py"],
     "likelihoods/base.py": ["tests/test_likelihoods.py", "tests/test_model.py"],
     "likelihoods/bernoulli.py": ["tests/test_likelihoods.py", "tests/test_model.py"],
     "likelihoods/gaussian.py": ["tests/test_likelihoods.py"],
@@ -80,6 +85,7 @@ EXPLAINED = {
     ("kernels/learned_sigma.py", "MIN_LOGVAR = -12.0", "12.0"): "the floor of a variance, a choice",
     ("kernels/continuous_bernoulli.py", "for n in range(1, 9)", "9"): "a term more of the series, 1e-17",
     ("kernels/continuous_bernoulli.py", "U = ", "8"): "a term more of the series, 1e-17",
+    ("history.py", "make_optimizer(name, layout.size, model.dtype, 1e-3)", "1e-3"): "the run that goes on has its own rate",
     ("likelihoods/gaussian.py", "LEAST_SIGMA, MOST_SIGMA = ", "1e100"): "the largest sigma that is taken, a choice",
     ("likelihoods/bernoulli.py", "np.full(wanted.shape, -60.0), np.full(wanted.shape, 60.0)", "60.0"): ENDLESS,
     ("likelihoods/bernoulli.py", "for _ in range(50)", "50"): ENDLESS,

@@ -390,7 +390,9 @@ def test_the_moving_average_knows_only_earlier_steps():
         return objective
 
     vae.forward_backward = watched
-    Trainer(vae, np.random.default_rng(0).random((40, 6)), batch_size=10).run(1)
+    trainer = Trainer(vae, np.random.default_rng(0).random((40, 6)), batch_size=10)
+    trainer.run(1)
+    assert trainer.state.estimator["steps"] == len(seen) == 4
     assert seen[0][0] == 0 and seen[1][0] == seen[0][1]
     assert seen[2][0] == pytest.approx(0.9 * seen[1][0] + 0.1 * seen[1][1], rel=1e-12)
 

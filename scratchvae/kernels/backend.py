@@ -10,7 +10,6 @@ import warnings
 
 from ..errors import ConfigurationError
 
-
 MOST_THREADS = 1024     # unless there are more cores: each has memory of its own, and one that cannot start is fatal
 
 
