@@ -5,9 +5,10 @@
 The syntax trees of the twins, the kernels' Python sources, the layers, the models, the objective, the estimators, the
 likelihoods, the optimizers and the training's state are walked.  Each arithmetic operator, comparison, sign,
 constant, index and assignment in them gives mutants; each mutant is one edit of a copy of the package, on which the
-tests that matter run (on the NumPy backend, where Python itself runs the kernels' sources: nothing is compiled).  A mutant that no test
-notices is a survivor: a hole in the tests, unless EXPLAINED says why not.  No mutants are made of checks that raise
-errors, of default arguments and fields, and of the 1 in -1 ("the last", "any length"), whose sign is changed instead.
+tests that matter run (on the NumPy backend, where Python itself runs the kernels' sources: nothing is compiled).  A
+mutant that no test notices is a survivor: a hole in the tests, unless EXPLAINED says why not.  No mutants are made of
+checks that raise errors, of default arguments and fields, and of the 1 in -1 ("the last", "any length"), whose sign is
+changed instead.
 """
 import argparse
 import ast
@@ -85,7 +86,7 @@ EXPLAINED = {
     ("kernels/learned_sigma.py", "MIN_LOGVAR = -12.0", "12.0"): "the floor of a variance, a choice",
     ("kernels/continuous_bernoulli.py", "for n in range(1, 9)", "9"): "a term more of the series, 1e-17",
     ("kernels/continuous_bernoulli.py", "U = ", "8"): "a term more of the series, 1e-17",
-    ("history.py", "make_optimizer(name, layout.size, model.dtype, 1e-3)", "1e-3"): "the run that goes on has its own rate",
+    ("history.py", "make_optimizer(name, layout.size, model.dtype, 1e-3)", "1e-3"): "who goes on has a rate of his own",
     ("likelihoods/gaussian.py", "LEAST_SIGMA, MOST_SIGMA = ", "1e100"): "the largest sigma that is taken, a choice",
     ("likelihoods/bernoulli.py", "np.full(wanted.shape, -60.0), np.full(wanted.shape, 60.0)", "60.0"): ENDLESS,
     ("likelihoods/bernoulli.py", "for _ in range(50)", "50"): ENDLESS,
@@ -167,8 +168,8 @@ def mutants(path):
 def new_copy(parent):
     """Return a folder with a copy of what the tests need, compiled so that only an edited file is compiled again."""
     folder = Path(tempfile.mkdtemp(dir=parent))
-    for name in ("scratchvae", "tests"):
-        shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
+    for name in ("scratchvae", "tests", "demos"):
+        shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__", "figures"))
     shutil.copy(ROOT / "setup.cfg", folder)
     compileall.compile_dir(folder, quiet=2, invalidation_mode=py_compile.PycInvalidationMode.CHECKED_HASH)
     return folder
