@@ -15,7 +15,7 @@ from scratchvae import Autoencoder, VAE
 from scratchvae.data.minibatch import as_rows, epoch_permutation
 from scratchvae.errors import ConfigurationError, DataError, ScratchVAEWarning, TrainingError
 from scratchvae.estimators import ScoreFunction
-from scratchvae.history import Epoch, MOST_COUNTED
+from scratchvae.history import Epoch, History, MOST_COUNTED
 from scratchvae.kernels.twins import BACKEND
 from scratchvae.optimizers import Adam, SGD
 from scratchvae.training import held_out_objective, Trainer
@@ -349,3 +349,11 @@ def test_a_file_from_before_estimators_remembered_anything_is_read(trainer):
     assert trainer.state.estimator == {"average_loss": 0.0, "steps": 6}
     trainer.state.unpack({**older, "average_loss": 2.5}, arrays, layout)
     assert trainer.state.estimator == {"average_loss": 2.5, "steps": 6}
+
+
+def test_a_history_says_where_it_began_and_where_it_ended():
+    epochs = [Epoch(n, 9.0 - n, 0.0, 0.0, 19.0 - n, 0.0, 0.0, 1.0, 1.0) for n in (1, 2, 3)]
+    assert repr(History(epochs)) == ("History(3 epochs, training loss 8.00 to 6.00, held-out loss 18.00 to 16.00, "
+                                     "nats per example)")
+    alone = [epoch._replace(test_loss=math.nan) for epoch in epochs]
+    assert repr(History(alone)) == "History(3 epochs, training loss 8.00 to 6.00, nats per example)"
