@@ -38,7 +38,7 @@ OPTIMIZERS = ["tests/test_properties.py::test_an_optimizer_does_what_its_formula
               "tests/test_training.py"]
 STATE = [f"tests/test_training.py::test_{name}" for name in (
     "states_are_equal_if_all_but_their_times_are", "a_new_epoch_begins_with_nothing_summed_up",
-    "counts_are_taken_as_far_as_counters_of_noise_reach",
+    "a_state_goes_through_a_file_and_stays_equal", "counts_are_taken_as_far_as_counters_of_noise_reach",
     "a_file_from_before_estimators_remembered_anything_is_read",
     "a_history_says_where_it_began_and_where_it_ended")] + [
     "tests/test_trust.py::test_a_run_is_saved_only_if_all_of_it_is_finite"]

@@ -15,7 +15,7 @@ from scratchvae import Autoencoder, VAE
 from scratchvae.data.minibatch import as_rows, epoch_permutation
 from scratchvae.errors import ConfigurationError, DataError, ScratchVAEWarning, TrainingError
 from scratchvae.estimators import ScoreFunction
-from scratchvae.history import Epoch, History, MOST_COUNTED
+from scratchvae.history import Epoch, History, MOST_COUNTED, TrainingState
 from scratchvae.kernels.twins import BACKEND
 from scratchvae.optimizers import Adam, SGD
 from scratchvae.training import held_out_objective, Trainer
@@ -327,6 +327,14 @@ def test_a_new_epoch_begins_with_nothing_summed_up(trainer):
     assert state.batch == 1 and state.seconds > 0 and all(state.totals)
     state.begin_epoch()
     assert (state.batch, state.rows_skipped, state.seconds, state.totals) == (0, 0, 0.0, [0.0, 0.0, 0.0])
+
+
+def test_a_state_goes_through_a_file_and_stays_equal(trainer):
+    packed = trainer.state.pack(trainer.model.parameters.layout)
+    fresh = Trainer(trainer.model, data(), batch_size=20).state
+    assert fresh != trainer.state
+    fresh.unpack(*packed, trainer.model.parameters.layout)
+    assert fresh == trainer.state == TrainingState.of_file(trainer.model, *packed)
 
 
 def test_counts_are_taken_as_far_as_counters_of_noise_reach(trainer):
