@@ -37,8 +37,9 @@ VALUES = {                          # variable: values besides those of ODD
     "HOME": (None, "~", "relative", "/nowhere"),
     "XDG_CACHE_HOME": ("~", "relative"), "TMPDIR": ("/nowhere",), "COLUMNS": ("1", "20", "9" * 30),
     "LINES": (), "TERM": ("dumb",), "NO_COLOR": ("1",), "SOURCE_DATE_EPOCH": ("1",)}
-# With these Python itself does not start.
-REFUSED_BY_PYTHON = {"PYTHONUTF8": ODD, "PYTHONHASHSEED": ODD[2:4] + ODD[5:], "PYTHONIOENCODING": ODD[2:]}
+# With these Python itself does not start, and matplotlib itself makes a folder called ~.
+NOT_OURS = {"PYTHONUTF8": ODD, "PYTHONHASHSEED": ODD[2:4] + ODD[5:], "PYTHONIOENCODING": ODD[2:],
+            "MPLCONFIGDIR": ("~", "~/x")}
 # Other code computes the same to rounding; all others must not change a bit.
 OTHER_CODE = ("SCRATCHVAE_BACKEND", "NUMBA_DISABLE_JIT", "NUMBA_OPT", "NUMBA_CPU_NAME", "NUMBA_CPU_FEATURES",
               "NUMBA_BOUNDSCHECK")
@@ -53,8 +54,8 @@ def cases(full):
     turn = itertools.cycle(ODD)
     for variable, values in VALUES.items():
         odd = () if variable in PLACES else itertools.islice(turn, 4 if full else 1)
-        refused = REFUSED_BY_PYTHON.get(variable, ())
-        yield from ((variable, value) for value in dict.fromkeys((*values, *odd)) if value not in refused)
+        left_out = NOT_OURS.get(variable, ())
+        yield from ((variable, value) for value in dict.fromkeys((*values, *odd)) if value not in left_out)
     yield "PLAIN", None
 
 
