@@ -35,7 +35,8 @@ VALUES = {                          # variable: values besides those of ODD
     "PYTHONHASHSEED": ("1",), "PYTHONIOENCODING": ("ascii", "utf-16", "cp1252:strict"), "PYTHONUNBUFFERED": ("1",),
     "PYTHONDONTWRITEBYTECODE": ("1",), "LC_ALL": ("C", "POSIX", "tr_TR.UTF-8"), "LANG": ("C",),
     "HOME": (None, "~", "relative", "/nowhere"), "XDG_CACHE_HOME": ("~", "relative"),
-    "TMPDIR": ("/nowhere",), "COLUMNS": ("1", "20", "9" * 30), "LINES": (), "TERM": ("dumb",), "NO_COLOR": ("1",), "SOURCE_DATE_EPOCH": ("1",)}
+    "TMPDIR": ("/nowhere",), "COLUMNS": ("1", "20", "9" * 30), "LINES": (), "TERM": ("dumb",), "NO_COLOR": ("1",),
+    "SOURCE_DATE_EPOCH": ("1",)}
 # With these Python itself does not start, and matplotlib itself makes a folder called ~.
 NOT_OURS = {"PYTHONUTF8": ODD[2:4] + ODD[5:], "PYTHONHASHSEED": ODD[2:4] + ODD[5:], "PYTHONIOENCODING": ODD[2:],
             "MPLCONFIGDIR": ("~", "~/x")}
