@@ -9,7 +9,6 @@ import threading
 import time
 import urllib.error
 import urllib.request
-from pathlib import Path
 from typing import NamedTuple
 
 from ..errors import ConfigurationError, DownloadError
