@@ -10,7 +10,8 @@ import tempfile
 from pathlib import Path
 
 from _harness import machine, report, say
-from _torture import arguments, copies, damage, disk, displays, kernel_cache, kills, memory, processes
+from _torture import (arguments, copies, damage, disk, displays, environments, kernel_cache, kills, memory, processes,
+                      stacks)
 
 from scratchvae.kernels import threads
 
@@ -20,6 +21,8 @@ TRIALS = {                          # name: trial(folder, in full or quickly, mi
     "copies": lambda folder, full, _: copies.run(2_000 if full else 100),
     "disk": lambda folder, full, _: disk.run(folder, 2_000 if full else 100),
     "displays": lambda folder, *_: displays.run(folder),
+    "environments": lambda folder, full, _: environments.run(folder, full),
+    "stacks": lambda *_: stacks.run(),
     "kernels": lambda folder, full, _: kernel_cache.run(folder, 2_000 if full else 200, 10 if full else 1),
     "cache": lambda folder, full, _: processes.run(folder, 8 if full else 2),
     "folder": lambda folder, full, _: processes.run_one_folder(folder, 8 if full else 3),

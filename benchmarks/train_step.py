@@ -2,9 +2,9 @@
 
     python benchmarks/train_step.py [--peers torch jax] [--quick] [--json FILE]
 
-Each contestant is a process of its own that is stopped while another is timed: some keep threads spinning.  First each
-computes the loss and every gradient segment at the same parameters, data and noise, which must agree with a float64
-model of this package; a peer that is not installed is skipped, and the output says so.
+Each contestant is a process of its own that is stopped while another is timed: some keep threads spinning.  First
+each computes the loss and every gradient segment at the same parameters, data and noise, which must agree with a
+float64 model of this package; a peer that is not installed is skipped, and the output says so.
 """
 import argparse
 import importlib.util

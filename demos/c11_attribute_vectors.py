@@ -106,9 +106,9 @@ def run(settings):
                         leak[together]["logistic"] < plain))
     figures = {
         "faces": attribute_sweep(images[independent, "balanced"][:4], IMAGE_SHAPE, VALUES,
-                                       [f"face {k + 1}" for k in range(4)], "D(E(x) + a v): larger eyes to the right"),
+                                 [f"face {k + 1}" for k in range(4)], "D(E(x) + a v): larger eyes to the right"),
         "leak": attribute_sweep(np.stack([images[together, name][0] for name in leak[together]]), IMAGE_SHAPE,
-                                      VALUES, list(leak[together]), "Large eyes often smile: three vectors"),
+                                VALUES, list(leak[together]), "Large eyes often smile: three vectors"),
         "eye_size": plots.measured_sweep(VALUES, found[independent, "balanced"][:, :, EYE] * SPREAD[EYE], "eye size",
                                          "pixels", FACTORS[WANTED][:2]),
         "changes": plots.leaks({labels: {name: change.mean(axis=0) for name, change in directions.items()}

@@ -343,6 +343,7 @@ def test_an_option_of_numba_that_is_changed_or_added_later_counts(monkeypatch):
     ("win32", {"LOCALAPPDATA": "/l", "HOME": "/h"}, "/l/scratchvae/data"),
     ("linux", {"SCRATCHVAE_CACHE": "/s", "XDG_CACHE_HOME": "/x"}, "/s/data"),
     ("win32", {"SCRATCHVAE_CACHE": "/s", "LOCALAPPDATA": "/l"}, "/s/data"),
+    ("linux", {"SCRATCHVAE_CACHE": "~/s", "HOME": "/h"}, "/h/s/data"),
 ])
 def test_the_folder_is_the_one_that_the_system_has_for_it(monkeypatch, system, environment, wanted):
     for name in ("HOME", "XDG_CACHE_HOME", "LOCALAPPDATA", "SCRATCHVAE_CACHE"):
@@ -353,8 +354,17 @@ def test_the_folder_is_the_one_that_the_system_has_for_it(monkeypatch, system, e
     assert user_cache_folder("data") == (wanted and Path(wanted))
 
 
+def test_a_variable_may_name_the_home_folder_as_a_shell_does(monkeypatch):
+    monkeypatch.delenv("SCRATCHVAE_CACHE", raising=False)
+    for name in ("SCRATCHVAE_DATA", "NUMBA_CACHE_DIR"):
+        monkeypatch.setenv(name, "~/s")
+    assert download.cache_folder() == Path.home() / "s"
+    assert cache._chosen_folder() == Path.home() / "s" / "scratchvae" / "kernels"
+
+
 @users
-def test_a_user_without_a_home_has_no_folder_and_gets_none_in_the_present_one(monkeypatch, tmp_path):
+@pytest.mark.parametrize("variable", [None, "SCRATCHVAE_CACHE", "SCRATCHVAE_DATA", "NUMBA_CACHE_DIR"])
+def test_a_user_without_a_home_has_no_folder_and_gets_none_in_the_present_one(monkeypatch, tmp_path, variable):
     import pwd
 
     def unknown(uid):
@@ -364,8 +374,11 @@ def test_a_user_without_a_home_has_no_folder_and_gets_none_in_the_present_one(mo
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setattr(pwd, "getpwuid", unknown)
     monkeypatch.chdir(tmp_path)
-    monkeypatch.delenv("SCRATCHVAE_DATA", raising=False)
-    assert user_cache_folder("kernels") is None
+    for name in ("SCRATCHVAE_DATA", "NUMBA_CACHE_DIR"):
+        monkeypatch.delenv(name, raising=False)
+    if variable:
+        monkeypatch.setenv(variable, "~/s")
+    assert user_cache_folder("kernels") is cache._chosen_folder() is None
     with pytest.raises(ConfigurationError, match="Set SCRATCHVAE_DATA"):
         download.cache_folder()
     if twins.BACKEND == "numba":

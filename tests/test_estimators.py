@@ -390,7 +390,9 @@ def test_the_moving_average_knows_only_earlier_steps():
         return objective
 
     vae.forward_backward = watched
-    Trainer(vae, np.random.default_rng(0).random((40, 6)), batch_size=10).run(1)
+    trainer = Trainer(vae, np.random.default_rng(0).random((40, 6)), batch_size=10)
+    trainer.run(1)
+    assert trainer.state.estimator["steps"] == len(seen) == 4
     assert seen[0][0] == 0 and seen[1][0] == seen[0][1]
     assert seen[2][0] == pytest.approx(0.9 * seen[1][0] + 0.1 * seen[1][1], rel=1e-12)
 
@@ -399,6 +401,10 @@ def test_baselines_are_nothing_the_average_and_the_mean_of_the_other_samples():
     cost = np.array([[1.0, 2.0, 6.0]])
     assert BASELINES["none"](cost, 7.0) == 0 and BASELINES["moving_average"](cost, 7.0) == 7
     np.testing.assert_array_equal(BASELINES["leave_one_out"](cost, 7.0), [[4, 3.5, 1.5]])
+    draws = Draws(None, None, None, None, -cost, None, None, None)
+    for baseline, left in (("none", cost), ("moving_average", cost - 7), ("leave_one_out", [[-3.0, -1.5, 4.5]])):
+        centered = ScoreFunction(baseline).centered(draws, {"average_loss": 7.0, "steps": 1})
+        np.testing.assert_array_equal(centered, left)
 
 
 @pytest.mark.parametrize("name", EVERY)

@@ -7,10 +7,10 @@ import pytest
 from test_cli import command, result
 
 from scratchvae import plots, VAE
-from scratchvae.analysis.estimator_comparison import (bound_gradient, measure_estimators, oracle_scene, SETTINGS,
-                                                      step_times)
+from scratchvae.analysis.estimator_comparison import (bound_gradient, digits_scene, measure_estimators, oracle_scene,
+                                                      SETTINGS, step_times)
 from scratchvae.analysis.rate_distortion import Curve, Point, rate_distortion
-from scratchvae.data.loading import Dataset
+from scratchvae.data.loading import Dataset, load_data
 from scratchvae.errors import ConfigurationError, DataError
 from scratchvae.estimators import EVERY
 from scratchvae.oracles import LinearGaussian, Quadrature
@@ -82,6 +82,12 @@ def test_the_exact_gradient_of_two_samples_is_what_iwae_averages_to():
     vae.parameters.flat[:] = scene.vae.parameters.flat
     _, gradient = Quadrature(vae, nodes=60).expected_gradient(scene.X)
     np.testing.assert_allclose(bound_gradient(vae, scene.X, head, 2), gradient.encoder.head.b, rtol=0, atol=1e-7)
+
+
+def test_the_digits_of_the_lab_are_digits():
+    X, gray = digits_scene(epochs=1).X, load_data("digits").test[:32]
+    assert X.shape == gray.shape and set(np.unique(X)) == {0.0, 1.0} and np.abs(X - gray).max() <= 0.5
+    assert len(np.unique(X, axis=0)) == len(X)
 
 
 def test_step_times_are_multiples_of_the_first():

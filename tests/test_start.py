@@ -18,17 +18,17 @@ def start(*words, **environment):
                             stderr=subprocess.PIPE, env={**os.environ, **environment})
 
 
-SETTINGS = {"SCRATCHVAE_BACKEND": "cpu", "NUMBA_NUM_THREADS": "0", "NUMBA_THREADING_LAYER": "none", "NUMBA_OPT": "9",
-            "MPLBACKEND": "nonsense"}
+SETTINGS = [("SCRATCHVAE_BACKEND", "cpu"), ("NUMBA_NUM_THREADS", "0"), ("NUMBA_NUM_THREADS", "999999"),
+            ("NUMBA_THREADING_LAYER", "none"), ("NUMBA_OPT", "9"), ("MPLBACKEND", "nonsense")]
 
 
 @pytest.mark.parametrize("words", [["--help"], TRAIN, ["gradcheck"], ["data", "list"]], ids=lambda words: words[0])
-@pytest.mark.parametrize("variable", SETTINGS)
-def test_a_setting_that_cannot_be_followed_is_one_line_and_status_2(tmp_path, variable, words):
+@pytest.mark.parametrize("variable, value", SETTINGS)
+def test_a_setting_that_cannot_be_followed_is_one_line_and_status_2(tmp_path, variable, value, words):
     if variable.startswith("NUMBA") and twins.BACKEND == "numpy":
         pytest.skip("Numba is not asked")
     extra = ["--out", str(tmp_path / "run")] if words is TRAIN else []
-    process = start(*words, *extra, **{variable: SETTINGS[variable]})
+    process = start(*words, *extra, **{variable: value})
     out, err = process.communicate()
     assert process.returncode == 2 and not out and not list(tmp_path.iterdir())
     assert err.count("\n") == 1 and err.startswith("scratchvae: error: ") and variable in err

@@ -1,4 +1,5 @@
 """Training: what a step does, what a run remembers, and that it is the same run however it is cut."""
+import copy
 import math
 import subprocess
 import sys
@@ -13,7 +14,8 @@ from demos.training_loop import train
 from scratchvae import Autoencoder, VAE
 from scratchvae.data.minibatch import as_rows, epoch_permutation
 from scratchvae.errors import ConfigurationError, DataError, ScratchVAEWarning, TrainingError
-from scratchvae.history import Epoch, History
+from scratchvae.estimators import ScoreFunction
+from scratchvae.history import Epoch, History, MOST_COUNTED, TrainingState
 from scratchvae.kernels.twins import BACKEND
 from scratchvae.optimizers import Adam, SGD
 from scratchvae.training import held_out_objective, Trainer
@@ -293,3 +295,85 @@ def test_a_notebook_shows_a_history_as_a_table_of_its_epochs():
     assert table(20, 4.0).count("<tr>") == 21 and "..." not in table(20, 4.0)
     assert table(500, 4.0).count("<tr>") == 22 and "<td>500</td>" in table(500, 4.0)
     assert table(0, 4.0).startswith("<table>")
+
+
+# The state ------------------------------------------------------------------------------------------------------------
+
+@pytest.fixture
+def trainer():
+    trainer = Trainer(model(estimator=ScoreFunction("moving_average")), data(), batch_size=20, validation=data(seed=1))
+    trainer.run(2)
+    return trainer
+
+
+def test_states_are_equal_if_all_but_their_times_are(trainer):
+    state = trainer.state
+
+    def changed(change):
+        other = copy.deepcopy(state)
+        change(other)
+        return other
+
+    assert changed(lambda it: None) == state and state != 3
+    for name in ("epoch", "batch", "skipped", "rows_skipped"):
+        assert changed(lambda it: setattr(it, name, getattr(it, name) + 1)) != state, name
+    assert changed(lambda it: setattr(it, "seconds", 9.0)) == state
+    for i in range(3):
+        assert changed(lambda it: it.totals.__setitem__(i, -1.0)) != state, i
+    for name in ("average_loss", "steps"):
+        assert changed(lambda it: it.estimator.update({name: -1})) != state, name
+    for name in Epoch._fields:
+        other = changed(lambda it: it.history.__setitem__(1, it.history[1]._replace(**{name: -1})))
+        assert (other == state) == (name in ("seconds", "steps_per_second")), name
+    assert changed(lambda it: setattr(it.history, "first_loss", 1.0)) != state
+    assert changed(lambda it: setattr(it.optimizer, "step", 1)) != state
+    for name, moment in state.optimizer.moments.items():
+        assert changed(lambda it: it.optimizer.moments[name].__setitem__(-1, 9.0)) != state, name
+    assert changed(lambda it: setattr(it, "optimizer", SGD(len(moment), moment.dtype, 1e-3))) != state
+
+
+def test_a_new_epoch_begins_with_nothing_summed_up(trainer):
+    trainer.run(3, after_step=lambda it, _: setattr(it, "stop", True))
+    state = trainer.state
+    state.rows_skipped = 3
+    assert state.batch == 1 and state.seconds > 0 and all(state.totals)
+    state.begin_epoch()
+    assert (state.batch, state.rows_skipped, state.seconds, state.totals) == (0, 0, 0.0, [0.0, 0.0, 0.0])
+
+
+def test_a_state_goes_through_a_file_and_stays_equal(trainer):
+    packed = trainer.state.pack(trainer.model.parameters.layout)
+    fresh = Trainer(trainer.model, data(), batch_size=20).state
+    assert fresh != trainer.state
+    fresh.unpack(*packed, trainer.model.parameters.layout)
+    assert fresh == trainer.state == TrainingState.of_file(trainer.model, *packed)
+
+
+def test_counts_are_taken_as_far_as_counters_of_noise_reach(trainer):
+    layout = trainer.model.parameters.layout
+    meta, arrays = trainer.state.pack(layout)
+    for count in (0, 2**62 - 1):
+        trainer.state.unpack({**meta, "step": count, "seconds": 0.5}, arrays, layout)
+        assert trainer.state.optimizer.step == count and trainer.state.seconds == 0.5
+    for count in (-1, 2**62, 1.0, True):
+        with pytest.raises((TypeError, ValueError), match=f"step is {count}"):
+            trainer.state.unpack({**meta, "step": count}, arrays, layout)
+    assert MOST_COUNTED == 2**62
+
+
+def test_a_file_from_before_estimators_remembered_anything_is_read(trainer):
+    layout = trainer.model.parameters.layout
+    meta, arrays = trainer.state.pack(layout)
+    older = {name: value for name, value in meta.items() if name != "estimator"}
+    trainer.state.unpack(older, arrays, layout)
+    assert trainer.state.estimator == {"average_loss": 0.0, "steps": 6}
+    trainer.state.unpack({**older, "average_loss": 2.5}, arrays, layout)
+    assert trainer.state.estimator == {"average_loss": 2.5, "steps": 6}
+
+
+def test_a_history_says_where_it_began_and_where_it_ended():
+    epochs = [Epoch(n, 9.0 - n, 0.0, 0.0, 19.0 - n, 0.0, 0.0, 1.0, 1.0) for n in (1, 2, 3)]
+    assert repr(History(epochs)) == ("History(3 epochs, training loss 8.00 to 6.00, held-out loss 18.00 to 16.00, "
+                                     "nats per example)")
+    alone = [epoch._replace(test_loss=math.nan) for epoch in epochs]
+    assert repr(History(alone)) == "History(3 epochs, training loss 8.00 to 6.00, nats per example)"

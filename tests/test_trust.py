@@ -270,7 +270,8 @@ def test_parameters_or_a_held_out_loss_that_are_not_finite_are_never_saved():
     (lambda state: state.optimizer.moments["m"].__setitem__(0, np.nan), "the optimizer's m"),
     (lambda state: state.totals.__setitem__(1, np.nan), "the present epoch's loss"),
     (lambda state: state.estimator.update(average_loss=np.inf), "the present epoch's loss"),
-    (lambda state: state.history.append(state.history[0]._replace(train_kl=np.nan)), "a training loss of the history")])
+    *((lambda state, name=name: state.history.append(state.history[0]._replace(**{name: np.nan})),
+       "a training loss of the history") for name in ("train_loss", "train_reconstruction", "train_kl"))])
 def test_a_run_is_saved_only_if_all_of_it_is_finite(spoil, words):
     trainer = Trainer(model(), data(), batch_size=50)
     trainer.run(1)

@@ -20,7 +20,7 @@ TRAIN = """
 import hashlib
 import numpy as np
 from scratchvae import VAE
-model = VAE(8, 2, (4,))
+model = VAE(8, 2, hidden=(4,))
 model.fit(np.random.default_rng(0).random((20, 8)), epochs=1, batch_size=5)
 print(hashlib.sha256(model.parameters.flat.tobytes()).hexdigest())
 """
@@ -28,7 +28,7 @@ print(hashlib.sha256(model.parameters.flat.tobytes()).hexdigest())
 
 def train():
     """Train in this process as TRAIN does; return the digest of the parameters."""
-    model = VAE(8, 2, (4,))
+    model = VAE(8, 2, hidden=(4,))
     model.fit(np.random.default_rng(0).random((20, 8)), epochs=1, batch_size=5)
     return hashlib.sha256(model.parameters.flat.tobytes()).hexdigest()
 

@@ -81,8 +81,8 @@ def train_for(folder, minutes):
         run.begin()
         trainer.run(10**9, after_step, run.save)
     return {"minutes": minutes, "epochs": trainer.state.epoch, "steps": trainer.state.optimizer.step,
-            "first_mb": seen[0] / 1024, "last_mb": seen[-1] / 1024,
-            "spread_mb": (max(seen) - min(seen)) / 1024, "samples": len(seen)}
+            "first_mb": seen[0] / 1024, "last_mb": seen[-1] / 1024, "spread_mb": (max(seen) - min(seen)) / 1024,
+            "samples": len(seen)}
 
 
 def _in_a_process(*arguments):

@@ -12,9 +12,9 @@ from scratchvae.analysis.evaluation import iwae_bounds
 from scratchvae.analysis.rate_distortion import check_betas, rate_distortion
 from scratchvae.data import faces
 from scratchvae.data.download import fetch
-from scratchvae.estimators import head_gradient
-from scratchvae.gradcheck import (as_vjp, assert_ok, check_layer, check_model, complex_step, format_checks,
-                                  from_vjp, numerical_gradient)
+from scratchvae.estimators import head_gradient, make_estimator
+from scratchvae.gradcheck import (as_vjp, assert_ok, check_layer, check_model, complex_step, format_checks, from_vjp,
+                                  numerical_gradient)
 from scratchvae.layers import Dense
 from scratchvae.likelihoods import make_likelihood
 from scratchvae.oracles import LinearGaussian, ppca, Quadrature, sigma_points
@@ -46,7 +46,7 @@ def models(folder):
     """VAE, Autoencoder, what they do, and what measures them."""
     vae = VAE(**SMALL)
     vae.save(folder / "model.npz")
-    yield "VAE", VAE, {**SMALL, "beta": 1.0, "estimator": "analytic", "n_samples": 1, "baseline": "none"}
+    yield "VAE", VAE, {**SMALL, "beta": 1.0, "estimator": "analytic", "n_samples": 1}
     yield "Autoencoder", Autoencoder, SMALL
     training = dict(X=X, y=None, epochs=1, batch_size=1, learning_rate=1e-3, validation=X, seed=0, optimizer="adam",
                     binarize="none", output_bias="data", on_nonfinite="stop", beta=None)
@@ -67,9 +67,9 @@ def models(folder):
     yield "fetch", fetch, dict(name="mnist", mirrors=["http://127.0.0.1:9/"], timeout=0.1)
     held_out = dict(vae=vae, X=X.round(), seed=0, binarize="none")
     yield "evaluate", evaluate, dict(**held_out, importance_samples=3, proposal="encoder")
-    yield "staircase", iwae_bounds, dict(**held_out, importance_samples=(1, 2))
+    yield "iwae_bounds", iwae_bounds, dict(**held_out, importance_samples=(1, 2))
     yield "ledger", ledger.ledger, dict(**held_out, importance_samples=3, steps=2)
-    yield "refine", ledger.refine, dict(**held_out, steps=2)
+    yield "optimize_posteriors", ledger.optimize_posteriors, dict(**held_out, steps=2)
     yield "effective_sigma", ledger.effective_sigma, dict(weight=1.0, reduction="mean", n_visible=4)
     yield "mutual_information", ledger.mutual_information, dict(mu=Z, logvar=EPS, seed=0)
     yield "make_likelihood", make_likelihood, dict(likelihood="gaussian", sigma=1.0)
@@ -157,7 +157,7 @@ def latents():
         yield name, getattr(schedules, name), arguments
         if "steps" in arguments:
             yield f"{name}.at", made.at, dict(step=3)
-    yield "as_schedule", schedules.as_schedule, dict(beta=1.0)
+    yield "as_weight", schedules.as_weight, dict(beta=1.0)
     yield "check_beta", schedules.check_beta, dict(beta=1.0)
     yield "make_schedule", schedules.make_schedule, dict(name="linear", beta=1.0, steps=10, nats=0.25)
 
@@ -197,8 +197,9 @@ def labs():
         learning_rate=1e-3, after_model=None)
     yield "check_betas", check_betas, dict(betas=(0.5, 1.0))
     yield "head_gradient", head_gradient, dict(
-        name="score_function", head=np.zeros((2, 4)), eps=np.ones((4, 2)), nll=np.ones(4), d_nll_dz=np.ones((4, 2)),
-        beta=1.0, baseline="none", average_loss=0.0)
+        estimator="score_function", head=np.zeros((2, 4)), eps=np.ones((4, 2)), nll=np.ones(4),
+        d_nll_dz=np.ones((4, 2)), beta=1.0, state=None)
+    yield "make_estimator", make_estimator, dict(estimator="score_function", baseline="none")
 
 
 def checks():

@@ -210,11 +210,11 @@ def oracle_scene(name: str, off: float, seed: int = 0) -> Scene:
 
 
 def digits_scene(epochs: int = 20, seed: int = 0) -> Scene:
-    """Return the Scene of a float64 VAE trained on the bundled digits, whose pixels are drawn as 0 or 1."""
+    """Return the Scene of a float64 VAE trained on the bundled digits, drawn as 0 or 1; in X those above 1/2 are 1."""
     data = load_data("digits")
     vae = VAE(64, 8, hidden=(64,), dtype="float64", seed=check_seed(seed))
     vae.fit(data.train, epochs=epochs, batch_size=BATCH, binarize="dynamic", seed=seed, learning_rate=3e-3)
-    return Scene("digits", vae, (data.test[:BATCH] > 127).astype(np.float64))
+    return Scene("digits", vae, (data.test[:BATCH] > 0.5).astype(np.float64))
 
 
 def step_times(vae: VAE, X: np.ndarray, settings: tuple = SETTINGS, rounds: int = ROUNDS, seed: int = 0) -> list:

@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 from ..errors import ConfigurationError, DownloadError
 from ..storage.atomic import write_atomically
-from ..storage.cache_folder import user_cache_folder
+from ..storage.cache_folder import absolute, user_cache_folder
 from ..validation import number, one_of
 
 TIMEOUT = 20.0              # seconds until a mirror has sent the first byte of a file
@@ -78,7 +78,7 @@ SETS = {
 def cache_folder() -> Path:
     """Return the folder of all fetched sets: SCRATCHVAE_DATA, else `data` in the user's cache."""
     chosen = os.environ.get("SCRATCHVAE_DATA")
-    folder = Path(chosen) if chosen else user_cache_folder("data")
+    folder = absolute(chosen) if chosen else user_cache_folder("data")
     if folder is None:
         raise ConfigurationError("there is no home folder to keep fetched data in. "
                                  "Set SCRATCHVAE_DATA to a folder that can be written to.")

@@ -10,6 +10,8 @@ import warnings
 
 from ..errors import ConfigurationError
 
+MOST_THREADS = 1024     # unless there are more cores: each has memory of its own, and one that cannot start is fatal
+
 
 def _numba_compiles():
     """Import Numba and return whether it may compile; raise ConfigurationError if its settings are wrong."""
@@ -23,6 +25,10 @@ def _numba_compiles():
         raise ConfigurationError(f"Numba cannot be used ({str(error).splitlines()[0]})"
                                  f"{settings and f' with {settings}'}. Correct that, or set "
                                  "SCRATCHVAE_BACKEND=numpy to do without it.") from error
+    cores = numba.config.NUMBA_DEFAULT_NUM_THREADS
+    if numba.config.NUMBA_NUM_THREADS > max(MOST_THREADS, cores):
+        raise ConfigurationError(f"NUMBA_NUM_THREADS is {numba.config.NUMBA_NUM_THREADS}; expected at most "
+                                 f"{max(MOST_THREADS, cores)}. Set it to the number of cores, {cores}, or unset it.")
     return not numba.config.DISABLE_JIT
 
 

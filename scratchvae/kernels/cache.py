@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from ..storage.cache_folder import user_cache_folder
+from ..storage.cache_folder import absolute, user_cache_folder
 from .backend import BACKEND
 from .threads import start_threads
 
@@ -65,7 +65,8 @@ def _chosen_folder():
     """Return the folder of all compiled kernels: in NUMBA_CACHE_DIR unless SCRATCHVAE_CACHE is set."""
     base = os.environ.get("NUMBA_CACHE_DIR")
     if base and not os.environ.get("SCRATCHVAE_CACHE"):
-        return Path(os.path.abspath(base), "scratchvae", "kernels")
+        folder = absolute(base)
+        return folder and folder / "scratchvae" / "kernels"
     return user_cache_folder("kernels")
 
 

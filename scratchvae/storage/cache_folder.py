@@ -4,6 +4,20 @@ import sys
 from pathlib import Path
 
 
+def absolute(path: str) -> Path | None:
+    """Return a path that somebody set as an absolute one, "~" being the home folder; None where there is no home.
+
+    A shell leaves "~" as it is in quotes and in files of settings; a folder called ~ must not come of it.
+
+    Examples
+    --------
+    >>> absolute("~/kernels") == Path.home() / "kernels"
+    True
+    """
+    path = os.path.expanduser(path)
+    return None if path.startswith("~") else Path(os.path.abspath(path))
+
+
 def user_cache_folder(name: str) -> Path | None:
     """Return the absolute path of the user's folder for cached files of the kind `name`; the folder is not made.
 
@@ -12,7 +26,8 @@ def user_cache_folder(name: str) -> Path | None:
     """
     chosen = os.environ.get("SCRATCHVAE_CACHE")
     if chosen:
-        return Path(os.path.abspath(chosen), name)
+        folder = absolute(chosen)
+        return folder and folder / name
     if sys.platform == "win32":
         base = os.environ.get("LOCALAPPDATA") or "~/AppData/Local"
     elif sys.platform == "darwin":
