@@ -1,5 +1,6 @@
 """What VAE and Autoencoder share: networks, training, and the checks of users' arrays."""
 import copy
+import threading
 from collections.abc import Sequence
 from typing import Any
 
@@ -40,6 +41,8 @@ class Model(Settings, ModelFiles):
         self.n_visible = positive_integer("n_visible", n_visible)
         self.n_latent = positive_integer("n_latent", n_latent)
         try:
+            if iter(hidden) is hidden:                    # a generator could be read only once
+                raise TypeError
             self.hidden = tuple(positive_integer("hidden", size) for size in hidden)
         except TypeError:
             raise ConfigurationError(f"hidden is {hidden!r}; it must be a sequence of layer sizes. "
@@ -83,7 +86,7 @@ class Model(Settings, ModelFiles):
         return self._parameters
 
     @parameters.setter
-    def parameters(self, others: Parameters) -> Parameters:
+    def parameters(self, others: Parameters) -> None:
         """Copy the numbers of other Parameters into this model's."""
         instance_of("parameters", others, Parameters, "Take the parameters of a model with the same settings.")
         if others.layout != self._parameters.layout or others.flat.dtype != self.dtype:
@@ -116,7 +119,7 @@ class Model(Settings, ModelFiles):
         rows_at_once("batch times n_samples", positive_integer("batch", batch) * self.n_samples, widest)
         return Workspace.allocate(self.encoder, self.decoder, batch, self.n_samples, self.dtype)
 
-    def for_evaluation(self) -> "Model":
+    def for_evaluation(self) -> Any:
         """Return the model for evaluation: this one, or one that shares its parameters and has another likelihood."""
         likelihood = self.likelihood.for_evaluation()
         if likelihood is self.likelihood:
@@ -251,12 +254,18 @@ class Model(Settings, ModelFiles):
                                      "example epochs=20.")
         positive_integer("epochs", epochs)
         trainer = Trainer(self, X, **settings)            # checks everything, and moves nothing
-        if anew:
-            self._draw_weights()
-        elif self._training is not None:
-            trainer.go_on(self._training)
-        self._take_state(trainer.state)
-        trainer.run(trainer.state.epoch + epochs)
+        if vars(self).setdefault("_trained_by", threading.get_ident()) != threading.get_ident():
+            raise ConfigurationError("this model is being trained by another thread; expected one at a time. Train a copy "
+                                     "of it (copy.deepcopy) in each thread.")
+        try:
+            if anew:
+                self._draw_weights()
+            elif self._training is not None:
+                trainer.go_on(self._training)
+            self._take_state(trainer.state)
+            trainer.run(trainer.state.epoch + epochs)
+        finally:
+            del self._trained_by
         return self
 
     def _take_state(self, state):

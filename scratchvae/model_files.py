@@ -13,7 +13,7 @@ from .storage.checkpoint import load_arrays, save_arrays
 class ModelFiles:
     """`save` and `load` of a model."""
 
-    kind = None                                   # name of the class in files
+    kind: Any = None                              # name of the class in files
 
     def save(self, path: Any, extra_meta: dict | None = None, extra_arrays: dict | None = None) -> None:
         """Write settings and parameters to `path` (.npz), atomically; extras come back from `load_run`.

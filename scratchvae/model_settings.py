@@ -8,7 +8,7 @@ from .errors import ConfigurationError
 class Settings:
     """What a model knows of its constructor's arguments."""
 
-    keep_weights = ()                             # arguments that `set_params` changes without a new start
+    keep_weights: tuple = ()                      # arguments that `set_params` changes without a new start
 
     def _remember(self, given):
         """Keep the constructor's arguments beside what was made of them: `clone` asks for the very same objects."""

@@ -104,7 +104,7 @@ def network_shapes(prefix: str, sizes: Sequence[int]) -> dict:
     >>> network_shapes("encoder", (784, 400, 40))["encoder.0.W"]
     (784, 400)
     """
-    shapes = {}
+    shapes: dict[str, tuple] = {}
     for i, (n_in, n_out) in enumerate(zip(sizes, sizes[1:])):
         layer = "head" if i == len(sizes) - 2 else i
         shapes[f"{prefix}.{layer}.W"] = (n_in, n_out)

@@ -154,7 +154,7 @@ class Trainer:
                                    model.initial_state())
         self.batches = -(-len(self.x) // self.batch_size)
         self.timed = deque(maxlen=LAST_TIMED)            # seconds of the epoch's last steps
-        self._order = object                             # the order that was checked last, a weak reference
+        self._order: Callable = object                             # the order that was checked last, a weak reference
         self.started = False                             # the first step is not timed: it compiles or loads kernels
         self.stop = False
         self._allocate()
@@ -173,7 +173,7 @@ class Trainer:
     def __copy__(self):
         return copy.deepcopy(self, {id(rows): rows for rows in (self.x, self.validation)})
 
-    def go_on(self, state: dict | None) -> None:
+    def go_on(self, state: TrainingState) -> None:
         """Continue from the state of an earlier run at the beginning of an epoch, with this run's learning rate.
 
         Raises

@@ -6,6 +6,7 @@ import math
 import os
 from collections.abc import Callable, Collection
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -85,7 +86,7 @@ def keep(instance: object, **values: object) -> None:
         object.__setattr__(instance, name, value)
 
 
-def instance_of(name: str, value: object, kinds: type | tuple[type, ...], remedy: str) -> object:
+def instance_of(name: str, value: object, kinds: type | tuple[type, ...], remedy: str) -> Any:
     """Return value; it must be an object of one of the classes `kinds`."""
     if not isinstance(value, kinds):
         kinds = kinds if isinstance(kinds, tuple) else (kinds,)
@@ -117,7 +118,7 @@ def one_of(name: str, value: str, known: Collection[str]) -> str:
 
 def file_path(name: str, value: str | Path) -> Path:
     """Return value as a Path; it must be a str or a path, and not empty."""
-    if not isinstance(value, (str, os.PathLike)) or not str(value) or "\0" in str(value):
+    if not isinstance(value, (str, os.PathLike)) or not Path(value).name or "\0" in str(value):
         raise ConfigurationError(f"{name} is {value!r}; expected a file's name, as str or Path. "
                                  "Pass for example 'model.npz'.")
     return Path(value)

@@ -341,3 +341,14 @@ def test_output_bias_of_a_bernoulli_is_the_logit_of_the_clipped_mean():
     np.testing.assert_allclose(bias, [np.log(0.001 / 0.999), np.log(1 / 3), np.log(999)], rtol=1e-12)
     Gaussian().init_output_bias({}, bias, np.array([0.3, 0.0, 7.0]), 0.1)
     np.testing.assert_array_equal(bias, [0.3, 0.0, 7.0])
+
+
+def test_hidden_is_read_more_than_once_so_a_generator_is_refused(tmp_path):
+    with pytest.raises(ConfigurationError, match="hidden is <generator.*sequence of layer sizes"):
+        VAE(4, 2, hidden=(size for size in (5, 4)))
+
+
+@pytest.mark.parametrize("path", [".", "/", ""])
+def test_a_path_without_a_name_is_refused(path):
+    with pytest.raises(ConfigurationError, match="expected a file's name"):
+        VAE(4, 2, hidden=()).save(path)

@@ -3,6 +3,7 @@ import copy
 import math
 import subprocess
 import sys
+import threading
 import tracemalloc
 import warnings
 from unittest import mock
@@ -377,3 +378,25 @@ def test_a_history_says_where_it_began_and_where_it_ended():
                                      "nats per example)")
     alone = [epoch._replace(test_loss=math.nan) for epoch in epochs]
     assert repr(History(alone)) == "History(3 epochs, training loss 8.00 to 6.00, nats per example)"
+
+
+def test_two_threads_do_not_train_one_model_at_once():
+    """Both moved the count of batches past the end, and neither found it: they went on for ever."""
+    vae, other = VAE(6, 2, hidden=(3,)), []
+
+    def meanwhile():
+        with pytest.raises(ConfigurationError, match="trained by another thread"):
+            vae.partial_fit(np.zeros((4, 6)))
+        other.append(True)
+
+    class Slow(type(vae.likelihood)):
+        def update_running_variance(self, p, outputs, nll):
+            if not other:
+                thread = threading.Thread(target=meanwhile)
+                thread.start()
+                thread.join()
+
+    vae.likelihood = Slow()
+    vae.fit(np.zeros((4, 6)), batch_size=4, epochs=1)
+    assert other == [True]
+    vae.partial_fit(np.zeros((4, 6)), batch_size=4)                     # nobody trains it any more

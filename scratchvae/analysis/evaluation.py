@@ -5,7 +5,7 @@ whose p(x | z) is a distribution of zeros and ones.
 """
 import math
 from collections.abc import Iterable, Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -93,7 +93,7 @@ class HeldOut:
         """The `binarize` of the settings, or "gray" if the likelihood is not a density of the rows."""
         return self.binarize if self.is_density else "gray"
 
-    def likelihoods(self, values: np.ndarray) -> np.ndarray:
+    def likelihoods(self, values: Any) -> Any:
         """Return values, or NaN of the same shape if the likelihood is not a density of the rows."""
         return values if self.is_density else np.full_like(values, np.nan)
 

@@ -1,5 +1,5 @@
 """Walks in the latent space, and the aggregate posterior (T20)."""
-from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
@@ -63,7 +63,7 @@ def interpolate(a: np.ndarray, b: np.ndarray, n: int, path: str = "straight") ->
     return ((1 - t) * length_a + t * length_b) * direction
 
 
-def traverse(base: np.ndarray, dimensions: Sequence[int], values: np.ndarray) -> np.ndarray:
+def traverse(base: np.ndarray, dimensions: Any, values: np.ndarray) -> np.ndarray:
     """Return copies of base (Z,) in which one dimension takes each of values (n,): (len(dimensions), n, Z).
 
     Raises

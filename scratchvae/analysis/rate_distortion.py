@@ -9,7 +9,7 @@ learning rate in each step, which is too slow for a short run.)
 """
 import math
 from collections.abc import Callable, Iterable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -121,8 +121,9 @@ def rate_distortion(data: Dataset, betas: Iterable = BETAS, epochs: int = 30, hi
         function_of("after_model", after_model, "after_model(point)")
     betas, points = check_betas(betas), []
     positive_integer("epochs", epochs)
-    settings = dict(n_visible=data.train.shape[1], n_latent=n_latent, hidden=hidden, seed=seed)
-    training = dict(epochs=epochs, batch_size=min(BATCH, len(data.train)), learning_rate=learning_rate, seed=seed)
+    settings: dict[str, Any] = dict(n_visible=data.train.shape[1], n_latent=n_latent, hidden=hidden, seed=seed)
+    training: dict[str, Any] = dict(epochs=epochs, batch_size=min(BATCH, len(data.train)),
+                                    learning_rate=learning_rate, seed=seed)
     for beta in betas:
         trained = VAE(likelihood="gaussian", beta=beta, **settings)
         trained.fit(data.train, **training)

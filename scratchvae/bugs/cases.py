@@ -1,5 +1,5 @@
 """Small random models and data on which the detectors look for faults."""
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -34,10 +34,11 @@ class Case(NamedTuple):
 def random_case(seed: int, **settings) -> Case:
     """Return the Case of a seed: its parameters, data, noise, and those arguments of `VAE` that are not given."""
     rng = np.random.default_rng(seed)
-    drawn = {"n_visible": int(rng.integers(4, 8)), "n_latent": int(rng.integers(1, 4)),
-             "hidden": [(), (4,), (5, 3)][rng.integers(3)], "activation": str(rng.choice(list(ACTIVATIONS))),
-             "likelihood": str(rng.choice(["bernoulli", "gaussian"])), "beta": float(rng.choice([0.4, 1.0, 2.5])),
-             "sigma": float(rng.uniform(0.5, 0.9)), "dtype": "float64", "seed": int(rng.integers(1000))}
+    drawn: dict[str, Any] = {
+        "n_visible": int(rng.integers(4, 8)), "n_latent": int(rng.integers(1, 4)),
+        "hidden": [(), (4,), (5, 3)][rng.integers(3)], "activation": str(rng.choice(list(ACTIVATIONS))),
+        "likelihood": str(rng.choice(["bernoulli", "gaussian"])), "beta": float(rng.choice([0.4, 1.0, 2.5])),
+        "sigma": float(rng.uniform(0.5, 0.9)), "dtype": "float64", "seed": int(rng.integers(1000))}
     drawn.update(settings)
     model = VAE(**drawn)
     model.parameters.flat[:] += 0.3 * rng.standard_normal(model.parameters.flat.size)     # also the biases

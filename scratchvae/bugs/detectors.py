@@ -2,6 +2,7 @@
 import itertools
 import math
 from collections.abc import Iterable
+from typing import Any
 
 import numpy as np
 
@@ -26,7 +27,7 @@ def _standard_normal_rule(nodes):
     return points, weights / weights.sum()
 
 
-def differs(found: np.ndarray, wanted: np.ndarray) -> bool:
+def differs(found: Any, wanted: Any) -> bool:
     """Return True unless found equals wanted to EXACT."""
     return not np.allclose(found, wanted, rtol=EXACT, atol=EXACT)
 

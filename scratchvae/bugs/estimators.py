@@ -1,4 +1,6 @@
 """Faults of the bound of K samples: how the samples are weighed, and what the weights are made of."""
+from typing import Any
+
 import numpy as np
 
 from ..estimators import Analytic, IWAE, sampled
@@ -6,7 +8,7 @@ from ..estimators.importance import bound_loss, normalized
 from ..estimators.pathwise import MonteCarlo
 from .injection import bug, bug_maker
 
-LABEL = {"detected_by": "K-sample bound", "estimator": "iwae", "n_samples": 3}
+LABEL: Any = {"detected_by": "K-sample bound", "estimator": "iwae", "n_samples": 3}
 
 
 @bug(IWAE.weigh, seen_in="AntixK/PyTorch-VAE, models/iwae.py (log_weight = +MSE + w KL)",

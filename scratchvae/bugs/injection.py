@@ -7,7 +7,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from ..errors import ConfigurationError
 
@@ -35,7 +35,8 @@ class Bug(NamedTuple):
     @property
     def what(self) -> str:
         """What is wrong, in one line: the docstring of `make`, read from its source under `python -OO`."""
-        text = self.make.__doc__ or ast.get_docstring(ast.parse(inspect.getsource(self.make)).body[0])
+        function: Any = ast.parse(inspect.getsource(self.make)).body[0] if self.make.__doc__ is None else None
+        text = self.make.__doc__ or ast.get_docstring(function)
         return " ".join(text.split())
 
     @property

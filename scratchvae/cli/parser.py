@@ -7,6 +7,7 @@ import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -30,12 +31,12 @@ class OneLineParser(argparse.ArgumentParser):
         stop = "" if message.endswith("?") else "."
         self.exit(2, f"{self.prog}: error: {message}{stop} See {self.prog} --help.\n")
 
-    def print_help(self, file: object = None) -> None:
+    def print_help(self, file: Any = None) -> None:
         """Print the help; raises OSError if that fails, which argparse would ignore."""
         print(self.format_help(), end="", file=file)
 
     def parse_known_args(self, args: list[str] | None = None,
-                         namespace: argparse.Namespace | None = None) -> tuple[argparse.Namespace, list[str]]:
+                         namespace: argparse.Namespace | None = None) -> tuple[Any, list[str]]:
         """Parse the words; refuse those that are no flag and no argument, in the name of the command that got them."""
         namespace, unknown = super().parse_known_args(args, namespace)
         if unknown:

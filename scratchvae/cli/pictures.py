@@ -1,14 +1,13 @@
 """`scratchvae figures`, `sample`, `reconstruct`, `traverse`: pictures of a run, as PNG files."""
 from argparse import ArgumentParser, Namespace
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import Any, TYPE_CHECKING
 
 import numpy as np
 
 from ..data.loading import Dataset
 from ..errors import ConfigurationError, RunError
 from ..history import Epoch
-from ..model import Model
 from ..vae import VAE
 from ..validation import positive_integer
 from .figures import kl_per_dimension, reconstruction_figure, sample_figure, traversal_figure
@@ -81,7 +80,7 @@ def add_picture_command(commands: object, name: str, run: Callable, help_text: s
     return parser
 
 
-def open_for_pictures(args: Namespace, only_vae: bool) -> tuple[Run, Model, Dataset]:
+def open_for_pictures(args: Namespace, only_vae: bool) -> tuple[Run, Any, Dataset]:
     """Return (run, model, data) for a picture command."""
     run = Run.open(args.folder)
     model, meta, _ = run.load_model()

@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path, PureWindowsPath
-from typing import TYPE_CHECKING
+from typing import Any, TYPE_CHECKING
 
 import numpy as np
 
@@ -43,7 +43,7 @@ class Run:
     def __init__(self, folder: str | Path, config: dict) -> None:
         self.folder, self.config = Path(folder), config
         self.lock = FolderLock(folder)
-        self.data = None                                   # number of rows and fingerprints of the loaded data
+        self.data: Any = None                                   # number of rows and fingerprints of the loaded data
         self.saved = None                                  # the state of model.npz after the last save
 
     @classmethod
@@ -68,7 +68,7 @@ class Run:
         """Return whether `folder` holds any file of a run."""
         return any(os.path.lexists(Path(folder) / name) for name in (CONFIG, MODEL, HISTORY))
 
-    def load_model(self) -> tuple[Model, dict, dict[str, np.ndarray]]:
+    def load_model(self) -> tuple[Any, dict, dict[str, np.ndarray]]:
         """Return (model, meta, arrays) of the run's model.npz; raises RunError if config.json differs from it."""
         model, meta, arrays = load_run(self.folder / MODEL)
         plain = {name: value for name, value in model.get_params().items() if isinstance(value, (str, int, float))}

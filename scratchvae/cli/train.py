@@ -3,6 +3,7 @@ import argparse
 import inspect
 import signal
 import sys
+from typing import Any
 
 import numpy as np
 
@@ -27,11 +28,11 @@ from .screen import say, show
 
 KINDS = {kind.kind: kind for kind in (VAE, Autoencoder)}
 # The settings of a run, by their names in Python.  config.json holds them; --resume may change only the FREE ones.
-TRAIN_DEFAULTS = dict(data="mnist5k", model="vae", hidden=[400], n_latent=20, activation="relu", likelihood="bernoulli",
-                      sigma=1.0, beta=1.0, estimator="analytic", n_samples=1, baseline="none", schedule="constant",
-                      schedule_steps=1000, nats=0.25, binarize="none", epochs=50,
-                      batch_size=128, learning_rate=1e-3, optimizer="adam", output_bias="data", dtype="float32",
-                      seed=0, on_nonfinite="stop")
+TRAIN_DEFAULTS: dict[str, Any] = dict(
+    data="mnist5k", model="vae", hidden=[400], n_latent=20, activation="relu", likelihood="bernoulli", sigma=1.0,
+    beta=1.0, estimator="analytic", n_samples=1, baseline="none", schedule="constant", schedule_steps=1000, nats=0.25,
+    binarize="none", epochs=50, batch_size=128, learning_rate=1e-3, optimizer="adam", output_bias="data",
+    dtype="float32", seed=0, on_nonfinite="stop")
 
 
 def add(commands: object) -> None:
@@ -107,6 +108,8 @@ def _settings(args):
     if "data" in said:
         said["data"] = data_source(said["data"])
     settings = {**TRAIN_DEFAULTS, **said}
+    if args.out == "":
+        raise ConfigurationError("--out is empty; expected the name of a folder. Leave it out for one under runs.")
     folder = args.out or f"runs/{run_name(settings['data'])}-{settings['model']}"
     if not args.resume:
         return folder, settings

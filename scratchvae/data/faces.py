@@ -107,7 +107,7 @@ def make_faces(n: int, seed: int = 0, correlation: dict[tuple[str, str], float] 
     return Faces(paint(matrix, np.float32), _as_dict(matrix))
 
 
-def load_faces() -> tuple[Faces, Faces]:
+def load_faces() -> tuple[Faces, ...]:
     """Return (train, test), the Faces of `load_data("faces")`: 5,000 and 1,000 with independent factors."""
     whole = make_faces(N_TRAIN + N_TEST)
     return tuple(Faces(whole.images[part], {name: values[part] for name, values in whole.factors.items()})

@@ -77,7 +77,7 @@ def make_likelihood(likelihood: Any, sigma: float = 1.0) -> Any:
         if likelihood not in LIKELIHOODS:
             raise ConfigurationError(f"likelihood is {likelihood!r}; known are {', '.join(LIKELIHOODS)}. "
                                      "Choose one of them or pass an object with their methods.")
-        kind = LIKELIHOODS[likelihood]
+        kind: Any = LIKELIHOODS[likelihood]
         return kind(sigma) if issubclass(kind, Gaussian) else kind()
     if isinstance(likelihood, type):
         raise ConfigurationError(f"likelihood is the class {likelihood.__name__}; expected an object of it. "

@@ -134,7 +134,7 @@ class LinearGaussian:
             raise ConfigurationError(f"vae is {vae!r}, which has no closed form; expected VAE(hidden=(), "
                                      "likelihood='gaussian'). For one or two latents, Quadrature takes any VAE.")
         p = vae.parameters
-        return cls(*p.decoder.head, sigma, p.encoder.head, vae.beta)
+        return cls(p.decoder.head.W, p.decoder.head.b, sigma, p.encoder.head, vae.beta)
 
     def to_vae(self, **settings) -> VAE:
         """Return a float64 VAE with these parameters; settings (estimator, n_samples, ...) are those of `VAE`."""

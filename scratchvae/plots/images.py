@@ -1,6 +1,6 @@
 """Figures of images: reconstructions, samples, traversals, the decoded latent plane."""
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import Any, TYPE_CHECKING
 
 import numpy as np
 
@@ -67,7 +67,7 @@ def image_grid(images: np.ndarray, image_shape: tuple[int, int], title: str, col
 
 
 def image_rows(images: np.ndarray, image_shape: tuple[int, int], names: Sequence[str], title: str,
-               values: Sequence[float] | None = None, label: str = "", left: float | None = None) -> "Figure":
+               values: Any | None = None, label: str = "", left: float | None = None) -> "Figure":
     """Images in named rows, in the order given; `values` are written below the columns.
 
     Parameters
@@ -98,7 +98,7 @@ def image_rows(images: np.ndarray, image_shape: tuple[int, int], names: Sequence
     return sheet.figure
 
 
-def traversal(images: np.ndarray, image_shape: tuple[int, int], values: Sequence[float],
+def traversal(images: np.ndarray, image_shape: tuple[int, int], values: Any,
               dimension_names: Sequence[str]) -> "Figure":
     """One latent dimension a row, swept over `values` from left to right while the others keep their value.
 
@@ -108,7 +108,7 @@ def traversal(images: np.ndarray, image_shape: tuple[int, int], values: Sequence
                       "value of the dimension (prior standard deviations)", left=0.65)
 
 
-def attribute_sweep(images: np.ndarray, image_shape: tuple[int, int], values: Sequence[float], names: Sequence[str],
+def attribute_sweep(images: np.ndarray, image_shape: tuple[int, int], values: Any, names: Sequence[str],
                     title: str) -> "Figure":
     """Decoded images (rows, columns, D) along attribute vectors, one face or one vector a row.
 

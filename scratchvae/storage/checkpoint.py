@@ -9,6 +9,7 @@ import os
 import zipfile
 import zlib
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -31,7 +32,7 @@ def _checksum(meta, arrays):
     return digest.hexdigest()
 
 
-def save_arrays(path: str | Path, kind: str, meta: dict, arrays: dict[str, np.ndarray]) -> None:
+def save_arrays(path: str | Path, kind: str, meta: dict, arrays: dict[str, Any]) -> None:
     """Write arrays (float32, float64 or int64) and `meta`, which JSON must be able to hold, to `path`, atomically.
 
     `kind` says what the file is, for example "vae".  Raises RunError if the file cannot be written, and

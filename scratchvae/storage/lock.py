@@ -5,6 +5,7 @@ import re
 import stat
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 from ..errors import RunError
 
@@ -38,7 +39,7 @@ class FolderLock:
     def __init__(self, folder: str | Path) -> None:
         self.folder = Path(folder)
         self.path = self.folder / LOCK
-        self.file = None
+        self.file: Any = None
 
     def acquire(self) -> None:
         """Take the lock.

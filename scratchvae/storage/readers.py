@@ -14,7 +14,7 @@ import zipfile
 import zlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any
 
 import numpy as np
 from numpy.lib.format import read_array_header_1_0, read_array_header_2_0
@@ -146,7 +146,7 @@ def read_member(where: str, archive: zipfile.ZipFile, info: zipfile.ZipInfo, che
         return np.ndarray(shape, dtype, content, order=order)
 
 
-def npy_header(where: str, stream: BinaryIO) -> tuple[np.dtype, tuple[int, ...], str]:
+def npy_header(where: str | Path, stream: Any) -> tuple[np.dtype, tuple[int, ...], Any]:
     """Return (dtype, shape, order) from a .npy header; NumPy's own parser reads at most MOST_HEADER bytes of it.
 
     The dtype may be of any kind, the shape of a damaged file may have negative sides, the order is "C" or "F".  The

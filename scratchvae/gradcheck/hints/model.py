@@ -1,4 +1,6 @@
 """Find the part of a model that makes its gradient wrong: a layer, the likelihood, or the encoder's head."""
+from typing import Any
+
 import numpy as np
 
 from ..comparison import broken, compare
@@ -110,7 +112,7 @@ def check_parts(model: object, X: np.ndarray, rng: np.random.Generator) -> list:
     return [*_check_layers(model, rng), *_check_likelihood(model, X, rng)]
 
 
-def find_causes(model: object, X: np.ndarray, eps: np.ndarray | None, checks: list, seed: int = 0) -> list:
+def find_causes(model: object, X: np.ndarray, eps: Any, checks: list, seed: int = 0) -> list:
     """Return the failed Checks of the parts of a model whose segments fail `checks`; the seed draws test data.
 
     They are called "encoder.0: d_W", "likelihood: d_outputs", "d_mu", "d_logvar" or "sample weights"; where no part is
