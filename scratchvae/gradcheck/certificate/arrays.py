@@ -2,7 +2,8 @@
 
 NumPy runs ordinary code on arrays of objects, but for a few places: buffers that the code makes itself,
 `dtype=np.float64`, checks of a dtype, float(...), math.exp.  While `exact_numbers` is open, the modules of some
-packages see stand-ins under these names.  NumPy itself is not touched: its random generators write doubles into np.empty.
+packages see stand-ins under these names.  NumPy itself is not touched: its random generators write doubles into
+what np.empty gives.
 """
 import math
 import sys
@@ -30,6 +31,14 @@ class ExactArray(np.ndarray):
     def dtype(self):
         """float64, for code that looks."""
         return FLOAT64 if holds_objects(self) else np.ndarray.dtype.__get__(self)
+
+    def __setitem__(self, place, values):
+        # Plain numbers become exact ones, before the code computes with them in floats.
+        super().__setitem__(place, LIFT(_plain(values)) if holds_objects(self) else values)
+
+    def fill(self, value):
+        """Write one number everywhere."""
+        self[...] = value
 
     def __array_ufunc__(self, ufunc, method, *inputs, out=None, dtype=None, **settings):
         if out:
@@ -60,6 +69,7 @@ def _method(name):
     return np.frompyfunc(lambda a: getattr(lift(a), name)(), 1, 1)
 
 
+LIFT = np.frompyfunc(lift, 1, 1)
 FUNCTIONS = "exp", "expm1", "log", "log1p", "sqrt", "tanh"
 OWN = {getattr(np, name): _method(name) for name in FUNCTIONS}
 OWN[np.logaddexp] = np.frompyfunc(lambda a, b: (lift(a).exp() + lift(b).exp()).log(), 2, 1)
@@ -113,9 +123,9 @@ class ExactNumpy:
         """Return an array full of one number."""
         if np.dtype(dtype).kind != "f" or dtype is None and not isinstance(fill_value, (float, Exact)):
             return np.full(shape, fill_value, dtype, **settings)
-        y = np.empty(shape, object)
-        y[...] = fill_value
-        return exact_array(y)
+        y = np.empty(shape, object).view(ExactArray)
+        y.fill(fill_value)
+        return y
 
     def array(self, values, dtype=None, **settings):
         """Return a copy; exact numbers stay exact."""

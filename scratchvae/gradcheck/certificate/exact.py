@@ -19,8 +19,9 @@ from pathlib import Path
 
 import numpy as np
 
-P = 2**120 - 161969
-Q, R = P // 2, P // 4                    # all three are prime
+# All three are prime.  They are near no power of 2: then no float is a simple fraction modulo P by accident.
+P = math.isqrt(2 << 238) + 385521
+Q, R = P // 2, P // 4
 PRIMES = P, Q, R
 SIMPLE = 4096                            # largest denominator of a fraction that a float in the code may stand for
 E_POWER = 64                             # largest |k| for which a float may stand for exp(k)
