@@ -3,10 +3,11 @@
 An input is drawn at random modulo three primes, P = 2 Q + 1 and Q = 2 R + 1.  Two formulas that are equal give equal
 residues; two that differ give equal ones with a probability of at most degree / R (Schwartz 1980, Zippel 1979).
 
-exp(a) is g^a modulo P, where a is taken modulo Q, the order of g.  So exp(a + b) = exp(a) exp(b) and exp(a / 2)^2 =
-exp(a) hold by themselves.  Modulo Q it is h^a, with a modulo R, so that an exp inside an exp obeys the same laws.
-Modulo R, three deep, it is a random symbol, the same for the same a.  log(u) is a symbol that remembers u:
-exp(c - 2 log(u)) = exp(c) / u^2.  Of these tanh, softplus, expm1 and others are made.
+exp(a) is g^a modulo P, where a is taken modulo Q, the order of g: the idea of Mirage (Wu et al. 2025; Li & Wu 2026),
+whose bound rests on a conjecture where exponents are not linear in the inputs.  So exp(a + b) = exp(a) exp(b) and
+exp(a / 2)^2 = exp(a) hold by themselves.  Modulo Q it is h^a, with a modulo R, so that an exp inside an exp obeys the
+same laws.  Modulo R, three deep, it is a random symbol, the same for the same a.  log(u) is a symbol that remembers
+u: exp(c - 2 log(u)) = exp(c) / u^2.  Of these tanh, softplus, expm1 and others are made.
 """
 import math
 import operator

@@ -15,6 +15,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from ...arrays import as_finite
 from ...errors import ConfigurationError, ShapeError
 from ...validation import check_seed, function_of, instance_of, positive_integer
 from .arrays import exact_array, exact_numbers, NUMPY
@@ -45,7 +46,7 @@ class Certificate(NamedTuple):
     trials : int
         How often residues were drawn.
     bits : float
-        A wrong gradient passes one trial with a probability below 2^-bits.
+        A wrong gradient passes one trial with a probability below 2^-bits (see `exact` for what that rests on).
     seconds : float
         For each trial.
 
@@ -124,7 +125,7 @@ class Trial:
 
     def __init__(self, f, vjp, floats, rng):
         self.f, self.vjp, self.rng = f, vjp, rng
-        self.point = {name: variables(np.asarray(a, np.float64)) for name, a in floats.items()}
+        self.point = {name: variables(as_finite(a, name)) for name, a in floats.items()}
         self.cotangents = {name: self._direction(y) for name, y in self._values({}).items()}
         self.gradient = self._gradient(self.cotangents)
         self.v = {name: self._direction(self.point[name]) for name in self.gradient}
@@ -243,8 +244,9 @@ def certify(f, vjp, arrays, *, trials: int = 20, seed: int = 0, packages: tuple 
     """Check, exactly and at all entries at once, that `vjp` is the derivative of `f`.
 
     A pass means: as formulas over the real numbers, the code of vjp is the derivative of the code of f, wherever floats
-    take the branches that they took here.  It does not say that f is the right formula, that floats evaluate either of
-    them well, or anything of other branches, of float32, or of what a compiler makes of the code.
+    take the branches that they took here. It does not say that f is the right formula, that floats evaluate either of
+    them well, or anything of other branches, of float32, or of what a compiler makes of the code. The bound on a false
+    pass counts degrees; for an exp of what is not linear in the inputs it rests on a conjecture (see `exact`).
 
     A float in the code counts as what it rounds: a fraction with a denominator up to 4096, or exp(k), else as the
     binary number that it is.  Where a gradient differs only because such a number is rounded, that is said in its own
