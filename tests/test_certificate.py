@@ -372,13 +372,31 @@ def test_a_line_that_cannot_run_is_named(f, line):
     assert line in str(error.value) and "\n" not in str(error.value)
 
 
+class Widthless:
+    def forward(self, p, x, y):
+        y[:] = x * x
+
+    def backward(self, p, x, y, d_y, d_p, d_x):
+        d_x[:] = 2 * x * d_y
+
+
+def test_a_layer_that_does_not_say_how_large_y_is_needs_a_y():
+    assert_exact(certify_layer(Widthless(), (), np.ones((2, 3)), y=np.empty((2, 3))))
+
+
 def test_errors_of_the_checked_code_stay_what_they_are():
     with pytest.raises(TypeError, match="unexpected keyword"):
         certify(lambda y: y, lambda d, x: {"x": d}, {"x": [0.5]})
     with pytest.raises(ShapeError, match="vjp gives shape"):
         certify(lambda x: x, lambda d, x: {"x": d.sum()}, {"x": [0.5]})
-    with pytest.raises(ConfigurationError, match="vjp returns"):
-        certify(lambda x: x, lambda d, x: {"y": d}, {"x": [0.5]})
+    for vjp, words in ((lambda d, x: {"y": d}, "vjp returns"), (lambda d, x: d, "what vjp returns is"),
+                       (lambda d, x: {"x": None}, "vjp returns a NoneType")):
+        with pytest.raises(ConfigurationError, match=words):
+            certify(lambda x: x, vjp, {"x": [0.5]})
+    with pytest.raises(ShapeError, match="eps of float64 has shape"):
+        certify_model(VAE(3, 1, hidden=()), np.ones((2, 3)), np.ones((2, 3)))
+    with pytest.raises(ConfigurationError, match="neither outputs"):
+        certify_layer(Widthless(), (), np.ones((2, 3)))
 
 
 def test_an_entry_that_is_never_written_is_wrong():

@@ -3,7 +3,6 @@ import copy
 
 import numpy as np
 
-from ...arrays import as_numbers
 from ...errors import ConfigurationError
 from ...model import Model
 from ...parameters import Parameters
@@ -11,11 +10,16 @@ from ...schedules import Constant
 from ...validation import instance_of, keep
 from ..contract import arrays_of, BACKWARD, FORWARD, map_arrays, named_arrays, require_method
 from .arrays import NUMPY
+from .exact import lift
 from .trial import Certificate, certify, still
 
 
 def _empty_like(array):
     return NUMPY.empty(array.shape)
+
+
+def _floats(array):
+    return np.array([lift(a).x for a in array.ravel()]).reshape(array.shape)
 
 
 def certify_layer(layer, p, x, *, y=None, trials: int = 20, seed: int = 0, packages: tuple = ()) -> Certificate:
@@ -115,10 +119,10 @@ def certify_model(model, X, eps=None, *, trials: int = 20, seed: int = 0, packag
     """
     instance_of("model", model, Model, "Use certify for other code.")
     layout, estimator = model.parameters.layout, getattr(model, "estimator", None)
-    arrays = {"x": as_numbers(X, "X", ndim=(2,)), **dict(model.parameters.segments())}
+    given = model._workspace_of(X) if estimator is None else model._workspace_of(X, eps)      # refuses misfits
+    arrays = {"x": _floats(given.x), **dict(model.parameters.segments())}
     if estimator is not None:
-        arrays["eps"] = as_numbers(eps, "eps", ndim=(2, 3)).reshape(-1, model.n_latent)
-        arrays["beta"] = np.asarray(model.beta)
+        arrays |= {"eps": _floats(given.eps), "beta": model.beta}
 
     def start(x, theta, eps=None, beta=None):
         """Return a model of exact numbers, its workspace, and the weight of its KL."""

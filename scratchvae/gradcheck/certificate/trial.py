@@ -113,11 +113,16 @@ def _each(function, inputs):
 variables, moving, still, derivatives = _each(_variable, 1), _each(_moving, 2), _each(_still, 1), _each(_derivative, 1)
 
 
-def _named(outputs):
-    """Return {name: array} of what f returned; one array alone is called ""."""
+def _named(who, outputs):
+    """Return {name: array} of what f or vjp returned; one array alone is called ""."""
     if not isinstance(outputs, dict):
         outputs = {"": outputs}
-    return {name: exact_array(np.asarray(y, object)) for name, y in outputs.items()}
+    arrays = {name: exact_array(np.asarray(y, object)) for name, y in outputs.items()}
+    strange = [a for y in arrays.values() for a in y.ravel() if lift(a) is NotImplemented]
+    if strange:
+        raise ConfigurationError(f"{who} returns a {type(strange[0]).__name__}; expected numbers, in an array or a "
+                                 "dict of arrays. Look at its return statement.")
+    return arrays
 
 
 class Trial:
@@ -142,16 +147,17 @@ class Trial:
         return {name: moving(a, v.get(name, np.zeros(a.shape, object))) for name, a in self.point.items()}
 
     def _values(self, v):
-        return _named(self.f(**self.along(v)))
+        return _named("f", self.f(**self.along(v)))
 
     def _gradient(self, cotangents):
         given = {name: c.copy() for name, c in cotangents.items()}
         found = self.vjp(given[""] if list(given) == [""] else given, **self.along({}))
+        found = _named("vjp", instance_of("what vjp returns", found, dict, "Return {name: gradient}."))
         unknown = set(found) - set(self.point)
         if unknown:
             raise ConfigurationError(f"vjp returns {sorted(unknown)}; expected some of {sorted(self.point)}, the names "
                                      "of the arrays. Name each gradient after its array.")
-        return {name: exact_array(np.asarray(g, object)) for name, g in found.items()}
+        return found
 
     def sides(self, v, output=None):
         """Return <vjp(ybar), v> and <ybar, J v>, or those of the cotangent of one output alone."""
