@@ -30,6 +30,7 @@ ROUNDING = 2.0**-51                      # and how far off the float may be, rel
 EXP_DEGREE = 4                           # an exp may be the fourth power of another, exp(a / 4)
 HERE, NUMPY = str(Path(__file__).parent), str(Path(np.__file__).parent)
 
+NO_LOGS = {}                             # of most numbers: never written to
 DRAW = random.Random()
 SYMBOLS = {}                             # {what it stands for: residues}
 TIES = set()                             # lines of code in which two floats were equal and two formulas were not
@@ -161,7 +162,7 @@ class Exact:
             a = lift(p)
             p, q, r, t, x, s, n, m, c, of, logs = (getattr(a, name) for name in self.__slots__)
         self.p, self.q, self.r, self.t, self.x, self.s = p, q, r, t, x, s
-        self.n, self.m, self.c, self.of, self.logs = n, m, c, of, logs or {}
+        self.n, self.m, self.c, self.of, self.logs = n, m, c, of, logs or NO_LOGS
 
     def _plus(self, b):
         logs = self.logs

@@ -1,6 +1,4 @@
 """certify_layer and certify_model: this package's contracts put to `certify`."""
-import copy
-
 import numpy as np
 
 from ...errors import ConfigurationError
@@ -126,8 +124,8 @@ def certify_model(model, X, eps=None, *, trials: int = 20, seed: int = 0, packag
 
     def start(x, theta, eps=None, beta=None):
         """Return a model of exact numbers, its workspace, and the weight of its KL."""
-        exact = copy.copy(model)
-        exact._parameters, exact.dtype = Parameters.zeros(layout, np.dtype("float64")), "float64"
+        exact = object.__new__(type(model))                    # copy.copy would make each of its floats an exact number
+        vars(exact).update(vars(model), _parameters=Parameters.zeros(layout, np.dtype("float64")), dtype="float64")
         for name, view in exact.parameters.segments():
             view[...] = theta[name]
         ws, weight = exact.workspace(len(x)), Constant()

@@ -46,14 +46,15 @@ class Certificate(NamedTuple):
     trials : int
         How often residues were drawn.
     bits : float
-        A wrong gradient passes one trial with a probability below 2^-bits (see `exact` for what that rests on).
+        A wrong gradient passes one trial with a probability below 2^-bits, and each trial is drawn anew.  `exact` says
+        what this rests on; it falls with the size of the arrays.
     seconds : float
         For each trial.
 
     Examples
     --------
     >>> print(Certificate((), (), (), 12, 20, 87.3, 0.002).verdict)
-    exact: all 12 entries in 20 trials, false pass below 2^-87
+    exact: all 12 entries in 20 trials, false pass below 2^-87 a trial
     """
 
     faults: tuple
@@ -80,7 +81,7 @@ class Certificate(NamedTuple):
         if self.rounded:
             return "right but for a rounded constant in the code: " + "; ".join(self.rounded)
         return (f"exact: all {self.numbers} entries in {self.trials} trials, "
-                f"false pass below 2^-{math.floor(self.bits)}")
+                f"false pass below 2^-{math.floor(self.bits)} a trial")
 
     def __str__(self):
         return f"{self.verdict}.\n{SCOPE}"
