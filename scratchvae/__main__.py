@@ -14,7 +14,7 @@ def _leave(number, frame):
     os._exit(130)
 
 
-def main():
+def main() -> int:
     """Import the commands, with Numba and all that takes its time, and run one; return its exit status."""
     ours = signal.getsignal(signal.SIGINT) is signal.default_int_handler       # else somebody ignores it, or handles it
     if ours:

@@ -255,8 +255,8 @@ class Model(Settings, ModelFiles):
         positive_integer("epochs", epochs)
         trainer = Trainer(self, X, **settings)            # checks everything, and moves nothing
         if vars(self).setdefault("_trained_by", threading.get_ident()) != threading.get_ident():
-            raise ConfigurationError("this model is being trained by another thread; expected one at a time. Train a copy "
-                                     "of it (copy.deepcopy) in each thread.")
+            raise ConfigurationError("this model is being trained by another thread; expected one at a time. Train a "
+                                     "copy of it (copy.deepcopy) in each thread.")
         try:
             if anew:
                 self._draw_weights()

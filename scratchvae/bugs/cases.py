@@ -18,7 +18,7 @@ class Case(NamedTuple):
     settings: dict
     seed: int
 
-    def new_model(self, **changes) -> VAE:
+    def new_model(self, **changes: Any) -> VAE:
         """Return a newly initialized VAE with the same settings, or with some of them changed."""
         return VAE(**{**self.settings, **changes})
 
@@ -31,7 +31,7 @@ class Case(NamedTuple):
         return self.rng().random((N_ROWS, self.model.n_visible))
 
 
-def random_case(seed: int, **settings) -> Case:
+def random_case(seed: int, **settings: Any) -> Case:
     """Return the Case of a seed: its parameters, data, noise, and those arguments of `VAE` that are not given."""
     rng = np.random.default_rng(seed)
     drawn: dict[str, Any] = {

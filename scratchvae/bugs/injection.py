@@ -49,7 +49,7 @@ BUGS: dict[str, Bug] = {}
 
 
 def bug_maker(*targets: Callable, symptom: str, detected_by: str | tuple, seen_in: str = "classic", diagnosis: str = "",
-              **settings) -> Callable:
+              **settings: Any) -> Callable:
     """Register the function below as a fault: it takes the targets and returns their replacements.
 
     Its docstring says what is wrong.
@@ -68,7 +68,7 @@ def bug_maker(*targets: Callable, symptom: str, detected_by: str | tuple, seen_i
     return register
 
 
-def bug(*targets: Callable, **label) -> Callable:
+def bug(*targets: Callable, **label: Any) -> Callable:
     """Register the function below as a fault: it replaces each target and takes the original as its first argument.
 
     Parameters

@@ -21,7 +21,7 @@ LIBRARY = {"n_latent": "latent", "n_samples": "samples", "steps": "schedule_step
 class OneLineParser(argparse.ArgumentParser):
     """A parser whose errors take one line and suggest a word, and whose help fits 80 columns."""
 
-    def __init__(self, **options) -> None:
+    def __init__(self, **options: Any) -> None:
         def formatter(prog):
             return argparse.HelpFormatter(prog, width=min(80, shutil.get_terminal_size().columns) - 2)
         super().__init__(allow_abbrev=False, formatter_class=formatter, **options)

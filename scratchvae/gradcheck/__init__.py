@@ -2,12 +2,14 @@
 
     check_layer(layer, p, x, d_y)      any object with forward(p, x, y) and backward(p, x, y, d_y, d_p, d_x)
     check_model(model, X, eps)         every segment of a model's parameters
+    certify(f, vjp, arrays)            exactly, without step, tolerance or rounding (also certify_layer, certify_model)
 
 A numerical derivative comes with its own error bound (`gradcheck.numerical`), and a gradient is right if
 |analytic - numeric| <= bound: there is no tolerance to guess.  A wrong gradient is compared with the usual mistakes
 (`gradcheck.hints.patterns`).  A layer must keep its contract: it overwrites its outputs, changes nothing else, and
 remembers nothing from call to call.
 """
+from .certificate import Certificate, certify, certify_layer, certify_model
 from .comparison import assert_ok, Check, Checks, format_checks, GradientMismatch
 from .complexstep import complex_step
 from .layercheck import check_layer
@@ -15,5 +17,6 @@ from .modelcheck import check_model
 from .numerical import numerical_gradient
 from .vjp import as_vjp, from_vjp
 
-__all__ = ["Check", "Checks", "GradientMismatch", "as_vjp", "assert_ok", "check_layer", "check_model",
-           "complex_step", "format_checks", "from_vjp", "numerical_gradient"]
+__all__ = ["Certificate", "Check", "Checks", "GradientMismatch", "as_vjp", "assert_ok", "certify", "certify_layer",
+           "certify_model", "check_layer", "check_model", "complex_step", "format_checks", "from_vjp",
+           "numerical_gradient"]

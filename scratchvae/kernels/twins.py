@@ -3,6 +3,10 @@
 Every compiled kernel of this package stands directly below its *twin*: a NumPy function of the same
 signature that says in a few lines what the kernel computes.  `twin_of` compiles the kernel, records the
 pair in `TWINS`, and returns the one that the chosen backend runs.
+
+A twin that says "within 5 ulp" says how far its kernel was seen from it, with some room: in ulp of the kernel's dtype
+at the largest magnitude of an output, or at 1 if that is more, on sums of up to 65 terms.  `gradcheck.certify` proves
+that backward twins are the derivatives of forward twins; so what runs is the derivation, to so many ulp.
 """
 import inspect
 from typing import Callable, NamedTuple

@@ -41,7 +41,7 @@ At beta = 1, G7 and G8 vanish where q is the best diagonal Gaussian:
 which is zero if the rows of W are orthogonal (A is then diagonal) and positive otherwise (Hadamard's inequality).
 """
 from dataclasses import dataclass
-from typing import NamedTuple, Optional
+from typing import Any, NamedTuple, Optional
 
 import numpy as np
 
@@ -136,7 +136,7 @@ class LinearGaussian:
         p = vae.parameters
         return cls(p.decoder.head.W, p.decoder.head.b, sigma, p.encoder.head, vae.beta)
 
-    def to_vae(self, **settings) -> VAE:
+    def to_vae(self, **settings: Any) -> VAE:
         """Return a float64 VAE with these parameters; settings (estimator, n_samples, ...) are those of `VAE`."""
         vae = VAE(self.n_visible, self.n_latent, **{"hidden": (), "likelihood": "gaussian", "sigma": self.sigma,
                                                     "beta": self.beta, "dtype": "float64", **settings})

@@ -1,7 +1,7 @@
 """What all figures share: how one is made, looks and is saved, and a sheet of images of one size."""
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any, TYPE_CHECKING
 
 import numpy as np
 
@@ -27,7 +27,7 @@ def check_backend() -> None:
                                      "Unset it: the figures here need none.") from None
 
 
-def new_figure(width: float, height: float, **options) -> "Figure":
+def new_figure(width: float, height: float, **options: Any) -> "Figure":
     """Return an empty white figure of width x height inches on the Agg canvas; every figure begins here."""
     check_backend()
     from matplotlib.backends.backend_agg import FigureCanvasAgg

@@ -1,0 +1,187 @@
+"""Arrays of exact numbers, and how code that was written for floats is made to run on them.
+
+NumPy runs ordinary code on arrays of objects, but for a few places: buffers that the code makes itself,
+`dtype=np.float64`, checks of a dtype, float(...), math.exp.  While `exact_numbers` is open, the modules of some
+packages see stand-ins under these names.  NumPy itself is not touched: its random generators write doubles into
+what np.empty gives.
+"""
+import math
+import sys
+from contextlib import contextmanager
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+
+from ...arrays import aligned
+from ...kernels.twins import TWINS
+from .exact import Exact, lift
+
+FLOAT64 = np.dtype("float64")
+
+
+def holds_objects(array: Any) -> Any:
+    """Return True for an array whose numbers are objects, whatever its `dtype` says."""
+    return np.ndarray.dtype.__get__(array) == object
+
+
+class ExactArray(np.ndarray):
+    """An array of objects that says it is one of float64, and takes no notice of a dtype of floats."""
+
+    @property
+    def dtype(self) -> Any:
+        """float64, for code that looks."""
+        return FLOAT64 if holds_objects(self) else np.ndarray.dtype.__get__(self)
+
+    def __setitem__(self, place, values):
+        # Plain numbers become exact ones, before the code computes with them in floats.
+        super().__setitem__(place, LIFT(_plain(values)) if holds_objects(self) else values)
+
+    def fill(self, value: Any) -> None:
+        """Write one number everywhere."""
+        self[...] = value
+
+    def __array_ufunc__(self, ufunc, method, *inputs, out=None, dtype=None, **settings):
+        if out:
+            settings["out"] = tuple(map(_plain, out))
+        y = getattr(OWN.get(ufunc, ufunc), method)(*map(_plain, inputs), **settings)
+        return y.astype(bool) if ufunc in TESTS else exact_array(y)
+
+    def __array_function__(self, function, types, inputs, settings):
+        settings = {name: value for name, value in settings.items() if name != "dtype" or np.dtype(value).kind != "f"}
+        return exact_array(super().__array_function__(function, types, inputs, settings))
+
+    def astype(self, dtype: Any, *arguments: Any, **settings: Any) -> Any:
+        """Return a copy if the dtype is one of floats."""
+        return self.copy() if np.dtype(dtype).kind == "f" else super().astype(dtype, *arguments, **settings)
+
+
+def _plain(array):
+    return array.view(np.ndarray) if isinstance(array, ExactArray) else array
+
+
+def exact_array(array: Any) -> Any:
+    """Return an array of objects as an ExactArray, and anything else as it is."""
+    return array.view(ExactArray) if isinstance(array, np.ndarray) and holds_objects(array) else array
+
+
+def _method(name):
+    """Return a ufunc that calls a method of every number; plain numbers may stand among them."""
+    return np.frompyfunc(lambda a: getattr(lift(a), name)(), 1, 1)
+
+
+LIFT = np.frompyfunc(lift, 1, 1)
+FUNCTIONS = "exp", "expm1", "log", "log1p", "sqrt", "tanh"
+OWN = {getattr(np, name): _method(name) for name in FUNCTIONS}
+OWN[np.logaddexp] = np.frompyfunc(lambda a, b: (lift(a).exp() + lift(b).exp()).log(), 2, 1)
+OWN[np.isfinite] = np.frompyfunc(lambda a: math.isfinite(lift(a).x), 1, 1)
+OWN[np.isnan] = np.frompyfunc(lambda a: math.isnan(lift(a).x), 1, 1)
+TESTS = np.isfinite, np.isnan
+
+
+class _AnyFloat(type):
+    def __instancecheck__(cls, a):
+        return isinstance(a, float)
+
+    def __eq__(cls, other):
+        return other in (float, np.float64) or other is cls
+
+    __hash__ = type.__hash__
+
+
+class ExactFloat(float, metaclass=_AnyFloat):
+    """What `float` and `np.float64` are for the checked code: an Exact stays one."""
+
+    dtype = FLOAT64
+
+    def __new__(cls, a=0.0):
+        """Return an Exact as it is, anything else as a float."""
+        a = a[()] if isinstance(a, ExactArray) and a.ndim == 0 else a
+        return a if type(a) is Exact else float(a)
+
+
+class ExactNumpy:
+    """What `np` is for the checked code: NumPy, whose new arrays of floats have room for exact numbers."""
+
+    float64 = ExactFloat
+
+    def __getattr__(self, name):
+        return getattr(np, name)
+
+    def empty(self, shape: Any, dtype: Any = float, **settings: Any) -> Any:
+        """Return a buffer; what is not written is NaN."""
+        return self.full(shape, math.nan, dtype) if np.dtype(dtype).kind == "f" else np.empty(shape, dtype, **settings)
+
+    def zeros(self, shape: Any, dtype: Any = float, **settings: Any) -> Any:
+        """Return zeros."""
+        return self.full(shape, 0.0, dtype) if np.dtype(dtype).kind == "f" else np.zeros(shape, dtype, **settings)
+
+    def ones(self, shape: Any, dtype: Any = float, **settings: Any) -> Any:
+        """Return ones."""
+        return self.full(shape, 1.0, dtype) if np.dtype(dtype).kind == "f" else np.ones(shape, dtype, **settings)
+
+    def full(self, shape: Any, fill_value: Any, dtype: Any = None, **settings: Any) -> Any:
+        """Return an array full of one number."""
+        if np.dtype(dtype).kind != "f" or dtype is None and not isinstance(fill_value, (float, Exact)):
+            return np.full(shape, fill_value, dtype, **settings)
+        y = np.empty(shape, object).view(ExactArray)
+        y.fill(fill_value)
+        return y
+
+    def array(self, values: Any, dtype: Any = None, **settings: Any) -> Any:
+        """Return a copy; exact numbers stay exact."""
+        y = np.array(values, **settings)
+        return exact_array(y) if holds_objects(y) else np.array(values, dtype, **settings)
+
+    def asarray(self, values: Any, dtype: Any = None, **settings: Any) -> Any:
+        """Return an array; exact numbers stay exact."""
+        y = np.asarray(values, **settings)
+        return exact_array(y) if holds_objects(y) else np.asarray(values, dtype, **settings)
+
+    def ascontiguousarray(self, values: Any, dtype: Any = None) -> Any:
+        """Return an array in C order; exact numbers stay exact."""
+        return exact_array(np.ascontiguousarray(values, None if holds_objects(np.asarray(values)) else dtype))
+
+
+def _exact_math():
+    """Return what `math` is for the checked code."""
+    def own(name):
+        return lambda a, *rest: getattr(a, name)() if type(a) is Exact and not rest else getattr(math, name)(a, *rest)
+
+    return SimpleNamespace(**{**vars(math), **{name: own(name) for name in FUNCTIONS}})
+
+
+NUMPY, MATH = ExactNumpy(), _exact_math()
+
+
+@contextmanager
+def exact_numbers(packages: Any) -> Any:
+    """While open, the modules of these packages run on exact numbers, and kernels' twins stand for the kernels.
+
+    All threads of the process see it.  Our own modules of this folder stay as they are.
+
+    Parameters
+    ----------
+    packages : collection of str
+        Names of top-level packages or modules, "__main__" included.
+    """
+    stand_ins = {id(np): NUMPY, id(math): MATH, id(aligned): NUMPY.empty,
+                 **{id(twin.compiled): twin.reference for twin in TWINS.values()}}
+    changed = []
+    for name, module in list(sys.modules.items()):
+        if name.partition(".")[0] in packages and not name.startswith(__package__):
+            for key, value in list(vars(module).items()):
+                if id(value) in stand_ins:
+                    changed.append((module, key, value))
+                    setattr(module, key, stand_ins[id(value)])
+            if "float" not in vars(module):
+                changed.append((module, "float", None))
+                module.float = ExactFloat
+    try:
+        yield
+    finally:
+        for module, key, value in reversed(changed):
+            if value is None:
+                delattr(module, key)
+            else:
+                setattr(module, key, value)

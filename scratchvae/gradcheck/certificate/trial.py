@@ -1,0 +1,336 @@
+"""certify: is this code of a gradient, as a formula, the derivative of that code?
+
+The code runs unchanged on `exact.Exact` numbers: random elements of a finite field, which carry their derivative along
+a random direction v of all inputs at once.  For random cotangents ybar, <vjp(ybar), v> is compared with <ybar, J v>.
+One wrong entry makes the two differ, however small its error.  Then v is cut to one array and halved until one entry is
+left, and analytic / exact is read as a fraction.
+"""
+import math
+import threading
+import time
+import traceback
+from collections.abc import Callable
+from fractions import Fraction
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from ...arrays import as_finite
+from ...errors import ConfigurationError, ShapeError
+from ...validation import check_seed, function_of, instance_of, positive_integer
+from .arrays import exact_array, exact_numbers
+from .exact import DRAW, Exact, in_sight, lift, literal, P, PRIMES, R, Redraw, start_trial, SYMBOLS, TIES
+
+MOST_DRAWS = 64                          # in a row without a square root, at 1/2 each, before it is given up
+READABLE = 1 << 90                       # numerator times denominator of a ratio that is shown as a fraction
+SHORT = 10**6                            # denominators up to which it is shown as n/d, not as 1 + n/d
+ALIKE = 1e-10                            # how far two floats may be apart, relatively, if only rounding parts them
+SCOPE = ("It proves that the two formulas agree on the branches that these numbers take.  It says nothing of other "
+         "branches, of rounding, of compiled code, or of whether the first formula is the one that was meant.")
+_ONE_AT_A_TIME = threading.RLock()
+
+
+class Certificate(NamedTuple):
+    """What `certify` found; `str` says it in words.
+
+    Attributes
+    ----------
+    faults : tuple of str
+        The first wrong entry of each array: "W[35, 16]: exactly 2 x".
+    rounded : tuple of str
+        Entries that differ from the exact ones in rounding alone: a number in the code is itself rounded.
+    ties : tuple of str
+        Lines of code in which two equal floats were compared, at a kink: nothing is judged there.
+    numbers : int
+        Entries of all gradients.
+    trials : int
+        How often residues were drawn.
+    bits : float
+        A wrong gradient passes one trial with a probability below 2^-bits, and each trial is drawn anew.  `exact` says
+        what this rests on; it falls with the size of the arrays.
+    seconds : float
+        For each trial.
+
+    Examples
+    --------
+    >>> print(Certificate((), (), (), 12, 20, 87.3, 0.002).verdict)
+    exact: all 12 entries in 20 trials, false pass below 2^-87 a trial
+    """
+
+    faults: tuple
+    rounded: tuple
+    ties: tuple
+    numbers: int
+    trials: int
+    bits: float
+    seconds: float
+
+    @property
+    def ok(self) -> bool:
+        """True if the gradient is exact, or differs in rounded constants alone, and no tie stands in the way."""
+        return not self.faults and not self.ties
+
+    @property
+    def verdict(self) -> str:
+        """The result as one line."""
+        if self.ties:
+            return ("not judged: a comparison of equal numbers in " + ", ".join(self.ties)
+                    + "; on a kink there is no derivative, so pass other numbers")
+        if self.faults:
+            return "wrong: " + "; ".join(self.faults)
+        if self.rounded:
+            return "right but for a rounded constant in the code: " + "; ".join(self.rounded)
+        return (f"exact: all {self.numbers} entries in {self.trials} trials, "
+                f"false pass below 2^-{math.floor(self.bits)} a trial")
+
+    def __str__(self):
+        return f"{self.verdict}.\n{SCOPE}"
+
+
+def _variable(x):
+    return Exact(*(DRAW.randrange(1, m) for m in PRIMES), x=float(x), n=1)
+
+
+def _moving(a, v):
+    v = lift(v)
+    return Exact(a.p, a.q, a.r, v.p, a.x, v.x, n=1)
+
+
+def _still(a):
+    a = lift(a)
+    return Exact(a.p, a.q, a.r, 0, a.x, 0.0, a.n, a.m, a.c, a.of, a.logs)
+
+
+def _derivative(y):
+    y = lift(y)
+    return Exact(y.t, 0, 0, x=y.s, n=y.n, m=y.m)
+
+
+def _each(function, inputs):
+    ufunc = np.frompyfunc(function, inputs, 1)
+    return lambda *arrays: exact_array(np.asarray(ufunc(*(a.view(np.ndarray) for a in arrays)), object))
+
+
+variables, moving, still, derivatives = _each(_variable, 1), _each(_moving, 2), _each(_still, 1), _each(_derivative, 1)
+
+
+def _named(who, outputs):
+    """Return {name: array} of what f or vjp returned; one array alone is called ""."""
+    if not isinstance(outputs, dict):
+        outputs = {"": outputs}
+    arrays = {name: exact_array(np.asarray(y, object)) for name, y in outputs.items()}
+    strange = [a for y in arrays.values() for a in y.ravel() if lift(a) is NotImplemented]
+    if strange:
+        raise ConfigurationError(f"{who} returns a {type(strange[0]).__name__}; expected numbers, in an array or a "
+                                 "dict of arrays. Look at its return statement.")
+    return arrays
+
+
+class Trial:
+    """One draw of residues at the numbers `floats`, and both sides of the comparison."""
+
+    def __init__(self, f: Callable, vjp: Callable, floats: Any, rng: Any):
+        self.f, self.vjp, self.rng = f, vjp, rng
+        self.point = {name: variables(as_finite(a, name)) for name, a in floats.items()}
+        self.cotangents = {name: self._direction(y) for name, y in self._values({}).items()}
+        self.gradient = self._gradient(self.cotangents)
+        self.v = {name: self._direction(self.point[name]) for name in self.gradient}
+        for name, g in self.gradient.items():
+            if g.shape != self.point[name].shape:
+                raise ShapeError(f"vjp gives shape {g.shape} for {name!r}; expected {self.point[name].shape}, that of "
+                                 "the array. Look at transposes and sums.")
+
+    def _direction(self, like):
+        return variables(np.asarray(self.rng.standard_normal(like.shape)))
+
+    def along(self, v: Any) -> Any:
+        """Return the arrays at the point, moving along v (a dict, for some of them)."""
+        return {name: moving(a, v.get(name, np.zeros(a.shape, object))) for name, a in self.point.items()}
+
+    def _values(self, v):
+        return _named("f", self.f(**self.along(v)))
+
+    def _gradient(self, cotangents):
+        given = {name: c.copy() for name, c in cotangents.items()}
+        found = self.vjp(given[""] if list(given) == [""] else given, **self.along({}))
+        found = _named("vjp", instance_of("what vjp returns", found, dict, "Return {name: gradient}."))
+        unknown = set(found) - set(self.point)
+        if unknown:
+            raise ConfigurationError(f"vjp returns {sorted(unknown)}; expected some of {sorted(self.point)}, the names "
+                                     "of the arrays. Name each gradient after its array.")
+        return found
+
+    def sides(self, v: Any, output: Any = None) -> Any:
+        """Return <vjp(ybar), v> and <ybar, J v>, or those of the cotangent of one output alone."""
+        gradient, names = self.gradient, list(self.cotangents)
+        if output is not None and len(names) > 1:
+            names = [output]
+            gradient = self._gradient({name: c if name == output else c * 0 for name, c in self.cotangents.items()})
+        y = self._values(v)
+        return (sum((np.sum(gradient[name] * v[name]) for name in v), literal(0)),
+                sum((np.sum(self.cotangents[name] * derivatives(y[name])) for name in names), literal(0)))
+
+    def differ(self, v: Any) -> Any:
+        """Return True if the two sides differ along v."""
+        analytic, exact = self.sides(v)
+        return analytic.p != exact.p
+
+    def differ_visibly(self, v: Any) -> Any:
+        """Return True if they differ in floats, by more than rounding."""
+        analytic, exact = self.sides(v)
+        size = sum(float(np.sum(np.abs([lift(c).x for c in (self.gradient[name] * v[name]).ravel()]))) for name in v)
+        return not abs(analytic.x - exact.x) <= ALIKE * max(size, abs(exact.x))
+
+    def part(self, name: str, start: int, stop: int) -> Any:
+        """Return v cut to the entries start to stop of one array."""
+        place = np.arange(self.v[name].size).reshape(self.v[name].shape)
+        return {name: self.v[name] * ((place >= start) & (place < stop))}
+
+    def search(self, name: str, differ: Any) -> Any:
+        """Return the first entry of an array at which the sides differ, by halving."""
+        low, high = 0, self.v[name].size
+        while high - low > 1:
+            middle = (low + high) // 2
+            low, high = (low, middle) if differ(self.part(name, low, middle)) else (middle, high)
+        return low
+
+    def describe(self, name: str, entry: Any) -> Any:
+        """Return what is wrong with an entry: "W[35, 16]: exactly 2 x", output by output if there are several."""
+        place = ", ".join(map(str, np.unravel_index(entry, self.v[name].shape)))
+        one = self.part(name, entry, entry + 1)
+        said = [f"{f'd_{output} ' if len(self.cotangents) > 1 else ''}{ratio(*self.sides(one, output))}"
+                for output in self.cotangents]
+        more = " and others" if self.differ(self.part(name, entry + 1, self.v[name].size)) else ""
+        return f"{name}{f'[{place}]' if place else ''}{more}: {', '.join(said)}"
+
+    def findings(self) -> Any:
+        """Return (faults, rounded): one entry of each array that differs, visibly in floats or in rounding alone."""
+        faults, rounded = [], []
+        for name, v in self.v.items():
+            if v.size and self.differ({name: v}):
+                said = self.describe(name, self.search(name, self.differ))
+                if ROUNDED in said and self.differ_visibly({name: v}):
+                    said = self.describe(name, self.search(name, self.differ_visibly))
+                (rounded if ROUNDED in said else faults).append(said)
+        return faults, rounded
+
+
+ROUNDED = "equal but for rounding"
+
+
+def ratio(analytic: Any, exact: Any) -> Any:
+    """Return analytic / exact in words, as a fraction if there is a simple one: Euclid's algorithm, stopped halfway."""
+    if analytic.p == exact.p:
+        return "right"
+    if not exact.p:
+        return "should be 0"
+    if not analytic.p:
+        return "is 0"
+    a, b, s, t = P, analytic.p * pow(exact.p, -1, P) % P, 0, 1
+    while b * abs(t) >= READABLE:
+        a, b, s, t = b, a % b, t, s - a // b * t
+    if b:
+        c = Fraction(b, t)
+        return f"exactly {c if c.denominator < SHORT else f'1 + {c - 1}'} x"
+    return ROUNDED if abs(analytic.x - exact.x) <= ALIKE * abs(exact.x) else f"{analytic.x:.6g}, exactly {exact.x:.6g}"
+
+
+def _refusal(error):
+    """Return a ConfigurationError that names the line of the checked code that cannot run on exact numbers, or None."""
+    if not any(word in str(error) for word in ("Exact", "dtype('O')", "object arrays")):
+        return None
+    lines = [frame for frame in traceback.extract_tb(error.__traceback__) if in_sight(frame.filename)]
+    where = f"{Path(lines[-1].filename).name}:{lines[-1].lineno}, `{lines[-1].line}`" if lines else "compiled code"
+    return ConfigurationError(
+        f"{where} cannot run on exact numbers ({error}); expected +, -, *, /, **, comparisons, and NumPy's exp, expm1, "
+        "log, log1p, sqrt, tanh and logaddexp of arrays. Write it so; if it makes float buffers, name its package in "
+        "packages.")
+
+
+def certify(f: Callable, vjp: Callable, arrays: Any, *, trials: int = 20, seed: int = 0,
+            packages: tuple = ()) -> Certificate:
+    """Check, exactly and at all entries at once, that `vjp` is the derivative of `f`.
+
+    A pass means: as formulas over the real numbers, the code of vjp is the derivative of the code of f, wherever floats
+    take the branches that they took here. It does not say that f is the right formula, that floats evaluate either of
+    them well, or anything of other branches, of float32, or of what a compiler makes of the code. The bound on a false
+    pass counts degrees; for an exp of what is not linear in the inputs it rests on a conjecture (see `exact`).
+
+    A float in the code counts as what it rounds: a fraction with a denominator up to 4096, or exp(k), else as the
+    binary number that it is.  Where a gradient differs only because such a number is rounded, that is said in its own
+    words.  Among entries that differ by rounding, a wrong one is found if it changes a sum over its array by 1e-10.
+
+    Parameters
+    ----------
+    f : callable
+        f(**arrays) returns an array, a number, or {output: array}.
+    vjp : callable
+        vjp(d_y, **arrays) returns {name: gradient} for some of the arrays; d_y is what the loss changes by with the
+        output, of its shape, or a dict of such.
+    arrays : dict of str to array_like, or callable
+        Where to check, or arrays(rng), called anew for each trial.  Residues are random; these floats choose branches.
+    trials : int
+        How many draws of residues; one alone would do.
+    seed : int
+        Of everything that is random.
+    packages : tuple of str
+        Top-level packages or modules whose float buffers, `float(...)` and `math.exp` are made to hold exact numbers.
+        Those of f and vjp are among them.
+
+    Returns
+    -------
+    Certificate
+
+    Raises
+    ------
+    ConfigurationError
+        If a line of the code cannot run on exact numbers; the line is named.
+    ShapeError
+        If a gradient has another shape than its array.
+
+    Examples
+    --------
+    >>> def f(x, W):
+    ...     return np.tanh(x @ W)
+    >>> def vjp(d_y, x, W):
+    ...     d_a = d_y * (1 - np.tanh(x @ W)**2)
+    ...     return {"x": d_a @ W.T, "W": 2 * x.T @ d_a}
+    >>> rng = np.random.default_rng(0)
+    >>> arrays = {"x": rng.standard_normal((3, 4)), "W": rng.standard_normal((4, 2))}
+    >>> print(certify(f, vjp, arrays).verdict)
+    wrong: W[0, 0] and others: exactly 2 x
+    """
+    function_of("f", f, "f(**arrays)")
+    function_of("vjp", vjp, "vjp(d_y, **arrays)")
+    if not callable(arrays):
+        instance_of("arrays", arrays, dict, "Pass {name: array}.")
+    trials, seed = positive_integer("trials", trials), check_seed(seed)
+    names = {*packages, "scratchvae"} | {(getattr(g, "__module__", None) or "").partition(".")[0] for g in (f, vjp)}
+    start, done, draws, misses, bits = time.perf_counter(), 0, 0, 0, math.inf
+    faults, rounded, ties = [], [], set()
+    with _ONE_AT_A_TIME, exact_numbers(names), np.errstate(all="ignore"):              # a float beside it may overflow
+        while done < trials and not (faults or rounded or ties):
+            start_trial(f"{seed} {draws}")
+            rng, draws = np.random.default_rng([seed, done]), draws + 1
+            try:
+                trial = Trial(f, vjp, arrays(rng) if callable(arrays) else arrays, rng)
+                analytic, exact = trial.sides(trial.v)
+                if analytic.p != exact.p:
+                    faults, rounded = trial.findings()
+            except Redraw:
+                misses += 1
+                if misses > MOST_DRAWS * trials:
+                    raise ConfigurationError(f"in {misses} draws some number had no square root; expected a few "
+                                             "roots at most in one formula. Pass the roots as arrays.") from None
+                continue
+            except (TypeError, AttributeError) as error:
+                refusal = _refusal(error)
+                if refusal is None:
+                    raise
+                raise refusal from error
+            done, ties = done + 1, ties | TIES
+            # Two formulas are alike by chance (Schwartz and Zippel), or any two of the symbols' arguments are.
+            bits = min(bits, math.log2(R) - math.log2(max(1, (analytic - exact).n) * (1 + len(SYMBOLS)**2 / 2)))
+    return Certificate(tuple(faults), tuple(rounded), tuple(sorted(ties)), sum(v.size for v in trial.v.values()), done,
+                       bits, (time.perf_counter() - start) / done)

@@ -1,0 +1,421 @@
+"""The exact gradient check: our twins, layers and models pass it, and faults of every formula are convicted by it."""
+import ast
+import inspect
+import math
+import sys
+import textwrap
+
+import numpy as np
+import pytest
+
+from scratchvae import Autoencoder, VAE
+from scratchvae.bugs import BUGS, inject, random_case
+from scratchvae.errors import ConfigurationError, ShapeError
+from scratchvae.estimators import ScoreFunction
+from scratchvae.estimators.named import EVERY
+from scratchvae.gradcheck import certify, certify_layer, certify_model
+from scratchvae.gradcheck.certificate.arrays import exact_numbers, NUMPY
+from scratchvae.gradcheck.certificate.exact import Exact, literal, PRIMES, start_trial
+from scratchvae.kernels import continuous_bernoulli, dense, gaussian, learned_sigma, likelihoods
+from scratchvae.layers import ACTIVATIONS, Dense, MLP
+from scratchvae.likelihoods import LIKELIHOODS
+from scratchvae.parameters import Affine
+
+PROMISED = 61                                                     # bits: false pass below 2^-61
+
+
+# Cases: f, vjp and arrays(rng), as certify takes them
+
+
+def pair(forward, backward, shapes, **constants):
+    """Return f and vjp of two twins, which write into buffers and call their arguments x, y, d_x, d_y."""
+    names = inspect.signature(backward).parameters
+
+    def f(**arrays):
+        out = {name: NUMPY.empty(shape) for name, shape in shapes(**arrays).items()}
+        forward(**arrays, **out, **constants)
+        return out
+
+    def vjp(cotangents, **arrays):
+        given = {**arrays, **f(**arrays), **constants, **{f"d_{name}": c for name, c in cotangents.items()},
+                 **{f"d_{name}": NUMPY.empty(a.shape) for name, a in arrays.items()}}
+        if "d_kl" in given:
+            given["d_kl"] = given["d_kl"][:, None]                # one number a latent for the twin, here one a row
+        backward(**{name: given[name] for name in names})
+        return {name: given[f"d_{name}"] for name in arrays if f"d_{name}" in names}
+
+    return f, vjp
+
+
+def dense_case(activation="tanh", batch=4, n_in=4, n_out=4, backward=dense.dense_backward_ref):
+    sizes = {"x": (batch, n_in), "W": (n_in, n_out), "b": (n_out,)}
+    return (*pair(dense.dense_forward_ref, backward, lambda x, W, b: {"y": (len(x), len(b))},
+                  activation=ACTIVATIONS[activation]),
+            lambda rng: {name: rng.standard_normal(size) for name, size in sizes.items()})
+
+
+def gaussian_case(batch=3, n_latent=2, n_samples=2, backward=gaussian.gaussian_backward_ref):
+    return (*pair(gaussian.gaussian_forward_ref, backward, lambda head, eps: {"z": eps.shape, "kl": (len(head),)}),
+            lambda rng: {"head": rng.standard_normal((batch, 2 * n_latent)),
+                         "eps": rng.standard_normal((batch * n_samples, n_latent))})
+
+
+PIXELS = {"bernoulli_nll": (likelihoods, {}), "gaussian_nll": (likelihoods, {"sigma": 0.7123}),
+          "continuous_bernoulli_nll": (continuous_bernoulli, {}), "diagonal_nll": (learned_sigma, {})}
+
+
+def pixels_case(name, batch=3, n_visible=3, n_samples=2, backward=None):
+    module, constants = PIXELS[name]
+    forward = getattr(module, f"{name}_ref")
+    first = next(iter(inspect.signature(forward).parameters))     # logits, means, outputs
+    columns = n_visible * (2 if first == "outputs" else 1)
+    return (*pair(forward, backward or getattr(module, f"{name}_backward_ref"),
+                  lambda x, **outputs: {"nll": (len(outputs[first]),)}, **constants),
+            lambda rng: {first: 3 * rng.standard_normal((batch * n_samples, columns)),
+                         "x": rng.random((batch, n_visible))})
+
+
+def moved(model, rng):
+    """Return the model with other parameters: biases, too."""
+    model.parameters.flat[:] += 0.3 * rng.standard_normal(model.parameters.flat.size)
+    return model
+
+
+def certified(model, rng, batch=2, **settings):
+    eps = None if model.kind == "autoencoder" else rng.standard_normal((batch, model.n_samples, model.n_latent))
+    return certify_model(model, rng.random((batch, model.n_visible)), eps, **settings)
+
+
+def assert_exact(found):
+    assert found.verdict.startswith("exact: ") and found.ok and found.bits > PROMISED, found.verdict
+
+
+# What is right passes
+
+
+def test_the_moduli_are_a_chain_of_three_primes():
+    def is_prime(n):                                              # Miller and Rabin; n - 1 is twice an odd number
+        half = (n - 1) // 2
+        assert half % 2
+        return all(pow(base, half, n) in (1, n - 1) for base in (2, 3, 5, 7, 11, 13, 17, 19, 23, 29, 31, 37, 41))
+
+    P, Q, R = PRIMES
+    assert P == 2 * Q + 1 and Q == 2 * R + 1 and P.bit_length() == 120
+    assert is_prime(P) and is_prime(Q) and pow(2, R - 1, R) == pow(3, R - 1, R) == 1
+
+
+@pytest.mark.parametrize("activation", ACTIVATIONS)
+def test_the_dense_twins_are_exact(activation):
+    assert_exact(certify(*dense_case(activation)))
+
+
+def test_the_gaussian_twins_are_exact():
+    assert_exact(certify(*gaussian_case()))
+
+
+@pytest.mark.parametrize("name", PIXELS)
+def test_the_twins_of_the_likelihoods_are_exact(name):
+    assert_exact(certify(*pixels_case(name)))
+
+
+@pytest.mark.parametrize("activation", ACTIVATIONS)
+def test_layers_are_exact(activation):
+    rng = np.random.default_rng(0)
+    layers = MLP.build((4, 3, 2), activation)
+    p = tuple(Affine(rng.standard_normal((layer.n_in, layer.n_out)), rng.standard_normal(layer.n_out))
+              for layer in layers.layers)
+    assert_exact(certify_layer(layers, p, rng.standard_normal((3, 4))))
+    assert_exact(certify_layer(Dense(4, 3, activation), p[0], rng.standard_normal((3, 4))))
+
+
+@pytest.mark.parametrize("estimator", [*(kind() for kind in EVERY.values()), ScoreFunction("leave_one_out")],
+                         ids=lambda estimator: "_".join([estimator.name, *vars(estimator).values()]))
+@pytest.mark.parametrize("likelihood", LIKELIHOODS)
+def test_a_whole_vae_is_exact_with_every_likelihood_and_estimator(likelihood, estimator):
+    """STL, score function, DReG: against their surrogates."""
+    if likelihood == "gaussian_optimal" and estimator.separate:
+        pytest.skip("such an estimator refuses this likelihood")
+    rng = np.random.default_rng(0)
+    model = VAE(4, 2, hidden=(3,), activation="tanh", likelihood=likelihood, sigma=0.7123, beta=0.37,
+                estimator=estimator, n_samples=2, dtype="float64")
+    assert_exact(certified(moved(model, rng), rng, trials=1))
+
+
+@pytest.mark.parametrize("activation", ACTIVATIONS)
+def test_a_vae_and_an_autoencoder_are_exact_with_every_activation(activation):
+    rng = np.random.default_rng(0)
+    for make in (VAE, Autoencoder):
+        model = make(5, 2, hidden=(4, 3), activation=activation, dtype="float64")
+        assert_exact(certified(moved(model, rng), rng, trials=2))
+
+
+def test_a_model_in_float32_is_certified_and_left_as_it_was():
+    rng, model = np.random.default_rng(0), VAE(3, 1, hidden=(2,))
+    before = model.parameters.flat.copy()
+    assert_exact(certified(moved(model, rng), rng, trials=1))
+    assert model.dtype == "float32" and model.parameters.flat.dtype == before.dtype
+
+
+def test_no_false_alarm_in_two_hundred_random_right_cases():
+    for seed in range(200):
+        rng = np.random.default_rng(seed)
+        one, two, three, four = (int(n) for n in rng.integers(1, 5, 4))
+        kind, activation = rng.choice(["dense", "gaussian", "pixels", "vae"]), str(rng.choice(list(ACTIVATIONS)))
+        if kind == "vae":
+            hidden = [int(n) for n in rng.integers(1, 5, rng.integers(3))]
+            model = VAE(one, two, hidden=hidden, activation=activation, n_samples=three, dtype="float64", seed=seed,
+                        likelihood=str(rng.choice(list(LIKELIHOODS))), sigma=rng.uniform(0.2, 2),
+                        beta=rng.uniform(0, 3))
+            found = certified(moved(model, rng), rng, four, trials=1, seed=seed)
+        else:
+            case = (dense_case(activation, one, two, three) if kind == "dense" else
+                    gaussian_case(one, two, three) if kind == "gaussian" else
+                    pixels_case(str(rng.choice(list(PIXELS))), one, two, three))
+            found = certify(*case, trials=1, seed=seed)
+        assert_exact(found)
+
+
+# What is wrong is convicted, and named
+
+
+def test_one_entry_off_by_two_to_the_minus_40_is_named():
+    f, right, arrays = dense_case("tanh", 4, 60, 40)
+
+    def vjp(d_y, **given):
+        gradient = right(d_y, **given)
+        gradient["W"][35, 16] = gradient["W"][35, 16] * (1 + 2.0**-40)
+        return gradient
+
+    found = certify(f, vjp, arrays)
+    assert found.faults == ("W[35, 16]: exactly 1 + 1/1099511627776 x",)
+    assert not found.ok and found.verdict.startswith("wrong: ")
+
+
+def test_with_several_outputs_it_is_said_along_which_way_an_entry_is_wrong():
+    def backward(head, eps, d_z, d_kl, d_head):
+        gaussian.gaussian_backward_ref(head, eps, d_z, d_kl, d_head)
+        n_latent = eps.shape[1]
+        rows = (d_z * eps).reshape(len(head), -1, n_latent)
+        d_head[:, n_latent:] += 0.5 * np.exp(0.5 * head[:, n_latent:]) * rows.sum(axis=1)
+
+    [fault] = certify(*gaussian_case(backward=backward)).faults
+    assert fault == "head[0, 2] and others: d_z exactly 2 x, d_kl right"
+
+
+# Faults of the museum that stand in the formula of a forward or of a backward, by what they change.
+FORMULAS = [name for name, bug in BUGS.items()
+            if bug.diagnosis and {"gradient check", "layer check", "K-sample bound"} & set(bug.detected_by)]
+NOT_FORMULAS = {"stale_weights": "right at the first parameters, whose formula is right",
+                "means_reported": "the reported parts of the loss are another loss's; its gradient is right"}
+
+
+@pytest.mark.parametrize("name", sorted(set(FORMULAS) - set(NOT_FORMULAS)))
+def test_a_fault_in_a_formula_is_convicted(name):
+    settings = {"hidden": (3,), "n_samples": 1, **BUGS[name].settings}
+    rng, case = np.random.default_rng(1), random_case(0, **settings)
+    eps = rng.standard_normal((2, settings["n_samples"], case.model.n_latent))
+    with exact_numbers({"scratchvae"}), inject(name):             # the fault is planted in twins, not in kernels
+        found = certify_model(case.model, rng.random((2, case.model.n_visible)), eps, trials=1)
+    assert found.faults and not found.ok, found.verdict
+
+
+def mutants(function):
+    """Yield (text, function) with one token of the function's source changed."""
+    tree = ast.parse(textwrap.dedent(inspect.getsource(function)))
+    body = tree.body[0].body[1:]                                  # what follows the docstring
+
+    def changes(node, parent, field, place):
+        def put(new):
+            if place is None:
+                setattr(parent, field, new)
+            else:
+                getattr(parent, field)[place] = new
+
+        if isinstance(node, ast.BinOp) and isinstance(node.op, (ast.Add, ast.Sub)):
+            for new in (ast.BinOp(node.left, ast.Sub() if isinstance(node.op, ast.Add) else ast.Add(), node.right),
+                        node.left, node.right):
+                yield put, node, new
+        elif isinstance(node, ast.BinOp) and isinstance(node.op, (ast.Mult, ast.Div)):
+            for new in (node.left, node.right):
+                yield put, node, new
+        elif isinstance(node, ast.Constant) and type(node.value) in (int, float):
+            yield put, node, ast.Constant(2 * node.value if node.value else 1)
+        elif isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub):
+            yield put, node, node.operand
+        elif isinstance(node, ast.AugAssign):
+            yield put, node, ast.Assign([node.target], node.value, lineno=node.lineno)
+        elif isinstance(node, ast.Attribute) and node.attr in ("T", "sum"):
+            yield put, node, node.value if node.attr == "T" else ast.Attribute(node.value, "mean")
+        elif isinstance(node, ast.Compare):
+            yield put, node, ast.Compare(node.left, [ast.Lt()], node.comparators)
+
+    def walk(node):
+        for field, value in ast.iter_fields(node):
+            if field in ("slice", "keywords", "test") or isinstance(node, ast.Call) and ast.unparse(node.func).endswith(
+                    ("reshape", "range")):
+                continue                                          # places, axes, shapes
+            for place, child in enumerate(value) if isinstance(value, list) else [(None, value)]:
+                if isinstance(child, ast.AST):
+                    yield from changes(child, node, field, place)
+                    yield from walk(child)
+
+    for place, statement in enumerate(body, 1):
+        if "shape" in ast.unparse(statement) and not isinstance(statement, ast.If):
+            continue                                              # names of sizes
+        for put, old, new in [*changes(statement, tree.body[0], "body", place), *walk(statement)]:
+            put(new)
+            text = f"{ast.unparse(old)} -> {ast.unparse(new)}"
+            names = dict(function.__globals__)
+            exec(compile(ast.fix_missing_locations(ast.parse(ast.unparse(tree))), f"<{text}>", "exec"), names)
+            put(old)
+            yield text, names[function.__name__]
+
+
+def with_slope(slope):
+    """Return the dense backward with another act'."""
+    names = {**vars(dense), "slope_ref": slope}
+    exec(inspect.getsource(dense.dense_backward_ref), names)
+    return names["dense_backward_ref"]
+
+
+def convicts(case):
+    return bool(certify(*case, trials=1).faults)
+
+
+MUTANTS = [("dense", 4, lambda backward: [dense_case("tanh", backward=backward)], dense.dense_backward_ref),
+           ("slopes", 14, lambda slope: [dense_case(name, backward=with_slope(slope)) for name in ACTIVATIONS],
+            dense.slope_ref),
+           ("gaussian", 20, lambda backward: [gaussian_case(backward=backward)], gaussian.gaussian_backward_ref),
+           *((name, 8, lambda backward, name=name: [pixels_case(name, backward=backward)],
+              getattr(module, f"{name}_backward_ref")) for name, (module, _) in PIXELS.items())]
+
+
+@pytest.mark.parametrize("least, cases, function", [row[1:] for row in MUTANTS], ids=[row[0] for row in MUTANTS])
+def test_every_mutant_of_one_token_is_convicted(least, cases, function):
+    found = {text: any(map(convicts, cases(mutant))) for text, mutant in mutants(function)}
+    assert len(found) >= least
+    assert all(found.values()), [text for text, caught in found.items() if not caught]
+
+
+# What stands between a formula and a verdict is named
+
+
+def test_a_constant_that_was_rounded_before_it_is_seen_is_called_that_and_not_wrong():
+    beta = 0.123456789
+    found = certify(lambda x: beta * x / 3, lambda d, x: {"x": d * (beta * (1 / 3))}, {"x": [1.0, 2.0]})
+    assert found.ok and found.rounded and not found.faults
+    assert found.verdict == ("right but for a rounded constant in the code: x[0] and others: equal but for rounding")
+
+
+def test_a_wrong_entry_among_rounded_ones_is_found():
+    beta, factors = 0.123456789, np.array([1, 1, 1, 1 + 1e-6])
+    found = certify(lambda x: beta * x / 3, lambda d, x: {"x": d * (beta * (1 / 3)) * factors}, {"x": np.ones(4)})
+    [fault] = found.faults
+    assert fault.startswith("x[3]: ")
+
+
+def test_simple_fractions_and_powers_of_e_are_what_they_round():
+    start_trial("0")
+    assert literal(1 / 3).c * 3 == 1 and literal(0.1).c * 10 == 1
+    assert literal(math.exp(12)).p == literal(12).exp().p
+
+
+@pytest.mark.parametrize("f, slope", [(lambda x: np.maximum(x, 0), lambda x: x > 0),
+                                      (lambda x: np.abs(x), lambda x: np.where(x > 0, 1, -1))])
+def test_a_tie_at_a_kink_is_reported_and_not_judged(f, slope):
+    found = certify(f, lambda d, x: {"x": d * slope(x)}, {"x": [1.0, 0.0, -2.0]})
+    assert not found.ok
+    assert found.verdict.startswith("not judged: a comparison of equal numbers in test_certificate.py:")
+    assert certify(f, lambda d, x: {"x": d * slope(x)}, {"x": [1.0, 0.5, -2.0]}).ok
+
+
+def buffered(x):
+    y = np.empty(x.shape)
+    y[:] = x * x
+    return y
+
+
+RUNS = {"float64 sums": (lambda x: np.sum(x**3, dtype=np.float64), lambda d, x: d * 3 * x**2),
+        "einsum": (lambda x: np.einsum("i,i->", x, x, dtype=np.float64), lambda d, x: d * 2 * x),
+        "logaddexp": (lambda x: np.logaddexp(0, x), lambda d, x: d / (1 + np.exp(-x))),
+        "float": (lambda x: float(np.sum(x * x)), lambda d, x: d * 2 * x),
+        "np.float64": (lambda x: np.float64(x[0]) * x[1:],
+                       lambda d, x: np.append(np.sum(d * x[1:]), d * x[0])),
+        "math": (lambda x: math.exp(x[0]) * math.log(x[1]),
+                 lambda d, x: d * np.array([math.exp(x[0]) * math.log(x[1]), math.exp(x[0]) / x[1], 0.0])),
+        "float buffers": (buffered, lambda d, x: d * 2 * x),
+        "astype": (lambda x: x.astype(np.float64) ** 1.5, lambda d, x: 1.5 * d * np.sqrt(x)),
+        "means and variances": (lambda x: np.var(x) + x.mean(), lambda d, x: d * (2 * (x - x.mean()) + 1) / len(x)),
+        "powers": (lambda x: x ** -0.5, lambda d, x: -0.5 * d * x ** -1.5),
+        "masks": (lambda x: np.where(x > 1, x, 0.2 * x), lambda d, x: d * np.where(x > 1, 1, 0.2))}
+
+
+@pytest.mark.parametrize("name", RUNS)
+def test_what_code_for_floats_says_runs_on_exact_numbers(name):
+    f, slope = RUNS[name]
+    arrays = {"x": [0.5, 1.5, 2.5]}
+    assert_exact(certify(f, lambda d, x: {"x": slope(d, x)}, arrays, trials=4))
+    assert certify(f, lambda d, x: {"x": 1.25 * slope(d, x)}, arrays).faults[0].startswith("x[0]")
+
+
+@pytest.mark.parametrize("f, line", [
+    (lambda x: np.sin(x), "np.sin(x)"), (lambda x: math.sin(x[0]), "math.sin(x[0])"),
+    (lambda x: np.linalg.det(x * np.eye(2)), "np.linalg.det"),
+    (lambda x: sys.modules["numpy"].zeros(2).__setitem__(0, x[0]), "__setitem__")])
+def test_a_line_that_cannot_run_is_named(f, line):
+    with pytest.raises(ConfigurationError, match=r"^test_certificate.py:\d+, `.*cannot run on exact numbers") as error:
+        certify(f, lambda d, x: {"x": d}, {"x": [0.5, 1.5]})
+    assert line in str(error.value) and "\n" not in str(error.value)
+
+
+class Widthless:
+    def forward(self, p, x, y):
+        y[:] = x * x
+
+    def backward(self, p, x, y, d_y, d_p, d_x):
+        d_x[:] = 2 * x * d_y
+
+
+def test_a_layer_that_does_not_say_how_large_y_is_needs_a_y():
+    assert_exact(certify_layer(Widthless(), (), np.ones((2, 3)), y=np.empty((2, 3))))
+
+
+def test_errors_of_the_checked_code_stay_what_they_are():
+    with pytest.raises(TypeError, match="unexpected keyword"):
+        certify(lambda y: y, lambda d, x: {"x": d}, {"x": [0.5]})
+    with pytest.raises(ShapeError, match="vjp gives shape"):
+        certify(lambda x: x, lambda d, x: {"x": d.sum()}, {"x": [0.5]})
+    for vjp, words in ((lambda d, x: {"y": d}, "vjp returns"), (lambda d, x: d, "what vjp returns is"),
+                       (lambda d, x: {"x": None}, "vjp returns a NoneType")):
+        with pytest.raises(ConfigurationError, match=words):
+            certify(lambda x: x, vjp, {"x": [0.5]})
+    with pytest.raises(ShapeError, match="eps of float64 has shape"):
+        certify_model(VAE(3, 1, hidden=()), np.ones((2, 3)), np.ones((2, 3)))
+    with pytest.raises(ConfigurationError, match="neither outputs"):
+        certify_layer(Widthless(), (), np.ones((2, 3)))
+
+
+def test_an_entry_that_is_never_written_is_wrong():
+    def vjp(d, x):
+        d_x = np.empty(x.shape)
+        d_x[:2] = d[:2]
+        return {"x": d_x}
+
+    assert certify(lambda x: x, vjp, {"x": np.ones(3)}).faults[0].startswith("x[2]: ")
+
+
+def test_afterwards_every_module_is_as_it_was():
+    before = {name: dict(vars(module)) for name, module in sys.modules.items() if name.startswith("scratchvae")}
+    certify(*dense_case())
+    with pytest.raises(ConfigurationError):
+        certify(lambda x: np.sin(x), lambda d, x: {"x": d}, {"x": [0.5]})
+    assert before == {name: dict(vars(sys.modules[name])) for name in before}
+    assert sys.modules["numpy"].empty is np.empty and isinstance(float("1"), float) and "float" not in globals()
+
+
+def test_the_report_says_what_is_proved_and_what_is_not():
+    report = str(certify(*dense_case(), trials=2))
+    assert report.startswith("exact: all 36 entries in 2 trials, false pass below 2^-")
+    for word in ("branches", "rounding", "compiled", "the one that was meant"):
+        assert word in report
+    assert type(Exact(0.5).x) is float
