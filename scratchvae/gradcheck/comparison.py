@@ -5,16 +5,23 @@ import numpy as np
 
 from ..errors import ConfigurationError, ScratchVAEError
 from .hints.patterns import diagnose, only_bias_wrong
-from .numerical import numerical_gradient, rounding_noise
+from .directions import wrong_entry
+from .numerical import COARSE, differentiate, draw_entries, rounding_noise, STAIR
 
+STAIRS = 1e-5                           # noise of f, relative to its size, that tells a step function from float32
+IN_FLOAT32 = "forward computes in float32: the bounds are those of its own noise"
+SPREAD = ("the slope along all entries is wrong, and no entry is wrong by more than its own bound: many entries are off "
+          "by little")
 ONLY_BIAS = "only the bias is wrong: d_b is the sum of d_a over the batch"
 
 
 class Check(NamedTuple):
     """The verdict on one array; plain Python values.
 
-    `worst` is the largest relative error |analytic - numeric| / size over the entries that are not kinks; it stands
-    at `index`, as do `analytic`, `numeric` and `error_bound`.  The size of an entry that fails is
+    `ok` is True if the gradient was judged and is right; `judged` is False if nothing could be said about it.
+    `worst` is the largest relative error |analytic - numeric| / size over the entries that are not kinks or that lie
+    outside of a kink's two slopes, of which `numeric` is the middle and `error_bound` the half distance; it stands at
+    `index`, as do `analytic`, `numeric` and `error_bound`.  The size of an entry that fails is
     max(|analytic|, |numeric|).  The size of one that passes is at least 1e-3 of the array's largest numeric
     gradient and at least 1e7 times its own rounding bound: of smaller entries differences know no relative error.
     Where the contract is broken and there is nothing to compare, `worst` is 1 and `index` empty.
@@ -29,6 +36,12 @@ class Check(NamedTuple):
     ok: bool
     hint: str
     kinks: int
+    judged: bool = True
+
+    @property
+    def verdict(self):
+        """Return "ok", "WRONG" or "not judged"."""
+        return "ok" if self.ok else "WRONG" if self.judged else "not judged"
 
 
 def broken(name, hint):
@@ -36,20 +49,20 @@ def broken(name, hint):
     return Check(name, 1.0, (), 0.0, 0.0, 0.0, False, hint, 0)
 
 
-def compare(name, analytic, numerical, fault, sizes):
+def compare(name, analytic, numerical, fault, sizes, rtol=0.0):
     """Return the Check of one array: its whole analytic gradient against derivatives of some entries."""
     entries, n, bounds, rounding, kinks = numerical
     if not len(entries):
         return Check(name, 0.0, (), 0.0, 0.0, 0.0, True, "", 0)
     a = analytic.ravel()[entries]
     error, own = np.abs(a - n), np.maximum(np.abs(a), np.abs(n))
-    failed = ~kinks & ~(error <= bounds)
+    failed = ~(error <= bounds + (rtol * own if rtol else 0.0))
     largest = np.max(np.abs(n[~kinks]), initial=0.0)
     floor = np.maximum(1e-3 * largest, 1e7 * rounding)
     size = np.where(failed, own, np.maximum(own, floor))
-    relative = np.divide(error, size, out=np.zeros(len(a)), where=~kinks & (size > 0) & np.isfinite(a))
+    relative = np.divide(error, size, out=np.zeros(len(a)), where=(failed | ~kinks) & (size > 0) & np.isfinite(a))
     relative[failed & ~np.isfinite(a)] = np.inf
-    at = int(np.argmax(relative + failed - kinks))                # among the failed, if any
+    at = int(np.argmax(relative + 2 * failed - kinks))                # among the failed, if any
     hints = [fault]
     if failed.any() and not fault:
         hints.append(diagnose(analytic, entries[~kinks], n[~kinks], bounds[~kinks], sizes))
@@ -57,25 +70,53 @@ def compare(name, analytic, numerical, fault, sizes):
         hints.append(f"rounding in forward hides errors below {np.median(bounds[~kinks]):.0e} here: are its units "
                      "saturated?")
     if 2 * kinks.sum() > len(a):
-        hints.append(f"{kinks.sum()} of {len(a)} entries are kinks, which differences cannot judge: move the "
-                     "parameters off them, for example with random biases")
+        hints.append(f"{kinks.sum()} of {len(a)} entries are kinks, where any slope between the two sides' passes: move "
+                     "the parameters off them, for example with random biases")
     return Check(name, float(relative[at]), tuple(map(int, np.unravel_index(entries[at], analytic.shape))),
                  float(a[at]), float(n[at]), float(bounds[at]), not (failed.any() or fault),
                  "; ".join(filter(None, hints)), int(kinks.sum()))
 
 
-def compare_all(f, arrays, gradients, faults, sizes, max_entries, seed, least_noise=0.0, terms=None):
-    """Return the Checks of all arrays, with the hints that need all of them."""
+def _not_judged(check, numerical, noise, size):
+    """Return the Check, as "not judged" if no bound is small enough to tell its gradient from another."""
+    if not len(numerical.entries) or not check.ok:
+        return check
+    value, stairs = np.maximum(np.abs(numerical.values), abs(check.analytic)), noise > STAIRS * size > 0
+    if not np.isfinite(numerical.bounds).any():
+        why = "forward is not finite anywhere near here: move the parameters"
+    elif noise > max(COARSE * size, STAIR) and np.all(numerical.bounds >= value) and (stairs or value.any()):
+        why = (f"forward rounds to {noise:.0e}, and the bounds are wider than the gradient: is it a step function such as "
+               "round, or float32 inside? Check it without the rounding")
+    else:
+        float32 = max(COARSE * size, STAIR) < noise < STAIRS * size
+        return check._replace(hint="; ".join(filter(None, (check.hint, IN_FLOAT32 if float32 else ""))))
+    return check._replace(ok=False, judged=False, hint="; ".join(filter(None, (check.hint, why))))
+
+
+def compare_all(f, arrays, gradients, faults, sizes, max_entries, seed, least_noise=0.0, terms=None, rtol=0.0):
+    """Return the Checks of all arrays, with the hints that need all of them.
+
+    Of a large array drawn entries are compared, and with them the one that a slope along all entries leads to.
+    """
     with np.errstate(all="ignore"):
         noise = max(least_noise, rounding_noise(f, list(arrays.values()), seed))
+        size = max(abs(float(f())), *(float(np.nansum(np.abs(gradients[name] * array))) for name, array in arrays.items()))
     checks = []
     for name, array in arrays.items():
-        numerical = numerical_gradient(f, array, max_entries=max_entries, seed=seed, noise=noise, terms=terms)
-        checks.append(compare(name, gradients[name], numerical, faults.get(name, ""), sizes))
+        entries, found = draw_entries(array.size, max_entries, seed), None
+        if array.size > max_entries:
+            found = wrong_entry(f, array, gradients[name], noise, terms, seed=seed, rtol=rtol)
+            entries = entries if found is None else np.union1d(entries, found)
+        numerical = differentiate(f, array, entries, noise, terms)
+        check = compare(name, gradients[name], numerical, faults.get(name, ""), sizes, rtol)
+        if check.ok and found is not None and wrong_entry(
+                f, array, gradients[name], noise, terms, seed=seed + 1, rtol=rtol) is not None:
+            check = check._replace(ok=False, hint=SPREAD)
+        checks.append(_not_judged(check, numerical, noise, size))
     wrong = {check.name: not check.ok for check in checks}
-    ndims = {name: array.ndim for name, array in arrays.items()}
+    shapes = {name: array.shape for name, array in arrays.items()}
     return [check._replace(hint="; ".join(filter(None, (check.hint, ONLY_BIAS))))
-            if wrong[check.name] and not faults.get(check.name) and only_bias_wrong(check.name, wrong, ndims)
+            if wrong[check.name] and not faults.get(check.name) and only_bias_wrong(check.name, wrong, shapes)
             else check for check in checks]
 
 
@@ -91,7 +132,7 @@ def format_checks(checks):
     require_checks(checks)
     rows = [("array", "worst error", "at", "analytic", "numeric", "bound", "verdict")]
     for check in checks:
-        verdict = ("ok" if check.ok else "WRONG") + (f", {check.kinks} at kinks" if check.kinks else "")
+        verdict = check.verdict + (f", {check.kinks} at kinks" if check.kinks else "")
         rows.append((check.name, f"{check.worst:.1e}", ",".join(map(str, check.index)) or "-",
                      f"{check.analytic:.6g}", f"{check.numeric:.6g}", f"{check.error_bound:.1e}", verdict))
     widths = [max(map(len, column)) for column in zip(*rows)]
@@ -111,6 +152,9 @@ def assert_ok(checks):
     """Raise GradientMismatch, with the table of `format_checks`, unless every check is ok."""
     require_checks(checks)
     wrong = [check.name for check in checks if not check.ok]
+    if wrong and not any(check.judged for check in checks if not check.ok):
+        raise GradientMismatch(f"{', '.join(wrong)}: got a gradient that could not be judged; expected a function that "
+                               f"differences can follow. Look at the hints.\n{format_checks(checks)}")
     if wrong:
         raise GradientMismatch(f"{', '.join(wrong)}: got a backward that is wrong or breaks its contract; expected the "
                                f"derivative of forward. Look at the hints.\n{format_checks(checks)}")

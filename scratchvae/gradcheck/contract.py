@@ -131,8 +131,8 @@ class Trial:
         return float(np.sum(self.d_y * arrays_of(self.y)[-1]))
 
     def output_terms(self):
-        """Return the sum of |d_y * y|, of the y that `output` has left: what <d_y, y> was before it canceled."""
-        return float(np.sum(np.abs(self.d_y * arrays_of(self.y)[-1])))
+        """Return d_y * y, of the y that `output` has left: the terms of <d_y, y>."""
+        return self.d_y * arrays_of(self.y)[-1]
 
     def output_rounding(self):
         """Return what <d_y, y> must be wrong by if every y is only rounded: its sum may hide that by canceling."""
@@ -204,5 +204,5 @@ def gradient_fault(poisoned, zeros, ones):
         return "backward adds to what the buffer held: overwrite it, with = in place of +="
     if not same_bits(poisoned, zeros):
         return ("the gradient changes when other data run in between: something is remembered that is not in y, "
-                "or drawn anew")
+                "or drawn anew; rerun forward inside backward, or use check_vjp")
     return ""

@@ -19,6 +19,9 @@ EPS = float(np.finfo(np.float64).eps)
 FIRST_STEP = 2.0 ** -8                  # of the entry's scale: truncation h^4 / 512 meets rounding 1e-14 / h here
 LEVELS = range(-5, 7)                   # steps are FIRST_STEP * 16^-level
 STAIR = 16 * EPS                        # noise of many terms 1 + u, each rounded by at most EPS / 2, whatever f's size
+SPACINGS = (1e-7, 1e-6, 1e-5)           # of points between which float32 inside f is noise
+FLOAT32 = 1e-6                          # noise relative to f that float32 makes at most
+COARSE = 1e-9                           # noise relative to f that tells float32 from float64
 ENOUGH = 1e-7                           # a bound this small, relative to the entry, needs no further steps
 
 
@@ -59,15 +62,20 @@ def rounding_noise(f, arrays, seed=0):
     the height of the nearest stair.  One term of f may be a staircase beside others that are not, as log(1 + u) is
     where u is small, and makes no noise on one stair; so the points are spread ten and a hundred times as wide, too.
     What they say counts up to `STAIR`: more is not the rounding of such a 1, but f that is not straight so far.
+    Rounding in float32 makes the same noise on the three `SPACINGS`; what a kink makes grows tenfold.
     """
     rng, centers = np.random.default_rng(seed), [array.copy() for array in arrays]
     known = any(array.any() for array in arrays)                  # zeros do not say what a small change of them is
-    directions = [_sizes(array) * rng.uniform(-1, 1, array.shape) * (array.any() or not known) for array in arrays]
+    directions = [sizes_of(array) * rng.uniform(-1, 1, array.shape) * (array.any() or not known) for array in arrays]
 
     def at(t):
         for array, center, direction in zip(arrays, centers, directions):
             array[...] = center + t * direction
         return float(f())
+
+    def apart(spacing):
+        """Return the fourth differences of f on points this far apart, in standard deviations of its noise."""
+        return np.abs(np.diff([at(t_k) for t_k in spacing * np.arange(10, 19)], 4)) / np.sqrt(70)
 
     try:
         for spacing in 10.0 ** np.arange(-9, 0):
@@ -78,10 +86,9 @@ def rounding_noise(f, arrays, seed=0):
         if np.ptp(values) == 0:
             noise = 0.0
         elif spacing == 1e-9:
-            points = [values] + [np.array([at(wider * t_k) for t_k in t]) for wider in (10, 100)]
-            noise, *apart = (float(np.max(np.abs(np.diff(spread, 4))) / np.sqrt(70)) for spread in points)
+            heights = [np.max(np.abs(np.diff(values, 4))) / np.sqrt(70), np.max(apart(1e-8)), np.max(apart(1e-7))]
             most = STAIR * max(1.0, float(np.max(np.abs(values))))
-            noise = max([noise, *(height for height in apart if height <= most)])
+            noise = float(max([heights[0], *(height for height in heights[1:] if height <= most)]))
         else:
             k = int(np.argmax(np.diff(values) != 0))
             low, high, floor, stair = t[k], t[k + 1], values[k], values[k + 1]
@@ -90,13 +97,17 @@ def rounding_noise(f, arrays, seed=0):
                 value = at(middle)
                 low, high, stair = (middle, high, stair) if value == floor else (low, middle, value)
             noise = abs(stair - floor)
+        coarse = [apart(spacing) for spacing in SPACINGS]
+        sizes = [np.sqrt(np.mean(spread**2)) for spread in coarse]
+        if max(sizes) < 8 * min(sizes) and max(sizes) < FLOAT32 * max(1.0, float(np.max(np.abs(values)))):
+            noise = max(noise, *(float(np.max(spread)) for spread in coarse))
     finally:
         for array, center in zip(arrays, centers):
             array[...] = center
     return noise if np.isfinite(noise) else 0.0
 
 
-def _sizes(x):
+def sizes_of(x):
     """Return what counts as a change of size 1 of every entry of x."""
     mean = np.mean(np.abs(x)) if x.size else 0.0
     return np.maximum(np.abs(x), mean) if mean > 0 else np.ones(x.shape)
@@ -109,13 +120,12 @@ def _estimate(f, f_0, x, index, step, noise, terms=None):
     terms = terms or (lambda: 0.0)
     try:
         for h in (step, step / 2, step / 4):
-            up, down = center + h, center - h                     # the steps taken are up - center and center - down
-            x[index] = up
-            f_up = float(f())
-            size = max(size, terms())
-            x[index] = down
-            f_down = float(f())
-            size = max(size, terms())
+            x[index] = center + h                                 # the steps taken are up - center and center - down
+            up, f_up = float(x[index]), float(f())
+            size = max(size, np.sum(np.abs(terms())))
+            x[index] = center - h
+            down, f_down = float(x[index]), float(f())
+            size = max(size, np.sum(np.abs(terms())))
             central.append((f_up - f_down) / (up - down))
             jumps.append(((f_up - f_0) / (up - center) - (f_0 - f_down) / (center - down)) / 2)
             size = max(size, abs(f_up), abs(f_down))
@@ -125,9 +135,39 @@ def _estimate(f, f_0, x, index, step, noise, terms=None):
     once = (4 * c[1] - c[0]) / 3, (4 * c[2] - c[1]) / 3           # central slopes err by h^2, h^4, ...
     value = (16 * once[1] - once[0]) / 15
     jump = (8 * (2 * j[2] - j[1]) - (2 * j[1] - j[0])) / 7        # half of right less left errs by h, h^3, ...
+    if noise > COARSE * abs(f_0) > 0:                             # float32 rounds a larger f by more
+        noise *= size / abs(f_0)
     # 64 standard deviations of noise / step: the weights above make 4 of them of one in f, and 11 in the jump.
     rounding = 16 * (4 * noise + 2 * EPS * size) / step + EPS * abs(center * j[0]) / step
     return _Estimate(step, value, abs(once[1] - once[0]) + abs(jump), rounding)
+
+
+def _at_kink(f, x, index, e, terms):
+    """Return e with the middle between the left and the right slope, and half their distance in its bound.
+
+    Several terms may have a kink at once, and a backward may choose a side for each: the distances add up.
+    """
+    center = float(x[index])
+
+    def at(value):
+        x[index] = value
+        f_x = float(f())
+        return np.array(terms() if terms else f_x)
+
+    try:
+        y_0, slopes = at(center), []
+        for h in (e.step / 4, e.step / 8, -e.step / 4, -e.step / 8):
+            y = at(center + h)
+            slopes.append((y - y_0) / (float(x[index]) - center))
+    finally:
+        x[index] = center
+    right, left = slopes[1], slopes[3]
+    low, high = np.sum(np.minimum(left, right)), np.sum(np.maximum(left, right))
+    curved = 4 * np.sum(np.abs(slopes[0] - right) + np.abs(slopes[2] - left))
+    if not np.isfinite(low + high + curved):
+        return NOTHING
+    return e._replace(value=float(low + high) / 2, roughness=float((high - low) / 4 + curved / 2))
+
 
 
 def _sound(e, level):
@@ -138,10 +178,13 @@ def _sound(e, level):
     return e.roughness < 0.1 * abs(e.value) or (level >= 0 and e.roughness <= e.rounding)
 
 
-def _differentiate(f, f_0, x, index, scale, noise, level, largest, terms=None):
+def slope_of_entry(f, f_0, x, index, scale, noise, level, largest, terms=None):
     """Return (_Estimate, kink, level): try steps from `level` on, larger where rounding rules, smaller elsewhere."""
     def estimate(level):
         return _estimate(f, f_0, x, index, scale * FIRST_STEP * 16.0 ** -level, noise, terms)
+
+    def at_kink(e):
+        return _at_kink(f, x, index, e, terms) if e.step else e
 
     tried = {}
     while level in LEVELS and level not in tried:
@@ -153,13 +196,14 @@ def _differentiate(f, f_0, x, index, scale, noise, level, largest, terms=None):
         level += -1 if sound and e.rounding >= e.roughness else 1
     best = min((k for k, e in tried.items() if _sound(e, k)), key=lambda k: tried[k].bound, default=None)
     if best is None:                                              # no step tells: the shortest shows the kink
-        return min((e for e in tried.values() if np.isfinite(e.bound)), default=NOTHING), True, 0
+        return at_kink(min((e for e in tried.values() if np.isfinite(e.bound)), default=NOTHING)), True, 0
     told = max((k for k, e in tried.items() if e.roughness > e.rounding), default=None)
     if told is None or 4 * tried[best].bound <= tried[told].roughness:
         return tried[best], False, best                           # the slopes meet, and rounding does not hide it
     longer = tried.get(told - 1) or estimate(told - 1)
     # Where f is smooth, a step 16 times shorter leaves less than 1/16^2 of the roughness; a kink keeps it.
-    return tried[best], tried[told].roughness > longer.roughness / 16, best
+    kink = tried[told].roughness > longer.roughness / 16
+    return at_kink(tried[best]) if kink else tried[best], kink, best
 
 
 def require_float64(name, array):
@@ -190,8 +234,8 @@ def numerical_gradient(f, x, *, max_entries=64, seed=0, noise=None, terms=None):
     noise : float, optional
         Standard deviation of f's rounding errors; measured if not given.
     terms : callable, optional
-        terms() -> float, the sum of the sizes of the terms that f() has just added; |f()| if not given, which is
-        less where they cancel.
+        terms() -> ndarray, the terms that f() has just added.  Their sizes say how f() is rounded where they cancel,
+        and their slopes what is right where several have a kink.
 
     Returns
     -------
@@ -216,17 +260,26 @@ def numerical_gradient(f, x, *, max_entries=64, seed=0, noise=None, terms=None):
     if noise is not None and as_numbers(noise, "noise", ndim=(0,)) < 0:
         raise ConfigurationError(f"noise is {noise!r}; a standard deviation is not negative. Leave it out.")
     if terms is not None:
-        function_of("terms", terms, "terms() -> float")
-    entries = np.arange(x.size)
-    if x.size > max_entries:
-        entries = np.sort(np.random.default_rng(seed).choice(x.size, max_entries, replace=False))
-    scales, level, largest, rows = _sizes(x), 0, 0.0, []
+        function_of("terms", terms, "terms() -> ndarray")
+    noise = rounding_noise(f, [x], seed) if noise is None else noise
+    return differentiate(f, x, draw_entries(x.size, max_entries, seed), noise, terms)
+
+
+def draw_entries(size, max_entries, seed):
+    """Return the flat indices of the entries to differentiate: all of them, or `max_entries` drawn ones."""
+    if size <= max_entries:
+        return np.arange(size)
+    return np.sort(np.random.default_rng(seed).choice(size, max_entries, replace=False))
+
+
+def differentiate(f, x, entries, noise, terms=None):
+    """Return the Numerical derivatives of f() along these entries of x, float64 or float32; `noise` is that of f."""
+    scales, level, largest, rows = sizes_of(x), 0, 0.0, []
     with np.errstate(all="ignore"):                               # a large step may leave f's domain: it is dropped
         f_0 = float(f())
-        noise = rounding_noise(f, [x], seed) if noise is None else noise
         for entry in entries:
             index = np.unravel_index(entry, x.shape)
-            e, kink, level = _differentiate(f, f_0, x, index, float(scales[index]), noise, level, largest, terms)
+            e, kink, level = slope_of_entry(f, f_0, x, index, float(scales[index]), noise, level, largest, terms)
             largest = largest if kink else max(largest, abs(e.value))
             rows.append((e.value, e.bound, e.rounding, kink))
     values, bounds, rounding, kinks = np.array(rows).reshape(-1, 4).T
