@@ -49,14 +49,17 @@ def broken(name, hint):
     return Check(name, 1.0, (), 0.0, 0.0, 0.0, False, hint, 0)
 
 
-def compare(name, analytic, numerical, fault, sizes, rtol=0.0):
-    """Return the Check of one array: its whole analytic gradient against derivatives of some entries."""
+def compare(name, analytic, numerical, fault, sizes, allowed=None):
+    """Return the Check of one array: its whole analytic gradient against derivatives of some entries.
+
+    `allowed` (of its shape) is what each entry may be wrong by in addition.
+    """
     entries, n, bounds, rounding, kinks = numerical
     if not len(entries):
         return Check(name, 0.0, (), 0.0, 0.0, 0.0, True, "", 0)
     a = analytic.ravel()[entries]
     error, own = np.abs(a - n), np.maximum(np.abs(a), np.abs(n))
-    failed = ~(error <= bounds + (rtol * own if rtol else 0.0))
+    failed = ~(error <= bounds + (0.0 if allowed is None else allowed.ravel()[entries]))
     largest = np.max(np.abs(n[~kinks]), initial=0.0)
     floor = np.maximum(1e-3 * largest, 1e7 * rounding)
     size = np.where(failed, own, np.maximum(own, floor))
@@ -93,7 +96,7 @@ def _not_judged(check, numerical, noise, size):
     return check._replace(ok=False, judged=False, hint="; ".join(filter(None, (check.hint, why))))
 
 
-def compare_all(f, arrays, gradients, faults, sizes, max_entries, seed, least_noise=0.0, terms=None, rtol=0.0):
+def compare_all(f, arrays, gradients, faults, sizes, max_entries, seed, least_noise=0.0, terms=None, allowed=None):
     """Return the Checks of all arrays, with the hints that need all of them.
 
     Of a large array drawn entries are compared, and with them the one that a slope along all entries leads to.
@@ -103,14 +106,15 @@ def compare_all(f, arrays, gradients, faults, sizes, max_entries, seed, least_no
         size = max(abs(float(f())), *(float(np.nansum(np.abs(gradients[name] * array))) for name, array in arrays.items()))
     checks = []
     for name, array in arrays.items():
+        extra = allowed and allowed[name]
         entries, found = draw_entries(array.size, max_entries, seed), None
         if array.size > max_entries:
-            found = wrong_entry(f, array, gradients[name], noise, terms, seed=seed, rtol=rtol)
+            found = wrong_entry(f, array, gradients[name], noise, terms, seed=seed, allowed=extra)
             entries = entries if found is None else np.union1d(entries, found)
         numerical = differentiate(f, array, entries, noise, terms)
-        check = compare(name, gradients[name], numerical, faults.get(name, ""), sizes, rtol)
+        check = compare(name, gradients[name], numerical, faults.get(name, ""), sizes, extra)
         if check.ok and found is not None and wrong_entry(
-                f, array, gradients[name], noise, terms, seed=seed + 1, rtol=rtol) is not None:
+                f, array, gradients[name], noise, terms, seed=seed + 1, allowed=extra) is not None:
             check = check._replace(ok=False, hint=SPREAD)
         checks.append(_not_judged(check, numerical, noise, size))
     wrong = {check.name: not check.ok for check in checks}
