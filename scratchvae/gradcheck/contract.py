@@ -149,6 +149,8 @@ class Trial:
         before = [array.copy() for _, array in guarded]
         try:
             self.layer.backward(self.p, self.x, self.y, d_y, d_p, d_x)
+        except ShapeError:                                        # says more than what follows here
+            raise
         except (ValueError, IndexError) as error:
             shapes = ", ".join(f"{name} {array.shape}" for name, array in gradients.items())
             raise ShapeError(f"{type(self.layer).__name__}.backward fails ({error}); expected it to write gradients "

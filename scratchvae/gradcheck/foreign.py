@@ -54,8 +54,9 @@ class _Subject:
         """Return the loss at the present parameters, with the noise of reseed."""
         self.reseed()
         loss = self.loss()
-        self.shape = np.shape(loss) if np.size(loss) == 1 else ()
-        return _number(loss, self.who[0])
+        number = _number(loss, self.who[0])
+        self.shape = np.shape(loss)
+        return number
 
     def take(self, anew=False, after_loss=True):
         """Return {path: gradient} at the present parameters; `anew` calls reseed for it once more."""
