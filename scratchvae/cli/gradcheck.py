@@ -21,8 +21,9 @@ from .run_folder import Run
 def add(commands):
     """Add the command's parser."""
     parser = add_command(commands, "gradcheck", run, "check every gradient segment against finite differences")
-    parser.add_argument("folder", metavar="RUN", nargs="?", help="a run to check at its own parameters, or MODULE:FUNCTION, "
-                        "which returns the checks of your own code; a small model of each kind if absent")
+    parser.add_argument("folder", metavar="RUN", nargs="?", help="a run to check at its own parameters, or "
+                        "MODULE:FUNCTION, which returns the checks of your own code; a small model of each kind if "
+                        "absent")
     parser.add_argument("--seed", type=int, default=0, help="of weights, data and noise; default: 0")
 
 
@@ -46,7 +47,8 @@ def run(args):
         rows += [{"model": title, **check._asdict()} for check in checks]
     worst = max(row["worst"] for row in rows)
     ok = all(row["ok"] for row in rows)
-    print(f"{len(rows)} {'segments' if models else 'arrays'}, worst relative error {worst:.1e}: {'all right' if ok else 'WRONG GRADIENTS'}")
+    print(f"{len(rows)} {'segments' if models else 'arrays'}, worst relative error {worst:.1e}: "
+          f"{'all right' if ok else 'WRONG GRADIENTS'}")
     return {"checks": rows, "worst": worst, "ok": ok}, 0 if ok else 1
 
 
@@ -56,14 +58,14 @@ def _own_checks(module, function):
     try:
         found = getattr(importlib.import_module(module), function)
     except (ImportError, AttributeError) as error:
-        raise ConfigurationError(f"{module}:{function} cannot be called ({error}); expected a function without arguments "
-                                 "that returns what check_gradient does. Write one.") from error
+        raise ConfigurationError(f"{module}:{function} cannot be called ({error}); expected a function without "
+                                 "arguments that returns what check_gradient does. Write one.") from error
     finally:
         sys.path.remove("")
     checks = found()
     if not isinstance(checks, list) or not checks:
-        raise ConfigurationError(f"{module}:{function} returns a {type(checks).__name__}; expected a list of checks. Return "
-                                 "what check_gradient, check_vjp or check_layer does.")
+        raise ConfigurationError(f"{module}:{function} returns a {type(checks).__name__}; expected a list of checks. "
+                                 "Return what check_gradient, check_vjp or check_layer does.")
     return checks
 
 

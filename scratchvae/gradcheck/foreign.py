@@ -14,8 +14,8 @@ from .trees import copied, matched, parameters, Snapshot
 
 MAX_ENTRIES, SEED = 64, 0
 ROUNDING_32 = 1e-6                      # of a gradient that is computed in float32, relative to its size
-CACHED = ("gradient uses what the last loss() has left, so it was called right after loss(): rerun forward inside backward, "
-          "or use check_vjp")
+CACHED = ("gradient uses what the last loss() has left, so it was called right after loss(): rerun forward inside "
+          "backward, or use check_vjp")
 
 
 class StepGradient(dict):
@@ -32,12 +32,12 @@ def note(name, hint):
 def _number(value, who):
     """Return a loss as a float: a number, or an array of one."""
     if isinstance(value, (tuple, list, dict)) or value is None:
-        raise ConfigurationError(f"{who} returns a {type(value).__name__}; expected one number. Return the loss alone, or "
-                                 "use check_value_and_grad for a function that returns (loss, gradients).")
+        raise ConfigurationError(f"{who} returns a {type(value).__name__}; expected one number. Return the loss "
+                                 "alone, or use check_value_and_grad for a function that returns (loss, gradients).")
     value = np.asarray(value)
     if value.size != 1:
-        raise ShapeError(f"{who} returns an array of shape {value.shape}; expected one number. Return its sum or its mean, "
-                         "or use check_vjp.")
+        raise ShapeError(f"{who} returns an array of shape {value.shape}; expected one number. Return its sum or its "
+                         "mean, or use check_vjp.")
     return float(value.reshape(()))
 
 
@@ -69,8 +69,9 @@ class _Subject:
         changed = snapshot.changed()
         snapshot.restore()
         if found is None and changed:
-            raise ConfigurationError(f"{self.who[1]} returns None and changes {', '.join(changed)}; expected the gradient. "
-                                     "A training step goes in as lambda: gradient_of_step(step, params, learning_rate).")
+            raise ConfigurationError(f"{self.who[1]} returns None and changes {', '.join(changed)}; expected the "
+                                     "gradient. A training step goes in as lambda: gradient_of_step(step, params, "
+                                     "learning_rate).")
         self.modifies.update(changed)
         self.rounding = getattr(found, "rounding", {})
         return matched(found, self.arrays, self.who[1])
@@ -108,26 +109,27 @@ def _judge(subject, roles, rtol, terms=None):
     changed = subject.snapshot.changed()
     if changed:
         subject.snapshot.restore()
-        return [broken("loss", f"{who[0]} modifies {', '.join(changed)}: it may only read the parameters; copy them there")]
+        return [broken("loss", f"{who[0]} modifies {', '.join(changed)}: it may only read them")]
     if not (subject.value() == first or np.isnan(first)):
-        remedy = "reseed() does not reset all of it" if subject.draws else "pass reseed=, a function that resets the noise"
-        return [broken("loss", f"{who[0]} gives another value every time: it draws noise; {remedy}, or hold the noise fixed")]
+        remedy = "reseed() does not reset all of it" if subject.draws else "pass reseed=, which resets it"
+        return [broken("loss", f"{who[0]} gives another value every time: it draws noise; {remedy}, or hold it fixed")]
     found = subject.take(anew=subject.draws)
     subject.elsewhere(subject.value)
     alone = subject.take(anew=subject.draws, after_loss=False)
     cached = not _same(found, alone)
     if cached:                                                    # what the backward of a training loop sees
         found = subject.take()
-    if not _same(found, subject.take(anew=subject.draws and not cached)):
-        return [broken("gradient", f"{who[1]} gives another result every time: does it draw noise of its own, or add to what "
-                       "it returned before? Use the noise of the forward; pass reseed= if it runs its own")]
+    anew = subject.draws and not cached
+    if not _same(found, subject.take(anew=anew)):
+        return [broken("gradient", f"{who[1]} gives another result every time: does it draw noise of its own, or add "
+                       "to what it returned before? Use the noise of the forward; pass reseed= if it runs its own")]
     faults = {path: f"{who[1]} modifies {path}: it may only return" for path in subject.modifies}
     allowed = {path: rtol * np.abs(gradient) + subject.rounding.get(path, 0.0)
                + (ROUNDING_32 * np.max(np.abs(gradient), initial=0.0) if arrays[path].dtype == np.float32 else 0.0)
                for path, gradient in found.items()}
     least = EPS * 2**29 * abs(first) / 4 if any(array.dtype == np.float32 for array in arrays.values()) else 0.0
     try:
-        slopes = slope_elsewhere(arrays, lambda: subject.value, lambda: subject.take(anew=subject.draws and not cached), SEED)
+        slopes = slope_elsewhere(arrays, lambda: subject.value, lambda: subject.take(anew=anew), SEED)
         slack = np.array([sum(float(np.sum(allowed[path] * np.abs(array))) for path, array in arrays.items())])
     finally:
         subject.snapshot.restore()
@@ -137,7 +139,8 @@ def _judge(subject, roles, rtol, terms=None):
     hints = order_hints(checks, roles)
     if rate:
         hints = {check.name: f"every gradient is {-rate:.6g} x the slope: is it an update, -rate x gradient? Use "
-                 "gradient_of_step(step, params, learning_rate), or divide by -rate" for check in checks if not check.ok}
+                 "gradient_of_step(step, params, learning_rate), or divide by -rate"
+                 for check in checks if not check.ok}
     checks = [check._replace(hint="; ".join(filter(None, (check.hint, hints.get(check.name))))) for check in checks]
     elsewhere = compare("elsewhere", *slopes, "", {}, slack)
     if all(check.ok for check in checks) and not elsewhere.ok:
@@ -181,8 +184,10 @@ def check_gradient(loss, gradient, params, *, roles=None, reseed=None, rtol=0):
     >>> x = np.array([3.0, -1.0])
     >>> error = lambda: params["w"] @ x + params["b"] - 2
     >>> checks = check_gradient(lambda: error()**2, lambda: {"b": 2 * error(), "w": error() * x}, params)
-    >>> [(check.name, check.ok) for check in checks], checks[0].hint
-    ([('w', False), ('b', True)], 'analytic is 1/2 x numeric: is there a 1/2 too many, or one of two equal terms missing?')
+    >>> [(check.name, check.ok) for check in checks]
+    [('w', False), ('b', True)]
+    >>> checks[0].hint
+    'analytic is 1/2 x numeric: is there a 1/2 too many, or one of two equal terms missing?'
     """
     function_of("loss", loss, "loss() -> float")
     function_of("gradient", gradient, "gradient() -> arrays like params")
@@ -192,8 +197,8 @@ def check_gradient(loss, gradient, params, *, roles=None, reseed=None, rtol=0):
     subject = _Subject(loss, gradient, params, reseed, ("loss()", "gradient()"))
     checks = _judge(subject, require_roles(roles, subject.arrays), rtol)
     if subject.shape and checks[0].name != "loss":
-        checks.append(note("loss", f"loss() returns shape {subject.shape}, which was taken as a number: return float(loss) or "
-                           "loss.item()"))
+        checks.append(note("loss", f"loss() returns shape {subject.shape}, which was taken as a number: return "
+                           "float(loss) or loss.item()"))
     return checks
 
 
@@ -226,8 +231,8 @@ def check_value_and_grad(f, params, *args):
     def pair():
         result = f(params, *args)
         if not isinstance(result, (tuple, list)) or len(result) != 2:
-            raise ConfigurationError(f"f returns a {type(result).__name__}; expected (loss, gradients). Return both, or use "
-                                     "check_gradient for two functions.")
+            raise ConfigurationError(f"f returns a {type(result).__name__}; expected (loss, gradients). Return both, "
+                                     "or use check_gradient for two functions.")
         return result
 
     subject = _Subject(lambda: pair()[0], lambda: pair()[1], params, None, ("f", "f"))
@@ -242,8 +247,8 @@ def check_vjp(f, vjp, *arrays):
     f : callable
         f(*arrays) -> an array or a tree of arrays.
     vjp : callable
-        vjp(d_y, *arrays) -> one gradient for each of the arrays: a tuple, or a dict by f's argument names; d_y is a tree
-        like f's result.  It runs right after f(*arrays).
+        vjp(d_y, *arrays) -> one gradient for each of the arrays: a tuple, or a dict by f's argument names; d_y is
+        a tree like f's result.  It runs right after f(*arrays).
     *arrays : arrays or trees of arrays
         Copied.
 
@@ -335,11 +340,12 @@ def gradient_of_step(step, params, learning_rate):
     step()
     after, changed = snapshot.now(), snapshot.changed()
     if not changed:
-        raise ConfigurationError("step() changes none of the arrays in params; expected new values. If it replaces them "
-                                 "(W = W - ...), pass the object or the dict that holds them.")
+        raise ConfigurationError("step() changes none of the arrays in params; expected new values. If it replaces "
+                                 "them (W = W - ...), pass the object or the dict that holds them.")
     found = StepGradient({path: (np.asarray(before, np.float64) - after[path]) / rate
                           for path, before in snapshot.values.items()})
-    found.rounding = {path: 2 * np.finfo(before.dtype).eps * np.abs(before) / rate for path, before in snapshot.values.items()}
+    found.rounding = {path: 2 * np.finfo(before.dtype).eps * np.abs(before) / rate
+                      for path, before in snapshot.values.items()}
     snapshot.restore()
     return found
 

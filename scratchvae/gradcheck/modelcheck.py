@@ -106,13 +106,14 @@ def _require_protocol(model, X, eps):
     """Raise ConfigurationError or ShapeError unless parameters, objective and gradient are what check_model reads."""
     kind, parameters = type(model).__name__, getattr(model, "parameters", None)
     if not hasattr(parameters, "flat") or not callable(getattr(parameters, "segments", None)):
-        raise ConfigurationError(f"{kind}.parameters is a {type(parameters).__name__}; expected an object with flat and "
-                                 "segments(). For a dict, a list or other arrays use check_gradient(loss, gradient, params).")
+        raise ConfigurationError(f"{kind}.parameters is a {type(parameters).__name__}; expected an object with flat "
+                                 "and segments(). For a dict, a list or other arrays use check_gradient(loss, "
+                                 "gradient, params).")
     objective, pair = model.objective(X, eps), model.gradient(X, eps)
     if np.ndim(getattr(objective, "loss", ())) or not hasattr(objective, "loss"):
         raise ConfigurationError(f"{kind}.objective returns a {type(objective).__name__} without a number as its loss; "
                                  "expected an object with .loss, a float. Return one, or use check_gradient.")
     if not isinstance(pair, tuple) or len(pair) != 2 or not callable(getattr(pair[1], "segments", None)):
-        raise ConfigurationError(f"{kind}.gradient returns a {type(pair).__name__}; expected (objective, gradient), the "
-                                 "gradient with segments(). Return both, or use check_gradient.")
+        raise ConfigurationError(f"{kind}.gradient returns a {type(pair).__name__}; expected (objective, gradient), "
+                                 "the gradient with segments(). Return both, or use check_gradient.")
     matched(dict(pair[1].segments()), dict(parameters.segments()), "gradient")

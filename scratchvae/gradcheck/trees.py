@@ -55,14 +55,15 @@ def parameters(tree, name="params"):
     found = {path: leaf for path, leaf in _leaves(tree, name).items() if np.asarray(leaf).dtype in FLOATS}
     for path, leaf in found.items():
         if not isinstance(leaf, np.ndarray):
-            raise ShapeError(f"{path} is a {type(leaf).__name__}; expected an array of float64 or float32, which is varied "
-                             "in place. Pass np.array(...), or use check_value_and_grad, which makes copies.")
+            raise ShapeError(f"{path} is a {type(leaf).__name__}; expected an array of float64 or float32, which is "
+                             "varied in place. Pass np.array(...), or use check_value_and_grad, which makes copies.")
         if not leaf.flags.writeable:
             raise ShapeError(f"{path} is read-only; expected an array that can be varied in place. Pass a copy, or use "
                              "check_value_and_grad, which makes copies.")
     if not found:
         raise ConfigurationError(f"{name} is a {type(tree).__name__} without arrays of float64 or float32; expected an "
-                                 "array, or a dict, list, tuple or object that holds some. Pass the model's parameters.")
+                                 "array, or a dict, list, tuple or object that holds some. Pass the model's "
+                                 "parameters.")
     return found
 
 
@@ -103,8 +104,8 @@ def matched(tree, arrays, name):
     if len(arrays) == len(leaves) == 1 and name in leaves:        # one array alone has no name
         leaves = dict(zip(arrays, leaves.values()))
     if not leaves:
-        raise ShapeError(f"{name} is {tree!r}; expected arrays like {', '.join(arrays)}. Return them; if the function is "
-                         "a training step that changes the parameters, wrap it in gradient_of_step.")
+        raise ShapeError(f"{name} is {tree!r}; expected arrays like {', '.join(arrays)}. Return them; if the function "
+                         "is a training step that changes the parameters, wrap it in gradient_of_step.")
     lacks, extra = [path for path in arrays if path not in leaves], [path for path in leaves if path not in arrays]
     found = {path: np.asarray(leaf) for path, leaf in leaves.items() if path in arrays}
     bad = [f"{path} of shape {array.shape} where {arrays[path].shape} is expected" for path, array in found.items()
@@ -112,8 +113,8 @@ def matched(tree, arrays, name):
     wrong = [f"lacks {', '.join(lacks)}"] * bool(lacks) + [f"has {', '.join(extra)} in addition"] * bool(extra)
     wrong += [f"has {', '.join(bad)}"] * bool(bad)
     if wrong:
-        raise ShapeError(f"{name} {' and '.join(wrong)}; expected one array for each of {', '.join(arrays)}. Return them "
-                         "by the same names.")
+        raise ShapeError(f"{name} {' and '.join(wrong)}; expected one array for each of {', '.join(arrays)}. Return "
+                         "them by the same names.")
     return {path: np.array(found[path], np.float64) for path in arrays}
 
 

@@ -6,8 +6,8 @@ import pytest
 import styles
 
 from scratchvae.errors import ConfigurationError, ShapeError
-from scratchvae.gradcheck import (assert_gradient, assert_ok, check_gradient, check_layer, check_value_and_grad, check_vjp,
-                                  format_checks, from_vjp, gradient_of_step, GradientMismatch)
+from scratchvae.gradcheck import (assert_gradient, assert_ok, check_gradient, check_layer, check_value_and_grad,
+                                  check_vjp, format_checks, from_vjp, gradient_of_step, GradientMismatch)
 
 X, EPS = styles.data()
 
@@ -156,14 +156,16 @@ def test_an_update_in_the_place_of_a_gradient_is_named():
     p = styles.initial()
     checks = check_gradient(lambda: styles.forward(p, X, EPS)[0],
                             lambda: {k: -0.01 * v for k, v in styles.loss_and_grad(p, X, EPS)[1].items()}, p)
-    assert all(not check.ok and "every gradient is -0.01 x the slope: is it an update" in check.hint for check in checks)
+    assert not any(check.ok for check in checks)
+    assert all("every gradient is -0.01 x the slope: is it an update" in check.hint for check in checks)
 
 
 Pair = namedtuple("Pair", "W b")
 
 
 @pytest.mark.parametrize("tree", [
-    np.array(2.0), np.ones((2, 3, 2)), {"b": np.ones(2), "a": [np.ones(3), (np.array(0.5),)]}, Pair(np.ones((2, 2)), np.ones(2)),
+    np.array(2.0), np.ones((2, 3, 2)), {"b": np.ones(2), "a": [np.ones(3), (np.array(0.5),)]},
+    Pair(np.ones((2, 2)), np.ones(2)),
     {"encoder.0.W": np.ones((2, 2), order="F"), 7: np.ones(6)[::2]}])
 def test_any_tree_of_arrays_is_taken(tree):
     def f(params):
@@ -231,6 +233,14 @@ def test_a_misuse_is_one_sentence(call, message):
     with pytest.raises((ConfigurationError, ShapeError), match=message) as error:
         call()
     assert "\n" not in str(error.value)
+
+
+def test_several_units_at_their_kinks_are_not_judged_and_no_false_alarm():
+    W, d = np.array([1.0, -1.0, 2.0]), np.array([1.0, 2.0, -1.0])
+    for slope, judged in ((0.0, False), (77.0, True)):                  # 0 masks all three; 77 is nobody's slope
+        b = np.zeros(())
+        check, *_ = check_gradient(lambda: np.sum(d * np.maximum(W * b, 0)), lambda: np.array(slope), b)
+        assert not check.ok and check.judged == judged
 
 
 def test_assert_gradient_raises_with_the_table():

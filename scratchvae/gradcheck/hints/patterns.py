@@ -59,13 +59,14 @@ def diagnose(analytic, entries, numeric, bounds, sizes):
     square = analytic.ndim == 2 and analytic.shape[0] == analytic.shape[1] > 1
     if square and _fits(analytic.T.ravel()[entries], numeric, bounds):
         return "analytic is the transpose of numeric: which side does x stand on in x^T d_a?"
-    off = np.abs(found - numeric)[off_bounds := np.abs(found - numeric) > bounds]
-    relative = off / np.maximum(np.abs(found), np.abs(numeric))[off_bounds]
-    if len(off) and np.all(relative <= SLIGHT):
+    error = np.abs(found - numeric)
+    relative = (error / np.maximum(np.maximum(np.abs(found), np.abs(numeric)), bounds))[error > bounds]
+    if len(relative) and np.all(relative <= SLIGHT):
         return (f"off by {relative.max():.0e} of its size: an epsilon or an approximation on one side only? "
                 "If it is meant, rtol lets it pass")
-    matching = np.abs(found - numeric) <= bounds + FIT * np.max(np.abs(numeric))
-    if not matching.all() and np.all(matching | (np.abs(numeric) <= bounds)) and 2 * np.count_nonzero(matching & clear) > len(found):
+    matching = error <= bounds + FIT * np.max(np.abs(numeric))
+    mostly = not matching.all() and 2 * np.count_nonzero(matching & clear) > len(found)
+    if mostly and np.all(matching | (np.abs(numeric) <= bounds)):
         return ("analytic is right except where numeric is 0: does the forward clamp there, and the backward not know?")
     if np.all(matching | (found == 0)) and 2 * np.count_nonzero(matching & clear) > len(found):
         return "analytic is 0 at some entries and right at the others: a part of this gradient never arrives"
