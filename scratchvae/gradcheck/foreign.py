@@ -9,10 +9,10 @@ from .comparison import assert_ok, broken, Check, compare, compare_all
 from .contract import same_bits
 from .directions import slope_elsewhere
 from .hints.order import order_hints, require_roles
-from .numerical import EPS
 from .trees import copied, matched, parameters, Snapshot
 
 MAX_ENTRIES, SEED = 64, 0
+EPS_32 = float(np.finfo(np.float32).eps)
 ROUNDING_32 = 1e-6                      # of a gradient that is computed in float32, relative to its size
 CACHED = ("gradient uses what the last loss() has left, so it was called right after loss(): rerun forward inside "
           "backward, or use check_vjp")
@@ -127,7 +127,7 @@ def _judge(subject, roles, rtol, terms=None):
     allowed = {path: rtol * np.abs(gradient) + subject.rounding.get(path, 0.0)
                + (ROUNDING_32 * np.max(np.abs(gradient), initial=0.0) if arrays[path].dtype == np.float32 else 0.0)
                for path, gradient in found.items()}
-    least = EPS * 2**29 * abs(first) / 4 if any(array.dtype == np.float32 for array in arrays.values()) else 0.0
+    least = EPS_32 * abs(first) if any(array.dtype == np.float32 for array in arrays.values()) else 0.0
     try:
         slopes = slope_elsewhere(arrays, lambda: subject.value, lambda: subject.take(anew=anew), SEED)
         slack = np.array([sum(float(np.sum(allowed[path] * np.abs(array))) for path, array in arrays.items())])
