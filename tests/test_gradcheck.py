@@ -725,7 +725,7 @@ def test_a_wrong_model_is_convicted_by_segment_with_a_hint(change, names, hint):
 def test_checks_are_plain_values_that_json_takes():
     for check in (*check_layer(Toy(), *problem()), *check_layer(Draws(), *problem())):
         assert json.loads(json.dumps(check._asdict()))["name"] == check.name
-        assert [type(value) for value in check] == [str, float, tuple, float, float, float, bool, str, int]
+        assert [type(value) for value in check] == [str, float, tuple, float, float, float, bool, str, int, bool]
         assert all(type(i) is int for i in check.index)
 
 

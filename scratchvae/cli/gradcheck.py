@@ -1,10 +1,15 @@
 """`scratchvae gradcheck`: check every gradient segment against finite differences."""
+import importlib
+import re
+import sys
 from argparse import Namespace
+from pathlib import Path
 
 import numpy as np
 
 from .. import gradcheck
 from ..autoencoder import Autoencoder
+from ..errors import ConfigurationError
 from ..estimators import ESTIMATORS
 from ..layers import ACTIVATIONS
 from ..likelihoods import LIKELIHOODS
@@ -17,8 +22,9 @@ from .run_folder import Run
 def add(commands: object) -> None:
     """Add the command's parser."""
     parser = add_command(commands, "gradcheck", run, "check every gradient segment against finite differences")
-    parser.add_argument("folder", metavar="RUN", nargs="?", help="a run to check at its own parameters; "
-                        "a small model of each kind if absent")
+    parser.add_argument("folder", metavar="RUN", nargs="?", help="a run to check at its own parameters, or "
+                        "MODULE:FUNCTION, which returns the checks of your own code; a small model of each kind if "
+                        "absent")
     parser.add_argument("--seed", type=int, default=0, help="seed of weights, data and noise; default: 0")
 
 
@@ -26,7 +32,14 @@ def run(args: Namespace) -> tuple[dict, int]:
     """Check a run, or a small model of each kind, and print a table."""
     rng = np.random.default_rng(check_seed(args.seed))
     rows = []
-    for title, model in _models_to_check(args, rng):
+    if args.folder and re.fullmatch(r"[\w.]+:\w+", args.folder) and not Path(args.folder).exists():
+        checks = _own_checks(*args.folder.split(":"))
+        print(f"{args.folder}\n{gradcheck.format_checks(checks)}\n")
+        rows = [{"model": args.folder, **check._asdict()} for check in checks]
+        models = ()
+    else:
+        models = _models_to_check(args, rng)
+    for title, model in models:
         n = 3
         x = rng.random((n, model.n_visible))
         eps = rng.standard_normal((n, model.n_samples, model.n_latent))
@@ -35,8 +48,26 @@ def run(args: Namespace) -> tuple[dict, int]:
         rows += [{"model": title, **check._asdict()} for check in checks]
     worst = max(row["worst"] for row in rows)
     ok = all(row["ok"] for row in rows)
-    print(f"{len(rows)} segments, worst relative error {worst:.1e}: {'all right' if ok else 'WRONG GRADIENTS'}")
+    print(f"{len(rows)} {'segments' if models else 'arrays'}, worst relative error {worst:.1e}: "
+          f"{'all right' if ok else 'WRONG GRADIENTS'}")
     return {"checks": rows, "worst": worst, "ok": ok}, 0 if ok else 1
+
+
+def _own_checks(module, function):
+    """Return the list of Check that a function of a module, looked for in the present folder too, returns."""
+    sys.path.insert(0, "")
+    try:
+        found = getattr(importlib.import_module(module), function)
+    except (ImportError, AttributeError) as error:
+        raise ConfigurationError(f"{module}:{function} cannot be called ({error}); expected a function without "
+                                 "arguments that returns what check_gradient does. Write one.") from error
+    finally:
+        sys.path.remove("")
+    checks = found()
+    if not isinstance(checks, list) or not checks:
+        raise ConfigurationError(f"{module}:{function} returns a {type(checks).__name__}; expected a list of checks. "
+                                 "Return what check_gradient, check_vjp or check_layer does.")
+    return checks
 
 
 def _models_to_check(args, rng):

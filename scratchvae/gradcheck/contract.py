@@ -117,9 +117,9 @@ class Trial:
         self.layer.forward(self.p, self.x, self.y)
         return float(np.sum(self.d_y * arrays_of(self.y)[-1]))
 
-    def output_terms(self) -> float:
-        """Return the sum of |d_y * y| for the last y: the size of the terms that <d_y, y> adds, which may cancel."""
-        return float(np.sum(np.abs(self.d_y * arrays_of(self.y)[-1])))
+    def output_terms(self) -> np.ndarray:
+        """Return d_y * y, of the y that `output` has left: the terms of <d_y, y>."""
+        return self.d_y * arrays_of(self.y)[-1]
 
     def output_rounding(self) -> float:
         """Return the error of <d_y, y> if every y is rounded once: cancellation in the sum may hide it."""
@@ -136,6 +136,8 @@ class Trial:
         before = [array.copy() for _, array in guarded]
         try:
             self.layer.backward(self.p, self.x, self.y, d_y, d_p, d_x)
+        except ShapeError:                                        # says more than what follows here
+            raise
         except (ValueError, IndexError) as error:
             shapes = ", ".join(f"{name} {array.shape}" for name, array in gradients.items())
             raise ShapeError(f"{type(self.layer).__name__}.backward fails ({error}); expected it to write gradients "
@@ -191,5 +193,5 @@ def gradient_fault(poisoned: np.ndarray, zeros: np.ndarray, ones: np.ndarray) ->
         return "backward adds to what the buffer held: overwrite it, with = in place of +="
     if not same_bits(poisoned, zeros):
         return ("the gradient changes when other data run in between: something is remembered that is not in y, "
-                "or drawn anew")
+                "or drawn anew; rerun forward inside backward, or use check_vjp")
     return ""

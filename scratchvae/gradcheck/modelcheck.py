@@ -2,12 +2,15 @@
 import numpy as np
 
 from ..arrays import as_array
-from ..errors import ShapeError
+from ..errors import ConfigurationError, ShapeError
 from ..validation import check_seed, positive_integer
 from .comparison import broken, Checks, compare, compare_all
 from .contract import gradient_fault, require_method, same_bits
+from .directions import slope_elsewhere
 from .hints.model import find_causes
-from .numerical import numerical_gradient
+from .trees import matched
+
+ELSEWHERE = "right at these parameters, wrong at others: are old ones remembered?"
 
 
 def check_model(model: object, X: np.ndarray, eps: np.ndarray | None, *, max_entries: int = 64, seed: int = 0) -> list:
@@ -56,11 +59,13 @@ def check_model(model: object, X: np.ndarray, eps: np.ndarray | None, *, max_ent
     require_method("model", model, "objective(X, eps)")
     require_method("model", model, "gradient(X, eps)")
     max_entries, seed = positive_integer("max_entries", max_entries), check_seed(seed)
+    X, eps = as_array(X, "X"), None if eps is None else as_array(eps, "eps")
+    _require_protocol(model, X, eps)
     flat = model.parameters.flat
     if flat.dtype != np.float64:
         raise ShapeError(f"the model's parameters have dtype {flat.dtype}; gradients are checked in float64. "
                          'Build the model with dtype="float64".')
-    given = [flat, *(as_array(array, name) for name, array in (("X", X), ("eps", eps)) if array is not None)]
+    given = [flat, *(array for array in (X, eps) if array is not None)]
     before = [array.copy() for array in given]
 
     def loss():
@@ -77,7 +82,8 @@ def check_model(model: object, X: np.ndarray, eps: np.ndarray | None, *, max_ent
     modified = not all(map(same_bits, given, before))
     flat[:] = before[0]
     try:
-        elsewhere = _compare_elsewhere(model, differentiated, gradient, seed)
+        slopes = slope_elsewhere(dict(model.parameters.segments()), differentiated, gradient, seed)
+        elsewhere = compare("elsewhere", slopes[0], slopes[1], "", {})._replace(hint=ELSEWHERE)
     finally:
         flat[:] = before[0]
     second = gradient()
@@ -85,6 +91,8 @@ def check_model(model: object, X: np.ndarray, eps: np.ndarray | None, *, max_ent
     faults = {name: gradient_fault(first[name], second[name], second[name]) for name in arrays}
     sizes = {"B": len(X), "D": np.shape(X)[-1]}
     checks = compare_all(differentiated(), arrays, first, faults, sizes, max_entries, seed)
+    if loss() != loss():
+        return [broken("loss", "objective gives another loss every time: it draws noise; take it from eps")]
     if modified:
         checks.append(broken("arguments", "gradient modifies the model's parameters, X or eps"))
     if abs(loss() - reported) > 1e-9 * abs(reported):
@@ -94,20 +102,18 @@ def check_model(model: object, X: np.ndarray, eps: np.ndarray | None, *, max_ent
     return Checks(checks + find_causes(model, X, eps, checks, seed))
 
 
-def _compare_elsewhere(model, differentiated, gradient, seed):
-    """Move `flat` to other parameters and return the Check of the slope along one direction there."""
-    flat, rng = model.parameters.flat, np.random.default_rng(seed)
-    flat *= rng.uniform(0.9, 1.1, flat.shape)
-    start, t = flat.copy(), np.zeros(1)
-    direction = {name: array * rng.uniform(-1, 1, array.shape) for name, array in model.parameters.segments()}
-    found, loss = gradient(), differentiated()
-    slope = sum(float(np.sum(found[name] * step)) for name, step in direction.items())
-
-    def along():
-        flat[:] = start
-        for name, array in model.parameters.segments():
-            array += t[0] * direction[name]
-        return loss()
-
-    check = compare("elsewhere", np.array([slope]), numerical_gradient(along, t, seed=seed), "", {})
-    return check._replace(hint="right at these parameters, wrong at others: are old ones remembered?")
+def _require_protocol(model, X, eps):
+    """Raise ConfigurationError or ShapeError unless parameters, objective and gradient are what check_model reads."""
+    kind, parameters = type(model).__name__, getattr(model, "parameters", None)
+    if not hasattr(parameters, "flat") or not callable(getattr(parameters, "segments", None)):
+        raise ConfigurationError(f"{kind}.parameters is a {type(parameters).__name__}; expected an object with flat "
+                                 "and segments(). For a dict, a list or other arrays use check_gradient(loss, "
+                                 "gradient, params).")
+    objective, pair = model.objective(X, eps), model.gradient(X, eps)
+    if np.ndim(getattr(objective, "loss", ())) or not hasattr(objective, "loss"):
+        raise ConfigurationError(f"{kind}.objective returns a {type(objective).__name__} without a number as its loss; "
+                                 "expected an object with .loss, a float. Return one, or use check_gradient.")
+    if not isinstance(pair, tuple) or len(pair) != 2 or not callable(getattr(pair[1], "segments", None)):
+        raise ConfigurationError(f"{kind}.gradient returns a {type(pair).__name__}; expected (objective, gradient), "
+                                 "the gradient with segments(). Return both, or use check_gradient.")
+    matched(dict(pair[1].segments()), dict(parameters.segments()), "gradient")

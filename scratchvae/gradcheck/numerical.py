@@ -1,13 +1,14 @@
-"""Numerical derivatives with error bounds.
+"""Numerical derivatives that know how wrong they may be.
 
-The bound on the error of a derivative has two parts.  Rounding: the measured noise of f, divided by the step.
-Truncation: central differences at h, h/2, h/4 are extrapolated twice (Richardson), and the change by the second
-extrapolation bounds the error that is left.  The left and the right slope, extrapolated to h = 0, must agree; if they
-do not, f has a kink inside the step, or curves too much for it, and smaller steps are tried.  If the slopes never
-agree, the entry is a kink.  Features of f narrower than 1e-8 of an entry's size look like noise and are not found.
+A derivative comes with a bound on its error, of two parts.  Rounding: the noise of f, measured, over the step taken.
+Truncation: central differences at h, h/2, h/4 are extrapolated twice (Richardson), and what the second
+extrapolation changes bounds what is left.  The left and the right slope, extrapolated to h = 0, must meet; by as
+much as they do not, f has a kink inside the step or curves too sharply for it.  Then smaller steps are tried; if the
+slopes never meet, the entry is a kink.  Features of f narrower than 1e-8 of an entry's size are beyond this: they
+look like noise.
 """
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -16,17 +17,20 @@ from ..errors import ConfigurationError, ShapeError
 from ..validation import check_seed, function_of, positive_integer
 
 EPS = float(np.finfo(np.float64).eps)
-FIRST_STEP = 2.0 ** -8                  # in units of the entry's scale: truncation h^4 / 512 equals rounding 1e-14 / h
-LEVELS = range(-5, 7)                   # the steps are FIRST_STEP * 16^-level
-STAIR = 16 * EPS                        # noise of many terms 1 + u, each rounded by at most EPS / 2, for any size of f
-ENOUGH = 1e-7                           # no further steps are tried below this bound, relative to the entry
+FIRST_STEP = 2.0 ** -8                  # of the entry's scale: truncation h^4 / 512 meets rounding 1e-14 / h here
+LEVELS = range(-5, 7)                   # steps are FIRST_STEP * 16^-level
+STAIR = 16 * EPS                        # noise of many terms 1 + u, each rounded by at most EPS / 2, whatever f's size
+SPACINGS = (1e-7, 1e-6, 1e-5)           # of points between which float32 inside f is noise
+FLOAT32 = 1e-6                          # noise relative to f that float32 makes at most
+COARSE = 1e-9                           # noise relative to f that tells float32 from float64
+ENOUGH = 1e-7                           # a bound this small, relative to the entry, needs no further steps
 
 
 class Numerical(NamedTuple):
-    """Numerical derivatives of the entries with these flat indices; all arrays have the same length.
+    """Numerical derivatives of the entries with these flat indices; arrays of one length.
 
-    `bounds` holds the bounds on the errors, and `rounding` their part that is rounding.  `kinks` is True where the left
-    and right slopes never agreed.
+    `bounds` holds the errors' bounds, `rounding` the part of them that is rounding, `kinks` is True where the left
+    and right slopes never met.
     """
 
     entries: np.ndarray
@@ -39,7 +43,7 @@ class Numerical(NamedTuple):
 class _Estimate(NamedTuple):
     step: float
     value: float
-    roughness: float                    # change by the last extrapolation, plus the difference of the two slopes
+    roughness: float                    # what extrapolation and the two sides disagree by
     rounding: float
 
     @property
@@ -47,27 +51,32 @@ class _Estimate(NamedTuple):
         return 2 * self.roughness + self.rounding
 
 
-NOTHING = _Estimate(0.0, 0.0, np.inf, 0.0)                        # for an f that is not finite nearby
+NOTHING = _Estimate(0.0, 0.0, np.inf, 0.0)                        # f is not finite anywhere near
 
 
-def rounding_noise(f: Callable[[], float], arrays: list, seed: int = 0) -> float:
+def rounding_noise(f: Callable, arrays: Any, seed: Any = 0) -> Any:
     """Return the standard deviation of f()'s rounding errors near the present arrays, which are varied and restored.
 
-    The method is that of Moré & Wild 2011, "Estimating computational noise", section 3: on nine points so close that f
-    is straight, fourth differences are noise alone, of variance 70 sigma^2; the largest is used.  The points avoid the
-    present values, where there may be a kink.  If such a small change does not change f, then f is a staircase, and its
-    noise is the height of the nearest stair.  A single term of f may be a staircase, such as log(1 + u) for small u;
-    it has no noise on one stair, so points ten and a hundred times as far apart are used as well.  Their noise is used
-    up to `STAIR`: more than that is not the rounding of such a term, but f that is not straight over that distance.
+    After Moré & Wild 2011, "Estimating computational noise", section 3: on nine points so close that f is straight,
+    fourth differences are noise alone, of variance 70 sigma^2; the largest counts.  The points stay clear of the
+    present ones, where there may be a kink.  Where f rounds so small a change away, it is a staircase: its noise is
+    the height of the nearest stair.  One term of f may be a staircase beside others that are not, as log(1 + u) is
+    where u is small, and makes no noise on one stair; so the points are spread ten and a hundred times as wide, too.
+    What they say counts up to `STAIR`: more is not the rounding of such a 1, but f that is not straight so far.
+    Rounding in float32 makes the same noise on the three `SPACINGS`; what a kink makes grows tenfold.
     """
     rng, centers = np.random.default_rng(seed), [array.copy() for array in arrays]
-    known = any(array.any() for array in arrays)                  # zeros have no scale for a small change
-    directions = [_sizes(array) * rng.uniform(-1, 1, array.shape) * (array.any() or not known) for array in arrays]
+    known = any(array.any() for array in arrays)                  # zeros do not say what a small change of them is
+    directions = [sizes_of(array) * rng.uniform(-1, 1, array.shape) * (array.any() or not known) for array in arrays]
 
     def at(t):
         for array, center, direction in zip(arrays, centers, directions):
             array[...] = center + t * direction
         return float(f())
+
+    def apart(spacing):
+        """Return the fourth differences of f on points this far apart, in standard deviations of its noise."""
+        return np.abs(np.diff([at(t_k) for t_k in spacing * np.arange(10, 19)], 4)) / np.sqrt(70)
 
     try:
         for spacing in 10.0 ** np.arange(-9, 0):
@@ -78,70 +87,105 @@ def rounding_noise(f: Callable[[], float], arrays: list, seed: int = 0) -> float
         if np.ptp(values) == 0:
             noise = 0.0
         elif spacing == 1e-9:
-            points = [values] + [np.array([at(wider * t_k) for t_k in t]) for wider in (10, 100)]
-            noise, *apart = (float(np.max(np.abs(np.diff(spread, 4))) / np.sqrt(70)) for spread in points)
+            heights = [np.max(np.abs(np.diff(values, 4))) / np.sqrt(70), np.max(apart(1e-8)), np.max(apart(1e-7))]
             most = STAIR * max(1.0, float(np.max(np.abs(values))))
-            noise = max([noise, *(height for height in apart if height <= most)])
+            noise = float(max([heights[0], *(height for height in heights[1:] if height <= most)]))
         else:
             k = int(np.argmax(np.diff(values) != 0))
             low, high, floor, stair = t[k], t[k + 1], values[k], values[k + 1]
-            for _ in range(40):                                   # bisect to the edge, where a kink has no height
+            for _ in range(40):                                   # to the stair's edge: a kink has no height there
                 middle = (low + high) / 2
                 value = at(middle)
                 low, high, stair = (middle, high, stair) if value == floor else (low, middle, value)
             noise = abs(stair - floor)
+        coarse = [apart(spacing) for spacing in SPACINGS]
+        sizes = [np.sqrt(np.mean(spread**2)) for spread in coarse]
+        if max(sizes) < 8 * min(sizes) and max(sizes) < FLOAT32 * max(1.0, float(np.max(np.abs(values)))):
+            noise = max(noise, *(float(np.max(spread)) for spread in coarse))
     finally:
         for array, center in zip(arrays, centers):
             array[...] = center
     return noise if np.isfinite(noise) else 0.0
 
 
-def _sizes(x):
-    """Return the scale on which every entry of x is varied."""
+def sizes_of(x: Any) -> Any:
+    """Return what counts as a change of size 1 of every entry of x."""
     mean = np.mean(np.abs(x)) if x.size else 0.0
     return np.maximum(np.abs(x), mean) if mean > 0 else np.ones(x.shape)
 
 
 def _estimate(f, f_0, x, index, step, noise, terms=None):
     """Return the _Estimate from central and one-sided differences with three steps."""
-    center, sizes, central, jumps = float(x[index]), [abs(f_0)], [], []
-
-    def at(value):
-        x[index] = value
-        found = float(f())
-        sizes.extend([abs(found), terms() if terms else 0.0])
-        return found
-
+    center = float(x[index])
+    size, central, jumps = abs(f_0), [], []
+    terms = terms or (lambda: 0.0)
     try:
         for h in (step, step / 2, step / 4):
-            up, down = center + h, center - h                     # rounded: they differ from center by h, nearly
-            f_up, f_down = at(up), at(down)
+            x[index] = center + h                                 # the steps taken are up - center and center - down
+            up, f_up = float(x[index]), float(f())
+            size = max(size, np.sum(np.abs(terms())))
+            x[index] = center - h
+            down, f_down = float(x[index]), float(f())
+            size = max(size, np.sum(np.abs(terms())))
             central.append((f_up - f_down) / (up - down))
             jumps.append(((f_up - f_0) / (up - center) - (f_0 - f_down) / (center - down)) / 2)
+            size = max(size, abs(f_up), abs(f_down))
     finally:
         x[index] = center
-    size = max(sizes)
     c, j = central, jumps
-    once = (4 * c[1] - c[0]) / 3, (4 * c[2] - c[1]) / 3           # the errors of central slopes are h^2, h^4, ...
+    once = (4 * c[1] - c[0]) / 3, (4 * c[2] - c[1]) / 3           # central slopes err by h^2, h^4, ...
     value = (16 * once[1] - once[0]) / 15
-    jump = (8 * (2 * j[2] - j[1]) - (2 * j[1] - j[0])) / 7        # the errors of (right - left) / 2 are h, h^3, ...
-    # 64 standard deviations of noise / step: the weights above multiply the noise of f by 4, and by 11 in the jump.
+    jump = (8 * (2 * j[2] - j[1]) - (2 * j[1] - j[0])) / 7        # half of right less left errs by h, h^3, ...
+    if noise > COARSE * abs(f_0) > 0:                             # float32 rounds a larger f by more
+        noise *= size / abs(f_0)
+    # 64 standard deviations of noise / step: the weights above make 4 of them of one in f, and 11 in the jump.
     rounding = 16 * (4 * noise + 2 * EPS * size) / step + EPS * abs(center * j[0]) / step
     return _Estimate(step, value, abs(once[1] - once[0]) + abs(jump), rounding)
 
 
-def _sound(e, level):
-    """Return True if e's bound is reliable, which it is not if the step is too long for f.
+def _at_kink(f, x, index, e, terms):
+    """Return e with the middle between the left and the right slope, and half their distance in its bound.
 
-    The roughness must be small compared with the slope; up to the first step it may also be rounding.
+    Several terms may have a kink at once, and a backward may choose a side for each: the distances add up.
+    """
+    center = float(x[index])
+
+    def at(value):
+        x[index] = value
+        f_x = float(f())
+        return np.array(terms() if terms else f_x)
+
+    try:
+        y_0, slopes = at(center), []
+        for h in (e.step / 4, e.step / 8, -e.step / 4, -e.step / 8):
+            y = at(center + h)
+            slopes.append((y - y_0) / (float(x[index]) - center))
+    finally:
+        x[index] = center
+    right, left = slopes[1], slopes[3]
+    low, high = np.sum(np.minimum(left, right)), np.sum(np.maximum(left, right))
+    curved = 4 * np.sum(np.abs(slopes[0] - right) + np.abs(slopes[2] - left))
+    if not np.isfinite(low + high + curved):
+        return NOTHING
+    return e._replace(value=float(low + high) / 2, roughness=float((high - low) / 4 + curved / 2))
+
+
+def _sound(e, level):
+    """Return True if e's bound can be believed: a step that is too long for f does not know how wrong it is.
+
+    The roughness must be small beside the slope; up to the first step it may be rounding, too.
     """
     return e.roughness < 0.1 * abs(e.value) or (level >= 0 and e.roughness <= e.rounding)
 
 
-def _differentiate(f, f_0, x, index, scale, noise, level, largest, terms=None):
-    """Return (_Estimate, kink, level): from `level` on, try longer steps if rounding dominates, else shorter ones."""
+def slope_of_entry(f: Callable, f_0: float, x: np.ndarray, index: Any, scale: float, noise: float, level: int,
+                   largest: float, terms: Any = None) -> tuple:
+    """Return (_Estimate, kink, level): try steps from `level` on, larger where rounding rules, smaller elsewhere."""
     def estimate(level):
         return _estimate(f, f_0, x, index, scale * FIRST_STEP * 16.0 ** -level, noise, terms)
+
+    def at_kink(e):
+        return _at_kink(f, x, index, e, terms) if e.step else e
 
     tried = {}
     while level in LEVELS and level not in tried:
@@ -152,17 +196,18 @@ def _differentiate(f, f_0, x, index, scale, noise, level, largest, terms=None):
             return e, False, level
         level += -1 if sound and e.rounding >= e.roughness else 1
     best = min((k for k, e in tried.items() if _sound(e, k)), key=lambda k: tried[k].bound, default=None)
-    if best is None:                                              # no step is reliable: there is a kink
-        return min((e for e in tried.values() if np.isfinite(e.bound)), default=NOTHING), True, 0
+    if best is None:                                              # no step tells: the shortest shows the kink
+        return at_kink(min((e for e in tried.values() if np.isfinite(e.bound)), default=NOTHING)), True, 0
     told = max((k for k, e in tried.items() if e.roughness > e.rounding), default=None)
     if told is None or 4 * tried[best].bound <= tried[told].roughness:
-        return tried[best], False, best                           # the slopes agree, well above the rounding
+        return tried[best], False, best                           # the slopes meet, and rounding does not hide it
     longer = tried.get(told - 1) or estimate(told - 1)
-    # A step 16 times shorter reduces the roughness of a smooth f by more than 16^2; at a kink it stays.
-    return tried[best], tried[told].roughness > longer.roughness / 16, best
+    # Where f is smooth, a step 16 times shorter leaves less than 1/16^2 of the roughness; a kink keeps it.
+    kink = tried[told].roughness > longer.roughness / 16
+    return at_kink(tried[best]) if kink else tried[best], kink, best
 
 
-def require_float64(name: str, array: np.ndarray) -> None:
+def require_float64(name: str, array: Any) -> None:
     """Raise ShapeError unless the array called `name` is an array of float64."""
     if not isinstance(array, np.ndarray):
         raise ShapeError(f"{name} is a {type(array).__name__}; expected a float64 array. "
@@ -174,8 +219,8 @@ def require_float64(name: str, array: np.ndarray) -> None:
                          f"Pass {name}.astype(np.float64).")
 
 
-def numerical_gradient(f: Callable[[], float], x: np.ndarray, *, max_entries: int = 64, seed: int = 0,
-                       noise: float | None = None, terms: Callable[[], float] | None = None) -> Numerical:
+def numerical_gradient(f: Callable, x: np.ndarray, *, max_entries: int = 64, seed: int = 0,
+                       noise: float | None = None, terms: Callable | None = None) -> Numerical:
     """Return the derivatives of f() with respect to entries of x, each with an error bound.
 
     Parameters
@@ -185,14 +230,19 @@ def numerical_gradient(f: Callable[[], float], x: np.ndarray, *, max_entries: in
     x : ndarray, float64
         Varied in place, one entry at a time, and restored exactly, also when f raises.
     max_entries : int
-        The largest number of entries to differentiate; of a larger array that many are drawn at random.
+        Up to this many entries are all differentiated; of a larger array as many are drawn.
     seed : int
-        Seed of the draw.
+        Of the draw.
     noise : float, optional
         Standard deviation of f's rounding errors; measured if not given.
     terms : callable, optional
-        terms() -> float, the sum of the sizes of the terms that f() has just added.  If not given, |f()| is used, which
-        is too small if terms cancel.
+        terms() -> ndarray, the terms that f() has just added.  Their sizes say how f() is rounded where they cancel,
+        and their slopes what is right where several have a kink.
+
+    Returns
+    -------
+    Numerical
+        With flat indices, derivatives, bounds.
 
     Raises
     ------
@@ -212,17 +262,26 @@ def numerical_gradient(f: Callable[[], float], x: np.ndarray, *, max_entries: in
     if noise is not None and as_numbers(noise, "noise", ndim=(0,)) < 0:
         raise ConfigurationError(f"noise is {noise!r}; a standard deviation is not negative. Leave it out.")
     if terms is not None:
-        function_of("terms", terms, "terms() -> float")
-    entries = np.arange(x.size)
-    if x.size > max_entries:
-        entries = np.sort(np.random.default_rng(seed).choice(x.size, max_entries, replace=False))
-    scales, level, largest, rows = _sizes(x), 0, 0.0, []
-    with np.errstate(all="ignore"):                               # a step that leaves f's domain is not used
+        function_of("terms", terms, "terms() -> ndarray")
+    noise = rounding_noise(f, [x], seed) if noise is None else noise
+    return differentiate(f, x, draw_entries(x.size, max_entries, seed), noise, terms)
+
+
+def draw_entries(size: Any, max_entries: Any, seed: Any) -> Any:
+    """Return the flat indices of the entries to differentiate: all of them, or `max_entries` drawn ones."""
+    if size <= max_entries:
+        return np.arange(size)
+    return np.sort(np.random.default_rng(seed).choice(size, max_entries, replace=False))
+
+
+def differentiate(f: Callable, x: Any, entries: Any, noise: Any, terms: Any = None) -> Any:
+    """Return the Numerical derivatives of f() along these entries of x, float64 or float32; `noise` is that of f."""
+    scales, level, largest, rows = sizes_of(x), 0, 0.0, []
+    with np.errstate(all="ignore"):                               # a large step may leave f's domain: it is dropped
         f_0 = float(f())
-        noise = rounding_noise(f, [x], seed) if noise is None else noise
         for entry in entries:
             index = np.unravel_index(entry, x.shape)
-            e, kink, level = _differentiate(f, f_0, x, index, float(scales[index]), noise, level, largest, terms)
+            e, kink, level = slope_of_entry(f, f_0, x, index, float(scales[index]), noise, level, largest, terms)
             largest = largest if kink else max(largest, abs(e.value))
             rows.append((e.value, e.bound, e.rounding, kink))
     values, bounds, rounding, kinks = np.array(rows).reshape(-1, 4).T

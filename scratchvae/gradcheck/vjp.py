@@ -8,6 +8,7 @@ from ..errors import ConfigurationError, ShapeError
 from ..validation import function_of
 from .contract import arrays_of, BACKWARD, FORWARD, map_arrays, named_arrays, require_method
 from .numerical import require_float64
+from .trees import matched
 
 
 def as_vjp(layer: object, p: tuple | list | dict | np.ndarray) -> Callable:
@@ -83,9 +84,10 @@ class _Layer:
     def backward(self, p, x, y, d_y, d_p, d_x):
         """Overwrite d_p and d_x with what a fresh backprop returns for d_y."""
         found_x, found_p = self.apply(p, x)[1](d_y)
-        d_x[...] = found_x
-        for (_, array), (_, found) in zip(named_arrays(d_p), named_arrays(found_p)):
-            array[...] = found
+        d_x[...] = matched(found_x, {"x": d_x}, "d_x")["x"]
+        arrays = dict(named_arrays(d_p))
+        for name, found in (matched(found_p, arrays, "d_p") if arrays else {}).items():
+            arrays[name][...] = found
 
 
 def from_vjp(apply: Callable) -> object:

@@ -1,0 +1,86 @@
+"""One slope for all entries: where it is off, halving leads to the entry that is wrong.
+
+A large array has too many entries to differentiate each.  The slope of f along a direction that moves every entry is
+one number, and the gradient says what it must be.  No component of the direction is small, so that no entry hides.
+"""
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from .numerical import EPS, numerical_gradient, sizes_of, slope_of_entry
+
+
+def slope_elsewhere(arrays: Any, loss: Any, gradient: Any, seed: Any = 0) -> Any:
+    """Return (slope by the gradient, Numerical slope of the loss) along one direction, at other values of the arrays.
+
+    `gradient()` returns {name: gradient}; `loss` is a function, made after the arrays have moved.  They stay there.
+    """
+    rng, t = np.random.default_rng(seed), np.zeros(1)
+    for array in arrays.values():
+        array *= rng.uniform(0.9, 1.1, array.shape)
+    starts = {name: array.copy() for name, array in arrays.items()}
+    direction = {name: array * rng.uniform(-1, 1, array.shape) for name, array in arrays.items()}
+    found, loss = gradient(), loss()
+    slope = sum(float(np.sum(found[name] * step)) for name, step in direction.items())
+
+    def along():
+        for name, array in arrays.items():
+            array[...] = starts[name] + t[0] * direction[name]
+        return loss()
+
+    return np.array([slope]), numerical_gradient(along, t, seed=seed)
+
+
+def wrong_entry(f: Callable, x: np.ndarray, analytic: np.ndarray, noise: float, terms: Any = None, *, seed: int = 0,
+                allowed: Any = None) -> int | None:
+    """Return the flat index of the entry that makes a slope along all entries wrong, or None if the slope is right.
+
+    Parameters
+    ----------
+    f : callable
+        f() -> float, a function of the values in x, which are varied and restored.
+    x, analytic : ndarray
+        The array and its gradient, of one shape.
+    noise : float
+        Standard deviation of f's rounding errors.
+    terms : callable, optional
+        As in `numerical_gradient`.
+    seed : int
+        Of the direction.
+    allowed : ndarray, optional
+        What each entry of the gradient may be wrong by.
+    """
+    if not np.isfinite(analytic).all():
+        return int(np.argmin(np.isfinite(analytic)))
+    rng, center, t = np.random.default_rng(seed), x.copy(), np.zeros(1)
+    direction = sizes_of(x) * rng.uniform(0.5, 1, x.shape) * rng.choice([-1.0, 1.0], x.shape)
+    parts = (analytic * direction).ravel()
+
+    def along(low=0, high=x.size):
+        step = np.zeros(x.size)
+        step[low:high] = t[0] * direction.ravel()[low:high]
+        x[...] = center + step.reshape(x.shape)
+        return float(f())
+
+    def slope(h, low, high):
+        t[0] = h
+        up = along(low, high)
+        t[0] = -h
+        return (up - along(low, high)) / (2 * h)
+
+    try:
+        with np.errstate(all="ignore"):
+            e, _, _ = slope_of_entry(along, along(), t, (0,), 1.0, noise, 0, 0.0, terms)
+            error, low, high = parts.sum() - e.value, 0, x.size
+            spared = 0.0 if allowed is None else float(np.sum(allowed * np.abs(direction)))
+            if not abs(error) > e.bound + 4 * EPS * np.abs(parts).sum() + spared:
+                return None
+            while high - low > 1:
+                middle = (low + high) // 2
+                half = parts[low:middle].sum() - slope(e.step / 4, low, middle)
+                first = abs(half) >= abs(error - half)
+                low, high, error = (low, middle, half) if first else (middle, high, error - half)
+    finally:
+        x[...] = center
+    return low

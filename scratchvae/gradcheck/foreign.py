@@ -1,0 +1,364 @@
+"""Gradient checks for anybody's code: a loss and its gradient, a function that returns both, or one and its VJP."""
+import inspect
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from ..errors import ConfigurationError, ShapeError
+from ..validation import at_least, function_of
+from .comparison import assert_ok, broken, Check, compare, compare_all
+from .contract import same_bits
+from .directions import slope_elsewhere
+from .hints.order import order_hints, require_roles
+from .trees import copied, matched, parameters, Snapshot
+
+MAX_ENTRIES, SEED = 64, 0
+EPS_32 = float(np.finfo(np.float32).eps)
+ROUNDING_32 = 1e-6                      # of a gradient that is computed in float32, relative to its size
+CACHED = ("gradient uses what the last loss() has left, so it was called right after loss(): rerun forward inside "
+          "backward, or use check_vjp")
+
+
+class StepGradient(dict):
+    """{path: gradient} as `gradient_of_step` finds it; `rounding` holds what each may be wrong by."""
+
+    rounding = {}
+
+
+def note(name: str, hint: Any) -> Any:
+    """Return a Check that is ok and says something."""
+    return Check(name, 0.0, (), 0.0, 0.0, 0.0, True, hint, 0)
+
+
+def _number(value, who):
+    """Return a loss as a float: a number, or an array of one."""
+    if isinstance(value, (tuple, list, dict)) or value is None:
+        raise ConfigurationError(f"{who} returns a {type(value).__name__}; expected one number. Return the loss "
+                                 "alone, or use check_value_and_grad for a function that returns (loss, gradients).")
+    value = np.asarray(value)
+    if value.size != 1:
+        raise ShapeError(f"{who} returns an array of shape {value.shape}; expected one number. Return its sum or its "
+                         "mean, or use check_vjp.")
+    return float(value.reshape(()))
+
+
+class _Subject:
+    """A loss and its gradient, called in the order in which they belong, with the parameters restored."""
+
+    def __init__(self, loss, gradient, params, reseed, who):
+        self.loss, self.gradient, self.who = loss, gradient, who
+        self.reseed, self.draws = reseed or (lambda: None), reseed is not None
+        self.snapshot = Snapshot(params)
+        self.arrays, self.rounding, self.modifies = self.snapshot.arrays, {}, set()
+
+    def value(self):
+        """Return the loss at the present parameters, with the noise of reseed."""
+        self.reseed()
+        loss = self.loss()
+        number = _number(loss, self.who[0])
+        self.shape = np.shape(loss)
+        return number
+
+    def take(self, anew=False, after_loss=True):
+        """Return {path: gradient} at the present parameters; `anew` calls reseed for it once more."""
+        if after_loss:
+            self.value()
+        if anew:
+            self.reseed()
+        snapshot = Snapshot(self.snapshot.tree)
+        found = self.gradient()
+        changed = snapshot.changed()
+        snapshot.restore()
+        if found is None and changed:
+            raise ConfigurationError(f"{self.who[1]} returns None and changes {', '.join(changed)}; expected the "
+                                     "gradient. A training step goes in as lambda: gradient_of_step(step, params, "
+                                     "learning_rate).")
+        self.modifies.update(changed)
+        self.rounding = getattr(found, "rounding", {})
+        return matched(found, self.arrays, self.who[1])
+
+    def elsewhere(self, function):
+        """Return function() with the parameters at other values; they are restored."""
+        try:
+            rng = np.random.default_rng(SEED)
+            for array in self.arrays.values():
+                array *= rng.uniform(0.9, 1.1, array.shape)
+            return function()
+        finally:
+            self.snapshot.restore()
+
+
+def _same(first, second):
+    return all(same_bits(first[path], second[path]) for path in first)
+
+
+def _rate(checks):
+    """Return r if every gradient is -r times the slope, or 0.0."""
+    ratios = [check.analytic / check.numeric for check in checks if not check.ok and check.numeric]
+    if any(check.ok and check.analytic for check in checks) or not ratios or ratios[0] >= 0:
+        return 0.0
+    fits = all(abs(ratio / ratios[0] - 1) <= 1e-5 for ratio in ratios)
+    hints = [check.hint for check in checks if not check.ok]
+    throughout = 2 * sum("x numeric" in hint for hint in hints) >= len(hints)      # arrays of two entries have no hint
+    return -ratios[0] if fits and throughout and not any("at the others" in hint for hint in hints) else 0.0
+
+
+def _judge(subject, roles, rtol, terms=None):
+    """Return the Checks of a _Subject."""
+    arrays, who = subject.arrays, subject.who
+    first = subject.value()
+    changed = subject.snapshot.changed()
+    if changed:
+        subject.snapshot.restore()
+        return [broken("loss", f"{who[0]} modifies {', '.join(changed)}: it may only read them")]
+    if not (subject.value() == first or np.isnan(first)):
+        remedy = "reseed() does not reset all of it" if subject.draws else "pass reseed=, which resets it"
+        return [broken("loss", f"{who[0]} gives another value every time: it draws noise; {remedy}, or hold it fixed")]
+    found = subject.take(anew=subject.draws)
+    subject.elsewhere(subject.value)
+    alone = subject.take(anew=subject.draws, after_loss=False)
+    cached = not _same(found, alone)
+    if cached:                                                    # what the backward of a training loop sees
+        found = subject.take()
+    anew = subject.draws and not cached
+    if not _same(found, subject.take(anew=anew)):
+        return [broken("gradient", f"{who[1]} gives another result every time: does it draw noise of its own, or add "
+                       "to what it returned before? Use the noise of the forward; pass reseed= if it runs its own")]
+    faults = {path: f"{who[1]} modifies {path}: it may only return" for path in subject.modifies}
+    allowed = {path: rtol * np.abs(gradient) + subject.rounding.get(path, 0.0)
+               + (ROUNDING_32 * np.max(np.abs(gradient), initial=0.0) if arrays[path].dtype == np.float32 else 0.0)
+               for path, gradient in found.items()}
+    least = EPS_32 * abs(first) if any(array.dtype == np.float32 for array in arrays.values()) else 0.0
+    try:
+        slopes = slope_elsewhere(arrays, lambda: subject.value, lambda: subject.take(anew=anew), SEED)
+        slack = np.array([sum(float(np.sum(allowed[path] * np.abs(array))) for path, array in arrays.items())])
+    finally:
+        subject.snapshot.restore()
+    checks = compare_all(subject.value, arrays, found, faults, {}, MAX_ENTRIES, SEED, least, terms, allowed)
+    subject.value()
+    rate = _rate(checks)
+    hints = order_hints(checks, roles)
+    if rate:
+        hints = {check.name: f"every gradient is {-rate:.6g} x the slope: is it an update, -rate x gradient? Use "
+                 "gradient_of_step(step, params, learning_rate), or divide by -rate"
+                 for check in checks if not check.ok}
+    checks = [check._replace(hint="; ".join(filter(None, (check.hint, hints.get(check.name))))) for check in checks]
+    elsewhere = compare("elsewhere", *slopes, "", {}, slack)
+    if all(check.ok for check in checks) and not elsewhere.ok:
+        checks.append(elsewhere._replace(hint="right at these parameters, wrong at others: are old ones remembered?"))
+    return checks + [note("gradient", CACHED)] * cached
+
+
+def check_gradient(loss: Callable, gradient: Callable, params: Any, *, roles: dict | None = None,
+                   reseed: Callable | None = None, rtol: float = 0) -> list:
+    """Compare a gradient with differences of its loss.
+
+    Parameters
+    ----------
+    loss : callable
+        loss() -> one number, computed from the arrays in params as they are.
+    gradient : callable
+        gradient() -> a tree like params.  It is called right after loss().
+    params : array, dict, list, tuple or object with arrays as attributes
+        Of float64; arrays of float32 are judged with bounds of their own noise.  They are varied in place and restored.
+        Gradients are matched with them by key.
+    roles : dict, optional
+        What the names mean: {"mu": name, "logvar": name, "order": names from the input to the output}.
+    reseed : callable, optional
+        reseed() resets the generator of a loss that draws noise.
+    rtol : float
+        What a gradient may be wrong by, relative to the size of each entry.
+
+    Returns
+    -------
+    list of Check
+        One an array, by path; and only if there is something to say about it "loss", "gradient", or "elsewhere" (at
+        other parameters).
+
+    Raises
+    ------
+    ShapeError, ConfigurationError
+        If entries are missing, are not expected or have another shape; if loss() is no number.
+
+    Examples
+    --------
+    >>> params = {"w": np.array([1.0, 2.0]), "b": np.array(0.5)}
+    >>> x = np.array([3.0, -1.0])
+    >>> error = lambda: params["w"] @ x + params["b"] - 2
+    >>> checks = check_gradient(lambda: error()**2, lambda: {"b": 2 * error(), "w": error() * x}, params)
+    >>> [(check.name, check.ok) for check in checks]
+    [('w', False), ('b', True)]
+    >>> checks[0].hint
+    'analytic is 1/2 x numeric: is there a 1/2 too many, or one of two equal terms missing?'
+    """
+    function_of("loss", loss, "loss() -> float")
+    function_of("gradient", gradient, "gradient() -> arrays like params")
+    if reseed is not None:
+        function_of("reseed", reseed, "reseed(), which resets the noise")
+    rtol = at_least("rtol", rtol, 0, "Use 0 for a gradient that should be exact.")
+    subject = _Subject(loss, gradient, params, reseed, ("loss()", "gradient()"))
+    checks = _judge(subject, require_roles(roles, subject.arrays), rtol)
+    if subject.shape and checks[0].name != "loss":
+        checks.append(note("loss", f"loss() returns shape {subject.shape}, which was taken as a number: return "
+                           "float(loss) or loss.item()"))
+    return checks
+
+
+def check_value_and_grad(f: Callable, params: Any, *args: Any) -> Any:
+    """Compare the gradients of a function that returns (loss, gradients) with differences of its loss.
+
+    Parameters
+    ----------
+    f : callable
+        f(params, *args) -> (loss, gradients like params).
+    params : array or tree of arrays
+        As in `check_gradient`; f gets NumPy copies.
+    *args
+        Passed on.
+
+    Returns
+    -------
+    list of Check
+
+    Examples
+    --------
+    >>> target = np.array([1.0, 2.0])
+    >>> checks = check_value_and_grad(lambda x, t: (0.5 * np.sum((x - t)**2), x - t), np.zeros(2), target)
+    >>> [check.ok for check in checks]
+    [True]
+    """
+    function_of("f", f, "f(params, *args) -> (loss, gradients)")
+    params = copied(params)
+
+    def pair():
+        result = f(params, *args)
+        if not isinstance(result, (tuple, list)) or len(result) != 2:
+            raise ConfigurationError(f"f returns a {type(result).__name__}; expected (loss, gradients). Return both, "
+                                     "or use check_gradient for two functions.")
+        return result
+
+    subject = _Subject(lambda: pair()[0], lambda: pair()[1], params, None, ("f", "f"))
+    return _judge(subject, {}, 0.0)
+
+
+def check_vjp(f: Callable, vjp: Callable, *arrays: Any) -> Any:
+    """Compare a vector-Jacobian product with differences of <d_y, f(*arrays)>, for a random cotangent d_y.
+
+    Parameters
+    ----------
+    f : callable
+        f(*arrays) -> an array or a tree of arrays.
+    vjp : callable
+        vjp(d_y, *arrays) -> one gradient for each of the arrays: a tuple, or a dict by f's argument names; d_y is
+        a tree like f's result.  It runs right after f(*arrays).
+    *arrays : arrays or trees of arrays
+        Copied.
+
+    Returns
+    -------
+    list of Check
+        One an array, by f's argument names.
+
+    Examples
+    --------
+    >>> def scale(p, x): return p * x
+    >>> def scale_vjp(d_y, p, x): return (d_y * x).sum(axis=0), d_y * p
+    >>> x = np.array([[1.0, 2.0], [3.0, -1.0]])
+    >>> [(check.name, check.ok) for check in check_vjp(scale, scale_vjp, np.array([2.0, 3.0]), x)]
+    [('p', True), ('x', True)]
+    """
+    function_of("f", f, "f(*arrays) -> array")
+    function_of("vjp", vjp, "vjp(d_y, *arrays) -> gradients")
+    params = dict(zip(_argument_names(f, len(arrays)), map(copied, arrays)))
+    d_y = copied(f(*params.values()))
+    cotangents = parameters(d_y, "what f returns")
+    rng = np.random.default_rng(SEED)
+    for array in cotangents.values():
+        array[...] = rng.standard_normal(array.shape)
+    last = []
+
+    def loss():
+        y = matched(f(*params.values()), cotangents, "what f returns")
+        last[:] = [(array * y[path]).ravel() for path, array in cotangents.items()]
+        return float(sum(np.sum(part) for part in last))
+
+    def gradient():
+        found = vjp(copied(d_y), *params.values())
+        if isinstance(found, dict) and found.keys() == params.keys():
+            return found
+        if len(params) == 1 and not (isinstance(found, tuple) and len(found) == 1):
+            found = (found,)
+        if not isinstance(found, (tuple, list)) or len(found) != len(params):
+            raise ShapeError(f"vjp returns a {type(found).__name__}; expected {len(params)} gradients, those of "
+                             f"{', '.join(params)}. Return a tuple in this order.")
+        return dict(zip(params, found))
+
+    subject = _Subject(loss, gradient, params, None, ("f", "vjp"))
+    return _judge(subject, {}, 0.0, lambda: np.concatenate(last))
+
+
+def _argument_names(f, count):
+    """Return the names of the first arguments of f, or numbers where it does not say."""
+    try:
+        names = [name for name, argument in inspect.signature(f).parameters.items()
+                 if argument.kind in (argument.POSITIONAL_ONLY, argument.POSITIONAL_OR_KEYWORD)]
+    except (TypeError, ValueError):
+        names = []
+    return names[:count] if len(names) >= count else [str(k) for k in range(count)]
+
+
+def gradient_of_step(step: Any, params: Any, learning_rate: Any) -> Any:
+    """Return the gradient that a step of plain gradient descent has used: (before - after) / learning_rate.
+
+    Parameters
+    ----------
+    step : callable
+        step() changes the parameters, in place or by putting others there, which are restored.
+    params : array, dict, list, tuple or object
+        As in `check_gradient`.
+    learning_rate : float
+        Of the step.
+
+    Returns
+    -------
+    dict of str to ndarray
+        By path, as `check_gradient` takes it.
+
+    Raises
+    ------
+    ConfigurationError
+        If the step changes nothing.
+
+    Examples
+    --------
+    >>> params = {"w": np.array([1.0, 2.0])}
+    >>> def step(): params["w"] -= 0.5 * np.array([3.0, 4.0])
+    >>> gradient_of_step(step, params, 0.5)["w"].tolist(), params["w"].tolist()
+    ([3.0, 4.0], [1.0, 2.0])
+    """
+    function_of("step", step, "step(), which changes the parameters")
+    rate = at_least("learning_rate", learning_rate, 0, "Pass the rate of the step.", open_interval=True)
+    snapshot = Snapshot(params)
+    step()
+    after, changed = snapshot.now(), snapshot.changed()
+    if not changed:
+        raise ConfigurationError("step() changes none of the arrays in params; expected new values. If it replaces "
+                                 "them (W = W - ...), pass the object or the dict that holds them.")
+    found = StepGradient({path: (np.asarray(before, np.float64) - after[path]) / rate
+                          for path, before in snapshot.values.items()})
+    found.rounding = {path: 2 * np.finfo(before.dtype).eps * np.abs(before) / rate
+                      for path, before in snapshot.values.items()}
+    snapshot.restore()
+    return found
+
+
+def assert_gradient(loss: Any, gradient: Any, params: Any, **settings: Any) -> None:
+    """Raise GradientMismatch unless `check_gradient`, with the same arguments, finds everything right.
+
+    Examples
+    --------
+    >>> x = np.array([1.0, 2.0])
+    >>> assert_gradient(lambda: np.sum(x**2), lambda: 2 * x, x)
+    """
+    assert_ok(check_gradient(loss, gradient, params, **settings))

@@ -1,0 +1,290 @@
+"""Gradient checks of code as other people write it: each style in at most three lines, right and wrong."""
+from collections import namedtuple
+
+import numpy as np
+import pytest
+import styles
+
+from scratchvae.errors import ConfigurationError, ShapeError
+from scratchvae.gradcheck import (assert_gradient, assert_ok, check_gradient, check_layer, check_value_and_grad,
+                                  check_vjp, format_checks, from_vjp, gradient_of_step, GradientMismatch)
+
+X, EPS = styles.data()
+
+
+def caches(fault):
+    net = styles.Caches(fault)
+    params = {f"d{name}": array for name, array in net.weights().items()}
+    return check_gradient(lambda: net.forward(X, EPS), net.backward, params)
+
+
+def dictionary(fault):
+    return check_value_and_grad(styles.loss_and_grad, styles.initial(), X, EPS, fault)
+
+
+def list_of_arrays(fault):
+    return check_value_and_grad(styles.list_loss_and_grad, list(styles.initial().values()), X, EPS, fault)
+
+
+def column_major(fault):
+    net = styles.Columns(fault)
+    return check_gradient(lambda: net.cost(X.T, EPS.T), lambda: net.grads(X.T, EPS.T), net.p)
+
+
+def training_step(fault):
+    trainer = styles.Trainer(fault)
+    return check_gradient(lambda: trainer.loss(X, EPS),
+                          lambda: gradient_of_step(lambda: trainer.step(X, EPS, 0.1), trainer, 0.1), trainer)
+
+
+def noisy(fault):
+    net = styles.Noisy(fault)
+    return check_gradient(lambda: net.loss(X), lambda: net.gradient(X), net.p,
+                          reseed=lambda: setattr(net, "rng", np.random.default_rng(1)))
+
+
+def vjp(fault):
+    return check_vjp(lambda p, x, eps: styles.forward(p, x, eps)[0],
+                     lambda d, p, x, eps: ({k: d * v for k, v in styles.loss_and_grad(p, x, eps, fault)[1].items()},
+                                           *input_gradients(d, p, x, eps)), styles.initial(), X, EPS)
+
+
+def input_gradients(d, p, x, eps):
+    """Return d_x and d_eps, right always."""
+    h, mu, logvar, sigma, z, logits = styles.forward(p, x, eps)[1]
+    d_logits = (1 / (1 + np.exp(-logits)) - x) / len(x)
+    d_z = d_logits @ p["Wd"].T
+    d_logvar = d_z * eps * sigma / 2 + (sigma**2 - 1) / 2 / len(x)
+    d_a = ((d_z + mu / len(x)) @ p["Wm"].T + d_logvar @ p["Wl"].T) * (1 - h**2)
+    return d * (d_a @ p["We"].T - logits / len(x)), d * d_z * sigma
+
+
+STYLES = [caches, dictionary, list_of_arrays, column_major, training_step, noisy, vjp]
+
+
+def by_array(checks):
+    """Return {array: check}, whatever a style calls its arrays."""
+    names = list(styles.SHAPES)
+    return {names[int(key)] if (key := check.name.split(".")[-1]).isdigit() else key.removeprefix("d"): check
+            for check in checks}
+
+
+@pytest.mark.parametrize("style", STYLES)
+def test_a_right_gradient_passes(style):
+    checks = style("")
+    assert all(check.ok for check in checks), format_checks(checks)
+    assert_ok(checks)
+    assert set(styles.SHAPES) <= set(by_array(checks))
+
+
+EXPECTED = {"sampler sigma^2": {"We", "be", "Wl", "bl"}, "sampler sigma / 2": {"We", "be", "Wl", "bl"},
+            "KL times sigma": {"We", "be", "Wl", "bl"}, "trunk from the decoder only": {"We", "be"},
+            "missing 1/2": {"We", "be", "Wl", "bl"}, "missing path": {"We", "be", "Wl", "bl"}, "last row": {"We"},
+            "sign of one array": {"Wd"}}
+
+
+@pytest.mark.parametrize("fault", styles.FAULTS)
+@pytest.mark.parametrize("style", STYLES)
+def test_a_wrong_gradient_is_wrong_where_it_is_wrong(style, fault):
+    checks = by_array(style(fault))
+    assert {name for name, check in checks.items() if not check.ok} == EXPECTED[fault]
+    if fault == "sign of one array":
+        assert "a sign is flipped" in checks["Wd"].hint
+
+
+@pytest.mark.parametrize("fault", ["sampler sigma^2", "missing path", "KL times sigma"])
+def test_the_order_of_the_arrays_leads_to_the_fault(fault):
+    net = styles.Columns(fault)
+    roles = {"mu": ["Wm", "bm"], "logvar": ["Wl", "bl"], "order": ["We", "be"]}
+    checks = by_array(check_gradient(lambda: net.cost(X.T, EPS.T), lambda: net.grads(X.T, EPS.T), net.p, roles=roles))
+    assert "mu is right and logvar is not" in checks["Wl"].hint and "mu is right" not in checks["We"].hint
+    order = {"order": ["We", "be", "Wm"]}
+    checks = by_array(check_gradient(lambda: net.cost(X.T, EPS.T), lambda: net.grads(X.T, EPS.T), net.p, roles=order))
+    assert "on the way back be is the first that is wrong" in checks["be"].hint
+
+
+def test_old_weights_in_the_backward_are_found_at_other_parameters():
+    checks = caches("stale weights")
+    assert checks[-2].name == "elsewhere" and not checks[-2].ok and "old ones" in checks[-2].hint
+
+
+def test_noise_that_is_drawn_twice_is_wrong():
+    assert not all(check.ok for check in noisy("eps drawn twice"))
+
+
+def test_a_backward_that_reads_caches_is_named_with_the_remedy():
+    checks = caches("")
+    assert checks[-1].name == "gradient" and checks[-1].ok and "rerun forward inside backward" in checks[-1].hint
+
+
+def test_a_gradient_that_draws_its_own_noise_passes_with_reseed():
+    p, rng = styles.initial(), [np.random.default_rng(0)]
+    assert_gradient(lambda: styles.forward(p, X, rng[0].standard_normal((3, 2)))[0],
+                    lambda: styles.loss_and_grad(p, X, rng[0].standard_normal((3, 2)))[1], p,
+                    reseed=lambda: rng.__setitem__(0, np.random.default_rng(5)))
+
+
+@pytest.mark.parametrize("shape", [(1,), (1, 1)])
+def test_a_loss_of_one_entry_is_a_number_and_said_to_be(shape):
+    x = np.array([1.0, 2.0])
+    checks = check_gradient(lambda: np.full(shape, np.sum(x**2)), lambda: 2 * x, x)
+    assert all(check.ok for check in checks) and f"returns shape {shape}" in checks[-1].hint
+
+
+def test_noise_and_modified_parameters_are_named():
+    rng, x = np.random.default_rng(0), np.array([1.0, 2.0])
+    check, = check_gradient(lambda: np.sum(x**2) + rng.random(), lambda: 2 * x, x)
+    assert not check.ok and "pass reseed=" in check.hint
+
+    def loss():
+        x[0] += 1
+        return np.sum(x**2)
+
+    check, = check_gradient(loss, lambda: 2 * x, x)
+    assert not check.ok and "loss() modifies params" in check.hint and x.tolist() == [1, 2]
+
+    def gradient():
+        found = 2 * x
+        x[:] -= 0.1 * found
+        return found
+
+    check, = check_gradient(lambda: np.sum(x**2), gradient, x)
+    assert not check.ok and "gradient() modifies params" in check.hint and x.tolist() == [1, 2]
+
+
+def test_an_update_in_the_place_of_a_gradient_is_named():
+    p = styles.initial()
+    checks = check_gradient(lambda: styles.forward(p, X, EPS)[0],
+                            lambda: {k: -0.01 * v for k, v in styles.loss_and_grad(p, X, EPS)[1].items()}, p)
+    assert not any(check.ok for check in checks)
+    assert all("every gradient is -0.01 x the slope: is it an update" in check.hint for check in checks)
+
+
+Pair = namedtuple("Pair", "W b")
+
+
+@pytest.mark.parametrize("tree", [
+    np.array(2.0), np.ones((2, 3, 2)), {"b": np.ones(2), "a": [np.ones(3), (np.array(0.5),)]},
+    Pair(np.ones((2, 2)), np.ones(2)),
+    {"encoder.0.W": np.ones((2, 2), order="F"), 7: np.ones(6)[::2]}])
+def test_any_tree_of_arrays_is_taken(tree):
+    def f(params):
+        from scratchvae.gradcheck.trees import parameters
+        leaves = parameters(params)
+        return sum(np.sum(a**3) for a in leaves.values()), {name: 3 * a**2 for name, a in reversed(leaves.items())}
+
+    assert all(check.ok for check in check_value_and_grad(f, tree))
+    assert all(check.ok for check in check_gradient(lambda: f(tree)[0], lambda: f(tree)[1], tree))
+
+
+def test_arrays_of_float32_are_judged_by_their_own_noise():
+    p = {name: array.astype(np.float32) for name, array in styles.initial().items()}
+    x, eps = X.astype(np.float32), EPS.astype(np.float32)
+    checks = check_value_and_grad(styles.loss_and_grad, p, x, eps)
+    assert all(check.ok and "in float32" in check.hint for check in checks), format_checks(checks)
+    for fault in ("missing path", "sign of one array"):
+        assert not all(check.ok for check in check_value_and_grad(styles.loss_and_grad, p, x, eps, fault))
+
+
+def test_rtol_lets_an_epsilon_pass():
+    x = np.random.default_rng(0).uniform(0.4, 0.6, 4)
+    for rtol, ok in ((0, False), (1e-6, True)):
+        check, = check_gradient(lambda: np.sum(np.log(x + 1e-7)), lambda: 1 / x, x, rtol=rtol)
+        assert check.ok == ok and ok != ("epsilon" in check.hint)
+
+
+@pytest.mark.parametrize("at", [0, 1234, 2999])
+def test_one_wrong_entry_of_many_is_found(at):
+    W, factor = np.random.default_rng(0).standard_normal((60, 50)), np.full((60, 50), 2.0)
+    factor.flat[at] = 2.02
+    check, = check_gradient(lambda: np.sum(W**2), lambda: factor * W, W)
+    assert not check.ok and check.index == tuple(np.unravel_index(at, W.shape))
+
+
+def loss_of(x):
+    return lambda: float(np.sum(x**2))
+
+
+W, V = np.ones((2, 3)), np.ones(3)
+READ_ONLY = np.ones(2)
+READ_ONLY.flags.writeable = False
+
+
+@pytest.mark.parametrize("call, message", [
+    (lambda: check_gradient(loss_of(W), lambda: {"W": W}, {"W": W, "b": V}), "lacks b"),
+    (lambda: check_gradient(loss_of(W), lambda: {"W": W, "c": V}, {"W": W}), "has c in addition"),
+    (lambda: check_gradient(loss_of(W), lambda: {"W": W.T}, {"W": W}), r"W of shape \(3, 2\) where \(2, 3\)"),
+    (lambda: check_gradient(loss_of(W), lambda: [W, V], {"W": W, "b": V}), "lacks W, b and has 0, 1 in addition"),
+    (lambda: check_gradient(loss_of(W), lambda: None, W), "wrap it in gradient_of_step"),
+    (lambda: check_gradient(loss_of(W), lambda: W.__isub__(W / 10) is None or None, W), "training step"),
+    (lambda: check_gradient(lambda: W, lambda: W, W), r"returns an array of shape \(2, 3\)"),
+    (lambda: check_gradient(lambda: (1.0, W), lambda: W, W), "use check_value_and_grad"),
+    (lambda: check_gradient(loss_of(READ_ONLY), lambda: READ_ONLY, READ_ONLY), "read-only"),
+    (lambda: check_gradient(loss_of(W), lambda: W, {}), "without arrays"),
+    (lambda: check_gradient(loss_of(W), lambda: 0.0, {"a": 1.0}), "is a float"),
+    (lambda: check_gradient(1.0, lambda: W, W), "loss is 1.0"),
+    (lambda: check_gradient(loss_of(W), lambda: W, W, rtol=-1), "rtol is -1"),
+    (lambda: check_gradient(loss_of(W), lambda: W, W, roles={"sigma": "params"}), "roles has sigma"),
+    (lambda: check_value_and_grad(lambda p: 1.0, W), r"expected \(loss, gradients\)"),
+    (lambda: check_vjp(lambda x, y: x * y, lambda d, x, y: d, W, W), "expected 2 gradients, those of x, y"),
+    (lambda: gradient_of_step(lambda: None, W, 0.1), "changes none of the arrays"),
+    (lambda: gradient_of_step(lambda: None, W, 0), "learning_rate is 0")])
+def test_a_misuse_is_one_sentence(call, message):
+    with pytest.raises((ConfigurationError, ShapeError), match=message) as error:
+        call()
+    assert "\n" not in str(error.value)
+
+
+def test_several_units_at_their_kinks_are_not_judged_and_no_false_alarm():
+    W, d = np.array([1.0, -1.0, 2.0]), np.array([1.0, 2.0, -1.0])
+    for slope, judged in ((0.0, False), (77.0, True)):                  # 0 masks all three; 77 is nobody's slope
+        b = np.zeros(())
+        check, *_ = check_gradient(lambda: np.sum(d * np.maximum(W * b, 0)), lambda: np.array(slope), b)
+        assert not check.ok and check.judged == judged
+
+
+def test_assert_gradient_raises_with_the_table():
+    x = np.array([1.0, 2.0])
+    assert_gradient(lambda: np.sum(x**2), lambda: 2 * x, x)
+    with pytest.raises(GradientMismatch, match="a 1/2 too many"):
+        assert_gradient(lambda: np.sum(x**2), lambda: x, x)
+
+
+def test_from_vjp_matches_parameters_by_key():
+    rng = np.random.default_rng(0)
+    p = {"gamma": rng.standard_normal(4), "beta": rng.standard_normal(4)}
+
+    def layer(gradients):
+        def apply(p, x):
+            return p["gamma"] * x + p["beta"], lambda d_y: (d_y * p["gamma"], gradients(x, d_y))
+        return check_layer(from_vjp(apply), p, rng.standard_normal((3, 4)), rng.standard_normal((3, 4)))
+
+    assert all(check.ok for check in layer(lambda x, d_y: {"beta": d_y.sum(0), "gamma": (d_y * x).sum(0)}))
+    with pytest.raises(ShapeError, match="d_p lacks beta"):
+        layer(lambda x, d_y: {"gamma": (d_y * x).sum(0)})
+    with pytest.raises(ShapeError, match=r"d_p has gamma of shape \(1, 4\) where \(4,\)"):
+        layer(lambda x, d_y: {"beta": d_y.sum(0), "gamma": (d_y * x).sum(0, keepdims=True)})
+
+
+def test_several_inputs_and_outputs_have_a_vjp():
+    def f(a, b):
+        return {"sum": a + b, "product": a * b}
+
+    for factor in (1, 2):
+        checks = check_vjp(f, lambda d, a, b: (d["sum"] + d["product"] * b, d["sum"] + factor * d["product"] * a),
+                           np.arange(1.0, 4), np.full(3, 2.0))
+        assert [(check.name, check.ok) for check in checks] == [("a", True), ("b", factor == 1)]
+
+
+def test_a_layer_that_caches_its_input_is_told_what_to_do():
+    class Caching:
+        def forward(self, p, x, y):
+            self.x = x.copy()
+            y[:] = x @ p
+
+        def backward(self, p, x, y, d_y, d_p, d_x):
+            d_p[:], d_x[:] = self.x.T @ d_y, d_y @ p.T
+
+    rng = np.random.default_rng(0)
+    checks = check_layer(Caching(), rng.random((4, 5)), rng.random((3, 4)), rng.random((3, 5)))
+    assert "rerun forward inside backward, or use check_vjp" in {check.name: check.hint for check in checks}["p"]
