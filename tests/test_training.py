@@ -386,7 +386,7 @@ def test_two_threads_do_not_train_one_model_at_once():
 
     def meanwhile():
         with pytest.raises(ConfigurationError, match="trained by another thread"):
-            vae.partial_fit(np.zeros((4, 6)))
+            vae.partial_fit(np.zeros((4, 6)), batch_size=4)
         other.append(True)
 
     class Slow(type(vae.likelihood)):
