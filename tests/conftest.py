@@ -1,5 +1,6 @@
 """Hypothesis profiles: HYPOTHESIS_PROFILE=dev (the default), ci, thorough, mutation; and which tests come first."""
 import os
+import signal
 
 from hypothesis import HealthCheck, Phase, settings
 
@@ -11,6 +12,12 @@ settings.register_profile("thorough", max_examples=1000, **COMMON)
 settings.register_profile("mutation", max_examples=20, derandomize=True, phases=[Phase.explicit, Phase.generate],
                           **COMMON)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci" if os.environ.get("CI") else "dev"))
+
+# Started by nohup or in the background of a script, the tests' processes would inherit signals that are ignored.
+for name, default in (("SIGHUP", signal.SIG_DFL), ("SIGINT", signal.default_int_handler), ("SIGTERM", signal.SIG_DFL)):
+    number = getattr(signal, name, None)                                       # Windows has no SIGHUP
+    if number is not None and signal.getsignal(number) is signal.SIG_IGN:
+        signal.signal(number, default)
 
 
 def pytest_collection_modifyitems(items):
