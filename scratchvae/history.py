@@ -9,6 +9,7 @@ import numpy as np
 
 from .nonfinite import not_finite
 from .optimizers import make_optimizer, Optimizer, OPTIMIZERS
+from .tables import html_table
 from .validation import at_least
 
 MOST_COUNTED = 1 << 62              # bound of a count of steps or batches: the counter of noise is an int64
@@ -72,9 +73,7 @@ class History(list):
         kept = self if len(self) <= MOST_SHOWN else [*self[:MOST_SHOWN // 2], None, *self[-(MOST_SHOWN // 2):]]
         rows = [["..."] * len(names) if epoch is None else [f"{getattr(epoch, name):.6g}" for name in names]
                 for epoch in kept]
-        head = "".join(f"<th>{name.replace('_', ' ')}</th>" for name in names)
-        body = "".join(f"<tr>{''.join(f'<td>{cell}</td>' for cell in row)}</tr>" for row in rows)
-        return f"<table><caption>Losses in nats per example</caption><tr>{head}</tr>{body}</table>"
+        return html_table([name.replace("_", " ") for name in names], rows, "Losses in nats per example")
 
 
 @dataclass(eq=False)

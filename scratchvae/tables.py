@@ -3,7 +3,7 @@ from collections.abc import Iterable, Sequence
 from html import escape
 
 
-def html_table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+def html_table(headings: Sequence[str], rows: Iterable[Sequence[str]], caption: str = "") -> str:
     """Return an HTML table of texts; what HTML would read as markup is escaped.
 
     Examples
@@ -14,4 +14,5 @@ def html_table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     def line(cells, tag):
         return f"<tr>{''.join(f'<{tag}>{escape(cell)}</{tag}>' for cell in cells)}</tr>"
 
-    return f"<table>{line(headings, 'th')}{''.join(line(row, 'td') for row in rows)}</table>"
+    head = f"<caption>{escape(caption)}</caption>" if caption else ""
+    return f"<table>{head}{line(headings, 'th')}{''.join(line(row, 'td') for row in rows)}</table>"

@@ -18,6 +18,7 @@ SEVERAL = ("outside of the two sides' slopes, at kinks: right only if several un
 SPREAD = ("the slope along all entries is wrong, and no entry is wrong by more than its own bound: many entries are "
           "off by little")
 HEADINGS = ("array", "worst error", "at", "analytic", "numeric", "bound", "verdict")
+ELSEWHERE = "right at these parameters, wrong at others: are old ones remembered?"
 ONLY_BIAS = "only the bias is wrong: d_b is the sum of d_a over the batch"
 
 
@@ -49,6 +50,10 @@ class Check(NamedTuple):
         """Return "ok", "WRONG" or "not judged"."""
         return "ok" if self.ok else "WRONG" if self.judged else "not judged"
 
+    def with_hint(self, hint: str | None) -> "Check":
+        """Return the same Check, with one more hint if there is one."""
+        return self._replace(hint="; ".join(filter(None, (self.hint, hint))))
+
 
 class Checks(list):
     """The `Check`s of one layer or model, in order.  `print` shows them as a table, and so does a notebook.
@@ -68,6 +73,11 @@ class Checks(list):
         return html_table([*HEADINGS, "hint"], [(*_cells(check), check.hint) for check in self])
 
 
+def note(name: str, hint: str) -> Check:
+    """Return a Check that is ok: there is nothing to compare, and perhaps something to say."""
+    return Check(name, 0.0, (), 0.0, 0.0, 0.0, True, hint, 0)
+
+
 def broken(name: str, hint: str) -> Check:
     """Return the failed Check of an array for which there is nothing to compare."""
     return Check(name, 1.0, (), 0.0, 0.0, 0.0, False, hint, 0)
@@ -81,6 +91,13 @@ def failed(name: str, found: np.ndarray, right: np.ndarray, hint: str) -> Check:
     return Check(name, worst, (at,), analytic, numeric, 0.0, False, hint, 0)
 
 
+def _off(analytic, numerical, allowed):
+    """Return where the compared entries of a gradient are off by more than their bounds and what is `allowed`."""
+    entries, n, bounds, _, _ = numerical
+    more = 0.0 if allowed is None else allowed.ravel()[entries]
+    return ~(np.abs(analytic.ravel()[entries] - n) <= bounds + more)
+
+
 def compare(name: str, analytic: np.ndarray, numerical: Numerical, fault: str, sizes: dict,
             allowed: Any = None) -> Check:
     """Return the Check of one array: its whole analytic gradient against derivatives of some entries.
@@ -89,10 +106,10 @@ def compare(name: str, analytic: np.ndarray, numerical: Numerical, fault: str, s
     """
     entries, n, bounds, rounding, kinks = numerical
     if not len(entries):
-        return Check(name, 0.0, (), 0.0, 0.0, 0.0, True, "", 0)
+        return note(name, "")
     a = analytic.ravel()[entries]
     error, own = np.abs(a - n), np.maximum(np.abs(a), np.abs(n))
-    failed = ~(error <= bounds + (0.0 if allowed is None else allowed.ravel()[entries]))
+    failed = _off(analytic, numerical, allowed)
     largest = np.max(np.abs(n[~kinks]), initial=0.0)
     floor = np.maximum(1e-3 * largest, 1e7 * rounding)
     size = np.where(failed, own, np.maximum(own, floor))
@@ -125,15 +142,14 @@ def _not_judged(check, numerical, noise, size):
                "such as round, or float32 inside? Check it without the rounding")
     else:
         float32 = max(COARSE * size, STAIR) < noise < STAIRS * size
-        return check._replace(hint="; ".join(filter(None, (check.hint, IN_FLOAT32 if float32 else ""))))
-    return check._replace(ok=False, judged=False, hint="; ".join(filter(None, (check.hint, why))))
+        return check.with_hint(IN_FLOAT32 if float32 else "")
+    return check._replace(ok=False, judged=False).with_hint(why)
 
 
 def _only_at_kinks(analytic, numerical, allowed):
     """Return True if a gradient is off at kinks alone, and no larger there than what several kinks at once can make."""
     entries, n, bounds, _, kinks = numerical
-    a = analytic.ravel()[entries]
-    off = ~(np.abs(a - n) <= bounds + (0.0 if allowed is None else allowed.ravel()[entries]))
+    a, off = analytic.ravel()[entries], _off(analytic, numerical, allowed)
     size = np.abs(n) + bounds                                     # of the larger slope
     return bool(kinks[off].any() and kinks[off].all() and np.all(np.abs(a[off]) <= CANCELED * size[off]))
 
@@ -168,7 +184,7 @@ def compare_all(f: Callable[[], float], arrays: dict, gradients: dict, faults: d
         checks.append(_not_judged(check, numerical, noise, size))
     wrong = {check.name: not check.ok for check in checks}
     shapes = {name: array.shape for name, array in arrays.items()}
-    return [check._replace(hint="; ".join(filter(None, (check.hint, ONLY_BIAS))))
+    return [check.with_hint(ONLY_BIAS)
             if wrong[check.name] and not faults.get(check.name) and only_bias_wrong(check.name, wrong, shapes)
             else check for check in checks]
 

@@ -11,14 +11,19 @@ import numpy as np
 from .numerical import EPS, numerical_gradient, sizes_of, slope_of_entry
 
 
+def move(arrays: dict, rng: np.random.Generator) -> None:
+    """Change every entry of {name: array} by up to a tenth of it, in place."""
+    for array in arrays.values():
+        array *= rng.uniform(0.9, 1.1, array.shape)
+
+
 def slope_elsewhere(arrays: Any, loss: Any, gradient: Any, seed: Any = 0) -> Any:
     """Return (slope by the gradient, Numerical slope of the loss) along one direction, at other values of the arrays.
 
     `gradient()` returns {name: gradient}; `loss` is a function, made after the arrays have moved.  They stay there.
     """
     rng, t = np.random.default_rng(seed), np.zeros(1)
-    for array in arrays.values():
-        array *= rng.uniform(0.9, 1.1, array.shape)
+    move(arrays, rng)
     starts = {name: array.copy() for name, array in arrays.items()}
     direction = {name: array * rng.uniform(-1, 1, array.shape) for name, array in arrays.items()}
     found, loss = gradient(), loss()

@@ -7,9 +7,9 @@ import numpy as np
 
 from ..errors import ConfigurationError, ShapeError
 from ..validation import at_least, function_of
-from .comparison import assert_ok, broken, Check, compare, compare_all
+from .comparison import assert_ok, broken, compare, compare_all, ELSEWHERE, note
 from .contract import same_bits
-from .directions import slope_elsewhere
+from .directions import move, slope_elsewhere
 from .hints.order import order_hints, require_roles
 from .trees import copied, matched, parameters, Snapshot
 
@@ -24,11 +24,6 @@ class StepGradient(dict):
     """{path: gradient} as `gradient_of_step` finds it; `rounding` holds what each may be wrong by."""
 
     rounding = {}
-
-
-def note(name: str, hint: Any) -> Any:
-    """Return a Check that is ok and says something."""
-    return Check(name, 0.0, (), 0.0, 0.0, 0.0, True, hint, 0)
 
 
 def _number(value, who):
@@ -81,9 +76,7 @@ class _Subject:
     def elsewhere(self, function):
         """Return function() with the parameters at other values; they are restored."""
         try:
-            rng = np.random.default_rng(SEED)
-            for array in self.arrays.values():
-                array *= rng.uniform(0.9, 1.1, array.shape)
+            move(self.arrays, np.random.default_rng(SEED))
             return function()
         finally:
             self.snapshot.restore()
@@ -143,10 +136,10 @@ def _judge(subject, roles, rtol, terms=None):
         hints = {check.name: f"every gradient is {-rate:.6g} x the slope: is it an update, -rate x gradient? Use "
                  "gradient_of_step(step, params, learning_rate), or divide by -rate"
                  for check in checks if not check.ok}
-    checks = [check._replace(hint="; ".join(filter(None, (check.hint, hints.get(check.name))))) for check in checks]
+    checks = [check.with_hint(hints.get(check.name)) for check in checks]
     elsewhere = compare("elsewhere", *slopes, "", {}, slack)
     if all(check.ok for check in checks) and not elsewhere.ok:
-        checks.append(elsewhere._replace(hint="right at these parameters, wrong at others: are old ones remembered?"))
+        checks.append(elsewhere._replace(hint=ELSEWHERE))
     return checks + [note("gradient", CACHED)] * cached
 
 

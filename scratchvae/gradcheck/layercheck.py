@@ -92,6 +92,6 @@ def check_layer(layer: object, p: tuple | list | dict | np.ndarray, x: np.ndarra
                          "x[None] and d_y[None]"}
         else:
             hints = affine_hints(layer, trial.p, trial.x, arrays_of(trial.y)[-1], trial.d_y, gradients["x"])
-        checks = [check._replace(hint="; ".join(filter(None, (check.hint, hints.get(check.name) or hints.get("")))))
-                  if check.name in wrong else check for check in checks]
+        checks = [check.with_hint(hints.get(check.name) or hints.get("")) if check.name in wrong else check
+                  for check in checks]
     return Checks(checks + [broken("y", hint) for hint in [trial.faults.get("y")] if hint])

@@ -4,13 +4,11 @@ import numpy as np
 from ..arrays import as_array
 from ..errors import ConfigurationError, ShapeError
 from ..validation import check_seed, positive_integer
-from .comparison import broken, Checks, compare, compare_all
+from .comparison import broken, Checks, compare, compare_all, ELSEWHERE
 from .contract import gradient_fault, require_method, same_bits
 from .directions import slope_elsewhere
 from .hints.model import find_causes
 from .trees import matched
-
-ELSEWHERE = "right at these parameters, wrong at others: are old ones remembered?"
 
 
 def check_model(model: object, X: np.ndarray, eps: np.ndarray | None, *, max_entries: int = 64, seed: int = 0) -> list:

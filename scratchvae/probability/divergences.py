@@ -91,12 +91,13 @@ def _unknown(p):
                               "FullGaussian of scratchvae.probability.distributions. Wrap the arrays in one of them.")
 
 
-# ---- finitely many outcomes ----
-
-@entropy.register
-def _(p: Discrete):
+@entropy.register(Discrete)
+@entropy.register(Grid)
+def _(p):
     return cross_entropy(p, p)
 
+
+# ---- finitely many outcomes ----
 
 @cross_entropy.register
 def _(p: Discrete, q):
@@ -138,11 +139,6 @@ def _(p: Discrete, q):
 
 
 # ---- densities on a grid: the sizes of the cells cancel in a ratio, and only there ----
-
-@entropy.register
-def _(p: Grid):
-    return cross_entropy(p, p)
-
 
 @cross_entropy.register
 def _(p: Grid, q):
