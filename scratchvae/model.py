@@ -128,6 +128,9 @@ class Model(Settings, ModelFiles):
         vars(model).update(vars(self), likelihood=likelihood)
         return model
 
+    def __getstate__(self):
+        return {name: value for name, value in vars(self).items() if name != "_trained_by"}    # nobody trains a copy
+
     def __copy__(self):
         return copy.deepcopy(self)
 

@@ -388,6 +388,8 @@ def test_two_threads_do_not_train_one_model_at_once():
         with pytest.raises(ConfigurationError, match="trained by another thread"):
             vae.partial_fit(np.zeros((4, 6)), batch_size=4)
         other.append(True)
+        copy.deepcopy(vae).partial_fit(np.zeros((4, 6)), batch_size=4)           # as the error advises
+        other.append(True)
 
     class Slow(type(vae.likelihood)):
         def update_running_variance(self, p, outputs, nll):
@@ -398,5 +400,5 @@ def test_two_threads_do_not_train_one_model_at_once():
 
     vae.likelihood = Slow()
     vae.fit(np.zeros((4, 6)), batch_size=4, epochs=1)
-    assert other == [True]
+    assert other == [True, True]
     vae.partial_fit(np.zeros((4, 6)), batch_size=4)                     # nobody trains it any more
