@@ -15,6 +15,7 @@ from .validation import at_least
 MOST_COUNTED = 1 << 62              # bound of a count of steps or batches: the counter of noise is an int64
 
 MOST_SHOWN = 20                     # epochs of a history that a notebook shows
+TIMES = ("seconds", "steps_per_second")
 
 
 def _of_type(kind, name, value):
@@ -30,7 +31,10 @@ def _count(name, value):
 
 
 class Epoch(NamedTuple):
-    """One line of the history: losses in nats per example, NaN where there is no held-out set."""
+    """One line of the history: losses in nats per example, NaN where there is no held-out set.
+
+    `learning_rate` and `beta` are those of the epoch's last step; beta is 0 where there is no KL to weigh.
+    """
 
     epoch: int
     train_loss: float
@@ -41,6 +45,8 @@ class Epoch(NamedTuple):
     test_kl: float
     seconds: float
     steps_per_second: float
+    learning_rate: float = math.nan
+    beta: float = math.nan
 
 
 class History(list):
@@ -57,6 +63,17 @@ class History(list):
     def column(self, name: str) -> list:
         """Return one field of every epoch as a list."""
         return [getattr(epoch, name) for epoch in self]
+
+    def best(self) -> int:
+        """Return how many epochs were done when the held-out loss was least; 0 if there is none.
+
+        Examples
+        --------
+        >>> History(Epoch(n, 0, 0, 0, loss, 0, 0, 1, 1) for n, loss in ((1, 5.0), (2, 3.0), (3, 4.0))).best()
+        2
+        """
+        losses = self.column("test_loss")
+        return 1 + int(np.nanargmin(losses)) if losses and not all(map(math.isnan, losses)) else 0
 
     def __repr__(self):
         if not self:
@@ -99,6 +116,8 @@ class TrainingState:
         Batches of the run that were skipped, and examples of the present epoch that were skipped.
     history : History
         The finished epochs.
+    best : ndarray or None
+        The parameters of the epoch whose held-out loss was least, flat, if they are kept.
     """
 
     optimizer: Optimizer
@@ -110,15 +129,18 @@ class TrainingState:
     skipped: int = 0
     rows_skipped: int = 0
     history: History = field(default_factory=History)
+    best: Any = None
 
     def begin_epoch(self) -> None:
         """Set the sums of the present epoch to zero."""
         self.batch, self.rows_skipped, self.seconds, self.totals = 0, 0, 0.0, [0.0, 0.0, 0.0]
 
     def numbers(self) -> Iterator:
-        """Yield (name, array) of all that must be finite: moments and losses."""
+        """Yield (name, array) of all that must be finite: moments, the best parameters, and losses."""
         for name, moment in self.optimizer.moments.items():
             yield f"the optimizer's {name}", moment
+        if self.best is not None:
+            yield "a parameter of the best epoch", self.best
         yield "a training loss of the history", np.array([epoch[1:4] for epoch in self.history])
         yield "the present epoch's loss", np.array([*self.totals, *self.estimator.values()])
 
@@ -127,9 +149,10 @@ class TrainingState:
         meta = {"epoch": self.epoch, "batch": self.batch, "step": self.optimizer.step, "seconds": self.seconds,
                 "skipped": self.skipped, "rows_skipped": self.rows_skipped,
                 "first_loss": self.history.first_loss, "estimator": self.estimator}
-        moments = {name: layout.pack(moment) for name, moment in self.optimizer.moments.items()}
+        vectors = {**self.optimizer.moments, **({} if self.best is None else {"best": self.best})}
         history = np.array(self.history).reshape(-1, len(Epoch._fields))
-        return meta, {"totals": np.array(self.totals), "history": history, **moments}
+        return meta, {"totals": np.array(self.totals), "history": history,
+                      **{name: layout.pack(vector) for name, vector in vectors.items()}}
 
     @classmethod
     def of_file(cls, model: Any, meta: dict, arrays: dict) -> "TrainingState":
@@ -153,6 +176,8 @@ class TrainingState:
         for name, number in self.estimator.items():
             self.estimator[name] = _of_type(type(number), name, said[name])
         history, totals = arrays["history"], arrays["totals"]
+        if history.shape == (self.epoch, len(Epoch._fields) - 2):                 # of files without the last two
+            history = np.pad(history, ((0, 0), (0, 2)), constant_values=math.nan)
         if history.shape != (self.epoch, len(Epoch._fields)) or not np.array_equal(history[:, 0],
                                                                                    np.arange(1, self.epoch + 1)):
             raise ValueError(f"the history of shape {history.shape} is not that of {self.epoch} epochs")
@@ -160,10 +185,12 @@ class TrainingState:
             raise ValueError(f"totals have shape {totals.shape}, not (3,)")
         self.history = History(Epoch(int(row[0]), *row[1:]) for row in history.astype(float).tolist())
         self.history.first_loss, self.totals = first_loss, totals.astype(float).tolist()
-        for name, moment in self.optimizer.moments.items():
-            if arrays[name].dtype != moment.dtype:
-                raise ValueError(f"{name} is {arrays[name].dtype}, not {moment.dtype}")
-            layout.unpack(arrays[name], moment)
+        self.best = np.empty(layout.size, self.optimizer.dtype) if "best" in arrays else None
+        vectors = {**self.optimizer.moments, **({"best": self.best} if "best" in arrays else {})}
+        for name, vector in vectors.items():
+            if arrays[name].dtype != vector.dtype:
+                raise ValueError(f"{name} is {arrays[name].dtype}, not {vector.dtype}")
+            layout.unpack(arrays[name], vector)
         wrong = not_finite(self.numbers())
         if wrong:
             raise ValueError(f"{wrong} is not finite")
@@ -171,10 +198,11 @@ class TrainingState:
             raise ValueError("v, a mean of squares, is negative")
 
     def _compared(self):
-        o, timeless = self.optimizer, len(Epoch._fields) - 2
+        o = self.optimizer
         numbers = [self.epoch, self.batch, *self.totals, *self.estimator.values(), self.skipped, self.rows_skipped,
-                   o.step, self.history.first_loss, *(x for epoch in self.history for x in epoch[:timeless])]
-        return {"numbers": np.array(numbers), **o.moments}
+                   o.step, self.history.first_loss,
+                   *(x for epoch in self.history for name, x in epoch._asdict().items() if name not in TIMES)]
+        return {"numbers": np.array(numbers), **o.moments, **({} if self.best is None else {"best": self.best})}
 
     def __eq__(self, other):
         if not isinstance(other, TrainingState):

@@ -1,7 +1,7 @@
 """What VAE and Autoencoder share: networks, training, and the checks of users' arrays."""
 import copy
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -12,13 +12,14 @@ from .data.minibatch import check_data
 from .elbo import Workspace
 from .errors import ConfigurationError, ShapeError
 from .layers import activation_code, MLP
+from .learning_rates import Rate, WarmUp
 from .likelihoods import make_likelihood
 from .model_files import ModelFiles
 from .model_settings import Settings
 from .parameters import Layout, network_shapes, Parameters
 from .schedules import KLWeight
 from .training import held_out_objective, Trainer
-from .validation import at_least, check_seed, instance_of, one_of, positive_integer, rows_at_once
+from .validation import at_least, check_seed, function_of, instance_of, number, one_of, positive_integer, rows_at_once
 
 DTYPES = ("float32", "float64")
 CHUNK = 512                                   # rows that encode and decode take at a time
@@ -202,9 +203,11 @@ class Model(Settings, ModelFiles):
         objective = held_out_objective(self, self._rows(X), seed=self.seed)
         return -(objective.reconstruction + objective.kl)
 
-    def fit(self, X: Any, y: Any = None, *, epochs: int = 10, batch_size: int = 128, learning_rate: float = 1e-3,
-            validation: Any = None, seed: int = 0, optimizer: str = "adam", binarize: str = "none",
-            output_bias: str = "data", on_nonfinite: str = "stop", beta: Any = None) -> "Model":
+    def fit(self, X: Any, y: Any = None, *, epochs: int = 10, batch_size: int = 128,
+            learning_rate: float | Rate | WarmUp = 1e-3, validation: Any = None, validation_split: float = 0.0,
+            seed: int = 0, optimizer: str | dict = "adam", binarize: str = "none", output_bias: str = "data",
+            on_nonfinite: str = "stop", beta: Any = None, patience: int | None = None, keep: str = "last",
+            callback: Callable | None = None) -> "Model":
         """Train on X from freshly drawn weights, whatever the present ones are; return the model itself.
 
         A second call gives the same bits as the first.  Afterwards `history_` holds one `Epoch` an epoch, losses in
@@ -218,8 +221,17 @@ class Model(Settings, ModelFiles):
             scikit-learn passes labels.
         epochs : int
             How often every example is seen.
-        batch_size, learning_rate, validation, seed, optimizer, binarize, output_bias, on_nonfinite, beta
+        batch_size, learning_rate, validation
+            As in `scratchvae.training.Trainer`.
+        validation_split : float
+            The share of X, its last rows as they stand, that is held out instead of `validation`.
+        seed, optimizer, binarize, output_bias, on_nonfinite, beta, patience
             As in `scratchvae.training.Trainer`.  This seed draws order and noise; the model's own draws the weights.
+        keep : str
+            "last", or "best": the model ends with the parameters of the epoch whose held-out loss was least, also if
+            training is interrupted.
+        callback : callable(model, epoch), optional
+            Called after each epoch with its `Epoch`; training ends if it returns True.
 
         Raises
         ------
@@ -228,13 +240,17 @@ class Model(Settings, ModelFiles):
         TrainingError
             If a loss is not finite.
         """
-        return self._train(X, y, epochs, True, batch_size=batch_size, learning_rate=learning_rate,
-                           validation=validation, seed=seed, optimizer=optimizer, binarize=binarize,
-                           output_bias=output_bias, on_nonfinite=on_nonfinite, beta=beta)
+        return self._train(X, y, epochs, True, validation_split, callback, batch_size=batch_size,
+                           learning_rate=learning_rate, validation=validation, seed=seed, optimizer=optimizer,
+                           binarize=binarize, output_bias=output_bias, on_nonfinite=on_nonfinite, beta=beta,
+                           patience=patience, keep=keep)
 
-    def partial_fit(self, X: Any, y: Any = None, *, epochs: int = 1, batch_size: int = 128, learning_rate: float = 1e-3,
-                    validation: Any = None, seed: int = 0, optimizer: str = "adam", binarize: str = "none",
-                    output_bias: str = "data", on_nonfinite: str = "stop", beta: Any = None) -> "Model":
+    def partial_fit(self, X: Any, y: Any = None, *, epochs: int = 1, batch_size: int = 128,
+                    learning_rate: float | Rate | WarmUp = 1e-3, validation: Any = None,
+                    validation_split: float = 0.0, seed: int = 0,
+                    optimizer: str | dict = "adam", binarize: str = "none", output_bias: str = "data",
+                    on_nonfinite: str = "stop", beta: Any = None, patience: int | None = None, keep: str = "last",
+                    callback: Callable | None = None) -> "Model":
         """Train on X from the present weights, also from those that you set by hand; return the model itself.
 
         It continues where `fit` or the last `partial_fit` ended: weights, moments, step count, order, noise and
@@ -243,20 +259,25 @@ class Model(Settings, ModelFiles):
 
         Parameters
         ----------
-        X, y, epochs, batch_size, learning_rate, validation, seed, optimizer, binarize, output_bias, on_nonfinite, beta
+        X, y, epochs, batch_size, learning_rate, validation, validation_split, seed, optimizer
+        binarize, output_bias, on_nonfinite, beta, patience, keep, callback
             As in `fit`, and so are the errors.  They may change from call to call, with two exceptions: another
             optimizer is refused, because it has other moments, and output_bias matters for the very first step only.
+            After keep="best" training goes on from those parameters.
         """
-        return self._train(X, y, epochs, False, batch_size=batch_size, learning_rate=learning_rate,
-                           validation=validation, seed=seed, optimizer=optimizer, binarize=binarize,
-                           output_bias=output_bias, on_nonfinite=on_nonfinite, beta=beta)
+        return self._train(X, y, epochs, False, validation_split, callback, batch_size=batch_size,
+                           learning_rate=learning_rate, validation=validation, seed=seed, optimizer=optimizer,
+                           binarize=binarize, output_bias=output_bias, on_nonfinite=on_nonfinite, beta=beta,
+                           patience=patience, keep=keep)
 
-    def _train(self, X, y, epochs, anew, **settings):
+    def _train(self, X, y, epochs, anew, share, callback, **settings):
         if y is not None and np.isscalar(y):
             raise ConfigurationError(f"y is {y!r}; it stands for labels, which are ignored. Give settings by name, for "
                                      "example epochs=20.")
         positive_integer("epochs", epochs)
+        X, settings["validation"] = _split(X, share, settings["validation"])
         trainer = Trainer(self, X, **settings)            # checks everything, and moves nothing
+        after_epoch = callback and _epoch_end(function_of("callback", callback, "f(model, epoch)"))
         if vars(self).setdefault("_trained_by", threading.get_ident()) != threading.get_ident():
             raise ConfigurationError("this model is being trained by another thread; expected one at a time. Train a "
                                      "copy of it (copy.deepcopy) in each thread.")
@@ -266,8 +287,10 @@ class Model(Settings, ModelFiles):
             elif self._training is not None:
                 trainer.go_on(self._training)
             self._take_state(trainer.state)
-            trainer.run(trainer.state.epoch + epochs)
+            trainer.run(trainer.state.epoch + epochs, after_epoch=after_epoch)
         finally:
+            if trainer.state.best is not None:
+                self.parameters.flat[:] = trainer.state.best
             del self._trained_by
         return self
 
@@ -277,3 +300,26 @@ class Model(Settings, ModelFiles):
     def fit_transform(self, X: Any, y: Any = None, **settings: Any) -> np.ndarray:
         """Call `fit` with the same arguments, and return the codes of X, (n, Z)."""
         return self.fit(X, y, **settings).transform(X)
+
+
+def _split(X, share, validation):
+    """Return (rows to train on, rows held out): the last `share` of X, or those that were given."""
+    share = number("validation_split", share, 0, 1, "It is a share of the rows: use 0.1.")
+    if not share:
+        return X, validation
+    if validation is not None:
+        raise ConfigurationError(f"validation_split is {share}, and validation is given too; expected one of them. "
+                                 "Leave one out.")
+    X = as_array(X, "X")
+    held_out = round(share * len(X)) if X.ndim else 0
+    if not 0 < held_out < len(X):
+        raise ConfigurationError(f"validation_split is {share}: of X with shape {X.shape} it leaves no row to train on "
+                                 "or none to hold out. Use another share, or pass validation.")
+    return X[:-held_out], X[-held_out:]
+
+
+def _epoch_end(callback):
+    """Return what the trainer calls after an epoch to have callback(model, epoch) called."""
+    def after_epoch(trainer):
+        trainer.stop = callback(trainer.model, trainer.state.history[-1]) is True
+    return after_epoch

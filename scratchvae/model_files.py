@@ -67,8 +67,10 @@ class ModelFiles:
         return model
 
 
-def load_run(path: Any) -> tuple:
+def load_run(path: Any, last: bool = False) -> tuple:
     """Return (model, meta, arrays) of a file that `save` wrote; meta and arrays are the extras.
+
+    Where training has kept the best parameters, the model has those, or, if `last`, those from which it goes on.
 
     Raises
     ------
@@ -78,6 +80,7 @@ def load_run(path: Any) -> tuple:
     kind, meta, arrays = load_arrays(path)
     try:
         settings, numbers = dict(meta.pop("settings")), arrays.pop("parameters")
+        numbers = numbers if last else arrays.get("best", numbers)
         estimator, baseline = settings.get("estimator"), settings.pop("baseline", "none")     # its own in older files
         if baseline != "none":
             settings["estimator"] = make_estimator(estimator, baseline=baseline)

@@ -1,27 +1,44 @@
-"""Optimizers: they move the flat parameter vector, and remember moments from step to step."""
+"""Optimizers: they move the flat parameter vector, and remember moments from step to step.
+
+Before its own rule (O1, O2) each of them may shorten the gradient, and decay the parameters:
+
+    (O3)  g = g min(1, c / |g|)                with |g| the norm over all parameters      (Pascanu et al. 2013)
+    (O4)  theta = theta - learning_rate weight_decay theta    decoupled: not in the moments   (Loshchilov & Hutter 2019)
+"""
+import inspect
 import math
 from typing import Any
 
 import numpy as np
 
 from .arrays import require_buffer
-from .errors import TrainingError
+from .errors import ConfigurationError, TrainingError
 from .kernels.optimizers import adam_update, are_below, sgd_update
+from .kernels.totals import sum_of_squares
 from .validation import at_least, number, one_of, positive_integer
 
 MOST_RATE = 1e30                    # largest learning rate: its products with moments have room in float32
 ROOM = 4                            # how many times a number of a step must fit into the largest one of its dtype
 
 
+def check_rate(learning_rate: float) -> float:
+    """Return learning_rate as a float; raises ConfigurationError unless it is above 0, and finite."""
+    return number("learning_rate", learning_rate, 0, MOST_RATE, "Start with 0.001.", closed="right")
+
+
 class Optimizer:
-    """What Adam and SGD share: moments like the parameters, a count of steps, and the check before a step.
+    """What Adam and SGD share: moments like the parameters, a count of steps, and what comes before each step.
 
     A copy or a pickle gets moments of its own, in memory that can be written.
     """
 
-    def __init__(self, size: int, dtype: Any, learning_rate: float, moments: tuple):
+    def __init__(self, size: int, dtype: Any, learning_rate: float, moments: tuple, weight_decay: float,
+                 clip_norm: float | None):
         size, self.dtype = positive_integer("size", size), np.dtype(one_of("dtype", str(dtype), ("float32", "float64")))
-        self.learning_rate = number("learning_rate", learning_rate, 0, MOST_RATE, "Start with 0.001.", closed="right")
+        self.learning_rate = check_rate(learning_rate)
+        self.weight_decay = at_least("weight_decay", weight_decay, 0, "Use 0 for none.")
+        self.clip_norm = None if clip_norm is None else at_least(
+            "clip_norm", clip_norm, 0, "It is the longest gradient: use None for any.", open_interval=True)
         self.step = 0
         self.moments = {name: np.zeros(size, self.dtype) for name in moments}
         self._shape, self._largest = (size,), float(np.finfo(self.dtype).max)
@@ -33,7 +50,7 @@ class Optimizer:
         return bool(found[0])
 
     def begin_step(self, theta: np.ndarray, gradient: np.ndarray) -> None:
-        """Count a step; raise what `update` raises, before anything has moved."""
+        """Count a step, shorten the gradient and decay theta; raise what `update` raises, before anything moves."""
         require_buffer("theta", theta, self._shape, self.dtype, written=True)
         require_buffer("gradient", gradient, self._shape, self.dtype)
         if not self.accepts(gradient):
@@ -42,6 +59,14 @@ class Optimizer:
             raise TrainingError(f"the gradient of step {self.step + 1} {found}, beyond the range of {self.dtype}; "
                                 f"{self.name} needs numbers below {self.limit:.2g}.")
         self.step += 1
+        if self.clip_norm is not None:
+            total = np.empty(1)
+            sum_of_squares(gradient, total)
+            norm = math.sqrt(total[0])
+            if norm > self.clip_norm:
+                gradient *= self.clip_norm / norm                                                           # (O3)
+        if self.weight_decay:
+            theta *= 1 - self.learning_rate * self.weight_decay                                             # (O4)
 
     def __setstate__(self, state):
         vars(self).update(state, moments={name: np.array(moment) for name, moment in state["moments"].items()})
@@ -58,6 +83,10 @@ class Adam(Optimizer):
         "float32" or "float64".
     learning_rate, beta1, beta2, epsilon : float
         The paper's alpha, beta_1, beta_2 and epsilon, with its defaults.
+    weight_decay : float
+        The share of the parameters, times the learning rate, that each step takes off, apart from the moments (O4).
+    clip_norm : float or None
+        The norm to which a longer gradient is shortened (O3).
 
     Raises
     ------
@@ -77,18 +106,18 @@ class Adam(Optimizer):
     name = "adam"
 
     def __init__(self, size: int, dtype: Any, learning_rate: float = 1e-3, beta1: float = 0.9, beta2: float = 0.999,
-                 epsilon: float = 1e-8):
-        super().__init__(size, dtype, learning_rate, ("m", "v"))
+                 epsilon: float = 1e-8, weight_decay: float = 0.0, clip_norm: float | None = None):
+        super().__init__(size, dtype, learning_rate, ("m", "v"), weight_decay, clip_norm)
         self.beta1, self.beta2 = _share("beta1", beta1), _share("beta2", beta2)
         self.epsilon = at_least("epsilon", epsilon, 0, "Use 1e-8.")
 
     @property
     def limit(self) -> float:
         """The bound of every |number| of a gradient: below it the dtype holds its square, v, and the undivided step."""
-        return min(math.sqrt(self._largest), self._largest / self.learning_rate) / ROOM
+        return min(math.sqrt(self._largest), self._largest / max(1.0, self.learning_rate)) / ROOM
 
     def update(self, theta: np.ndarray, gradient: np.ndarray) -> None:
-        """Move theta (size,) one step against gradient (size,), in place.                      (O2)
+        """Move theta (size,) one step against gradient (size,), in place; clip_norm scales gradient too.     (O2)
 
         Raises
         ------
@@ -117,8 +146,9 @@ class SGD(Optimizer):
 
     name = "sgd"
 
-    def __init__(self, size: int, dtype: Any, learning_rate: float = 1e-3, momentum: float = 0.9):
-        super().__init__(size, dtype, learning_rate, ("velocity",))
+    def __init__(self, size: int, dtype: Any, learning_rate: float = 1e-3, momentum: float = 0.9,
+                 weight_decay: float = 0.0, clip_norm: float | None = None):
+        super().__init__(size, dtype, learning_rate, ("velocity",), weight_decay, clip_norm)
         self.momentum = _share("momentum", momentum)
 
     @property
@@ -140,6 +170,21 @@ def _share(name, value):
 OPTIMIZERS = {"adam": Adam, "sgd": SGD}
 
 
-def make_optimizer(name: str, size: int, dtype: Any, learning_rate: float) -> Optimizer:
-    """Return a fresh optimizer by name; raises ConfigurationError for an unknown name or a learning rate <= 0."""
-    return OPTIMIZERS[one_of("optimizer", name, OPTIMIZERS)](size, dtype, learning_rate)
+def make_optimizer(optimizer: str | dict, size: int, dtype: Any, learning_rate: float) -> Optimizer:
+    """Return a fresh optimizer by name, or by a dict of its name and of settings that are not the defaults.
+
+    Raises ConfigurationError for an unknown name or setting, or a number out of range.
+
+    Examples
+    --------
+    >>> make_optimizer({"name": "adam", "epsilon": 1e-4, "weight_decay": 0.01}, 3, "float32", 1e-3).epsilon
+    0.0001
+    """
+    settings = dict(optimizer) if isinstance(optimizer, dict) else {"name": optimizer}
+    kind = OPTIMIZERS[one_of("optimizer", settings.pop("name", None), OPTIMIZERS)]
+    known = list(inspect.signature(kind).parameters)[3:]                  # after size, dtype and learning_rate
+    for name in settings:
+        if name not in known:
+            raise ConfigurationError(f"{name} is no setting of the optimizer {kind.name!r}; it has {', '.join(known)}. "
+                                     "Check the spelling.")
+    return kind(size, dtype, learning_rate, **settings)

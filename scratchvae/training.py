@@ -21,13 +21,14 @@ from .elbo import Objective, Workspace
 from .errors import ConfigurationError, ScratchVAEWarning, ShapeError, TrainingError
 from .history import Epoch, History, TrainingState
 from .kernels.random import EPS, SAMPLES, standard_normal
+from .learning_rates import as_rate, Rate, WarmUp
 from .nonfinite import explain, not_finite, POLICIES
 from .optimizers import make_optimizer, Optimizer
 from .parameters import Parameters
 from .schedules import as_weight
 from .validation import check_seed, one_of, positive_integer, SEEDS
 
-OUTPUT_BIASES = ("data", "zero")
+OUTPUT_BIASES, KEPT = ("data", "zero"), ("last", "best")
 LAST_TIMED = 4096                   # number of steps whose seconds are kept: an epoch may be long
 HELD_OUT_SEED = SEEDS               # added to the seed, so that held-out noise has other keys than training's
 
@@ -97,10 +98,11 @@ class Trainer:
     batch_size : int
         Examples in a step; the last batch of an epoch may be smaller.  If there are fewer examples, a step uses all of
         them, and a ScratchVAEWarning says so.
-    learning_rate : float
-        The optimizer's.
-    optimizer : str
-        "adam" or "sgd" (momentum 0.9).
+    learning_rate : float, or Rate
+        A number, or one of `scratchvae.learning_rates` that changes as training goes on.
+    optimizer : str or dict
+        "adam", "sgd" (momentum 0.9), or a dict with other settings of theirs than the defaults, for example
+        {"name": "adam", "epsilon": 1e-4, "weight_decay": 0.01, "clip_norm": 10.0}.
     validation : array_like (m, D) or None
         Held-out rows, whose loss is computed after each epoch.
     seed : int
@@ -116,6 +118,10 @@ class Trainer:
     beta : float, schedule or None
         The KL's weight in training: a number, or a KLWeight of `scratchvae.schedules`; None for the model's own.
         Held-out losses always have the model's own weight, so that epochs can be compared.
+    patience : int or None
+        `run` ends when so many epochs one after another have not lowered the least held-out loss.
+    keep : str
+        "last", or "best": `state.best` then holds the parameters of the epoch whose held-out loss was least.
 
     Raises
     ------
@@ -130,9 +136,10 @@ class Trainer:
         Set it, from a signal handler for example, to end `run` after the present step.
     """
 
-    def __init__(self, model: Any, x: Any, *, batch_size: int = 128, learning_rate: float = 1e-3,
-                 optimizer: str = "adam", validation: Any = None, seed: int = 0, binarize: str = "none",
-                 output_bias: str = "data", on_nonfinite: str = "stop", beta: Any = None):
+    def __init__(self, model: Any, x: Any, *, batch_size: int = 128, learning_rate: float | Rate | WarmUp = 1e-3,
+                 optimizer: str | dict = "adam", validation: Any = None, seed: int = 0, binarize: str = "none",
+                 output_bias: str = "data", on_nonfinite: str = "stop", beta: Any = None,
+                 patience: int | None = None, keep: str = "last"):
         self.model = model
         self.mode = binarize_mode(binarize)
         self.x = check_data(x, model, "X", binarize)
@@ -149,10 +156,16 @@ class Trainer:
         self.schedule = None if beta is None else as_weight(beta)
         if self.schedule is not None:
             model.check_schedule(self.schedule)
-        theta = model.parameters.flat
-        self.state = TrainingState(make_optimizer(optimizer, theta.size, theta.dtype, learning_rate),
-                                   model.initial_state())
+        self.patience = None if patience is None else positive_integer("patience", patience)
+        self.keep = one_of("keep", keep, KEPT)
+        for name, asked in (("patience", self.patience), ("keep", self.keep == "best")):
+            if asked and self.validation is None:
+                raise ConfigurationError(f"{name} is {getattr(self, name)!r}, and there is no held-out loss to go by. "
+                                         "Pass validation too.")
         self.batches = -(-len(self.x) // self.batch_size)
+        theta, self.rate = model.parameters.flat, as_rate(learning_rate)
+        self.state = TrainingState(make_optimizer(optimizer, theta.size, theta.dtype, self._rate(0, 0)),
+                                   model.initial_state())
         self.timed = deque(maxlen=LAST_TIMED)            # seconds of the epoch's last steps
         self._order: Callable = object                             # the order that was checked last, a weak reference
         self.started = False                             # the first step is not timed: it compiles or loads kernels
@@ -173,8 +186,12 @@ class Trainer:
     def __copy__(self):
         return copy.deepcopy(self, {id(rows): rows for rows in (self.x, self.validation)})
 
+    def _rate(self, epoch, batch):
+        """Return the learning rate in the middle of a batch of an epoch, both counted from 0.  (O5)"""
+        return self.rate.at(epoch + (batch + 0.5) / self.batches)
+
     def go_on(self, state: TrainingState) -> None:
-        """Continue from the state of an earlier run at the beginning of an epoch, with this run's learning rate.
+        """Continue from the state of an earlier run at the beginning of an epoch, with this run's settings.
 
         Raises
         ------
@@ -186,7 +203,8 @@ class Trainer:
             raise ConfigurationError(f"optimizer is {optimizer.name!r}; training began with {state.optimizer.name!r}, "
                                      "whose moments mean something else. Go on with that one, or call fit to start "
                                      "anew.")
-        state.optimizer.learning_rate = optimizer.learning_rate
+        optimizer.moments, optimizer.step = state.optimizer.moments, state.optimizer.step
+        state.optimizer, state.best = optimizer, state.best if self.keep == "best" else None
         state.estimator = {name: state.estimator.get(name, new) for name, new in self.state.estimator.items()}
         state.begin_epoch()
         self.state = state
@@ -207,6 +225,7 @@ class Trainer:
         index = order[state.batch * self.batch_size:(state.batch + 1) * self.batch_size]
         ws = self.ws.first(len(index))
         number = state.optimizer.step                    # steps taken so far: the counter of all noise
+        state.optimizer.learning_rate = self._rate(state.epoch, state.batch)
         if number == 0:
             self._init_output_bias()
         load_batch(self.x, index, self.mode, self.seed, number, ws.x)
@@ -232,8 +251,13 @@ class Trainer:
             self.model.likelihood.init_output_bias(p.likelihood, p.decoder.head.b,
                                                    *training_moments(self.x, self.mode))
 
+    def is_patient(self) -> bool:
+        """Return whether one of the last `patience` epochs has the least held-out loss, or there is no such limit."""
+        history = self.state.history
+        return self.patience is None or len(history) - history.best() < self.patience
+
     def run(self, epochs: int, after_step: Callable | None = None, after_epoch: Callable | None = None) -> History:
-        """Train until `epochs` epochs are done in all, or `stop` is set; return the History.
+        """Train until `epochs` epochs are done in all, patience ends, or `stop` is set; return the History.
 
         Parameters
         ----------
@@ -244,7 +268,7 @@ class Trainer:
             Called when the epoch is in the history.
         """
         state = self.state
-        while state.epoch < epochs and not self.stop:
+        while state.epoch < epochs and not self.stop and self.is_patient():
             check_unchanged(self.files)
             order = epoch_permutation(len(self.x), self.seed, state.epoch)
             while state.batch < self.batches and not self.stop:
@@ -263,6 +287,11 @@ class Trainer:
                     after_epoch(self)
         return state.history
 
+    def _weight(self, step):
+        """Return the weight of the KL in a step, 0 if there is none."""
+        beta = getattr(self.model, "beta", 0.0) if self.schedule is None else self.schedule.at(step)
+        return float(getattr(beta, "beta", beta))
+
     def _finish_epoch(self):
         check_unchanged(self.files)
         self.require_finite()
@@ -279,7 +308,10 @@ class Trainer:
                                 "Train with on_nonfinite='stop' to see the cause.")
         state.epoch += 1
         state.history.append(Epoch(state.epoch, *(total / rows for total in state.totals), *test, state.seconds,
-                                   1 / float(np.median(self.timed or [state.seconds]))))
+                                   1 / float(np.median(self.timed or [state.seconds])), state.optimizer.learning_rate,
+                                   self._weight(state.optimizer.step - 1)))
+        if self.keep == "best" and state.history.best() == state.epoch:
+            state.best = self.model.parameters.flat.copy()
         state.begin_epoch()
         self.timed.clear()
 

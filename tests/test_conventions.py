@@ -30,7 +30,7 @@ ORDER = """
     likelihoods
     schedules elbo
     estimators
-    nonfinite optimizers history
+    nonfinite optimizers learning_rates history
     data
     training
     model_settings model_files
@@ -124,11 +124,11 @@ def test_a_kernel_stands_directly_below_its_twin(name):
 
 
 def test_every_equation_that_is_cited_is_derived_and_every_derived_one_is_cited():
-    """E in elbo's docstring, L in likelihoods', S in estimators', G in the oracles'; D, O in the kernels' twins."""
+    """E in elbo's docstring, L in likelihoods', S in estimators', G in the oracles'; D and O in twins'."""
     tag = re.compile(r"\b[EDLOGS]\d+\b")
     derivations = {**{name: ast.get_docstring(tree(PACKAGE / f"{name}.py"))
-                      for name in ("elbo", "likelihoods/__init__", "estimators/__init__", "schedules", "oracles/linear",
-                                   "oracles/ppca", "oracles/quadrature")},
+                      for name in ("elbo", "likelihoods/__init__", "estimators/__init__", "schedules", "optimizers",
+                                   "learning_rates", "oracles/linear", "oracles/ppca", "oracles/quadrature")},
                    **{name: twin.reference.__doc__ for name, twin in TWINS.items()
                       if name.startswith(("dense", "adam", "sgd"))}}
     derived = {name for text in derivations.values() for name in tag.findall(text)}

@@ -203,6 +203,11 @@ def standard_normal_cases(rng, dtype, size):
         yield Case((2 ** 60 + 7, random.EPS, size, np.empty(n, dtype)), outputs=(3,))
 
 
+@cases_of("sum_of_squares")
+def sum_of_squares_cases(rng, dtype, size):
+    yield Case((normal(rng, dtype, size), np.empty(1)), outputs=(1,))
+
+
 @cases_of("add_up")
 def add_up_cases(rng, dtype, size):
     yield Case((normal(rng, dtype, size), normal(rng, dtype, 2 * size), np.empty(2)), outputs=(2,))

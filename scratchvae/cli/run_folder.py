@@ -4,7 +4,7 @@ import io
 import json
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from contextlib import contextmanager
 from pathlib import Path, PureWindowsPath
 from typing import Any, TYPE_CHECKING
@@ -17,6 +17,7 @@ from ..data.identity import fingerprint
 from ..data.loading import BUNDLED, Dataset, DRAWN, load_data
 from ..errors import ConfigurationError, DataError, RunError
 from ..history import Epoch, History
+from ..learning_rates import make_rate
 from ..model import Model
 from ..model_files import load_run
 from ..schedules import make_schedule
@@ -33,6 +34,10 @@ if TYPE_CHECKING:
 CONFIG, MODEL, HISTORY, FIGURES = "config.json", "model.npz", "history.csv", "figures"
 OLD_NAMES = {"latent": "n_latent", "samples": "n_samples"}     # of settings, in config.json of earlier versions
 FREE = {"data", "epochs", "on_nonfinite"}          # settings that may change when a run is resumed
+# Settings that --resume may change as well, if its flags say so.
+ADJUSTABLE = {"learning_rate", "rate_schedule", "warm_up", "decay_every", "decay_factor", "weight_decay", "clip_norm",
+              "patience"}
+OPTIMIZER_SETTINGS = ("beta1", "beta2", "epsilon", "momentum", "weight_decay", "clip_norm")
 MOST_TEXT = 1 << 24                                # most bytes of config.json that are read
 SHOWN = 2000                                       # test images that the figures of latents are drawn from
 
@@ -68,15 +73,18 @@ class Run:
         """Return whether `folder` holds any file of a run."""
         return any(os.path.lexists(Path(folder) / name) for name in (CONFIG, MODEL, HISTORY))
 
-    def load_model(self) -> tuple[Any, dict, dict[str, np.ndarray]]:
-        """Return (model, meta, arrays) of the run's model.npz; raises RunError if config.json differs from it."""
-        model, meta, arrays = load_run(self.folder / MODEL)
+    def load_model(self, last: bool = False, changed: Container[str] = ()) -> tuple[Any, dict, dict[str, np.ndarray]]:
+        """Return (model, meta, arrays) of the run's model.npz as `load_run` does.
+
+        Raises RunError if the settings differ from it in more than the `changed` ones.
+        """
+        model, meta, arrays = load_run(self.folder / MODEL, last)
         plain = {name: value for name, value in model.get_params().items() if isinstance(value, (str, int, float))}
         config = meta.get("config")                        # absent in files of earlier versions
         trained = {**(config if isinstance(config, dict) else {}), **plain, "hidden": list(model.hidden),
                    "model": model.kind}
         for name, value in self.config.items():
-            if name in trained and name not in FREE and value != trained[name]:
+            if name in trained and name not in FREE and name not in changed and value != trained[name]:
                 raise RunError(f'{self.folder / CONFIG} says "{name}": {value!r}, the model was trained with '
                                f"{trained[name]!r}: an edit changes no trained model. Put it back, or train another "
                                "run.")
@@ -174,9 +182,12 @@ class Run:
         beta = None if c["schedule"] == "constant" else make_schedule(c["schedule"], c["beta"], c["schedule_steps"],
                                                                       c["nats"])
         batch_size = min(positive_integer("batch_size", c["batch_size"]), len(data.train))
-        return Trainer(model, data.train, batch_size=batch_size, learning_rate=c["learning_rate"],
-                       optimizer=c["optimizer"], validation=data.test, seed=c["seed"], binarize=c["binarize"],
-                       output_bias=c["output_bias"], on_nonfinite=c["on_nonfinite"], beta=beta)
+        rate = make_rate(c["rate_schedule"], c["learning_rate"], epochs=c["epochs"],
+                         decay_every=c["decay_every"], decay_factor=c["decay_factor"], warm_up=c["warm_up"])
+        optimizer = {"name": c["optimizer"], **{name: c[name] for name in OPTIMIZER_SETTINGS if c[name] is not None}}
+        return Trainer(model, data.train, batch_size=batch_size, learning_rate=rate, optimizer=optimizer,
+                       validation=data.test, seed=c["seed"], binarize=c["binarize"], output_bias=c["output_bias"],
+                       on_nonfinite=c["on_nonfinite"], beta=beta, patience=c["patience"], keep=c["keep"])
 
     def _figure_folder(self):
         """Return the path of figures/; raises RunError if it is a link: nothing is written through one."""

@@ -14,16 +14,17 @@ from ..data.minibatch import BINARIZE
 from ..errors import ConfigurationError, RunError, TrainingError
 from ..estimators import BASELINES, ESTIMATORS, make_estimator
 from ..layers import ACTIVATIONS
+from ..learning_rates import RATES
 from ..likelihoods import LIKELIHOODS
 from ..nonfinite import POLICIES
 from ..optimizers import OPTIMIZERS
 from ..schedules import SCHEDULES
-from ..training import OUTPUT_BIASES
+from ..training import KEPT, OUTPUT_BIASES
 from ..vae import VAE
 from ..validation import one_of, positive_integer
 from .parser import add_command
 from .progress import finishing_the_step, note_compilation, Progress
-from .run_folder import data_source, FREE, MODEL, Run, run_name
+from .run_folder import ADJUSTABLE, data_source, FREE, MODEL, Run, run_name
 from .screen import say, show
 
 KINDS = {kind.kind: kind for kind in (VAE, Autoencoder)}
@@ -33,6 +34,11 @@ TRAIN_DEFAULTS: dict[str, Any] = dict(
     beta=1.0, estimator="analytic", n_samples=1, baseline="none", schedule="constant", schedule_steps=1000, nats=0.25,
     binarize="none", epochs=50, batch_size=128, learning_rate=1e-3, optimizer="adam", output_bias="data",
     dtype="float32", seed=0, on_nonfinite="stop")
+# Those that earlier versions did not have: their runs are resumed with these.
+NEW_DEFAULTS: dict[str, Any] = dict(
+    rate_schedule="constant", warm_up=0.0, decay_every=10.0, decay_factor=0.1, beta1=None, beta2=None, epsilon=None,
+    momentum=None, weight_decay=None, clip_norm=None, patience=None, keep="last")
+TRAIN_DEFAULTS |= NEW_DEFAULTS
 
 
 def add(commands: object) -> None:
@@ -73,7 +79,25 @@ def add(commands: object) -> None:
     setting("--epochs", type=int, metavar="N", help=default("epochs"))
     setting("--batch-size", type=int, metavar="B", help=default("batch_size"))
     setting("--learning-rate", type=float, help=default("learning_rate"))
+    setting("--rate-schedule", choices=RATES,
+            help=f"how the learning rate changes; cosine ends at 0 after --epochs; {default('rate_schedule')}")
+    setting("--warm-up", type=float, metavar="EPOCHS",
+            help=f"in which the learning rate grows from 0; {default('warm_up')}")
+    setting("--decay-every", type=float, metavar="EPOCHS", help=f"for steps; {default('decay_every')}")
+    setting("--decay-factor", type=float, metavar="F", help=f"for steps; {default('decay_factor')}")
     setting("--optimizer", choices=OPTIMIZERS, help=default("optimizer"))
+    for flag, unit, text in (
+            ("--beta1", "SHARE", "of adam, kept of its running mean in a step; default: 0.9"),
+            ("--beta2", "SHARE", "of adam, kept of its running mean square; default: 0.999"),
+            ("--epsilon", "SIZE", "of adam, added to the root of the mean square; default: 1e-8"),
+            ("--momentum", "SHARE", "of sgd, kept of the last step; default: 0.9"),
+            ("--weight-decay", "SHARE", "of the parameters, times the learning rate, taken off in a step; default: 0"),
+            ("--clip-norm", "NORM", "to which longer gradients are shortened; default: none")):
+        setting(flag, type=float, metavar=unit, help=text)
+    setting("--patience", type=int, metavar="EPOCHS", help="stop when the held-out loss has not become less for so "
+            "many; default: train to the end")
+    setting("--keep", choices=KEPT, help="which epoch's parameters the other commands use: best is the one of the "
+            f"least held-out loss; {default('keep')}")
     setting("--output-bias", choices=OUTPUT_BIASES,
             help=f"where the decoder's output bias starts: at the data's mean, or zero; {default('output_bias')}")
     setting("--dtype", choices=("float32", "float64"), help=default("dtype"))
@@ -93,7 +117,7 @@ def run(args: argparse.Namespace) -> tuple[dict, int]:
     positive_integer("--epochs", record.config["epochs"])
     if args.resume:
         with record.held():                                # before anything is read, so that nobody else writes
-            return _train(record, *_resumed(record))
+            return _train(record, *_resumed(record, {name for name in ADJUSTABLE if hasattr(args, name)}))
     _require_free(record, args.overwrite)
     data, trainer = _begun(record)                         # errors here leave the folder as it was
     with record.held():
@@ -113,11 +137,12 @@ def _settings(args):
     folder = args.out or f"runs/{run_name(settings['data'])}-{settings['model']}"
     if not args.resume:
         return folder, settings
-    config = Run.open(folder).config
+    config = {**NEW_DEFAULTS, **Run.open(folder).config}
     for name, value in said.items():
-        if name not in FREE and config.get(name) != value:
-            raise ConfigurationError(f"{name} is {value!r}, but the run in {folder} was begun with "
-                                     f"{config.get(name)!r}. Leave it out, or begin another run.")
+        if name not in FREE | ADJUSTABLE and config.get(name) != value:
+            begun = "without one" if config.get(name) is None else f"with {config[name]!r}"
+            raise ConfigurationError(f"{name} is {value!r}, but the run in {folder} was begun {begun}. Leave it out, "
+                                     "or begin another run.")
     try:
         return folder, {**{name: config[name] for name in TRAIN_DEFAULTS}, **said}
     except KeyError as error:
@@ -141,13 +166,13 @@ def _begun(record):
     return data, record.trainer(kind(data.train.shape[1], **chosen), data)
 
 
-def _resumed(record):
+def _resumed(record, changed):
     """Return (data, trainer) of the run in the folder, where it was left."""
     if not record.has_model():                             # it was killed before its first save
         begun = _begun(record)
         record.begin()
         return begun
-    model, meta, arrays = record.load_model()
+    model, meta, arrays = record.load_model(True, changed)
     data = record.load_data(meta)
     trainer = record.trainer(model, data)
     try:
@@ -179,6 +204,8 @@ def _train(record, data, trainer):
             "every step uses all of them")
     caught = _run_epochs(record, trainer)
     paths = []
+    if trainer.state.best is not None:
+        trainer.model.parameters.flat[:] = trainer.state.best            # model.npz has them and the last ones
     if not caught:
         try:
             paths = record.draw(trainer.model, data, trainer.state.history)
@@ -218,7 +245,9 @@ def _run_epochs(record, trainer):
             progress.close()
         if caught:
             record.save(trainer)
-    if trainer.state.epoch < record.config["epochs"]:
+    if not trainer.is_patient():
+        say(f"stopped early: since epoch {trainer.state.history.best()} the held-out loss has not become less")
+    elif trainer.state.epoch < record.config["epochs"]:
         say(f"stopped after step {trainer.state.optimizer.step}; saved. Go on with: "
             f"scratchvae train --out {record.folder} --resume")
     return caught
@@ -234,12 +263,14 @@ def _report(record, trainer):
         say(f"skipped  {state.skipped} batches whose loss or gradient was not finite")
     if not history:
         return result, ""
-    last, seconds = history[-1], sum(history.column("seconds"))
+    epoch = history.best() if record.config["keep"] == "best" else state.epoch
+    last, seconds = history[epoch - 1], sum(history.column("seconds"))
     sign = "<=" if ESTIMATORS[record.config["estimator"]].bound else "="   # other bounds are below it (S6)
     parts = (f" {sign} reconstruction {last.test_reconstruction:.2f} + {model.beta:g} x KL {last.test_kl:.2f}"
              if isinstance(model, VAE) else "")
     result |= {"train_loss": last.train_loss, "test_loss": last.test_loss, "reconstruction": last.test_reconstruction,
-               "kl": last.test_kl, "seconds": seconds,
+               "kl": last.test_kl, "kept_epoch": epoch, "seconds": seconds,
                "steps_per_second": float(np.median(history.column("steps_per_second")))}
-    return result, (f"run      {record.folder}\ntrained  {state.epoch} epochs in {seconds:.1f} s\n"
+    kept = "" if epoch == state.epoch else f"kept     epoch {epoch}, the best of the held-out loss\n"
+    return result, (f"run      {record.folder}\ntrained  {state.epoch} epochs in {seconds:.1f} s\n{kept}"
                     f"held-out loss {last.test_loss:.2f}{parts} nats per example\n")

@@ -25,6 +25,20 @@ def add_up(first, second, out):
     out[1] = total
 
 
+def sum_of_squares_ref(vector, out):
+    """out (1,) float64 = the sum of the squares of vector (n,), added in float64."""
+    out[0] = np.sum(np.square(vector, dtype=np.float64))
+
+
+@twin_of(sum_of_squares_ref)
+def sum_of_squares(vector, out):
+    # vector (n,), out (1,)
+    total = 0.0
+    for value in vector:
+        total += np.float64(value) * np.float64(value)
+    out[0] = total
+
+
 def totals(*vectors: np.ndarray) -> list:
     """The sum of each vector (n,) as a Python float; infinite or NaN where one of its numbers is."""
     out, sums = np.empty(2), []

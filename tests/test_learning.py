@@ -1,0 +1,249 @@
+"""What steers training from outside of a step: learning rates, decay, clipping, early stopping, the best epoch."""
+import csv
+import math
+
+import numpy as np
+import pytest
+from test_cli import command, result
+from test_run_folder import bits, refused, write_data
+
+from scratchvae import Autoencoder, VAE
+from scratchvae.cli.run_folder import HISTORY, MODEL, Run
+from scratchvae.errors import ConfigurationError
+from scratchvae.history import TrainingState
+from scratchvae.learning_rates import Burda, Cosine, make_rate, Rate, Steps, WarmUp
+from scratchvae.model_files import load_run
+from scratchvae.optimizers import Adam, make_optimizer, SGD
+from scratchvae.schedules import Linear
+from scratchvae.storage.checkpoint import load_arrays, save_arrays
+from scratchvae.training import Trainer
+
+FULL = dict(learning_rate=WarmUp(Steps(0.05, decay_every=1, decay_factor=0.5), epochs=1.5), keep="best",
+            optimizer={"name": "adam", "epsilon": 1e-4, "weight_decay": 0.1, "clip_norm": 0.5}, batch_size=16)
+QUICK = ["--hidden", 4, "--latent", 2, "--batch-size", 10]
+
+
+def data(n=50, seed=0):
+    return np.random.default_rng(seed).random((n, 6)).astype(np.float32)
+
+
+def made(kind=VAE, **settings):
+    return kind(6, 2, hidden=(5,), **settings)
+
+
+def fitted(model, x, **settings):
+    return model.fit(x, **{"batch_size": 8, **settings})
+
+
+@pytest.fixture
+def no_figures(monkeypatch):
+    monkeypatch.setattr(Run, "draw", lambda *_: [])
+
+
+@pytest.mark.parametrize("rate, times, rates", [
+    (Rate(0.5), (0, 9.5), (0.5, 0.5)),
+    (Steps(1.0, decay_every=2, decay_factor=0.1), (0, 1.9, 2.1, 4.1), (1, 1, 0.1, 0.01)),
+    (Burda(1.0), (0.5, 0.99, 1.01, 3.9, 4.1, 12.9, 13.1, 1092.9, 1093.1, 3279.9),
+     [10 ** (-i / 7) for i in (0, 0, 1, 1, 2, 2, 3, 6, 7, 7)]),
+    (Cosine(2.0, epochs=4), (0, 1, 2, 4, 5), (2, 1 + math.sqrt(0.5), 1, 0, 0)),
+    (WarmUp(Steps(1.0, decay_every=3), epochs=4), (0, 1, 2, 3.2, 5), (0, 0.25, 0.5, 0.08, 0.1)),
+])
+def test_the_learning_rate_at_a_time(rate, times, rates):
+    np.testing.assert_allclose([rate.at(epochs) for epochs in times], rates, rtol=1e-12)
+
+
+def test_the_learning_rate_is_that_of_the_middle_of_each_step():
+    seen = []
+    trainer = Trainer(made(), data(), batch_size=16, learning_rate=Cosine(1e-2, epochs=2))
+    trainer.run(2, after_step=lambda trainer, _: seen.append(trainer.state.optimizer.learning_rate))
+    np.testing.assert_allclose(seen, [Cosine(1e-2, epochs=2).at((s + 0.5) / 4) for s in range(8)], rtol=1e-12)
+    assert [epoch.learning_rate for epoch in trainer.state.history] == seen[3::4]
+
+
+@pytest.mark.parametrize("kind, settings", [(Adam, dict(beta1=0.8, beta2=0.9, epsilon=0.01)),
+                                            (SGD, dict(momentum=0.5))])
+@pytest.mark.parametrize("clip", [None, 2.0, 1e9])
+def test_a_step_is_the_scalar_rule_with_clipping_and_decay(kind, settings, clip):      # (O3), (O4), then O1 or O2
+    rate, decay, rng = 0.1, 0.3, np.random.default_rng(0)
+    theta = rng.standard_normal(3)
+    optimizer, by_hand = kind(3, "float64", rate, weight_decay=decay, clip_norm=clip, **settings), theta.tolist()
+    m, v = [0.0] * 3, [0.0] * 3
+    for step in range(1, 4):
+        gradient = rng.standard_normal(3) * 5
+        norm = math.sqrt(sum(g * g for g in gradient.tolist()))
+        shorter = [g * min(1, (clip or math.inf) / norm) for g in gradient.tolist()]
+        optimizer.update(theta, gradient)
+        for i, g in enumerate(shorter):
+            by_hand[i] -= rate * decay * by_hand[i]
+            if kind is SGD:
+                v[i] = 0.5 * v[i] + g
+                by_hand[i] -= rate * v[i]
+            else:
+                m[i], v[i] = 0.8 * m[i] + 0.2 * g, 0.9 * v[i] + 0.1 * g * g
+                by_hand[i] -= rate * (m[i] / (1 - 0.8**step)) / (math.sqrt(v[i] / (1 - 0.9**step)) + 0.01)
+    np.testing.assert_allclose(theta, by_hand, rtol=1e-12)
+
+
+@pytest.mark.parametrize("cut", [1, 5, 8])
+def test_a_run_with_all_of_it_that_is_cut_ends_in_the_same_bits(cut):
+    whole, first, second = made(), made(), made()
+    undisturbed = Trainer(whole, data(), validation=data(seed=1), beta=Linear(1.0, steps=6), **FULL)
+    undisturbed.run(4)
+
+    def stop(trainer, objective):
+        trainer.stop = trainer.state.optimizer.step == cut
+    trainer = Trainer(first, data(), validation=data(seed=1), beta=Linear(1.0, steps=6), **FULL)
+    trainer.run(4, after_step=stop)
+    meta, arrays = trainer.checkpoint()
+    resumed = Trainer(second, data(), validation=data(seed=1), beta=Linear(1.0, steps=6), **FULL)
+    second.parameters.flat[:] = first.parameters.flat
+    resumed.restore(meta, {name: array.copy() for name, array in arrays.items()})
+    resumed.run(4)
+    np.testing.assert_array_equal(second.parameters.flat, whole.parameters.flat)
+    assert resumed.state == undisturbed.state != trainer.state and resumed.state.best is not None
+    betas = [epoch.beta for epoch in undisturbed.state.history]
+    np.testing.assert_allclose(betas, [0.5, 1.0, 1.0, 1.0])
+
+
+@pytest.mark.parametrize("kind", [VAE, Autoencoder])
+def test_training_stops_when_patience_ends_and_keeps_the_best_epoch(kind):
+    settings = dict(validation=data(20, seed=9), learning_rate=0.1)       # eight rows are overfitted
+    long, model = fitted(made(kind), data(8), epochs=60, **settings), made(kind)
+    best = long.history_.best()
+    assert 0 < best < 50
+    fitted(model, data(8), epochs=60, patience=7, keep="best", **settings)
+    stopped = len(model.history_)
+    assert stopped == model.history_.best() + 7 < 60
+    fewer = fitted(made(kind), data(8), epochs=model.history_.best(), **settings)
+    np.testing.assert_array_equal(model.parameters.flat, fewer.parameters.flat)
+    last = fitted(made(kind), data(8), epochs=60, patience=7, **settings)
+    assert len(last.history_) == stopped and not np.array_equal(last.parameters.flat, model.parameters.flat)
+
+
+def test_ctrl_c_leaves_the_best_model_and_its_history():
+    def interrupt(model, epoch):
+        if epoch.epoch == 3:
+            raise KeyboardInterrupt
+    model, best = made(), made()
+    with pytest.raises(KeyboardInterrupt):
+        fitted(model, data(), validation=data(seed=1), epochs=9, keep="best", callback=interrupt)
+    assert len(model.history_) == 3
+    fitted(best, data(), validation=data(seed=1), epochs=model.history_.best())
+    np.testing.assert_array_equal(model.parameters.flat, best.parameters.flat)
+
+
+def test_the_callback_gets_each_epoch_and_can_end_training():
+    seen = []
+    model = fitted(made(), data(), epochs=9, callback=lambda model, epoch: seen.append(epoch) or epoch.epoch == 4)
+    assert seen == list(model.history_) and len(seen) == 4
+
+
+def test_validation_split_holds_out_the_last_rows():
+    split, given = made(), made()
+    fitted(split, data(), epochs=2, validation_split=0.2)
+    fitted(given, data()[:40], epochs=2, validation=data()[40:])
+    np.testing.assert_array_equal(split.parameters.flat, given.parameters.flat)
+    assert split.history_[-1].test_loss == given.history_[-1].test_loss
+
+
+def test_partial_fit_takes_new_settings_of_the_optimizer_and_its_old_moments():
+    model = fitted(made(), data(), epochs=1)
+    moments = model._training.optimizer.moments["m"].copy()
+    model.partial_fit(data(), batch_size=50, learning_rate=1e-9, optimizer={"name": "adam", "beta1": 0.0})
+    assert model._training.optimizer.step == 8 and model._training.optimizer.beta1 == 0.0
+    assert not np.array_equal(moments, model._training.optimizer.moments["m"])
+
+
+@pytest.mark.parametrize("settings, words", [
+    (dict(patience=3), "patience is 3, and there is no held-out loss"),
+    (dict(keep="best"), "keep is 'best', and there"),
+    (dict(patience=0, validation_split=0.1), "patience is 0; it must be an integer of at least 1"),
+    (dict(keep="first"), "keep is 'first'; known are last, best"),
+    (dict(validation_split=1.0), "validation_split is 1.0; it must be a finite number of at least 0 and below 1"),
+    (dict(validation_split=0.001), "no row to train on or none to hold out"),
+    (dict(validation_split=0.1, validation=data()), "validation is given too"),
+    (dict(callback=3), "callback is 3; expected a function f(model, epoch)"),
+    (dict(learning_rate="fast"), "learning_rate is 'fast'"),
+    (dict(optimizer={"name": "adam", "momentum": 0.9}), "momentum is no setting of the optimizer 'adam'; it has beta1"),
+    (dict(optimizer={"epsilon": 1}), "optimizer is None; known are adam, sgd"),
+    (dict(optimizer={"name": "sgd", "clip_norm": 0}), "clip_norm is 0; it must be a finite number above 0"),
+    (dict(optimizer={"name": "sgd", "weight_decay": -1}), "weight_decay is -1"),
+])
+def test_settings_that_cannot_work_are_refused(settings, words):
+    with pytest.raises(ConfigurationError) as refusal:
+        fitted(made(), data(), **settings)
+    assert words in str(refusal.value)
+
+
+@pytest.mark.parametrize("make, words", [
+    (lambda: WarmUp(1e-3), "then is a float; expected a Rate"), (lambda: WarmUp(Rate(), 0), "epochs is 0"),
+    (lambda: Cosine(epochs=0), "epochs is 0"), (lambda: Steps(decay_every=-1), "decay_every is -1"),
+    (lambda: Rate(0), "learning_rate is 0"), (lambda: Steps(decay_factor=2), "decay_factor is 2"),
+    (lambda: make_rate("fast", 1, epochs=1, decay_every=1, decay_factor=1, warm_up=0), "known are constant, steps"),
+])
+def test_learning_rates_that_cannot_work_are_refused(make, words):
+    with pytest.raises(ConfigurationError) as refusal:
+        make()
+    assert words in str(refusal.value)
+
+
+def test_clipping_leaves_a_shorter_gradient_alone_and_refuses_none_that_is_finite():
+    gradient = np.full(4, 1e15, np.float32)                      # its square is beyond float32
+    make_optimizer({"name": "sgd", "clip_norm": 1.0}, 4, "float32", 0.1).update(np.zeros(4, np.float32), gradient)
+    np.testing.assert_allclose(gradient, 0.5, rtol=1e-6)
+    make_optimizer({"name": "sgd", "clip_norm": 1.0}, 4, "float32", 0.1).update(np.zeros(4, np.float32), gradient)
+    np.testing.assert_allclose(gradient, 0.5, rtol=1e-6)
+
+
+ALL_FLAGS = ["--rate-schedule", "steps", "--decay-every", 1, "--decay-factor", 0.5, "--warm-up", 2,
+             "--learning-rate", 0.1, "--weight-decay", 0.01, "--clip-norm", 1, "--epsilon", 1e-4, "--beta1", 0.8,
+             "--keep", "best"]
+
+
+def test_a_run_from_the_command_line_is_resumed_with_its_bits_and_serves_its_best_epoch(capsys, tmp_path, no_figures):
+    source = write_data(tmp_path / "data.npz")
+    for out, epochs in (("whole", 6), ("cut", 3)):
+        result(capsys, "train", "--data", source, *QUICK, *ALL_FLAGS, "--epochs", epochs, "--out", tmp_path / out)
+    found = result(capsys, "train", "--resume", "--epochs", 6, "--out", tmp_path / "cut")
+    assert bits(tmp_path / "whole") == bits(tmp_path / "cut") and "best" in bits(tmp_path / "cut")
+    history = load_arrays(tmp_path / "cut" / MODEL)[2]["history"]
+    assert found["kept_epoch"] == 1 + np.argmin(history[:, 4]) and found["test_loss"] == history[:, 4].min()
+    best, meta, arrays = load_run(tmp_path / "cut" / MODEL)
+    last = load_run(tmp_path / "cut" / MODEL, last=True)[0]
+    state = TrainingState.of_file(best, meta["training"], arrays)
+    np.testing.assert_array_equal(best.parameters.flat, state.best)
+    assert np.array_equal(best.parameters.flat, last.parameters.flat) == (found["kept_epoch"] == 6)
+    np.testing.assert_array_equal(VAE.load(tmp_path / "cut" / MODEL).parameters.flat, best.parameters.flat)
+    rows = list(csv.DictReader((tmp_path / "cut" / HISTORY).read_text().splitlines()))
+    np.testing.assert_allclose([float(row["learning_rate"]) for row in rows], 0.1 * np.array(
+        [0.4375, 0.4688, 0.25, 0.125, 0.0625, 0.03125]), rtol=1e-3)
+    assert {row["beta"] for row in rows} == {"1.0"}
+
+
+def test_a_resumed_run_takes_a_new_learning_rate_but_no_other_optimizer(capsys, tmp_path, no_figures):
+    words = "train", "--resume", "--out", tmp_path / "run"
+    result(capsys, "train", "--data", write_data(tmp_path / "data.npz"), *QUICK, "--epochs", 1, "--out", words[-1])
+    result(capsys, *words, "--epochs", 2, "--learning-rate", 1e-5, "--weight-decay", 0.1)
+    result(capsys, *words, "--epochs", 3)
+    assert load_arrays(tmp_path / "run" / MODEL)[2]["history"][:, 9].tolist() == [1e-3, 1e-5, 1e-5]
+    refused(capsys, "--momentum is 0.5, but the run in", *words, "--epochs", 4, "--momentum", 0.5)
+    refused(capsys, "--optimizer is 'sgd', but the run in", *words, "--epochs", 4, "--optimizer", "sgd")
+
+
+def test_a_run_that_ends_early_says_so(capsys, tmp_path, no_figures):
+    source = write_data(tmp_path / "data.npz", n=10)
+    status, out, err = command(capsys, "train", "--data", source, *QUICK, "--epochs", 200, "--patience", 2,
+                               "--keep", "best", "--learning-rate", 0.5, "--out", tmp_path / "run")
+    epochs = len(load_arrays(tmp_path / "run" / MODEL)[2]["history"])
+    assert status == 0 and epochs < 200
+    assert f"stopped early: since epoch {epochs - 2} the held-out loss has not become less" in err
+    assert f"kept     epoch {epochs - 2}, the best of the held-out loss" in out
+
+
+def test_a_history_without_learning_rates_is_read(tmp_path):
+    model = fitted(made(), data(), epochs=2)
+    model.save(tmp_path / "model.npz")
+    kind, meta, arrays = load_arrays(tmp_path / "model.npz")
+    save_arrays(tmp_path / "old.npz", kind, meta, {**arrays, "history": arrays["history"][:, :9]})
+    loaded = VAE.load(tmp_path / "old.npz").partial_fit(data(), batch_size=8)
+    assert math.isnan(loaded.history_[0].learning_rate) and loaded.history_[2].learning_rate == 1e-3
