@@ -3,13 +3,14 @@ import argparse
 import inspect
 import signal
 import sys
+from collections.abc import Container
 from typing import Any
 
 import numpy as np
 
 from ..autoencoder import Autoencoder
 from ..data.download import SETS
-from ..data.loading import BUNDLED, DRAWN
+from ..data.loading import BUNDLED, Dataset, DRAWN
 from ..data.minibatch import BINARIZE
 from ..errors import ConfigurationError, RunError, TrainingError
 from ..estimators import BASELINES, ESTIMATORS, make_estimator
@@ -19,7 +20,7 @@ from ..likelihoods import LIKELIHOODS
 from ..nonfinite import POLICIES
 from ..optimizers import OPTIMIZERS
 from ..schedules import SCHEDULES
-from ..training import KEPT, OUTPUT_BIASES
+from ..training import KEPT, OUTPUT_BIASES, Trainer
 from ..vae import VAE
 from ..validation import one_of, positive_integer
 from .parser import add_command
@@ -117,9 +118,9 @@ def run(args: argparse.Namespace) -> tuple[dict, int]:
     positive_integer("--epochs", record.config["epochs"])
     if args.resume:
         with record.held():                                # before anything is read, so that nobody else writes
-            return _train(record, *_resumed(record, {name for name in ADJUSTABLE if hasattr(args, name)}))
+            return _train(record, *resumed(record, {name for name in ADJUSTABLE if hasattr(args, name)}))
     _require_free(record, args.overwrite)
-    data, trainer = _begun(record)                         # errors here leave the folder as it was
+    data, trainer = begun(record)                         # errors here leave the folder as it was
     with record.held():
         _require_free(record, args.overwrite)              # another process may have begun a run since
         record.begin()
@@ -156,7 +157,7 @@ def _require_free(record, overwrite):
                        "choose another folder (--out).")
 
 
-def _begun(record):
+def begun(record: Run) -> tuple[Dataset, Trainer]:
     """Return (data, trainer) of a new run."""
     data, settings = record.load_data(), record.config
     kind = KINDS[one_of("model", settings["model"], KINDS)]
@@ -166,12 +167,12 @@ def _begun(record):
     return data, record.trainer(kind(data.train.shape[1], **chosen), data)
 
 
-def _resumed(record, changed):
+def resumed(record: Run, changed: Container[str]) -> tuple[Dataset, Trainer]:
     """Return (data, trainer) of the run in the folder, where it was left."""
     if not record.has_model():                             # it was killed before its first save
-        begun = _begun(record)
+        new = begun(record)
         record.begin()
-        return begun
+        return new
     model, meta, arrays = record.load_model(True, changed)
     data = record.load_data(meta)
     trainer = record.trainer(model, data)
@@ -202,7 +203,7 @@ def _train(record, data, trainer):
     if trainer.batch_size < record.config["batch_size"]:
         say(f"--batch-size is {record.config['batch_size']}, but the training data have {trainer.batch_size} rows: "
             "every step uses all of them")
-    caught = _run_epochs(record, trainer)
+    caught = run_epochs(record, trainer)
     paths = []
     if trainer.state.best is not None:
         trainer.model.parameters.flat[:] = trainer.state.best            # model.npz has them and the last ones
@@ -223,7 +224,7 @@ def _train(record, data, trainer):
     return result, 128 + caught[0] if caught else 0
 
 
-def _run_epochs(record, trainer):
+def run_epochs(record: Run, trainer: Trainer) -> list[int]:
     """Train until the last epoch or a signal, and save each epoch before it is shown; return the signals."""
     progress, caught = Progress(record.config["epochs"]), []
 
