@@ -237,8 +237,7 @@ def test_a_loop_over_the_function_becomes_vector_instructions(name, dtype):
     array = numba.from_dtype(np.dtype(dtype))[::1]
     options = dict(fastmath=set(twins.FASTMATH), error_model="numpy")
     text = "\n".join(numba.njit((array, array), **options)(source).inspect_asm().values())
-    if not re.search(r"\bmulss|\bmulsd|\bmulps|\bmulpd|\bv?f?n?m", text):
-        pytest.skip("not the instructions of an x86 processor")
-    suffix = "ps" if dtype is np.float32 else "pd"
-    packed = re.findall(rf"\bv?f?n?m(?:ul|add\d+|sub\d+){suffix}\b", text)
+    suffix, lanes = ("ps", "4s") if dtype is np.float32 else ("pd", "2d")
+    packed = re.findall(rf"\bv?f?n?m(?:ul|add\d+|sub\d+){suffix}\b"                                 # x86's words
+                        rf"|\bf(?:mul|mla|mls)\s+(?:v\d+\.{lanes}|z\d+\.[sd])", text)              # and Arm's
     assert len(packed) > 2, f"{name} is computed one element at a time"
