@@ -110,6 +110,14 @@ def test_only_twins_compiles(path):
         assert not (isinstance(node, ast.Attribute) and node.attr in ("njit", "jit", "vectorize", "guvectorize"))
 
 
+@pytest.mark.parametrize("path", FILES, ids=room)
+def test_only_internals_takes_names_from_inside_numba(path):
+    """So one file says what a new version of Numba may break."""
+    inside = [node.module for node in ast.walk(tree(path)) if isinstance(node, ast.ImportFrom) and node.level == 0
+              and node.module.startswith("numba.") and node.module != "numba.extending"]
+    assert not inside or room(path) == "kernels.internals"
+
+
 @pytest.mark.parametrize("name", sorted(TWINS))
 def test_a_kernel_stands_directly_below_its_twin(name):
     twin = TWINS[name]

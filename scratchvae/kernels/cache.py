@@ -12,7 +12,8 @@ import stat
 import sys
 import tempfile
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -20,22 +21,20 @@ import numpy as np
 
 from ..storage.cache_folder import absolute, user_cache_folder
 from .backend import BACKEND
-from .threads import start_threads
+from .internals import NullCache
+from .symbols import make_known, mentioned
 
 if BACKEND == "numba":
     import llvmlite
     import numba
     from llvmlite import binding
-    from numba.core import config
-    from numba.core.caching import NullCache
-    from numba.core.compiler import CompileResult
-    from numba.core.serialize import dumps
-else:
-    NullCache = object
+
+    from .internals import CompileResult, config, dumps, rtsys
 
 # Numba's options that change no kernel: caches, threads, messages, other processors.  All others count, new ones too.
 UNRELATED = re.compile("CACHE_|CUDA_|GDB_|THREADING_|NUMBA_.*NUM_THREADS|COLOR_SCHEME|SHOW_HELP|FULL_TRACEBACKS|"
                        "DISABLE_PERFORMANCE_WARNINGS")
+PART = "-part"                                  # ends the names of functions that belong to a kernel
 DIGEST_BYTES = hashlib.sha256().digest_size
 WRITABLE_BY_OTHERS = stat.S_IWGRP | stat.S_IWOTH
 
@@ -72,7 +71,8 @@ def _chosen_folder():
 
 FOLDER = _chosen_folder() if BACKEND == "numba" else None
 _STATE = _state_at_import() if BACKEND == "numba" else None
-_WARNINGS = set()
+_WARNINGS: set[str] = set()
+_WATCHERS: list[Callable] = []
 
 
 def _state():
@@ -113,6 +113,16 @@ def kernels_are_cached() -> bool:
     return usable_folder() is not None and any((FOLDER / _state()).glob("*.nbc"))
 
 
+@contextmanager
+def watched(watcher: Callable) -> Iterator:
+    """While open, watcher(name, found) is called for each kernel that is asked for, before it is compiled."""
+    _WATCHERS.append(watcher)
+    try:
+        yield
+    finally:
+        _WATCHERS.remove(watcher)
+
+
 def _warn(trouble):
     """Warn, once in a process, that the cache is not used as it should be."""
     text = (f"the kernel cache {FOLDER} {trouble}; kernels are compiled again instead, which takes longer. "
@@ -133,8 +143,8 @@ class KernelCache(NullCache):
     A failure costs the time to compile but never the call: the disk may be full, a file may have been cut short.
     """
 
-    def __init__(self, kernel: Callable, parallel: bool):
-        self.kernel, self.parallel = kernel, parallel
+    def __init__(self, kernel: str):
+        self.kernel = kernel
 
     def _name(self, signature, codegen):
         code = hashlib.sha256(repr((signature, codegen.magic_tuple())).encode()).hexdigest()[:16]
@@ -142,11 +152,15 @@ class KernelCache(NullCache):
 
     def load_overload(self, signature: Any, context: Any) -> Any:
         """Return the kernel that was kept for a signature, or None."""
-        context.refresh()                               # as Numba's own cache does: it may not have begun yet
-        if self.parallel:
-            start_threads()
+        found = self._load(signature, context)
+        for watcher in _WATCHERS:
+            watcher(self.kernel, found is not None)
+        return found
+
+    def _load(self, signature, context):
         if FOLDER is None:
             return None
+        rtsys.initialize(context)                       # all that the code of a kernel needs of Numba
         trouble = reason_against_folder()
         if trouble is None:
             name = self._name(signature, context.codegen())
@@ -159,7 +173,8 @@ class KernelCache(NullCache):
                 elif content[:DIGEST_BYTES] != _checksum(name, content[DIGEST_BYTES:]):
                     trouble = "holds a damaged file"
                 else:
-                    return CompileResult._rebuild(context, *pickle.loads(content[DIGEST_BYTES:]))
+                    names, parts = pickle.loads(content[DIGEST_BYTES:])
+                    return CompileResult._rebuild(context, *parts) if make_known(names) else None
             except (FileNotFoundError, NotADirectoryError):
                 return None
             except OSError as error:
@@ -181,7 +196,7 @@ class KernelCache(NullCache):
             return
         try:
             path.parent.mkdir(mode=0o700, exist_ok=True)
-            _write(path, name, dumps(result._reduce()))
+            _write(path, name, dumps((mentioned(result.library.get_llvm_str()), result._reduce())))
         except OSError as error:
             _warn(f"failed ({error.strerror})")
 

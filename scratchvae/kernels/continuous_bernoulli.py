@@ -8,7 +8,7 @@ import numpy as np
 
 from .likelihoods import example_rows
 from .rows import EXACT, row_loop
-from .twins import device, prange, twin_of
+from .twins import device, twin_of, WHOLE, within
 from .vectormath import exp, log, polynomial
 
 NEAR = 2.0            # |logit| up to which a series of 8 terms is taken, which leaves out less than 2^-52
@@ -68,9 +68,9 @@ def continuous_bernoulli_nll_ref(logits, x, nll):
 
 
 @twin_of(continuous_bernoulli_nll_ref, parallel=True, fastmath=EXACT)
-def continuous_bernoulli_nll(logits, x, nll):
+def continuous_bernoulli_nll(logits, x, nll, part=WHOLE):
     # logits (B*K, D), x (B, D), nll (B*K,)
-    for r in prange(len(logits)):
+    for r in within(part, len(logits)):
         nll[r] = continuous_row(logits, x, r, 0.0, logits, False)
 
 
@@ -87,7 +87,7 @@ def continuous_bernoulli_nll_backward_ref(logits, x, d_nll, nll, d_logits):
 
 
 @twin_of(continuous_bernoulli_nll_backward_ref, parallel=True, fastmath=EXACT)
-def continuous_bernoulli_nll_backward(logits, x, d_nll, nll, d_logits):
+def continuous_bernoulli_nll_backward(logits, x, d_nll, nll, d_logits, part=WHOLE):
     # logits and d_logits (B*K, D), x (B, D), d_nll and nll (B*K,)
-    for r in prange(len(logits)):
+    for r in within(part, len(logits)):
         nll[r] = continuous_row(logits, x, r, d_nll[r], d_logits, True)

@@ -1,12 +1,11 @@
 """One dense layer, y = act(x W + b): forward and backward, fused with the matrix products that they need."""
 import numpy as np
 
-from .hints import widest_vectors
-from .matmul import multiply, multiply_transposed, product, shares_for
-from .twins import device, prange, twin_of
-from .vectormath import expm1, sigmoid, softplus, tanh
+from .activations import IDENTITY, RELU, SIGMOID, SOFTPLUS, TANH
+from .matmul import multiply, shares_for
+from .twins import device, in_parallel, twin_of, within
+from .vectormath import expm1
 
-IDENTITY, RELU, TANH, SIGMOID, SOFTPLUS = range(5)
 BLOCK_ROWS = 16                 # rows of cotangents added up at a time (more if the batch is far larger than n_in)
 SERIAL_SIZE = 1 << 14           # number of cotangents up to which one thread is faster than two
 
@@ -37,55 +36,29 @@ def slope_ref(y, activation):
     return np.ones_like(y)
 
 
-@device()
-def _least(activation):
-    """The least output: the product itself applies relu, max(a, 0), while the numbers are in registers."""
-    return 0.0 if activation == RELU else -np.inf
-
-
-@device()
-def _activate(y, row, end_row, column, end_column, activation):
-    """y = act(y) on a block that a matrix product has just written, for the other activations."""
-    widest_vectors()
-    if activation == IDENTITY or activation == RELU:
-        return
-    first, last = np.uint64(column), np.uint64(end_column)
-    for i in range(np.uint64(row), np.uint64(end_row)):
-        if activation == TANH:
-            for j in range(first, last):
-                y[i, j] = tanh(y[i, j])
-        elif activation == SIGMOID:
-            for j in range(first, last):
-                y[i, j] = sigmoid(y[i, j])
-        elif activation == SOFTPLUS:
-            for j in range(first, last):
-                y[i, j] = softplus(y[i, j])
-
-
-multiply_and_activate = product(_least, _activate)
-
-
-@device()
-def _d_a(y, d_y, activation, row, end_row, d_b):
-    """D2 and D4 for a block of rows: d_y times the slope of slope_ref, and its column sums."""
-    zero, one, columns = d_y.dtype.type(0), d_y.dtype.type(1), np.uint64(len(d_b))
-    for j in range(columns):
-        d_b[j] = zero
-    for i in range(np.uint64(row), np.uint64(end_row)):
-        if activation == RELU:
-            for j in range(columns):
-                d_y[i, j] = d_y[i, j] if y[i, j] > zero else zero * d_y[i, j]      # a NaN stays
-        elif activation == TANH:
-            for j in range(columns):
-                d_y[i, j] *= one - y[i, j] * y[i, j]
-        elif activation == SIGMOID:
-            for j in range(columns):
-                d_y[i, j] *= y[i, j] * (one - y[i, j])
-        elif activation == SOFTPLUS:
-            for j in range(columns):
-                d_y[i, j] *= -expm1(-y[i, j])
+@device(separate=True)
+def _d_a(y, d_y, activation, rows, sums, part):
+    """D2 and D4 for blocks of `rows` rows: d_y times the slope of slope_ref, and the column sums of each block."""
+    zero, one, columns = d_y.dtype.type(0), d_y.dtype.type(1), np.uint64(d_y.shape[1])
+    for block in within(part, (len(y) + rows - 1) // rows):
+        d_b = sums[block]
         for j in range(columns):
-            d_b[j] += d_y[i, j]
+            d_b[j] = zero
+        for i in range(np.uint64(block * rows), np.uint64(min(len(y), (block + 1) * rows))):
+            if activation == RELU:
+                for j in range(columns):
+                    d_y[i, j] = d_y[i, j] if y[i, j] > zero else zero * d_y[i, j]      # a NaN stays
+            elif activation == TANH:
+                for j in range(columns):
+                    d_y[i, j] *= one - y[i, j] * y[i, j]
+            elif activation == SIGMOID:
+                for j in range(columns):
+                    d_y[i, j] *= y[i, j] * (one - y[i, j])
+            elif activation == SOFTPLUS:
+                for j in range(columns):
+                    d_y[i, j] *= -expm1(-y[i, j])
+            for j in range(columns):
+                d_b[j] += d_y[i, j]
 
 
 @device()
@@ -96,6 +69,11 @@ def _add_up(sums, blocks, d_b):
     for block in range(np.uint64(blocks)):
         for j in range(np.uint64(len(d_b))):
             d_b[j] += sums[block, j]
+
+
+@device(separate=True)
+def _forward(x, W, b, activation, y, part):
+    multiply(False, False, x, W, y, b, True, activation, part)
 
 
 def dense_forward_ref(x, W, b, activation, y):
@@ -109,12 +87,13 @@ def dense_forward_ref(x, W, b, activation, y):
 @twin_of(dense_forward_ref, parallel=True)
 def dense_forward(x, W, b, activation, y):
     # x (B, n_in), W (n_in, n_out), b (n_out,), y (B, n_out)
-    shares = shares_for(2 * W.size * len(x))
-    if shares == 0:
-        multiply_and_activate(False, False, x, W, y, b, True, activation, np.intp(0), np.intp(1))
-    else:
-        for share in prange(shares):
-            multiply_and_activate(False, False, x, W, y, b, True, activation, np.intp(share), shares)
+    in_parallel(_forward, shares_for(2 * W.size * len(x)), (x, W, b, activation, y))
+
+
+@device(separate=True)
+def _d_W_and_d_x(x, W, d_y, d_W, d_b, d_x, part):
+    multiply(True, False, x, d_y, d_W, d_b, False, IDENTITY, part)
+    multiply(False, True, d_y[:len(d_x)], W, d_x, d_b, False, IDENTITY, part)
 
 
 def dense_backward_ref(x, W, y, d_y, activation, d_W, d_b, d_x):
@@ -143,18 +122,6 @@ def dense_backward(x, W, y, d_y, activation, d_W, d_b, d_x):
     # The sums of each block wait in a row of d_W until all blocks are done.
     batch, n_in = len(y), len(W)
     rows = max(BLOCK_ROWS, (batch + n_in - 1) // n_in)
-    blocks = (batch + rows - 1) // rows
-    if shares == 0 or d_y.size <= SERIAL_SIZE:
-        for block in range(blocks):
-            _d_a(y, d_y, activation, np.intp(block * rows), np.intp(min(batch, block * rows + rows)), d_W[block])
-    else:
-        for block in prange(blocks):
-            _d_a(y, d_y, activation, np.intp(block * rows), np.intp(min(batch, block * rows + rows)), d_W[block])
-    _add_up(d_W, blocks, d_b)
-    if shares == 0:
-        multiply(True, False, x, d_y, d_W, d_b, False, 0, np.intp(0), np.intp(1))
-        multiply_transposed(d_y[:len(d_x)], W, d_x, np.intp(0), np.intp(1))
-    else:
-        for share in prange(shares):
-            multiply(True, False, x, d_y, d_W, d_b, False, 0, np.intp(share), shares)
-            multiply_transposed(d_y[:len(d_x)], W, d_x, np.intp(share), shares)
+    in_parallel(_d_a, 1 if d_y.size <= SERIAL_SIZE else shares, (y, d_y, activation, rows, d_W))
+    _add_up(d_W, (batch + rows - 1) // rows, d_b)
+    in_parallel(_d_W_and_d_x, shares, (x, W, d_y, d_W, d_b, d_x))

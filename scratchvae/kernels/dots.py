@@ -16,9 +16,9 @@ DOT_ROWS, DOT_COLUMNS = FAMILY.rows // 2, 4         # of a tile: their product f
 if BACKEND == "numba":
     from llvmlite import ir
     from numba import types
-    from numba.core import cgutils
     from numba.extending import intrinsic
 
+    from .internals import cgutils
     from .microkernel import require_floats, Vectors
 
 

@@ -6,7 +6,7 @@ With K samples an example, row r of eps and z belongs to example r // K.
 import numpy as np
 
 from .hints import widest_vectors
-from .twins import prange, twin_of
+from .twins import twin_of, WHOLE, within
 from .vectormath import exp, expm1
 
 
@@ -26,11 +26,11 @@ def gaussian_forward_ref(head, eps, z, kl):
 
 
 @twin_of(gaussian_forward_ref, parallel=True)
-def gaussian_forward(head, eps, z, kl):
+def gaussian_forward(head, eps, z, kl, part=WHOLE):
     # head (B, 2Z), eps and z (B*K, Z), kl (B,)
     n_latent, n_samples = head.shape[1] // 2, len(z) // len(head)
     half = head.dtype.type(0.5)
-    for b in prange(len(head)):
+    for b in within(part, len(head)):
         widest_vectors()
         mu, logvar = head[b, :n_latent], head[b, n_latent:]
         first, last = b * n_samples, (b + 1) * n_samples - 1
@@ -65,11 +65,11 @@ def gaussian_backward_ref(head, eps, d_z, d_kl, d_head):
 
 
 @twin_of(gaussian_backward_ref, parallel=True)
-def gaussian_backward(head, eps, d_z, d_kl, d_head):
+def gaussian_backward(head, eps, d_z, d_kl, d_head, part=WHOLE):
     # head and d_head (B, 2Z), eps and d_z (B*K, Z), d_kl (Z,)
     n_latent, n_samples = head.shape[1] // 2, len(d_z) // len(head)
     half = head.dtype.type(0.5)
-    for b in prange(len(head)):
+    for b in within(part, len(head)):
         widest_vectors()
         mu, logvar = head[b, :n_latent], head[b, n_latent:]
         d_mu, d_logvar = d_head[b, :n_latent], d_head[b, n_latent:]

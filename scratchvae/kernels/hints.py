@@ -4,8 +4,9 @@ from .twins import BACKEND
 if BACKEND == "numba":
     from llvmlite import ir
     from numba import types
-    from numba.core import cgutils
     from numba.extending import intrinsic
+
+    from .internals import cgutils
 
     def prefetch(builder, address, to_write):
         """Emit the request for the cache line at `address`, which may lie anywhere, to be read or written soon."""

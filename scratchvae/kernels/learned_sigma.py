@@ -8,7 +8,7 @@ import numpy as np
 
 from .likelihoods import example_rows, row_of_squares
 from .rows import EXACT, row_loop
-from .twins import device, prange, twin_of
+from .twins import device, twin_of, WHOLE, within
 from .vectormath import exp, log1p_unit, sigmoid, softplus
 
 MIN_LOGVAR = -12.0                 # least log sigma^2: sigma is 0.0025, 0.6 of a gray level of 8-bit pixels in [0, 1]
@@ -54,10 +54,10 @@ def diagonal_nll_ref(outputs, x, nll):
 
 
 @twin_of(diagonal_nll_ref, parallel=True, fastmath=EXACT)
-def diagonal_nll(outputs, x, nll):
+def diagonal_nll(outputs, x, nll, part=WHOLE):
     # outputs (B*K, 2D), x (B, D), nll (B*K,)
     constant = x.shape[1] * HALF_LOG_2PI
-    for r in prange(len(outputs)):
+    for r in within(part, len(outputs)):
         nll[r] = diagonal_row(outputs, x, r, 0.0, outputs, False) + constant
 
 
@@ -79,10 +79,10 @@ def diagonal_nll_backward_ref(outputs, x, d_nll, nll, d_outputs):
 
 
 @twin_of(diagonal_nll_backward_ref, parallel=True, fastmath=EXACT)
-def diagonal_nll_backward(outputs, x, d_nll, nll, d_outputs):
+def diagonal_nll_backward(outputs, x, d_nll, nll, d_outputs, part=WHOLE):
     # outputs and d_outputs (B*K, 2D), x (B, D), d_nll and nll (B*K,)
     constant = x.shape[1] * HALF_LOG_2PI
-    for r in prange(len(outputs)):
+    for r in within(part, len(outputs)):
         nll[r] = diagonal_row(outputs, x, r, d_nll[r], d_outputs, True) + constant
 
 
@@ -95,7 +95,7 @@ def squared_errors_ref(means, x, squares):
 
 
 @twin_of(squared_errors_ref, parallel=True, fastmath=EXACT)
-def squared_errors(means, x, squares):
+def squared_errors(means, x, squares, part=WHOLE):
     # means (B*K, D), x (B, D), squares (B*K,)
-    for r in prange(len(means)):
+    for r in within(part, len(means)):
         squares[r] = row_of_squares(means, x, r, 0.0, means, False)

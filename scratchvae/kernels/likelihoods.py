@@ -8,7 +8,7 @@ import math
 import numpy as np
 
 from .rows import EXACT, row_loop
-from .twins import device, prange, twin_of
+from .twins import device, twin_of, WHOLE, within
 from .vectormath import exp, log1p_unit
 
 
@@ -44,9 +44,9 @@ def bernoulli_nll_ref(logits, x, nll):
 
 
 @twin_of(bernoulli_nll_ref, parallel=True, fastmath=EXACT)
-def bernoulli_nll(logits, x, nll):
+def bernoulli_nll(logits, x, nll, part=WHOLE):
     # logits (B*K, D), x (B, D), nll (B*K,)
-    for r in prange(len(logits)):
+    for r in within(part, len(logits)):
         nll[r] = bernoulli_row(logits, x, r, 0.0, logits, False)
 
 
@@ -62,9 +62,9 @@ def bernoulli_nll_backward_ref(logits, x, d_nll, nll, d_logits):
 
 
 @twin_of(bernoulli_nll_backward_ref, parallel=True, fastmath=EXACT)
-def bernoulli_nll_backward(logits, x, d_nll, nll, d_logits):
+def bernoulli_nll_backward(logits, x, d_nll, nll, d_logits, part=WHOLE):
     # logits and d_logits (B*K, D), x (B, D), d_nll and nll (B*K,)
-    for r in prange(len(logits)):
+    for r in within(part, len(logits)):
         nll[r] = bernoulli_row(logits, x, r, d_nll[r], d_logits, True)
 
 
@@ -88,10 +88,10 @@ def gaussian_nll_ref(means, x, sigma, nll):
 
 
 @twin_of(gaussian_nll_ref, parallel=True, fastmath=EXACT)
-def gaussian_nll(means, x, sigma, nll):
+def gaussian_nll(means, x, sigma, nll, part=WHOLE):
     # means (B*K, D), x (B, D), sigma a number, nll (B*K,)
     constant = means.shape[1] * (math.log(sigma) + 0.5 * math.log(2 * math.pi))
-    for r in prange(len(means)):
+    for r in within(part, len(means)):
         nll[r] = row_of_squares(means, x, r, 0.0, means, False) / (2 * sigma * sigma) + constant
 
 
@@ -107,9 +107,9 @@ def gaussian_nll_backward_ref(means, x, sigma, d_nll, nll, d_means):
 
 
 @twin_of(gaussian_nll_backward_ref, parallel=True, fastmath=EXACT)
-def gaussian_nll_backward(means, x, sigma, d_nll, nll, d_means):
+def gaussian_nll_backward(means, x, sigma, d_nll, nll, d_means, part=WHOLE):
     # means and d_means (B*K, D), x (B, D), sigma a number, d_nll and nll (B*K,)
     constant = means.shape[1] * (math.log(sigma) + 0.5 * math.log(2 * math.pi))
-    for r in prange(len(means)):
+    for r in within(part, len(means)):
         squares = row_of_squares(means, x, r, d_nll[r] / (sigma * sigma), d_means, True)
         nll[r] = squares / (2 * sigma * sigma) + constant

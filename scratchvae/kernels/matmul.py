@@ -24,13 +24,18 @@ that its own thread writes.
 """
 import numpy as np
 
+from .activations import activate, IDENTITY, least
 from .dots import DOT_COLUMNS, DOT_ROWS
 from .microkernel import FAMILY, KC, PACKED_A_BYTES, TALL_ROWS
-from .twins import BACKEND, device, prange, twin_of
+from .twins import BACKEND, device, in_parallel, MISSING, running_threads, twin_of
 
 if BACKEND == "numba":
+    from numba import types
+    from numba.extending import intrinsic
+
     from .dots import dots
-    from .microkernel import give_back, pack_transposed, pack_vectors, pointer, running_threads, shift, take_slot, tile
+    from .microkernel import give_back, pack_transposed, pack_vectors, pointer, shift, take_slot, tile
+    from .once import calling
 
 MR, NR_VECTORS = FAMILY.rows, FAMILY.vectors
 VECTOR_BYTES, PACKED_B_BYTES = FAMILY.vector_bytes, FAMILY.packed_b_bytes
@@ -40,12 +45,10 @@ SMALL_BYTES = 8 * 1024          # size of an A whose columns are read where they
 SERIAL_FLOPS = 1 << 19          # operations that take one thread about as long as waking the others
 
 
-# Shares are counted in np.intp in serial and in parallel loops, because Numba would compile the whole product once
-# more, for a second, for every other type of a share.  (prange counts in unsigned numbers.)
 @device()
 def shares_for(flops):
-    """How many shares work is cut into: one a thread, or 0 for tiny work, which the calling thread does alone."""
-    return running_threads() if flops > SERIAL_FLOPS else 0
+    """How many shares work is cut into: one a thread, or one alone for tiny work."""
+    return running_threads() if flops > SERIAL_FLOPS else 1
 
 
 @device()
@@ -100,144 +103,6 @@ def _share_start(m, vectors, panels, blocks, share, shares):
     return block, 0 if past < slack else min(m, (past + strip // 2) // strip * MR)
 
 
-def _product_by_tiles(least, finish):
-    @device()
-    def multiply(a_transposed, b_transposed, a, b, c, bias, biased, option, share, shares):
-        """C = op(A) op(B), plus bias in every row if `biased`: one share of the work.
-
-        a is (m, k), or (k, m) if transposed, b (k, n) or (n, k), c (m, n), bias (n,).  Numbers below `least(option)`
-        are written as that.  `finish(c, i, i_end, j, j_end, option)` is called with finished rows i to i_end of
-        columns j to j_end while they are in the cache.
-        """
-        m, n = c.shape
-        k = a.shape[0] if a_transposed else a.shape[1]
-        if m == 0 or n == 0:
-            return
-        itemsize = c.itemsize
-        width = VECTOR_BYTES // itemsize
-        lda, ldb, ldc = a.strides[0] // itemsize, b.strides[0] // itemsize, c.strides[0] // itemsize
-        a0, b0, c0 = pointer(a), pointer(b), pointer(c)
-        vectors = _parts(n, width)
-        panels = _parts(vectors, NR_VECTORS)
-        narrow, wider = vectors // panels, vectors % panels         # see _first_vector
-
-        ragged = n % width > 0 and not FAMILY.has_masks
-        pack_from = 0 if b_transposed else panels - 1 if ragged else panels
-        # Where its columns are read A must stay in the first-level cache while B goes by, else in the second.
-        a_stays = k * lda * itemsize <= SMALL_BYTES if a_transposed else m * k * itemsize <= PACKED_B_BYTES
-        kc = max(1, _parts(k, _parts(k, PACKED_B_BYTES // (NR_VECTORS * VECTOR_BYTES) if a_stays else KC)))
-        blocks = panels if a_stays else _parts(panels, PACKED_B_BYTES // (kc * NR_VECTORS * VECTOR_BYTES))
-        if n > m:                           # a wide C is cut by columns: each thread packs a part of B, not all
-            blocks = max(blocks, min(shares, panels))
-        tall = TALL_ROWS if a_transposed and panels == 1 and vectors == 2 else MR         # once B is packed
-        chunk = max(width, MR)
-        pack_a = a_transposed and panels > 1 and not a_stays        # its columns lie on as many pages as it has rows
-
-        packed_b = take_slot(c0, share)
-        packed_a = shift(packed_b, PACKED_B_BYTES // itemsize)
-        unused = shift(packed_a, PACKED_A_BYTES // itemsize)
-        block0, row0 = _share_start(m, vectors, panels, blocks, share, shares)
-        block1, row1 = _share_start(m, vectors, panels, blocks, share + 1, shares)
-        p = 0
-        while p < k or p == 0:              # an empty inner dimension is one turn too: C is written
-            kc_now = min(kc, k - p)
-            floor = c.dtype.type(least(option) if p + kc_now >= k else -np.inf)
-            for block in range(block0, block1 + 1):
-                low = row0 if block == block0 else 0
-                high = row1 if block == block1 else m
-                if low >= high:
-                    continue
-                first_panel, end_panel = block * panels // blocks, (block + 1) * panels // blocks
-                first_vector = _first_vector(first_panel, vectors, panels)
-                end_vector = _first_vector(end_panel, vectors, panels)
-                for panel in range(max(first_panel, pack_from), end_panel):
-                    vector = panel * narrow + min(panel, wider)
-                    end = (panel + 1) * narrow + min(panel + 1, wider)
-                    j = vector * width
-                    source = shift(b0, j * ldb + p if b_transposed else p * ldb + j)
-                    _pack_columns(b_transposed, source, ldb, kc_now, width, end - vector,
-                                  min(width, n - (end - 1) * width),
-                                  shift(packed_b, (vector - first_vector) * width * kc_now))
-                i, height = low, 0
-                while i + height < high:
-                    i += height
-                    height = tall if i > low and high - i >= tall else min(MR, high - i)
-                    if pack_a:
-                        if (i - low) % chunk == 0:
-                            inside = min(chunk, high - i)
-                            columns = _parts(inside, width)
-                            pack_vectors(kc_now, columns, shift(a0, i + p * lda), lda,
-                                         inside - (columns - 1) * width, packed_a, chunk)
-                        rows, step = shift(packed_a, (i - low) % chunk), chunk
-                    else:
-                        rows, step = shift(a0, i + p * lda if a_transposed else i * lda + p), lda
-                    end = first_vector
-                    for panel in range(first_panel, end_panel):
-                        vector, end = end, (panel + 1) * narrow + min(panel + 1, wider)
-                        columns, j = end - vector, vector * width
-                        packed = panel >= pack_from or i > low
-                        source, source_step = shift(packed_b, (vector - first_vector) * width * kc_now), columns * width
-                        kept, kept_step = unused, 0
-                        if not packed:
-                            if i + height < high:
-                                kept, kept_step = source, source_step
-                            source, source_step = shift(b0, p * ldb + j), ldb
-                        target = shift(c0, i * ldc + j)
-                        start, start_step = target, ldc             # what earlier turns have summed
-                        if p == 0 and biased:
-                            start, start_step = shift(pointer(bias), j), 0
-                        after = target                              # the tile to the right or below comes next
-                        if panel + 1 < end_panel:
-                            after = shift(target, columns * width)
-                        elif i + height < high:
-                            after = shift(c0, (i + height) * ldc + first_vector * width)
-                        tile(a_transposed, packed, kc_now, rows, step, source, source_step, kept, kept_step,
-                             p == 0 and not biased, start, start_step, target, ldc, after, floor, height, columns,
-                             min(width, n - (end - 1) * width))
-                    if p + kc_now >= k:
-                        finish(c, i, i + height, first_vector * width, min(n, end_vector * width), option)
-            p += max(1, kc_now)
-        give_back(packed_b)
-    return multiply
-
-
-def _product_by_loops(least, finish):
-    """The same product where no vector code can be built."""
-    @device()
-    def multiply(a_transposed, b_transposed, a, b, c, bias, biased, option, share, shares):
-        """As the docstring of `product` says."""
-        m, n = c.shape
-        floor = least(option)
-        for i in range(m * share // shares, m * (share + 1) // shares):
-            for j in range(n):
-                c[i, j] = bias[j] if biased else 0
-            for p in range(a.shape[0] if a_transposed else a.shape[1]):
-                factor = a[p, i] if a_transposed else a[i, p]
-                for j in range(n):
-                    c[i, j] += factor * (b[j, p] if b_transposed else b[p, j])
-            for j in range(n):
-                c[i, j] = floor if c[i, j] < floor else c[i, j]          # a NaN stays
-            finish(c, i, i + 1, 0, n, option)
-    return multiply
-
-
-product = _product_by_tiles if FAMILY.vector_bytes else _product_by_loops
-
-
-@device()
-def _unbounded(option):
-    """A plain product has no least number."""
-    return -np.inf
-
-
-@device()
-def _leave(c, row, end_row, column, end_column, option):
-    """A plain product is left as it is."""
-
-
-multiply = product(_unbounded, _leave)
-
-
 @device()
 def _multiply_by_dots(a, b, c, share, shares):
     """C = A B^T by scalar products: threads take columns of C, and a thread goes through B once."""
@@ -252,22 +117,151 @@ def _multiply_by_dots(a, b, c, share, shares):
                  shift(pointer(c), i * ldc + j), ldc, min(DOT_ROWS, m - i), min(DOT_COLUMNS, n - j))
 
 
-@device()
-def _transposed_by_either(a, b, c, share, shares):
-    """C = A B^T: one share of the work."""
-    if max(c.shape) <= FEW_ROWS and a.shape[1] * c.itemsize >= LONG_ROWS:
+def _product_by_tiles(a_transposed, b_transposed, a, b, c, bias, biased, activation, part):
+    """C = act(op(A) op(B)), plus bias in every row if `biased`: one part of the work.
+
+    a is (m, k), or (k, m) if transposed, b (k, n) or (n, k), c (m, n), bias (n,), all of one dtype.
+    """
+    m, n = c.shape
+    k = a.shape[0] if a_transposed else a.shape[1]
+    share, shares = part
+    if m == 0 or n == 0:
+        return
+    itemsize = c.itemsize
+    width = VECTOR_BYTES // itemsize
+    if b_transposed and max(m, n) <= FEW_ROWS and k * itemsize >= LONG_ROWS:
         _multiply_by_dots(a, b, c, share, shares)
-    else:
-        multiply(False, True, a, b, c, b[0], False, 0, share, shares)
+        return
+    lda, ldb, ldc = a.strides[0] // itemsize, b.strides[0] // itemsize, c.strides[0] // itemsize
+    a0, b0, c0 = pointer(a), pointer(b), pointer(c)
+    vectors = _parts(n, width)
+    panels = _parts(vectors, NR_VECTORS)
+    narrow, wider = vectors // panels, vectors % panels         # see _first_vector
+
+    ragged = n % width > 0 and not FAMILY.has_masks
+    pack_from = 0 if b_transposed else panels - 1 if ragged else panels
+    # Where its columns are read A must stay in the first-level cache while B goes by, else in the second.
+    a_stays = k * lda * itemsize <= SMALL_BYTES if a_transposed else m * k * itemsize <= PACKED_B_BYTES
+    kc = max(1, _parts(k, _parts(k, PACKED_B_BYTES // (NR_VECTORS * VECTOR_BYTES) if a_stays else KC)))
+    blocks = panels if a_stays else _parts(panels, PACKED_B_BYTES // (kc * NR_VECTORS * VECTOR_BYTES))
+    if n > m:                           # a wide C is cut by columns: each thread packs a part of B, not all
+        blocks = max(blocks, min(shares, panels))
+    tall = TALL_ROWS if a_transposed and panels == 1 and vectors == 2 else MR         # once B is packed
+    chunk = max(width, MR)
+    pack_a = a_transposed and panels > 1 and not a_stays        # its columns lie on as many pages as it has rows
+
+    packed_b = take_slot(c0, share)
+    packed_a = shift(packed_b, PACKED_B_BYTES // itemsize)
+    unused = shift(packed_a, PACKED_A_BYTES // itemsize)
+    block0, row0 = _share_start(m, vectors, panels, blocks, share, shares)
+    block1, row1 = _share_start(m, vectors, panels, blocks, share + 1, shares)
+    p = 0
+    while p < k or p == 0:              # an empty inner dimension is one turn too: C is written
+        kc_now = min(kc, k - p)
+        floor = least(activation) if p + kc_now >= k else -np.inf
+        for block in range(block0, block1 + 1):
+            low = row0 if block == block0 else 0
+            high = row1 if block == block1 else m
+            if low >= high:
+                continue
+            first_panel, end_panel = block * panels // blocks, (block + 1) * panels // blocks
+            first_vector = _first_vector(first_panel, vectors, panels)
+            end_vector = _first_vector(end_panel, vectors, panels)
+            for panel in range(max(first_panel, pack_from), end_panel):
+                vector = panel * narrow + min(panel, wider)
+                end = (panel + 1) * narrow + min(panel + 1, wider)
+                j = vector * width
+                source = shift(b0, j * ldb + p if b_transposed else p * ldb + j)
+                _pack_columns(b_transposed, source, ldb, kc_now, width, end - vector,
+                              min(width, n - (end - 1) * width),
+                              shift(packed_b, (vector - first_vector) * width * kc_now))
+            i, height = low, 0
+            while i + height < high:
+                i += height
+                height = tall if i > low and high - i >= tall else min(MR, high - i)
+                if pack_a:
+                    if (i - low) % chunk == 0:
+                        inside = min(chunk, high - i)
+                        columns = _parts(inside, width)
+                        pack_vectors(kc_now, columns, shift(a0, i + p * lda), lda,
+                                     inside - (columns - 1) * width, packed_a, chunk)
+                    rows, step = shift(packed_a, (i - low) % chunk), chunk
+                else:
+                    rows, step = shift(a0, i + p * lda if a_transposed else i * lda + p), lda
+                end = first_vector
+                for panel in range(first_panel, end_panel):
+                    vector, end = end, (panel + 1) * narrow + min(panel + 1, wider)
+                    columns, j = end - vector, vector * width
+                    packed = panel >= pack_from or i > low
+                    source, source_step = shift(packed_b, (vector - first_vector) * width * kc_now), columns * width
+                    kept, kept_step = unused, 0
+                    if not packed:
+                        if i + height < high:
+                            kept, kept_step = source, source_step
+                        source, source_step = shift(b0, p * ldb + j), ldb
+                    target = shift(c0, i * ldc + j)
+                    start, start_step = target, ldc             # what earlier turns have summed
+                    if p == 0 and biased:
+                        start, start_step = shift(pointer(bias), j), 0
+                    after = target                              # the tile to the right or below comes next
+                    if panel + 1 < end_panel:
+                        after = shift(target, columns * width)
+                    elif i + height < high:
+                        after = shift(c0, (i + height) * ldc + first_vector * width)
+                    tile(a_transposed, packed, kc_now, rows, step, source, source_step, kept, kept_step,
+                         p == 0 and not biased, start, start_step, target, ldc, after, floor, height, columns,
+                         min(width, n - (end - 1) * width))
+                if p + kc_now >= k:
+                    for row in range(i, i + height):
+                        activate(shift(c0, row * ldc), first_vector * width, min(n, end_vector * width), activation)
+        p += max(1, kc_now)
+    give_back(packed_b)
 
 
-@device()
-def _transposed_by_loops(a, b, c, share, shares):
+def _product_by_loops(a_transposed, b_transposed, a, b, c, bias, biased, activation, part):
     """The same where no vector code can be built."""
-    multiply(False, True, a, b, c, b[0], False, 0, share, shares)
+    m, n = c.shape
+    share, shares = part
+    floor = least(activation)
+    for i in range(m * share // shares, m * (share + 1) // shares):
+        for j in range(n):
+            c[i, j] = bias[j] if biased else 0
+        for p in range(a.shape[0] if a_transposed else a.shape[1]):
+            factor = a[p, i] if a_transposed else a[i, p]
+            for j in range(n):
+                c[i, j] += factor * (b[j, p] if b_transposed else b[p, j])
+        for j in range(n):
+            c[i, j] = floor if c[i, j] < floor else c[i, j]          # a NaN stays
+        activate(c[i], 0, n, activation)
 
 
-multiply_transposed = _transposed_by_either if VECTOR_BYTES else _transposed_by_loops
+product = device(separate=True)(_product_by_tiles if VECTOR_BYTES else _product_by_loops)
+
+if BACKEND == "numpy" or MISSING:
+    multiply = product
+else:
+    @intrinsic
+    def multiply(typingctx, a_transposed, b_transposed, a, b, c, bias, biased, activation, part):
+        """A product, whatever the layouts of its factors: it is compiled once for each dtype."""
+        factor, row = (types.Array(c.dtype, axes, "A", readonly=True) for axes in (2, 1))
+        return calling(product, (a_transposed, b_transposed, a, b, c, bias, biased, activation, part),
+                       (types.boolean, types.boolean, factor, factor, c.copy(layout="A"), row, types.boolean,
+                        types.intp, part))
+
+
+@device(separate=True)
+def _nn(a, b, c, part):
+    multiply(False, False, a, b, c, c[0], False, IDENTITY, part)
+
+
+@device(separate=True)
+def _tn(a, b, c, part):
+    multiply(True, False, a, b, c, c[0], False, IDENTITY, part)
+
+
+@device(separate=True)
+def _nt(a, b, c, part):
+    multiply(False, True, a, b, c, c[0], False, IDENTITY, part)
 
 
 def multiply_nn_ref(a, b, c):
@@ -278,12 +272,7 @@ def multiply_nn_ref(a, b, c):
 @twin_of(multiply_nn_ref, parallel=True)
 def multiply_nn(a, b, c):
     # a (m, k), b (k, n), c (m, n)
-    shares = shares_for(2 * a.size * b.shape[1])
-    if shares == 0:
-        multiply(False, False, a, b, c, c[0], False, 0, np.intp(0), np.intp(1))
-    else:
-        for share in prange(shares):
-            multiply(False, False, a, b, c, c[0], False, 0, np.intp(share), shares)
+    in_parallel(_nn, shares_for(2 * a.size * b.shape[1]), (a, b, c))
 
 
 def multiply_tn_ref(a, b, c):
@@ -294,12 +283,7 @@ def multiply_tn_ref(a, b, c):
 @twin_of(multiply_tn_ref, parallel=True)
 def multiply_tn(a, b, c):
     # a (k, m), b (k, n), c (m, n)
-    shares = shares_for(2 * a.size * b.shape[1])
-    if shares == 0:
-        multiply(True, False, a, b, c, c[0], False, 0, np.intp(0), np.intp(1))
-    else:
-        for share in prange(shares):
-            multiply(True, False, a, b, c, c[0], False, 0, np.intp(share), shares)
+    in_parallel(_tn, shares_for(2 * a.size * b.shape[1]), (a, b, c))
 
 
 def multiply_nt_ref(a, b, c):
@@ -310,9 +294,4 @@ def multiply_nt_ref(a, b, c):
 @twin_of(multiply_nt_ref, parallel=True)
 def multiply_nt(a, b, c):
     # a (m, k), b (n, k), c (m, n)
-    shares = shares_for(2 * a.size * b.shape[0])
-    if shares == 0:
-        multiply_transposed(a, b, c, np.intp(0), np.intp(1))
-    else:
-        for share in prange(shares):
-            multiply_transposed(a, b, c, np.intp(share), shares)
+    in_parallel(_nt, shares_for(2 * a.size * b.shape[0]), (a, b, c))

@@ -47,12 +47,11 @@ PACKED_A_BYTES = 16 * 1024     # size of the packed part of A, where its strips 
 
 if BACKEND == "numba":
     from llvmlite import binding, ir
-    from numba import get_num_threads, types
-    from numba.core import cgutils, codegen, config
-    from numba.core.errors import TypingError
+    from numba import types
     from numba.extending import intrinsic
 
     from .hints import prefetch
+    from .internals import cgutils, codegen, config, TypingError
     from .workspace import slots_of
 
 _PROBE = """
@@ -211,18 +210,23 @@ class _Operands(NamedTuple):
     ldc: object
     after: object
     least: object
+    row: object             # how far apart neighbors in a column of A lie, ...
+    inner: object           # ... and those in a row of it, which the inner dimension runs along
 
 
-def _outer_products(vectors, rows, columns, a_transposed, full, o, valid, mask):
-    """Emit one tile: `rows` high, of which `valid` exist (all if `full`), `columns` vectors wide, the last masked."""
+def _outer_products(vectors, rows, columns, neighbors, full, o, valid, mask):
+    """Emit one tile: `rows` high, of which `valid` exist (all if `full`), `columns` vectors wide, the last masked.
+
+    neighbors: the rows of A are known to be neighbors in memory, as they are if A is transposed.
+    """
     builder = vectors.builder
     tile = [(r, v) for r in range(rows) for v in range(columns)]
     exists = [builder.icmp_signed("<", vectors.number(r), valid) for r in range(rows)]
     # Rows chosen like this are pointers of their own to LLVM.  Where it knows that they lie lda apart it adds up
     # each address inside the loop, with instructions that take turns from the multiply-adds.
     place = [builder.select(exists[r], vectors.number(r), vectors.number(0)) for r in range(rows)]
-    if full and a_transposed:
-        place = range(rows)                                     # neighbors in memory: constant offsets
+    if neighbors:
+        place = range(rows)                                     # constant offsets
 
     def begin(r, v):
         address = vectors.at(o.start, (o.lds, place[r]), v * vectors.width)
@@ -234,7 +238,7 @@ def _outer_products(vectors, rows, columns, a_transposed, full, o, valid, mask):
             builder.store(begin(r, v), sums[r, v])
     for r, v in tile:
         prefetch(builder, vectors.at(o.after, (o.ldc, place[r]), v * vectors.width), to_write=True)
-    a_rows = [vectors.at(o.a, place[r] if a_transposed else (o.lda, place[r])) for r in range(rows)]
+    a_rows = [vectors.at(o.a, place[r] if neighbors else (o.row, place[r])) for r in range(rows)]
 
     def step(p):
         places = [vectors.at(o.b, (p, o.ldb), v * vectors.width) for v in range(columns)]
@@ -246,7 +250,7 @@ def _outer_products(vectors, rows, columns, a_transposed, full, o, valid, mask):
                 prefetch(builder, vectors.at(places[v], (PREFETCH_ROWS, o.ldb)), to_write=False)
                 vectors.store(b_row[v], vectors.at(o.kept, (p, o.ldk), v * vectors.width))
         for r in range(rows):
-            broadcast = vectors.splat(builder.load(vectors.at(a_rows[r], (p, o.lda) if a_transposed else p)))
+            broadcast = vectors.splat(builder.load(vectors.at(a_rows[r], (p, o.inner))))
             for v in range(columns):
                 total = sums[r, v]
                 builder.store(vectors.multiply_add(broadcast, b_row[v], builder.load(total)), total)
@@ -304,17 +308,6 @@ def _transposed(vectors, pieces):
 
 if BACKEND == "numba":
     @intrinsic
-    def running_threads(typingctx):
-        """numba.get_num_threads(), in a form that Numba can cache."""
-        get_num_threads()                     # loads the threading layer, which defines the symbol
-
-        def codegen(context, builder, signature, arguments):
-            function = cgutils.get_or_insert_function(
-                builder.module, ir.FunctionType(ir.IntType(64), []), "get_num_threads")
-            return builder.call(function, [])
-        return types.intp(), codegen
-
-    @intrinsic
     def pointer(typingctx, array):
         """The address of an array's first element, typed; read-only arrays give the same type."""
         def codegen(context, builder, signature, arguments):
@@ -331,10 +324,10 @@ if BACKEND == "numba":
     SLOTS, take_slot, give_back = slots_of(FAMILY.packed_b_bytes + PACKED_A_BYTES
                                            + FAMILY.vectors * FAMILY.vector_bytes)
 
-    @intrinsic(prefer_literal=True)
+    @intrinsic
     def tile(typingctx, a_transposed, packed, k, a, lda, b, ldb, kept, ldk, fresh, start, lds, c, ldc, after, least,
              rows, columns, last):
-        """One register tile, C[r, j] = start[r, j] + sum_p a[r, p] b[p, j], with a[p, r] if a_transposed (a literal).
+        """One register tile, C[r, j] = start[r, j] + sum_p a[r, p] b[p, j], with a[p, r] if a_transposed.
 
         rows: 1 to FAMILY.rows, or TALL_ROWS if a_transposed, packed and columns is 2.
         columns: vectors wide, 1 to FAMILY.vectors, the last with `last` lanes.
@@ -351,10 +344,13 @@ if BACKEND == "numba":
         count = types.intp
 
         def codegen(context, builder, signature, arguments):
-            _, packed, *operands, rows, columns, last = arguments
-            operands = _Operands(*operands)
-            operands = operands._replace(fresh=builder.trunc(operands.fresh, ir.IntType(1)))
+            a_transposed, packed, *operands, rows, columns, last = arguments
+            operands = _Operands(*operands, None, None)
             vectors = Vectors(builder, a)
+            a_transposed, one = builder.trunc(a_transposed, ir.IntType(1)), vectors.number(1)
+            operands = operands._replace(fresh=builder.trunc(operands.fresh, ir.IntType(1)),
+                                         row=builder.select(a_transposed, one, operands.lda),
+                                         inner=builder.select(a_transposed, operands.lda, one))
             number, most, half = vectors.number, FAMILY.rows, FAMILY.rows // 2
             packed = builder.trunc(packed, ir.IntType(1))
             mask = vectors.first_lanes(last)
@@ -368,20 +364,19 @@ if BACKEND == "numba":
             for v in range(1, FAMILY.vectors + 1):
                 steady, low_tile = operands._replace(ldb=v * vectors.width, kept=None), operands._replace(kept=None)
                 forms = [(FULL, most, steady), (LOOSE, most, operands), (LOW, half, low_tile)]
-                if v == 2 and TALL_ROWS > most and a_transposed.literal_value:
+                if v == 2 and TALL_ROWS > most:
                     forms.append((TALL, TALL_ROWS, steady))
                 for form, height, o in forms:
                     block = builder.append_basic_block(f"tile.{form}.{v}")
                     switch.add_case(number((TALL + 1) * v + form), block)
                     builder.position_at_end(block)
-                    full = form in (FULL, TALL)
-                    _outer_products(vectors, height, v, a_transposed.literal_value, full, o, rows, mask)
+                    _outer_products(vectors, height, v, form == TALL, form in (FULL, TALL), o, rows, mask)
                     builder.branch(done)
             builder.position_at_end(nowhere)
             builder.unreachable()
             builder.position_at_end(done)
             return context.get_dummy_value()
-        return types.void(a_transposed, types.boolean, count, a, count, b, count, kept, count, types.boolean, start,
+        return types.void(types.boolean, types.boolean, count, a, count, b, count, kept, count, types.boolean, start,
                           count, c, count, after, c.dtype, *[count] * 3), codegen
 
     @intrinsic

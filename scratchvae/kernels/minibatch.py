@@ -1,6 +1,6 @@
 """Rows of a data set into the workspace: gather, convert, scale and binarize in one pass."""
 from .random import fill_uniform, PIXELS, uniform_ref
-from .twins import prange, twin_of
+from .twins import twin_of, WHOLE, within
 
 GRAY, DYNAMIC, THRESHOLD = range(3)
 
@@ -22,13 +22,13 @@ def gather_rows_ref(data, index, scale, mode, seed, step, out):
 
 
 @twin_of(gather_rows_ref, parallel=True)
-def gather_rows(data, index, scale, mode, seed, step, out):
+def gather_rows(data, index, scale, mode, seed, step, out, part=WHOLE):
     # data (N, D), index (B,), out (B, D)
     kind = out.dtype.type
     unit, zero, one, half = kind(scale), kind(0), kind(1), kind(0.5)
     flat, width = out.reshape(-1), out.shape[1]
     # Four rows begin at a whole block of noise, and are still in the cache when their pixels are compared with it.
-    for group in prange((len(index) + 3) // 4):
+    for group in within(part, (len(index) + 3) // 4):
         first, last = 4 * group, min(len(index), 4 * group + 4)
         if mode == DYNAMIC:
             fill_uniform(seed, PIXELS, step, first * width, last * width, flat)

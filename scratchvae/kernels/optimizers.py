@@ -12,7 +12,7 @@ import math
 import numpy as np
 
 from .hints import will_write
-from .twins import device, inlined, prange, STRICT, twin_of
+from .twins import device, in_parallel, inlined, running_threads, STRICT, twin_of, WHOLE, within
 
 SERIAL_SIZE = 1 << 15       # numbers up to which one thread checks a gradient alone
 NUMBERS_A_TURN = 256        # numbers that a thread updates at a time
@@ -40,13 +40,16 @@ def ask_ahead(vector, first):
         will_write(vector, i)
 
 
-@device()
-def _are_below(vector, first, last, limit):
-    """Whether |number| < limit for every number from first to last; a NaN is not below."""
+@device(separate=True)
+def _are_below(vector, limit, out, part):
     below = True
-    for i in range(np.uint64(first), np.uint64(last)):
-        below = below & (abs(vector[i]) < limit)
-    return below
+    for turn in within(part, (len(vector) + NUMBERS_A_TURN - 1) // NUMBERS_A_TURN):
+        first = np.int64(turn * NUMBERS_A_TURN)
+        ask_ahead(vector, first)
+        for i in range(np.uint64(first), np.uint64(min(len(vector), first + NUMBERS_A_TURN))):
+            below = below & (abs(vector[i]) < limit)
+    if not below:
+        out[0] = 0
 
 
 def are_below_ref(vector, limit, out):
@@ -57,15 +60,9 @@ def are_below_ref(vector, limit, out):
 @twin_of(are_below_ref, parallel=True)
 def are_below(vector, limit, out):
     # vector (n,), out (1,)
-    bound, beyond = vector.dtype.type(limit), 0
-    if len(vector) <= SERIAL_SIZE:
-        out[0] = _are_below(vector, 0, len(vector), bound)
-    else:
-        for turn in prange((len(vector) + NUMBERS_A_TURN - 1) // NUMBERS_A_TURN):
-            first = np.int64(turn * NUMBERS_A_TURN)
-            ask_ahead(vector, first)
-            beyond += 0 if _are_below(vector, first, min(len(vector), first + NUMBERS_A_TURN), bound) else 1
-        out[0] = beyond == 0
+    out[0] = 1
+    shares = 1 if len(vector) <= SERIAL_SIZE else running_threads()
+    in_parallel(_are_below, shares, (vector, vector.dtype.type(limit), out))
 
 
 def sgd_update_ref(theta, gradient, velocity, learning_rate, momentum):
@@ -80,12 +77,12 @@ def sgd_update_ref(theta, gradient, velocity, learning_rate, momentum):
 
 
 @twin_of(sgd_update_ref, parallel=True, fastmath=STRICT)
-def sgd_update(theta, gradient, velocity, learning_rate, momentum):
+def sgd_update(theta, gradient, velocity, learning_rate, momentum, part=WHOLE):
     # theta, gradient, velocity (n,)
     kind = theta.dtype.type
     rate, keep = kind(learning_rate), kind(momentum)
     smallest = kind(NEGLIGIBLE32 if theta.itemsize == 4 else NEGLIGIBLE64)
-    for turn in prange((len(theta) + NUMBERS_A_TURN - 1) // NUMBERS_A_TURN):
+    for turn in within(part, (len(theta) + NUMBERS_A_TURN - 1) // NUMBERS_A_TURN):
         first = np.int64(turn * NUMBERS_A_TURN)
         last = min(len(theta), first + NUMBERS_A_TURN)
         ask_ahead(theta, first)
@@ -111,13 +108,13 @@ def adam_update_ref(theta, gradient, m, v, step, learning_rate, beta1, beta2, ep
 
 
 @twin_of(adam_update_ref, parallel=True, fastmath=STRICT)
-def adam_update(theta, gradient, m, v, step, learning_rate, beta1, beta2, epsilon):
+def adam_update(theta, gradient, m, v, step, learning_rate, beta1, beta2, epsilon, part=WHOLE):
     # theta, gradient, m, v (n,)
     kind = theta.dtype.type
     rate, unbias = kind(learning_rate / (1 - beta1 ** step)), kind(1 / (1 - beta2 ** step))
     blend1, blend2, floor = kind(1 - beta1), kind(1 - beta2), kind(epsilon)
     zero, smallest = kind(0), kind(NEGLIGIBLE32 if theta.itemsize == 4 else NEGLIGIBLE64)
-    for turn in prange((len(theta) + NUMBERS_A_TURN - 1) // NUMBERS_A_TURN):
+    for turn in within(part, (len(theta) + NUMBERS_A_TURN - 1) // NUMBERS_A_TURN):
         first = np.int64(turn * NUMBERS_A_TURN)
         last = min(len(theta), first + NUMBERS_A_TURN)
         ask_ahead(theta, first)

@@ -12,7 +12,7 @@ import math
 import numpy as np
 
 from .hints import widest_vectors
-from .twins import inlined, prange, STRICT, twin_of
+from .twins import inlined, STRICT, twin_of, WHOLE, within
 from .vectormath import cos_turn, log, sin_turn
 
 EPS, PIXELS, SAMPLES = range(3)
@@ -116,10 +116,10 @@ def standard_normal_ref(seed, stream, step, out):
 
 
 @twin_of(standard_normal_ref, parallel=True, fastmath=STRICT)
-def standard_normal(seed, stream, step, out):
+def standard_normal(seed, stream, step, out, part=WHOLE):
     # out of any shape, filled as one vector (n,)
     kind, flat = out.dtype.type, out.reshape(-1)
-    for turn in prange((len(flat) + ELEMENTS_A_TURN - 1) // ELEMENTS_A_TURN):
+    for turn in within(part, (len(flat) + ELEMENTS_A_TURN - 1) // ELEMENTS_A_TURN):
         widest_vectors()
         last = min(len(flat), (turn + 1) * ELEMENTS_A_TURN)
         for block in range(turn * (ELEMENTS_A_TURN // 4), last // 4):

@@ -19,13 +19,14 @@ BLOCK = 128     # terms of a row that are added in the arrays' own dtype: in flo
 
 if BACKEND == "numba":
     from llvmlite import ir
-    from numba import carray, types
-    from numba.core import cgutils
+    from numba import types
     from numba.extending import intrinsic
 
+    from .internals import cgutils
+
     @intrinsic
-    def _block_on_the_stack(typingctx, like):
-        """A pointer to BLOCK numbers of the dtype of an array."""
+    def block_like(typingctx, like):
+        """A pointer to BLOCK numbers of the dtype of an array, to be written."""
         def generate(context, builder, signature, arguments):
             vector = ir.VectorType(context.get_value_type(like.dtype), BLOCK)
             memory = cgutils.alloca_once(builder, vector)
@@ -33,18 +34,12 @@ if BACKEND == "numba":
             return builder.bitcast(memory, vector.element.as_pointer())
         return types.CPointer(like.dtype)(like), generate
 
-    @device(EXACT, forceinline=True)
-    def block_like(array):
-        """BLOCK numbers of the dtype of an array, to be written."""
-        return carray(_block_on_the_stack(array), (BLOCK,))
-
     @intrinsic
     def folded(typingctx, block):
         """The sum of a block: halves are added until one number is left."""
         def generate(context, builder, signature, arguments):
-            data = context.make_array(block)(context, builder, arguments[0]).data
             vector = ir.VectorType(context.get_value_type(block.dtype), BLOCK)
-            load = builder.load(builder.bitcast(data, vector.as_pointer()))
+            load = builder.load(builder.bitcast(arguments[0], vector.as_pointer()))
             load.align = 64
             width = BLOCK // 2
             while width:

@@ -6,7 +6,6 @@ import os
 import threading
 from collections.abc import Callable
 from contextlib import contextmanager
-from typing import Any
 
 from ..errors import ConfigurationError
 from ..validation import integer
@@ -14,8 +13,9 @@ from .backend import BACKEND
 
 if BACKEND == "numba":
     import numba
-    from llvmlite import binding, ir
-    from numba.np.ufunc import parallel
+    from llvmlite import binding
+
+    from .internals import parallel
 
 LAYERS = {"tbb": "tbbpool", "omp": "omppool", "workqueue": "workqueue"}        # Numba's layers and their modules
 
@@ -92,6 +92,7 @@ def one_at_a_time(kernel: Callable) -> Callable:
 # Not 0 in a process that was forked from one whose threads had been started.  It has the memory but not the threads:
 # GNU OpenMP would end it, and whoever waits for it would wait for ever.
 _WITHOUT_THREADS = ctypes.c_int32(0)
+FORKED = "scratchvae_forked"    # the name by which compiled code finds it
 
 
 def _after_fork():
@@ -110,42 +111,10 @@ if BACKEND == "numba" and hasattr(os, "register_at_fork"):
 
 
 @functools.cache
-def start_threads() -> Any:
-    """Start the threads, and let parallel loops that are loaded from now on ask whether they have any.
-
-    A parallel loop is compiled to a call numba_parallel_for(loop, arguments, counts, steps, data, ...), in which the
-    layer hands the parts of the loop to threads.  The function that takes its place here calls the loop itself, part
-    after part, in a forked process: the same parts, so the same bits.
-
-    Returns
-    -------
-    llvmlite.binding.ExecutionEngine
-        What keeps that function in memory.
-    """
+def start_threads() -> None:
+    """Start the threads, and let kernels find out whether a fork has left them behind."""
     numba.get_num_threads()
-    byte, word = ir.IntType(8).as_pointer(), ir.IntType(8 * ctypes.sizeof(ctypes.c_size_t))
-    flag, void = ir.IntType(32), ir.VoidType()
-    type_of_all = ir.FunctionType(void, [byte] * 5 + [word] * 3)
-    module = ir.Module()
-    function = ir.Function(module, type_of_all, "with_or_without_threads")
-    builder = ir.IRBuilder(function.append_basic_block())
-
-    def at(address, kind):
-        return builder.inttoptr(ir.Constant(word, address), kind.as_pointer())
-
-    forked = builder.load(at(ctypes.addressof(_WITHOUT_THREADS), flag))
-    with builder.if_else(builder.icmp_signed("!=", forked, ir.Constant(flag, 0)), likely=False) as (alone, together):
-        with alone:
-            loop, *rest = function.args[:5]
-            builder.call(builder.bitcast(loop, ir.FunctionType(void, [byte] * 4).as_pointer()), rest)
-        with together:
-            builder.call(at(binding.address_of_symbol("numba_parallel_for"), type_of_all), function.args)
-    builder.ret_void()
-    machine = binding.Target.from_triple(binding.get_process_triple()).create_target_machine(opt=0)
-    engine = binding.create_mcjit_compiler(binding.parse_assembly(str(module)), machine)
-    engine.finalize_object()
-    binding.add_symbol("numba_parallel_for", engine.get_function_address(function.name))
-    return engine
+    binding.add_symbol(FORKED, ctypes.addressof(_WITHOUT_THREADS))
 
 
 def set_threads(threads: int) -> int:

@@ -20,10 +20,12 @@ from .twins import BACKEND, STRICT
 
 if BACKEND == "numba":
     from numba import types
-    from numba.core import cgutils
     from numba.extending import intrinsic, overload
 
-    OPTIONS = dict(fastmath=set(STRICT), error_model="numpy", forceinline=True)
+    from .internals import cgutils
+
+    OPTIONS = dict(fastmath=set(STRICT), error_model="numpy", forceinline=True, no_cpython_wrapper=True,
+                   no_cfunc_wrapper=True)
 
 
 class Table(NamedTuple):

@@ -33,8 +33,9 @@ class Slots:
 if BACKEND == "numba":
     from llvmlite import binding, ir
     from numba import types
-    from numba.core import cgutils, config
     from numba.extending import intrinsic
+
+    from .internals import cgutils, config
 
     def slots_of(size):
         """Make the slots; return (take, give_back) for kernels, which are to be called in pairs.
