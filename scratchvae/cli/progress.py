@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from ..kernels.backend import BACKEND
-from ..kernels.cache import kernels_are_cached, usable_folder
+from ..kernels.cache import kernels_are_cached, PART, usable_folder
 from ..training import Trainer
 from .screen import columns, end_line, say, show, show_in_place, WIDEST
 
@@ -78,6 +78,20 @@ class Progress(_Display):
     def close(self) -> None:
         """Begin a new line below the line in place."""
         end_line()
+
+
+class KernelProgress(_Display):
+    """On a terminal: which of the kernels that a run needs is compiled now; to be given to `cache.watched`."""
+
+    def __init__(self, needed: int) -> None:
+        super().__init__()
+        self.needed, self.asked = needed, 0
+
+    def __call__(self, name: str, found: bool) -> None:
+        """Note that a kernel was asked for, and show it if it has to be compiled."""
+        self.asked += not name.endswith(PART)
+        if not found and self.in_place:
+            self.show(f"compiling kernels, {self.asked} of {max(self.asked, self.needed)}")
 
 
 class FetchProgress(_Display):

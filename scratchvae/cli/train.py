@@ -14,6 +14,8 @@ from ..data.loading import BUNDLED, Dataset, DRAWN
 from ..data.minibatch import BINARIZE
 from ..errors import ConfigurationError, RunError, TrainingError
 from ..estimators import BASELINES, ESTIMATORS, make_estimator
+from ..kernels.cache import watched
+from ..kernels.compilation import ENCODER, TRAIN
 from ..layers import ACTIVATIONS
 from ..learning_rates import RATES
 from ..likelihoods import LIKELIHOODS
@@ -24,7 +26,7 @@ from ..training import KEPT, OUTPUT_BIASES, Trainer
 from ..vae import VAE
 from ..validation import one_of, positive_integer
 from .parser import add_command
-from .progress import finishing_the_step, note_compilation, Progress
+from .progress import finishing_the_step, KernelProgress, note_compilation, Progress
 from .run_folder import ADJUSTABLE, data_source, FREE, MODEL, Run, run_name
 from .screen import say, show
 
@@ -236,7 +238,8 @@ def run_epochs(record: Run, trainer: Trainer) -> list[int]:
 
     record.save(trainer)
     note_compilation()
-    with finishing_the_step(trainer, caught):
+    needed = len(TRAIN if isinstance(trainer.model, VAE) else TRAIN - ENCODER)
+    with finishing_the_step(trainer, caught), watched(KernelProgress(needed)):
         try:
             trainer.run(record.config["epochs"], progress.after_step, after_epoch)
         except TrainingError as error:

@@ -1,8 +1,9 @@
-"""`python -m scratchvae.kernels`: say what the kernels of this machine are made for."""
+"""`python -m scratchvae.kernels`: say what the kernels of this machine are made for, or compile them all at once."""
+import argparse
 import sys
 from collections.abc import Iterator
 
-from ..kernels import cache, threads, twins
+from ..kernels import cache, compilation, threads, twins
 from .microkernel import FAMILY, lanes
 
 
@@ -24,10 +25,36 @@ def describe() -> Iterator:
     yield f"kernel cache      {cache.usable_folder() or 'none: kernels are compiled in every process'}"
 
 
-def main() -> None:
-    """Print the description."""
+def compile_now(everything: bool) -> int:
+    """Compile kernels and say which; return the exit status."""
+    if twins.BACKEND == "numpy":
+        sys.stderr.write("nothing is compiled: the backend is numpy. Unset SCRATCHVAE_BACKEND and NUMBA_DISABLE_JIT.\n")
+        return 2
+    if not cache.usable_folder():
+        sys.stderr.write("no folder can keep kernels. Set SCRATCHVAE_CACHE to a folder that you can write to.\n")
+        return 2
+    try:
+        for done, total, name in compilation.compile_all(everything):
+            print(f"compiled {done:2d} of {total}: {name}", flush=True)
+    except KeyboardInterrupt:
+        sys.stderr.write("interrupted; what was compiled is kept.\n")
+        return 130
+    print(f"kept in  {cache.usable_folder()}")
+    return 0
+
+
+def main() -> int:
+    """Print the description, or compile."""
+    parser = argparse.ArgumentParser(prog="python -m scratchvae.kernels", allow_abbrev=False, description=(
+        "Say what the kernels of this machine are made for, or compile them before they are needed."))
+    parser.add_argument("--compile", nargs="?", const="train", choices=("train", "all"), metavar="all", help=(
+        "compile what `scratchvae train` needs by itself; with `all` both dtypes, all likelihoods and optimizers"))
+    wanted = parser.parse_args().compile
+    if wanted:
+        return compile_now(wanted == "all")
     sys.stdout.write("\n".join(describe()) + "\n")
+    return 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

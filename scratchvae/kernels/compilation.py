@@ -1,0 +1,61 @@
+"""The kernels that training may need, compiled before it does: for classrooms, containers, and the line that counts."""
+import multiprocessing
+from collections.abc import Iterator
+from concurrent.futures import as_completed, ProcessPoolExecutor
+
+from . import (continuous_bernoulli, dense, gaussian, learned_sigma, likelihoods, minibatch,  # noqa: F401 (for TWINS)
+               optimizers, random, totals)
+from .backend import BACKEND
+from .twins import TWINS
+
+if BACKEND == "numba":
+    from numba import config, types
+
+LOSS, LOSS_BACKWARD = "F2 F2 D1", "F2 F2 D1 D1 F2"
+# What each takes: arrays of 1 or 2 axes (F of the dtype of the model, D of float64, X of any data, I of int64), numbers
+# (i int64, f float64).  dense_forward comes first because dense_backward then finds the product.
+CALLS = {
+    "dense_forward": "F2 F2 F1 i F2", "gather_rows": "X2 I1 f i i i F2", "standard_normal": "i i i F2",
+    "gaussian_forward": "F2 F2 F2 D1", "gaussian_backward": "F2 F2 F2 F1 F2",
+    "bernoulli_nll": LOSS, "bernoulli_nll_backward": LOSS_BACKWARD,
+    "continuous_bernoulli_nll": LOSS, "continuous_bernoulli_nll_backward": LOSS_BACKWARD,
+    "diagonal_nll": LOSS, "diagonal_nll_backward": LOSS_BACKWARD, "squared_errors": LOSS,
+    "gaussian_nll": "F2 F2 f D1", "gaussian_nll_backward": "F2 F2 f D1 D1 F2",
+    "add_up": "D1 D1 D1", "are_below": "F1 f D1", "sgd_update": "F1 F1 F1 f f", "adam_update": "F1 F1 F1 F1 i f f f f",
+    "dense_backward": "F2 F2 F2 F2 i F2 F1 F2"}
+ENCODER = {"standard_normal", "gaussian_forward", "gaussian_backward"}     # an autoencoder does without
+# What `scratchvae train` needs by itself; with another likelihood or optimizer it is as many.
+TRAIN = {"dense_forward", "dense_backward", "gather_rows", "bernoulli_nll", "bernoulli_nll_backward", "add_up",
+         "are_below", "adam_update"} | ENCODER
+
+
+def signatures(name: str, dtype: str) -> Iterator:
+    """Yield what a kernel is compiled for in training: tuples of Numba's types."""
+    kinds = {"F": getattr(types, dtype), "D": types.float64, "I": types.int64}
+    for data in (types.uint8, types.float32, types.float64) if "X" in CALLS[name] else (None,):
+        kinds["X"] = data
+        yield tuple(types.Array(kinds[word[0]], int(word[1]), "C") if len(word) == 2 else
+                    {"i": types.int64, "f": types.float64}[word] for word in CALLS[name].split())
+
+
+def compile_kernel(name: str, dtype: str) -> str:
+    """Compile one kernel for a dtype, unless it is cached; return what was compiled, in words."""
+    kernel = TWINS[name].compiled
+    if not hasattr(kernel, "overloads"):                    # one that runs one at a time
+        kernel = kernel.__wrapped__
+    for signature in signatures(name, dtype):
+        kernel.compile(signature)
+    return f"{name} {dtype}"
+
+
+def compile_all(everything: bool) -> Iterator:
+    """Compile what `scratchvae train` needs by itself, or everything, each kernel in one of as many processes as cores.
+
+    Yields (how many are done, of how many, what was compiled).
+    """
+    jobs = [(name, dtype) for name in CALLS for dtype in ("float32", "float64")
+            if (everything or name in TRAIN and dtype == "float32") and (name, dtype) != ("add_up", "float64")]
+    processes = min(len(jobs), config.NUMBA_DEFAULT_NUM_THREADS)
+    with ProcessPoolExecutor(processes, multiprocessing.get_context("spawn")) as pool:
+        for done, job in enumerate(as_completed([pool.submit(compile_kernel, *job) for job in jobs]), 1):
+            yield done, len(jobs), job.result()
