@@ -1,6 +1,8 @@
-"""From process start to the end of the first training step, with an empty and with a warm kernel cache.
+"""From process start to the end of the first training step, with an empty and a warm kernel cache; all kernels at once.
 
-    python benchmarks/cold_start.py [--runs 3] [--json FILE]
+    python benchmarks/cold_start.py [--runs 3] [--all] [--against FOLDER] [--json FILE]
+
+Processor seconds are those of the process and its children; they depend little on what else the machine does.
 """
 import argparse
 import os
@@ -8,9 +10,10 @@ import subprocess
 import sys
 import tempfile
 import time
+from pathlib import Path
 
 import numpy as np
-from _harness import fma_peak, machine, report, say
+from _harness import machine, report, say
 
 FIRST_STEP = """
 import numpy as np
@@ -21,32 +24,48 @@ Trainer(VAE(784), x).run(1)
 """
 
 
-def seconds_of(cache):
-    """Run one process with its kernel cache in the folder `cache`; return its wall-clock seconds."""
-    start = time.perf_counter()
-    subprocess.run([sys.executable, "-c", FIRST_STEP], check=True, env={**os.environ, "NUMBA_CACHE_DIR": cache})
-    return time.perf_counter() - start
+def seconds_of(words, root, cache):
+    """Run one process of the package in `root`, with its kernels in `cache`; return (processor, wall) seconds."""
+    before, start = os.times(), time.perf_counter()
+    subprocess.run([sys.executable, *words], check=True, cwd=cache, stdout=subprocess.DEVNULL,
+                   env={**os.environ, "NUMBA_CACHE_DIR": cache, "PYTHONPATH": str(root)})
+    wall, after = time.perf_counter() - start, os.times()
+    return (after.children_user + after.children_system - before.children_user - before.children_system, wall)
 
 
 def main():
-    """Time whole processes."""
+    """Time whole processes, the versions in turn."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--runs", type=int, default=3)
+    parser.add_argument("--all", action="store_true", help="also compile everything at once (of this version)")
+    parser.add_argument("--against", metavar="FOLDER", help="another checkout of this repository")
     parser.add_argument("--json", metavar="FILE", help="write all rows there")
     options = parser.parse_args()
-    fma_peak(np.float32)                                           # starts the threads, which `machine` describes
-    say(" ".join(f"{key} {value}" for key, value in machine().items()))
-    samples = {"empty cache": [], "warm cache": []}
+    roots = {"here": Path(__file__).parents[1]}
+    if options.against:
+        roots["there"] = Path(options.against).resolve()
+    samples = {}
     for _ in range(options.runs):
+        for where, root in roots.items():
+            with tempfile.TemporaryDirectory() as cache:
+                samples.setdefault((where, "empty cache"), []).append(seconds_of(["-c", FIRST_STEP], root, cache))
+                for _ in range(3):
+                    samples.setdefault((where, "warm cache"), []).append(seconds_of(["-c", FIRST_STEP], root, cache))
+    if options.all:
         with tempfile.TemporaryDirectory() as cache:
-            samples["empty cache"].append(seconds_of(cache))
-            samples["warm cache"] += [seconds_of(cache) for _ in range(3)]
-    rows = [{"name": name, "seconds": float(np.median(s)), "low": min(s), "high": max(s), "runs": len(s)}
-            for name, s in samples.items()]
-    for row in rows:
-        say("{name:12s} {seconds:6.2f} s to the end of the first step ({low:.2f} to {high:.2f}, {runs} runs)"
-            .format(**row))
-    report(rows, {row["name"]: row["seconds"] for row in rows}, options.json)
+            words = ["-m", "scratchvae.kernels", "--compile", "all"]
+            samples["here", "all kernels"] = [seconds_of(words, roots["here"], cache)]
+    say(" ".join(f"{key} {value}" for key, value in machine().items()))
+    say("load in the last minute, and in the last 15: {0:.1f}, {2:.1f}".format(*os.getloadavg()))
+    rows = []
+    for (where, name), pairs in samples.items():
+        row = {"version": where, "name": name, "runs": len(pairs)}
+        for kind, seconds in zip(("processor", "wall"), zip(*pairs)):
+            row |= {kind: float(np.median(seconds)), f"{kind}_low": min(seconds), f"{kind}_high": max(seconds)}
+        rows.append(row)
+        say("{version:6s} {name:12s} {processor:6.2f} processor s ({processor_low:.2f} to {processor_high:.2f}), "
+            "{wall:6.2f} s wall ({wall_low:.2f} to {wall_high:.2f}), {runs} runs".format(**row))
+    report(rows, {f"{row['version']} {row['name']}": row["processor"] for row in rows}, options.json)
 
 
 if __name__ == "__main__":

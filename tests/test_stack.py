@@ -53,9 +53,14 @@ def test_every_kernel_runs_in_threads_of_little_stack(layer):
 @pytest.mark.skipif(platform.machine() not in ("x86_64", "AMD64"), reason="reads the assembly of x86-64")
 def test_all_the_frames_of_a_product_together_are_small():
     numba = pytest.importorskip("numba")
-    kernel = numba.njit(parallel=True, error_model="numpy")(twins.TWINS["multiply_nt"].source)
-    kernel.compile((numba.float32[:, ::1],) * 3)
-    frames = re.findall(r"subq\s+\$(\d+), %rsp", "\n".join(kernel.inspect_asm().values()))
+    flag, count, factor = numba.boolean, numba.intp, numba.float32[:, :]
+    frames = []
+    for source, types in ((twins.TWINS["multiply_nt"].source, (factor,) * 3),
+                          (matmul.product.py_func, (flag, flag, factor, factor, factor, numba.float32[:], flag, count,
+                                                    numba.types.UniTuple(count, 2)))):
+        kernel = numba.njit(error_model="numpy")(source)
+        kernel.compile(types)
+        frames += re.findall(r"subq\s+\$(\d+), %rsp", "\n".join(kernel.inspect_asm().values()))
     assert 0 < sum(map(int, frames)) <= 16 * 1024
 
 

@@ -21,7 +21,10 @@ def describe() -> Iterator:
     else:
         yield "tile              none: plain loops"
     yield f"threads           {threads.threads()}"
-    yield f"threading layer   {threads.threading_layer()}"
+    layer = threads.threading_layer()
+    yield f"threading layer   {layer}" + (", which wakes its threads slowly" if layer == "workqueue" else "")
+    if layer == "workqueue":
+        yield f"                  faster here: {threads.faster_layers() or 'one thread (--threads 1) for small models'}"
     yield f"kernel cache      {cache.usable_folder() or 'none: kernels are compiled in every process'}"
 
 

@@ -21,7 +21,7 @@ import numpy as np
 
 from ..storage.cache_folder import absolute, user_cache_folder
 from .backend import BACKEND
-from .internals import NullCache
+from .internals import MISSING, NullCache
 from .symbols import make_known, mentioned
 
 if BACKEND == "numba":
@@ -54,7 +54,7 @@ def _state_at_import():
     digest = hashlib.sha256(repr((
         sys.version, getattr(sys, "abiflags", ""), numba.__version__, llvmlite.__version__,
         np.__version__.split(".")[:2],                  # Numba's rules for types follow NumPy's minor version
-        binding.get_host_cpu_name(), options())).encode())
+        binding.get_host_cpu_name(), options(), MISSING)).encode())
     for path in sorted(Path(__file__).parent.glob("*.py")):
         digest.update(path.name.encode() + b"\0" + path.read_bytes())
     return digest

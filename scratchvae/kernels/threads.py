@@ -151,3 +151,9 @@ def threading_layer() -> str:
         return "none"
     numba.get_num_threads()         # starts the threads: before that there is no layer
     return numba.threading_layer()
+
+
+def faster_layers() -> str:
+    """Return what there is to do where workqueue runs and another layer could, in words; empty where none can."""
+    able = [layer for layer in ("omp", "tbb") if _loads(layer)]
+    return f"NUMBA_THREADING_LAYER={able[0]}" if able else ""
