@@ -83,10 +83,14 @@ def require_shapes(trial: "Trial") -> None:
 
 
 class Trial:
-    """A layer at one point (p, x, d_y); `faults` records how it breaks its contract, by the name of the array."""
+    """A layer at one point (p, x, d_y); `faults` records how it breaks its contract, by the name of the array.
 
-    def __init__(self, layer: object, p: tuple | list | dict | np.ndarray, x: np.ndarray, d_y: np.ndarray) -> None:
-        self.layer, self.p, self.x, self.d_y = layer, p, x, d_y
+    `lay` makes the copy of d_y that backward gets.
+    """
+
+    def __init__(self, layer: object, p: tuple | list | dict | np.ndarray, x: np.ndarray, d_y: np.ndarray,
+                 lay: Callable = np.copy) -> None:
+        self.layer, self.p, self.x, self.d_y, self.lay = layer, p, x, d_y, lay
         self.y = layer.outputs(len(x), x.dtype) if hasattr(layer, "outputs") else np.empty(d_y.shape)
         self.inputs = {"x": x, **dict(named_arrays(p))}
         self.faults = {}
@@ -131,7 +135,8 @@ class Trial:
         d_p, d_x = map_arrays(lambda array: np.full(array.shape, fill), self.p), np.full(self.x.shape, fill)
         gradients = {"x": d_x, **dict(named_arrays(d_p))}
         scratch = [np.full(array.shape, np.nan) for array in arrays_of(self.y)[:-1]]
-        d_y = self.d_y.copy() if isinstance(self.y, np.ndarray) else (*scratch, self.d_y.copy())
+        d_y = self.lay(self.d_y)                                  # which backward may consume
+        d_y = d_y if isinstance(self.y, np.ndarray) else (*scratch, d_y)
         guarded = [*self.inputs.items(), *(("y", array) for array in arrays_of(self.y))]
         before = [array.copy() for _, array in guarded]
         try:
@@ -191,6 +196,9 @@ def gradient_fault(poisoned: np.ndarray, zeros: np.ndarray, ones: np.ndarray) ->
         return f"backward leaves {int(left.sum())} of {left.size} entries unwritten: write all, with [:] ="
     if left.any():
         return "backward adds to what the buffer held: overwrite it, with = in place of +="
+    if same_bits(poisoned, zeros) and not same_bits(zeros, ones):
+        return ("backward gives another gradient on a second call: it changes something that is not among its outputs; "
+                "let it only read")
     if not same_bits(poisoned, zeros):
         return ("the gradient changes when other data run in between: something is remembered that is not in y, "
                 "or drawn anew; rerun forward inside backward, or use check_vjp")

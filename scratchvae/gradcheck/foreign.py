@@ -11,7 +11,8 @@ from .comparison import assert_ok, broken, compare, compare_all, ELSEWHERE, note
 from .contract import same_bits
 from .directions import move, slope_elsewhere
 from .hints.order import order_hints, require_roles
-from .trees import copied, matched, parameters, Snapshot
+from .layouts import check_layouts, Variant
+from .trees import copied, float_leaves, matched, parameters, Snapshot
 
 MAX_ENTRIES, SEED = 64, 0
 EPS_32 = float(np.finfo(np.float32).eps)
@@ -97,8 +98,8 @@ def _rate(checks):
     return -ratios[0] if fits and throughout and not any("at the others" in hint for hint in hints) else 0.0
 
 
-def _judge(subject, roles, rtol, terms=None):
-    """Return the Checks of a _Subject."""
+def _judge(subject, roles, rtol, terms=None, others=None):
+    """Return the Checks of a _Subject; others(checks, gradients) adds those of other layouts if all are ok."""
     arrays, who = subject.arrays, subject.who
     first = subject.value()
     changed = subject.snapshot.changed()
@@ -109,15 +110,16 @@ def _judge(subject, roles, rtol, terms=None):
         remedy = "reseed() does not reset all of it" if subject.draws else "pass reseed=, which resets it"
         return [broken("loss", f"{who[0]} gives another value every time: it draws noise; {remedy}, or hold it fixed")]
     found = subject.take(anew=subject.draws)
+    if not _same(found, subject.take(anew=subject.draws)):
+        return [broken("gradient", f"{who[1]} gives another result on a second call: does it draw noise of its own, add "
+                       "to what it returned before, or change what it keeps? Use the noise of the forward; pass "
+                       "reseed= if it runs its own")]
     subject.elsewhere(subject.value)
     alone = subject.take(anew=subject.draws, after_loss=False)
     cached = not _same(found, alone)
     if cached:                                                    # what the backward of a training loop sees
         found = subject.take()
     anew = subject.draws and not cached
-    if not _same(found, subject.take(anew=anew)):
-        return [broken("gradient", f"{who[1]} gives another result every time: does it draw noise of its own, or add "
-                       "to what it returned before? Use the noise of the forward; pass reseed= if it runs its own")]
     faults = {path: f"{who[1]} modifies {path}: it may only return" for path in subject.modifies}
     allowed = {path: rtol * np.abs(gradient) + subject.rounding.get(path, 0.0)
                + (ROUNDING_32 * np.max(np.abs(gradient), initial=0.0) if arrays[path].dtype == np.float32 else 0.0)
@@ -140,6 +142,8 @@ def _judge(subject, roles, rtol, terms=None):
     elsewhere = compare("elsewhere", *slopes, "", {}, slack)
     if all(check.ok for check in checks) and not elsewhere.ok:
         checks.append(elsewhere._replace(hint=ELSEWHERE))
+    if others and all(check.ok and arrays[check.name].dtype == np.float64 for check in checks):
+        checks = others(checks, found)
     return checks + [note("gradient", CACHED)] * cached
 
 
@@ -206,7 +210,7 @@ def check_value_and_grad(f: Callable, params: Any, *args: Any) -> Any:
     f : callable
         f(params, *args) -> (loss, gradients like params).
     params : array or tree of arrays
-        As in `check_gradient`; f gets NumPy copies.
+        As in `check_gradient`; f gets NumPy copies, also in other layouts and read-only, which it may refuse.
     *args
         Passed on.
 
@@ -224,15 +228,26 @@ def check_value_and_grad(f: Callable, params: Any, *args: Any) -> Any:
     function_of("f", f, "f(params, *args) -> (loss, gradients)")
     params = copied(params)
 
-    def pair():
+    def pair(params):
         result = f(params, *args)
         if not isinstance(result, (tuple, list)) or len(result) != 2:
             raise ConfigurationError(f"f returns a {type(result).__name__}; expected (loss, gradients). Return both, "
                                      "or use check_gradient for two functions.")
         return result
 
-    subject = _Subject(lambda: pair()[0], lambda: pair()[1], params, None, ("f", "f"))
-    return _judge(subject, {}, 0.0)
+    subject = _Subject(lambda: pair(params)[0], lambda: pair(params)[1], params, None, ("f", "f"))
+    (loss, first), (again, second) = pair(params), pair(params)
+    gradients = [matched(found, subject.arrays, "f") for found in (first, second)]
+    if _number(loss, "f") == _number(again, "f") and not _same(*gradients):
+        return [broken("gradient", "f returns other gradients on a second call: does it add to what it returned before, "
+                       "or change what it keeps?")]
+
+    def variant(lays):
+        other = copied(params, lays["params"])
+        arrays = float_leaves(other)
+        return Variant(lambda: float(pair(other)[0]), arrays, matched(pair(other)[1], arrays, "f"))
+
+    return _judge(subject, {}, 0.0, None, lambda *found: check_layouts(*found, variant, ("params",)))
 
 
 def check_vjp(f: Callable, vjp: Callable, *arrays: Any) -> Any:
@@ -246,7 +261,7 @@ def check_vjp(f: Callable, vjp: Callable, *arrays: Any) -> Any:
         vjp(d_y, *arrays) -> one gradient for each of the arrays: a tuple, or a dict by f's argument names; d_y is
         a tree like f's result.  It runs right after f(*arrays).
     *arrays : arrays or trees of arrays
-        Copied.
+        Copied, also into other layouts, and into batches of no row and of one, as in `check_layer`.
 
     Returns
     -------
@@ -265,30 +280,45 @@ def check_vjp(f: Callable, vjp: Callable, *arrays: Any) -> Any:
     function_of("vjp", vjp, "vjp(d_y, *arrays) -> gradients")
     params = dict(zip(_argument_names(f, len(arrays)), map(copied, arrays)))
     d_y = copied(f(*params.values()))
-    cotangents = parameters(d_y, "what f returns")
     rng = np.random.default_rng(SEED)
-    for array in cotangents.values():
+    for array in parameters(d_y, "what f returns").values():
         array[...] = rng.standard_normal(array.shape)
-    last = []
 
-    def loss():
-        y = matched(f(*params.values()), cotangents, "what f returns")
-        last[:] = [(array * y[path]).ravel() for path, array in cotangents.items()]
-        return float(sum(np.sum(part) for part in last))
+    def functions(params, d_y, lay=np.array):
+        """Return loss(), gradient() and terms() at these inputs; vjp gets copies of d_y that lay makes."""
+        cotangents, last = parameters(d_y, "what f returns"), []
 
-    def gradient():
-        found = vjp(copied(d_y), *params.values())
-        if isinstance(found, dict) and found.keys() == params.keys():
-            return found
-        if len(params) == 1 and not (isinstance(found, tuple) and len(found) == 1):
-            found = (found,)
-        if not isinstance(found, (tuple, list)) or len(found) != len(params):
-            raise ShapeError(f"vjp returns a {type(found).__name__}; expected {len(params)} gradients, those of "
-                             f"{', '.join(params)}. Return a tuple in this order.")
-        return dict(zip(params, found))
+        def loss():
+            y = matched(f(*params.values()), cotangents, "what f returns")
+            last[:] = [(array * y[path]).ravel() for path, array in cotangents.items()]
+            return float(sum(np.sum(part) for part in last))
 
+        def gradient():
+            found = vjp(copied(d_y, lay), *params.values())
+            if isinstance(found, dict) and found.keys() == params.keys():
+                return found
+            if len(params) == 1 and not (isinstance(found, tuple) and len(found) == 1):
+                found = (found,)
+            if not isinstance(found, (tuple, list)) or len(found) != len(params):
+                raise ShapeError(f"vjp returns a {type(found).__name__}; expected {len(params)} gradients, those of "
+                                 f"{', '.join(params)}. Return a tuple in this order.")
+            return dict(zip(params, found))
+
+        return loss, gradient, lambda: np.concatenate(last)
+
+    def variant(lays):
+        other = {name: copied(tree, lays.get(name, np.array)) for name, tree in params.items()}
+        lay = lays.get("d_y", np.array)
+        loss, gradient, terms = functions(other, copied(d_y, lay), lay)
+        loss()
+        arrays = float_leaves(other)
+        return Variant(loss, arrays, matched(gradient(), arrays, "vjp"), terms)
+
+    loss, gradient, terms = functions(params, d_y)
     subject = _Subject(loss, gradient, params, None, ("f", "vjp"))
-    return _judge(subject, {}, 0.0, lambda: np.concatenate(last))
+    names, (y, *_) = (*params, "d_y"), parameters(d_y).values()
+    return _judge(subject, {}, 0.0, terms, lambda *found: check_layouts(*found, variant, names, names,
+                                                                        len(y) if y.ndim else 0))
 
 
 def _argument_names(f, count):

@@ -2,11 +2,13 @@
 import numpy as np
 
 from ..errors import ShapeError
+from ..layers import Dense, MLP
 from ..validation import check_seed, positive_integer
 from .comparison import broken, Checks, compare_all
 from .contract import (arrays_of, BACKWARD, FORWARD, gradient_fault, map_arrays, named_arrays, output_fault,
                        require_method, require_shapes, shaken, Trial)
 from .hints.dense import affine_hints
+from .layouts import check_layouts, Variant
 from .numerical import require_float64
 
 
@@ -15,7 +17,9 @@ def check_layer(layer: object, p: tuple | list | dict | np.ndarray, x: np.ndarra
     """Compare layer.backward with differences of <d_y, layer.forward(p, x)>, and check the layer's contract.
 
     These faults fail too, each with its own hint: outputs left unwritten, `+=` into gradients, arguments modified,
-    results that depend on earlier calls, results that are not finite.
+    results that depend on earlier calls, results that are not finite.  A layer that is right so far is tried with no
+    row and with one, and with its arguments in C order, in Fortran order, as strided views, and read-only.  There only
+    a wrong number fails: a layer may refuse any of these with an error.
 
     Parameters
     ----------
@@ -94,4 +98,20 @@ def check_layer(layer: object, p: tuple | list | dict | np.ndarray, x: np.ndarra
             hints = affine_hints(layer, trial.p, trial.x, arrays_of(trial.y)[-1], trial.d_y, gradients["x"])
         checks = [check.with_hint(hints.get(check.name) or hints.get("")) if check.name in wrong else check
                   for check in checks]
-    return Checks(checks + [broken("y", hint) for hint in [trial.faults.get("y")] if hint])
+    checks += [broken("y", hint) for hint in [trial.faults.get("y")] if hint]
+    return Checks(checks if any(not check.ok for check in checks) else _other_layouts(trial, gradients, checks))
+
+
+def _other_layouts(trial, gradients, checks):
+    """Return the checks, with the failed ones of other layouts and batches."""
+    def variant(lays):
+        given = iter(trial.inputs)
+        next(given)                                               # x; the parameters follow
+        p = map_arrays(lambda array: lays.get(next(given), np.array)(array), trial.p)
+        x, d_y = (lays.get(name, np.array)(array) for name, array in (("x", trial.x), ("d_y", trial.d_y)))
+        other = Trial(trial.layer, p, x, d_y, lays.get("d_y", np.copy) if len(x) == len(trial.x) else np.copy)
+        other.forward()
+        return Variant(other.output, other.inputs, other.backward(np.nan), other.output_terms)
+
+    own = isinstance(trial.layer, (Dense, MLP))                   # which would be compiled anew for a layout
+    return check_layouts(checks, gradients, variant, () if own else (*trial.inputs, "d_y"), ("x", "d_y"), len(trial.x))

@@ -1,5 +1,6 @@
 """Trees of arrays as other people keep them: by path, matched by key and never by position."""
 import copy
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -40,7 +41,12 @@ def _leaves(tree, name):
     return {".".join(map(str, keys)) or name: leaf for keys, leaf in _walk(tree)}
 
 
-def parameters(tree: Any, name: str = "params") -> Any:
+def float_leaves(tree: Any, name: str = "params") -> dict:
+    """Return {path: leaf} of the leaves of float64 or float32."""
+    return {path: leaf for path, leaf in _leaves(tree, name).items() if np.asarray(leaf).dtype in FLOATS}
+
+
+def parameters(tree: Any, name: str = "params") -> dict:
     """Return {path: array} of the float arrays in a tree: an array, or a dict, list, tuple or object that holds some.
 
     Raises
@@ -53,7 +59,7 @@ def parameters(tree: Any, name: str = "params") -> Any:
     >>> list(parameters({"W": np.ones((2, 2)), "head": [np.ones(2)]}))
     ['W', 'head.0']
     """
-    found = {path: leaf for path, leaf in _leaves(tree, name).items() if np.asarray(leaf).dtype in FLOATS}
+    found = float_leaves(tree, name)
     for path, leaf in found.items():
         if not isinstance(leaf, np.ndarray):
             raise ShapeError(f"{path} is a {type(leaf).__name__}; expected an array of float64 or float32, which is "
@@ -68,22 +74,22 @@ def parameters(tree: Any, name: str = "params") -> Any:
     return found
 
 
-def copied(tree: Any) -> Any:
-    """Return the same tree with writable NumPy copies of its arrays; other things are shared."""
+def copied(tree: Any, make: Callable = np.array) -> Any:
+    """Return the same tree with NumPy copies of its arrays, writable if `make` does not say else; others are shared."""
     if _is_array(tree) or isinstance(tree, float):
-        return np.array(tree)
+        return make(np.asarray(tree))
     branches = _branches(tree)
     if branches is None:
         return tree
     if isinstance(tree, (dict, list, tuple)):
-        made = {key: copied(branch) for key, branch in branches.items()}
+        made = {key: copied(branch, make) for key, branch in branches.items()}
         if isinstance(tree, dict):
             return made
         return type(tree)(**made) if hasattr(tree, "_asdict") else type(tree)(made.values())
     made = copy.copy(tree)
     for key, branch in branches.items():
         if _is_array(branch) or isinstance(branch, (dict, list, tuple)):
-            setattr(made, key, copied(branch))
+            setattr(made, key, copied(branch, make))
     return made
 
 

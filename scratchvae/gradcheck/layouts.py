@@ -1,0 +1,130 @@
+"""What a backward does wrong only where its arguments lie otherwise in memory, or for an empty batch or a single row."""
+import re
+import warnings
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+
+from .comparison import broken, Check, compare_all
+
+# The neighbors of a strided view's numbers are equal to them: code that reads them instead sees every number twice.
+LAYOUTS = {"in C order": lambda array: np.array(array, order="C"),
+           "in Fortran order": lambda array: np.array(array, order="F"),
+           "strided views": lambda array: np.repeat(array[..., None], 2, axis=-1)[..., 0]}
+WRITES = re.compile("(destination|output array) is read-only|Cannot modify readonly array")       # NumPy's, Numba's
+ALIKE = 1e-6                            # of the largest entry: what another order of summation may change
+
+
+class Variant(NamedTuple):
+    """A loss at copies of the inputs, by name, and the gradient that the code under test returns for them.
+
+    `terms` is as in `numerical_gradient`, or None.
+    """
+
+    loss: Callable
+    arrays: dict
+    gradients: dict
+    terms: Callable | None = None
+
+
+class _Refusal:
+    """Takes any error of foreign code as a refusal of what it was given, and keeps it."""
+
+    error = None
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, kind, error, trace):
+        self.error = error
+        return isinstance(error, Exception)
+
+
+def _read_only(array):
+    locked = np.array(array)
+    locked.flags.writeable = False
+    return locked
+
+
+def _rows(start, stop, batch):
+    return lambda array: np.array(array[start:stop] if array.shape[:1] == (batch,) else array)
+
+
+def _judge(variant, path, where):
+    """Return the Check of one gradient of a Variant if differences say that it is wrong, or nothing."""
+    check, = compare_all(variant.loss, {path: variant.arrays[path]}, {path: variant.gradients[path]}, {}, {}, 64, 0,
+                         terms=variant.terms)
+    return [check._replace(hint="").with_hint(f"wrong only {where}").with_hint(check.hint)] \
+        if not check.ok and check.judged else []
+
+
+def _differs(found, expected):
+    return not np.allclose(found, expected, rtol=0, atol=ALIKE * np.max(np.abs(expected), initial=0.0))
+
+
+def _place(checks, found):
+    """Return the checks, with those that were found in the places of their names, or at the end."""
+    new = {check.name: check for check in reversed(found)}
+    return [new.pop(check.name, check) for check in checks] + list(new.values())
+
+
+def check_layouts(checks: list, gradients: dict, variant: Callable, names: tuple, rows: tuple = (),
+                  batch: int = 0) -> list:
+    """Return checks that are all ok, with failed ones in their places if other layouts or batches are wrong.
+
+    An error of the code under test is a refusal, and no fault: only a wrong number is one, and to write into an
+    argument, which shows where it is read-only.
+
+    Parameters
+    ----------
+    checks : list of Check
+        Those of the arrays as they were given.
+    gradients : dict of str to ndarray
+        By path, as the code under test returned them there.
+    variant : callable
+        variant({name: lay}) -> `Variant`, where lay(array) copies the arrays of that input; others are plain copies.
+    names : tuple of str
+        The inputs, "d_y" among them where there is a cotangent.
+    rows, batch : tuple of str, int
+        Those whose first axis may be the batch, and its size.
+    """
+    def attempt(lays):
+        refusal = _Refusal()
+        with refusal, warnings.catch_warnings(), np.errstate(all="ignore"):
+            warnings.simplefilter("ignore")
+            return variant(lays), None
+        return None, refusal.error
+
+    found = []
+    for layout, lay in LAYOUTS.items():
+        made, _ = attempt(dict.fromkeys(names, lay))
+        for path in made.gradients if made else ():
+            if _differs(made.gradients[path], gradients[path]):
+                found += _judge(made, path, f"where the arrays are {layout}")
+    for name in names:
+        _, error = attempt({name: _read_only}) if name != "d_y" else (None, None)
+        if WRITES.search(str(error)):
+            found.append(broken(name, f"something is written into {name}, and perhaps taken back: it fails where {name} "
+                                      "is read-only. Work on a copy"))
+    return _place(checks, found + _batches(gradients, attempt, rows, batch))
+
+
+def _batches(gradients, attempt, rows, batch):
+    """Return the failed Checks of an empty batch, and of the first row alone."""
+    def part(start, stop):
+        return attempt(dict.fromkeys(rows, _rows(start, stop, batch)))[0] if batch else None
+
+    found, empty = [], part(0, 0)
+    for path, gradient in empty.gradients.items() if empty else ():
+        if np.any(gradient != 0):
+            found.append(broken(path, f"wrong for an empty batch (B = 0), where it is 0: got {gradient.flat[0]:.6g}"))
+    first, others = part(0, 1), part(1, batch)
+    for path, whole in gradients.items() if batch > 1 and first else ():
+        one = first.gradients[path]
+        if one.shape == whole.shape:                              # a parameter, where rows may add up
+            right = others and not _differs(one + others.gradients[path], whole)
+        else:                                                     # an input, where rows may stand alone
+            right = not _differs(one, whole[:1])
+        found += [] if right else _judge(first, path, "for a batch of one row (B = 1)")
+    return found
