@@ -16,11 +16,11 @@ remembers nothing from call to call.
 from .certificate import Certificate, certify, certify_layer, certify_model
 from .comparison import assert_ok, Check, Checks, format_checks, GradientMismatch
 from .complexstep import complex_step
-from .foreign import assert_gradient, check_gradient, check_value_and_grad, check_vjp, gradient_of_step
+from .foreign import assert_gradient, check_gradient, check_value_and_grad, gradient_of_step
 from .layercheck import check_layer
 from .modelcheck import check_model
 from .numerical import numerical_gradient
-from .vjp import as_vjp, from_vjp
+from .vjp import as_vjp, check_vjp, from_vjp
 
 __all__ = ["Certificate", "Check", "Checks", "GradientMismatch", "as_vjp", "assert_gradient", "assert_ok", "certify",
            "certify_layer", "certify_model", "check_gradient", "check_layer", "check_model", "check_value_and_grad",

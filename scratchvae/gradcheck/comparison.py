@@ -1,6 +1,6 @@
 """Compare analytic gradients with numerical derivatives: the verdict on an array, and the table of verdicts."""
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
@@ -99,7 +99,7 @@ def _off(analytic, numerical, allowed):
 
 
 def compare(name: str, analytic: np.ndarray, numerical: Numerical, fault: str, sizes: dict,
-            allowed: Any = None) -> Check:
+            allowed: np.ndarray | None = None) -> Check:
     """Return the Check of one array: its whole analytic gradient against derivatives of some entries.
 
     `allowed` (of its shape) is what each entry may be wrong by in addition.
@@ -156,7 +156,7 @@ def _only_at_kinks(analytic, numerical, allowed):
 
 def compare_all(f: Callable[[], float], arrays: dict, gradients: dict, faults: dict, sizes: dict, max_entries: int,
                 seed: int, least_noise: float = 0.0, terms: Callable | None = None,
-                allowed: Any = None) -> list:
+                allowed: dict | None = None) -> list:
     """Return the Checks of all arrays, with the hints that need all of them.
 
     Of a large array drawn entries are compared, and with them the one that a slope along all entries leads to.
@@ -167,7 +167,7 @@ def compare_all(f: Callable[[], float], arrays: dict, gradients: dict, faults: d
         size = max(abs(float(f())), *slopes)
     checks = []
     for name, array in arrays.items():
-        extra = allowed and allowed[name]
+        extra = allowed[name] if allowed else None
         entries, found = draw_entries(array.size, max_entries, seed), None
         if array.size > max_entries:
             found = wrong_entry(f, array, gradients[name], noise, terms, seed=seed, allowed=extra)

@@ -4,11 +4,10 @@ A large array has too many entries to differentiate each.  The slope of f along 
 one number, and the gradient says what it must be.  No component of the direction is small, so that no entry hides.
 """
 from collections.abc import Callable
-from typing import Any
 
 import numpy as np
 
-from .numerical import EPS, numerical_gradient, sizes_of, slope_of_entry
+from .numerical import EPS, Numerical, numerical_gradient, sizes_of, slope_of_entry
 
 
 def move(arrays: dict, rng: np.random.Generator) -> None:
@@ -17,7 +16,7 @@ def move(arrays: dict, rng: np.random.Generator) -> None:
         array *= rng.uniform(0.9, 1.1, array.shape)
 
 
-def slope_elsewhere(arrays: Any, loss: Any, gradient: Any, seed: Any = 0) -> Any:
+def slope_elsewhere(arrays: dict, loss: Callable, gradient: Callable, seed: int = 0) -> tuple[np.ndarray, Numerical]:
     """Return (slope by the gradient, Numerical slope of the loss) along one direction, at other values of the arrays.
 
     `gradient()` returns {name: gradient}; `loss` is a function, made after the arrays have moved.  They stay there.
@@ -37,8 +36,8 @@ def slope_elsewhere(arrays: Any, loss: Any, gradient: Any, seed: Any = 0) -> Any
     return np.array([slope]), numerical_gradient(along, t, seed=seed)
 
 
-def wrong_entry(f: Callable, x: np.ndarray, analytic: np.ndarray, noise: float, terms: Any = None, *, seed: int = 0,
-                allowed: Any = None) -> int | None:
+def wrong_entry(f: Callable, x: np.ndarray, analytic: np.ndarray, noise: float,
+                terms: Callable | None = None, *, seed: int = 0, allowed: np.ndarray | None = None) -> int | None:
     """Return the flat index of the entry that makes a slope along all entries wrong, or None if the slope is right.
 
     Parameters

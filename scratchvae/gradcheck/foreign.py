@@ -1,5 +1,4 @@
-"""Gradient checks for anybody's code: a loss and its gradient, a function that returns both, or one and its VJP."""
-import inspect
+"""Gradient checks for anybody's code: a loss and its gradient, a function that returns both, or a training step."""
 from collections.abc import Callable
 from typing import Any
 
@@ -12,7 +11,7 @@ from .contract import same_bits
 from .directions import move, slope_elsewhere
 from .hints.order import order_hints, require_roles
 from .layouts import check_layouts, Variant
-from .trees import copied, float_leaves, matched, parameters, Snapshot
+from .trees import copied, float_leaves, matched, Snapshot
 
 MAX_ENTRIES, SEED = 64, 0
 EPS_32 = float(np.finfo(np.float32).eps)
@@ -39,16 +38,16 @@ def _number(value, who):
     return float(value.reshape(()))
 
 
-class _Subject:
+class Subject:
     """A loss and its gradient, called in the order in which they belong, with the parameters restored."""
 
-    def __init__(self, loss, gradient, params, reseed, who):
+    def __init__(self, loss: Callable, gradient: Callable, params: Any, reseed: Callable | None, who: tuple) -> None:
         self.loss, self.gradient, self.who = loss, gradient, who
         self.reseed, self.draws = reseed or (lambda: None), reseed is not None
         self.snapshot = Snapshot(params)
         self.arrays, self.rounding, self.modifies = self.snapshot.arrays, {}, set()
 
-    def value(self):
+    def value(self) -> float:
         """Return the loss at the present parameters, with the noise of reseed."""
         self.reseed()
         loss = self.loss()
@@ -56,7 +55,7 @@ class _Subject:
         self.shape = np.shape(loss)
         return number
 
-    def take(self, anew=False, after_loss=True):
+    def take(self, anew: bool = False, after_loss: bool = True) -> dict:
         """Return {path: gradient} at the present parameters; `anew` calls reseed for it once more."""
         if after_loss:
             self.value()
@@ -74,7 +73,7 @@ class _Subject:
         self.rounding = getattr(found, "rounding", {})
         return matched(found, self.arrays, self.who[1])
 
-    def elsewhere(self, function):
+    def elsewhere(self, function: Callable) -> Any:
         """Return function() with the parameters at other values; they are restored."""
         try:
             move(self.arrays, np.random.default_rng(SEED))
@@ -98,8 +97,9 @@ def _rate(checks):
     return -ratios[0] if fits and throughout and not any("at the others" in hint for hint in hints) else 0.0
 
 
-def _judge(subject, roles, rtol, terms=None, others=None):
-    """Return the Checks of a _Subject; others(checks, gradients) adds those of other layouts if all are ok."""
+def judge(subject: Subject, roles: dict, rtol: float, terms: Callable | None = None,
+          others: Callable | None = None) -> list:
+    """Return the Checks of a Subject; others(checks, gradients) adds those of other layouts if all are ok."""
     arrays, who = subject.arrays, subject.who
     first = subject.value()
     changed = subject.snapshot.changed()
@@ -111,8 +111,8 @@ def _judge(subject, roles, rtol, terms=None, others=None):
         return [broken("loss", f"{who[0]} gives another value every time: it draws noise; {remedy}, or hold it fixed")]
     found = subject.take(anew=subject.draws)
     if not _same(found, subject.take(anew=subject.draws)):
-        return [broken("gradient", f"{who[1]} gives another result on a second call: does it draw noise of its own, add "
-                       "to what it returned before, or change what it keeps? Use the noise of the forward; pass "
+        return [broken("gradient", f"{who[1]} gives another result on a second call: does it draw noise of its own, "
+                       "add to what it returned before, or change what it keeps? Use the noise of the forward; pass "
                        "reseed= if it runs its own")]
     subject.elsewhere(subject.value)
     alone = subject.take(anew=subject.draws, after_loss=False)
@@ -194,15 +194,15 @@ def check_gradient(loss: Callable, gradient: Callable, params: Any, *, roles: di
     if reseed is not None:
         function_of("reseed", reseed, "reseed(), which resets the noise")
     rtol = at_least("rtol", rtol, 0, "Use 0 for a gradient that should be exact.")
-    subject = _Subject(loss, gradient, params, reseed, ("loss()", "gradient()"))
-    checks = _judge(subject, require_roles(roles, subject.arrays), rtol)
+    subject = Subject(loss, gradient, params, reseed, ("loss()", "gradient()"))
+    checks = judge(subject, require_roles(roles, subject.arrays), rtol)
     if subject.shape and checks[0].name != "loss":
         checks.append(note("loss", f"loss() returns shape {subject.shape}, which was taken as a number: return "
                            "float(loss) or loss.item()"))
     return checks
 
 
-def check_value_and_grad(f: Callable, params: Any, *args: Any) -> Any:
+def check_value_and_grad(f: Callable, params: Any, *args: Any) -> list:
     """Compare the gradients of a function that returns (loss, gradients) with differences of its loss.
 
     Parameters
@@ -235,103 +235,22 @@ def check_value_and_grad(f: Callable, params: Any, *args: Any) -> Any:
                                      "or use check_gradient for two functions.")
         return result
 
-    subject = _Subject(lambda: pair(params)[0], lambda: pair(params)[1], params, None, ("f", "f"))
+    subject = Subject(lambda: pair(params)[0], lambda: pair(params)[1], params, None, ("f", "f"))
     (loss, first), (again, second) = pair(params), pair(params)
     gradients = [matched(found, subject.arrays, "f") for found in (first, second)]
     if _number(loss, "f") == _number(again, "f") and not _same(*gradients):
-        return [broken("gradient", "f returns other gradients on a second call: does it add to what it returned before, "
-                       "or change what it keeps?")]
+        return [broken("gradient", "f returns other gradients on a second call: does it add to what it returned "
+                       "before, or change what it keeps?")]
 
     def variant(lays):
         other = copied(params, lays["params"])
         arrays = float_leaves(other)
         return Variant(lambda: float(pair(other)[0]), arrays, matched(pair(other)[1], arrays, "f"))
 
-    return _judge(subject, {}, 0.0, None, lambda *found: check_layouts(*found, variant, ("params",)))
+    return judge(subject, {}, 0.0, None, lambda *found: check_layouts(*found, variant=variant, names=("params",)))
 
 
-def check_vjp(f: Callable, vjp: Callable, *arrays: Any) -> Any:
-    """Compare a vector-Jacobian product with differences of <d_y, f(*arrays)>, for a random cotangent d_y.
-
-    Parameters
-    ----------
-    f : callable
-        f(*arrays) -> an array or a tree of arrays.
-    vjp : callable
-        vjp(d_y, *arrays) -> one gradient for each of the arrays: a tuple, or a dict by f's argument names; d_y is
-        a tree like f's result.  It runs right after f(*arrays).
-    *arrays : arrays or trees of arrays
-        Copied, also into other layouts, and into batches of no row and of one, as in `check_layer`.
-
-    Returns
-    -------
-    list of Check
-        One an array, by f's argument names.
-
-    Examples
-    --------
-    >>> def scale(p, x): return p * x
-    >>> def scale_vjp(d_y, p, x): return (d_y * x).sum(axis=0), d_y * p
-    >>> x = np.array([[1.0, 2.0], [3.0, -1.0]])
-    >>> [(check.name, check.ok) for check in check_vjp(scale, scale_vjp, np.array([2.0, 3.0]), x)]
-    [('p', True), ('x', True)]
-    """
-    function_of("f", f, "f(*arrays) -> array")
-    function_of("vjp", vjp, "vjp(d_y, *arrays) -> gradients")
-    params = dict(zip(_argument_names(f, len(arrays)), map(copied, arrays)))
-    d_y = copied(f(*params.values()))
-    rng = np.random.default_rng(SEED)
-    for array in parameters(d_y, "what f returns").values():
-        array[...] = rng.standard_normal(array.shape)
-
-    def functions(params, d_y, lay=np.array):
-        """Return loss(), gradient() and terms() at these inputs; vjp gets copies of d_y that lay makes."""
-        cotangents, last = parameters(d_y, "what f returns"), []
-
-        def loss():
-            y = matched(f(*params.values()), cotangents, "what f returns")
-            last[:] = [(array * y[path]).ravel() for path, array in cotangents.items()]
-            return float(sum(np.sum(part) for part in last))
-
-        def gradient():
-            found = vjp(copied(d_y, lay), *params.values())
-            if isinstance(found, dict) and found.keys() == params.keys():
-                return found
-            if len(params) == 1 and not (isinstance(found, tuple) and len(found) == 1):
-                found = (found,)
-            if not isinstance(found, (tuple, list)) or len(found) != len(params):
-                raise ShapeError(f"vjp returns a {type(found).__name__}; expected {len(params)} gradients, those of "
-                                 f"{', '.join(params)}. Return a tuple in this order.")
-            return dict(zip(params, found))
-
-        return loss, gradient, lambda: np.concatenate(last)
-
-    def variant(lays):
-        other = {name: copied(tree, lays.get(name, np.array)) for name, tree in params.items()}
-        lay = lays.get("d_y", np.array)
-        loss, gradient, terms = functions(other, copied(d_y, lay), lay)
-        loss()
-        arrays = float_leaves(other)
-        return Variant(loss, arrays, matched(gradient(), arrays, "vjp"), terms)
-
-    loss, gradient, terms = functions(params, d_y)
-    subject = _Subject(loss, gradient, params, None, ("f", "vjp"))
-    names, (y, *_) = (*params, "d_y"), parameters(d_y).values()
-    return _judge(subject, {}, 0.0, terms, lambda *found: check_layouts(*found, variant, names, names,
-                                                                        len(y) if y.ndim else 0))
-
-
-def _argument_names(f, count):
-    """Return the names of the first arguments of f, or numbers where it does not say."""
-    try:
-        names = [name for name, argument in inspect.signature(f).parameters.items()
-                 if argument.kind in (argument.POSITIONAL_ONLY, argument.POSITIONAL_OR_KEYWORD)]
-    except (TypeError, ValueError):
-        names = []
-    return names[:count] if len(names) >= count else [str(k) for k in range(count)]
-
-
-def gradient_of_step(step: Any, params: Any, learning_rate: Any) -> Any:
+def gradient_of_step(step: Callable, params: Any, learning_rate: float) -> StepGradient:
     """Return the gradient that a step of plain gradient descent has used: (before - after) / learning_rate.
 
     Parameters
@@ -376,7 +295,7 @@ def gradient_of_step(step: Any, params: Any, learning_rate: Any) -> Any:
     return found
 
 
-def assert_gradient(loss: Any, gradient: Any, params: Any, **settings: Any) -> None:
+def assert_gradient(loss: Callable, gradient: Callable, params: Any, **settings: Any) -> None:
     """Raise GradientMismatch unless `check_gradient`, with the same arguments, finds everything right.
 
     Examples

@@ -1,4 +1,4 @@
-"""What a backward does wrong only where its arguments lie otherwise in memory, or for an empty batch or a single row."""
+"""What a backward does wrong only in another layout of its arguments, for an empty batch, or for a single row."""
 import re
 import warnings
 from collections.abc import Callable
@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .comparison import broken, Check, compare_all
+from .comparison import broken, compare_all
 
 # The neighbors of a strided view's numbers are equal to them: code that reads them instead sees every number twice.
 LAYOUTS = {"in C order": lambda array: np.array(array, order="C"),
@@ -105,8 +105,8 @@ def check_layouts(checks: list, gradients: dict, variant: Callable, names: tuple
     for name in names:
         _, error = attempt({name: _read_only}) if name != "d_y" else (None, None)
         if WRITES.search(str(error)):
-            found.append(broken(name, f"something is written into {name}, and perhaps taken back: it fails where {name} "
-                                      "is read-only. Work on a copy"))
+            found.append(broken(name, f"something is written into {name}, and perhaps taken back: it fails where "
+                                      f"{name} is read-only. Work on a copy"))
     return _place(checks, found + _batches(gradients, attempt, rows, batch))
 
 

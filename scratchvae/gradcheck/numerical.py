@@ -8,7 +8,7 @@ slopes never meet, the entry is a kink.  Features of f narrower than 1e-8 of an 
 look like noise.
 """
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
@@ -54,7 +54,7 @@ class _Estimate(NamedTuple):
 NOTHING = _Estimate(0.0, 0.0, np.inf, 0.0)                        # f is not finite anywhere near
 
 
-def rounding_noise(f: Callable, arrays: Any, seed: Any = 0) -> Any:
+def rounding_noise(f: Callable, arrays: list, seed: int = 0) -> float:
     """Return the standard deviation of f()'s rounding errors near the present arrays, which are varied and restored.
 
     After Moré & Wild 2011, "Estimating computational noise", section 3: on nine points so close that f is straight,
@@ -108,7 +108,7 @@ def rounding_noise(f: Callable, arrays: Any, seed: Any = 0) -> Any:
     return noise if np.isfinite(noise) else 0.0
 
 
-def sizes_of(x: Any) -> Any:
+def sizes_of(x: np.ndarray) -> np.ndarray:
     """Return what counts as a change of size 1 of every entry of x."""
     mean = np.mean(np.abs(x)) if x.size else 0.0
     return np.maximum(np.abs(x), mean) if mean > 0 else np.ones(x.shape)
@@ -178,8 +178,8 @@ def _sound(e, level):
     return e.roughness < 0.1 * abs(e.value) or (level >= 0 and e.roughness <= e.rounding)
 
 
-def slope_of_entry(f: Callable, f_0: float, x: np.ndarray, index: Any, scale: float, noise: float, level: int,
-                   largest: float, terms: Any = None) -> tuple:
+def slope_of_entry(f: Callable, f_0: float, x: np.ndarray, index: tuple, scale: float, noise: float, level: int,
+                   largest: float, terms: Callable | None = None) -> tuple:
     """Return (_Estimate, kink, level): try steps from `level` on, larger where rounding rules, smaller elsewhere."""
     def estimate(level):
         return _estimate(f, f_0, x, index, scale * FIRST_STEP * 16.0 ** -level, noise, terms)
@@ -207,7 +207,7 @@ def slope_of_entry(f: Callable, f_0: float, x: np.ndarray, index: Any, scale: fl
     return at_kink(tried[best]) if kink else tried[best], kink, best
 
 
-def require_float64(name: str, array: Any) -> None:
+def require_float64(name: str, array: object) -> None:
     """Raise ShapeError unless the array called `name` is an array of float64."""
     if not isinstance(array, np.ndarray):
         raise ShapeError(f"{name} is a {type(array).__name__}; expected a float64 array. "
@@ -267,14 +267,15 @@ def numerical_gradient(f: Callable, x: np.ndarray, *, max_entries: int = 64, see
     return differentiate(f, x, draw_entries(x.size, max_entries, seed), noise, terms)
 
 
-def draw_entries(size: Any, max_entries: Any, seed: Any) -> Any:
+def draw_entries(size: int, max_entries: int, seed: int) -> np.ndarray:
     """Return the flat indices of the entries to differentiate: all of them, or `max_entries` drawn ones."""
     if size <= max_entries:
         return np.arange(size)
     return np.sort(np.random.default_rng(seed).choice(size, max_entries, replace=False))
 
 
-def differentiate(f: Callable, x: Any, entries: Any, noise: Any, terms: Any = None) -> Any:
+def differentiate(f: Callable, x: np.ndarray, entries: np.ndarray, noise: float,
+                  terms: Callable | None = None) -> Numerical:
     """Return the Numerical derivatives of f() along these entries of x, float64 or float32; `noise` is that of f."""
     scales, level, largest, rows = sizes_of(x), 0, 0.0, []
     with np.errstate(all="ignore"):                               # a large step may leave f's domain: it is dropped

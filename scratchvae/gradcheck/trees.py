@@ -93,7 +93,7 @@ def copied(tree: Any, make: Callable = np.array) -> Any:
     return made
 
 
-def matched(tree: Any, arrays: Any, name: str) -> Any:
+def matched(tree: Any, arrays: dict, name: str) -> dict:
     """Return {path: float array} of the tree `name`, with exactly the paths and shapes of `arrays`.
 
     Raises
@@ -128,15 +128,15 @@ def matched(tree: Any, arrays: Any, name: str) -> Any:
 class Snapshot:
     """The arrays of a tree and their values: says what has changed, and brings all back."""
 
-    def __init__(self, tree: Any):
+    def __init__(self, tree: Any) -> None:
         self.tree, self.arrays = tree, parameters(tree)
         self.values = {path: array.copy() for path, array in self.arrays.items()}
 
-    def now(self) -> Any:
+    def now(self) -> dict:
         """Return {path: array} of the tree as it is, in which arrays may have been replaced."""
         return _leaves(self.tree, "params")
 
-    def changed(self) -> Any:
+    def changed(self) -> list:
         """Return the paths of arrays that are not where or what they were."""
         now = self.now()
         return [path for path, array in self.arrays.items()

@@ -1,5 +1,7 @@
-"""Convert between the two ways to write a layer: forward and backward over buffers, or a function with its VJP."""
+"""Functions with a VJP: checked, or converted to and from layers, which have forward and backward over buffers."""
+import inspect
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
@@ -7,8 +9,91 @@ from ..arrays import as_numbers
 from ..errors import ConfigurationError, ShapeError
 from ..validation import function_of
 from .contract import arrays_of, BACKWARD, FORWARD, map_arrays, named_arrays, require_method
+from .foreign import judge, SEED, Subject
+from .layouts import check_layouts, Variant
 from .numerical import require_float64
-from .trees import matched
+from .trees import copied, float_leaves, matched, parameters
+
+
+def check_vjp(f: Callable, vjp: Callable, *arrays: Any) -> list:
+    """Compare a vector-Jacobian product with differences of <d_y, f(*arrays)>, for a random cotangent d_y.
+
+    Parameters
+    ----------
+    f : callable
+        f(*arrays) -> an array or a tree of arrays.
+    vjp : callable
+        vjp(d_y, *arrays) -> one gradient for each of the arrays: a tuple, or a dict by f's argument names; d_y is
+        a tree like f's result.  It runs right after f(*arrays).
+    *arrays : arrays or trees of arrays
+        Copied, also into other layouts, and into batches of no row and of one, as in `check_layer`.
+
+    Returns
+    -------
+    list of Check
+        One an array, by f's argument names.
+
+    Examples
+    --------
+    >>> def scale(p, x): return p * x
+    >>> def scale_vjp(d_y, p, x): return (d_y * x).sum(axis=0), d_y * p
+    >>> x = np.array([[1.0, 2.0], [3.0, -1.0]])
+    >>> [(check.name, check.ok) for check in check_vjp(scale, scale_vjp, np.array([2.0, 3.0]), x)]
+    [('p', True), ('x', True)]
+    """
+    function_of("f", f, "f(*arrays) -> array")
+    function_of("vjp", vjp, "vjp(d_y, *arrays) -> gradients")
+    params = dict(zip(_argument_names(f, len(arrays)), map(copied, arrays)))
+    d_y = copied(f(*params.values()))
+    rng = np.random.default_rng(SEED)
+    for array in parameters(d_y, "what f returns").values():
+        array[...] = rng.standard_normal(array.shape)
+
+    def functions(params, d_y, lay=np.array):
+        """Return loss(), gradient() and terms() at these inputs; vjp gets copies of d_y that lay makes."""
+        cotangents, last = parameters(d_y, "what f returns"), []
+
+        def loss():
+            y = matched(f(*params.values()), cotangents, "what f returns")
+            last[:] = [(array * y[path]).ravel() for path, array in cotangents.items()]
+            return float(sum(np.sum(part) for part in last))
+
+        def gradient():
+            found = vjp(copied(d_y, lay), *params.values())
+            if isinstance(found, dict) and found.keys() == params.keys():
+                return found
+            if len(params) == 1 and not (isinstance(found, tuple) and len(found) == 1):
+                found = (found,)
+            if not isinstance(found, (tuple, list)) or len(found) != len(params):
+                raise ShapeError(f"vjp returns a {type(found).__name__}; expected {len(params)} gradients, those of "
+                                 f"{', '.join(params)}. Return a tuple in this order.")
+            return dict(zip(params, found))
+
+        return loss, gradient, lambda: np.concatenate(last)
+
+    def variant(lays):
+        other = {name: copied(tree, lays.get(name, np.array)) for name, tree in params.items()}
+        lay = lays.get("d_y", np.array)
+        loss, gradient, terms = functions(other, copied(d_y, lay), lay)
+        loss()
+        arrays = float_leaves(other)
+        return Variant(loss, arrays, matched(gradient(), arrays, "vjp"), terms)
+
+    loss, gradient, terms = functions(params, d_y)
+    subject = Subject(loss, gradient, params, None, ("f", "vjp"))
+    names, (y, *_) = (*params, "d_y"), parameters(d_y).values()
+    return judge(subject, {}, 0.0, terms, lambda *found: check_layouts(
+        *found, variant=variant, names=names, rows=names, batch=len(y) if y.ndim else 0))
+
+
+def _argument_names(f, count):
+    """Return the names of the first arguments of f, or numbers where it does not say."""
+    try:
+        names = [name for name, argument in inspect.signature(f).parameters.items()
+                 if argument.kind in (argument.POSITIONAL_ONLY, argument.POSITIONAL_OR_KEYWORD)]
+    except (TypeError, ValueError):
+        names = []
+    return names[:count] if len(names) >= count else [str(k) for k in range(count)]
 
 
 def as_vjp(layer: object, p: tuple | list | dict | np.ndarray) -> Callable:

@@ -7,6 +7,7 @@ what np.empty gives.
 """
 import math
 import sys
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from types import SimpleNamespace
 from typing import Any
@@ -20,7 +21,7 @@ from .exact import Exact, lift
 FLOAT64 = np.dtype("float64")
 
 
-def holds_objects(array: Any) -> Any:
+def holds_objects(array: np.ndarray) -> bool:
     """Return True for an array whose numbers are objects, whatever its `dtype` says."""
     return np.ndarray.dtype.__get__(array) == object
 
@@ -29,7 +30,7 @@ class ExactArray(np.ndarray):
     """An array of objects that says it is one of float64, and takes no notice of a dtype of floats."""
 
     @property
-    def dtype(self) -> Any:
+    def dtype(self) -> np.dtype:
         """float64, for code that looks."""
         return FLOAT64 if holds_objects(self) else np.ndarray.dtype.__get__(self)
 
@@ -51,7 +52,7 @@ class ExactArray(np.ndarray):
         settings = {name: value for name, value in settings.items() if name != "dtype" or np.dtype(value).kind != "f"}
         return exact_array(super().__array_function__(function, types, inputs, settings))
 
-    def astype(self, dtype: Any, *arguments: Any, **settings: Any) -> Any:
+    def astype(self, dtype: Any, *arguments: Any, **settings: Any) -> np.ndarray:
         """Return a copy if the dtype is one of floats."""
         return self.copy() if np.dtype(dtype).kind == "f" else super().astype(dtype, *arguments, **settings)
 
@@ -108,19 +109,19 @@ class ExactNumpy:
     def __getattr__(self, name):
         return getattr(np, name)
 
-    def empty(self, shape: Any, dtype: Any = float, **settings: Any) -> Any:
+    def empty(self, shape: int | tuple, dtype: Any = float, **settings: Any) -> np.ndarray:
         """Return a buffer; what is not written is NaN."""
         return self.full(shape, math.nan, dtype) if np.dtype(dtype).kind == "f" else np.empty(shape, dtype, **settings)
 
-    def zeros(self, shape: Any, dtype: Any = float, **settings: Any) -> Any:
+    def zeros(self, shape: int | tuple, dtype: Any = float, **settings: Any) -> np.ndarray:
         """Return zeros."""
         return self.full(shape, 0.0, dtype) if np.dtype(dtype).kind == "f" else np.zeros(shape, dtype, **settings)
 
-    def ones(self, shape: Any, dtype: Any = float, **settings: Any) -> Any:
+    def ones(self, shape: int | tuple, dtype: Any = float, **settings: Any) -> np.ndarray:
         """Return ones."""
         return self.full(shape, 1.0, dtype) if np.dtype(dtype).kind == "f" else np.ones(shape, dtype, **settings)
 
-    def full(self, shape: Any, fill_value: Any, dtype: Any = None, **settings: Any) -> Any:
+    def full(self, shape: int | tuple, fill_value: Any, dtype: Any = None, **settings: Any) -> np.ndarray:
         """Return an array full of one number."""
         if np.dtype(dtype).kind != "f" or dtype is None and not isinstance(fill_value, (float, Exact)):
             return np.full(shape, fill_value, dtype, **settings)
@@ -128,17 +129,17 @@ class ExactNumpy:
         y.fill(fill_value)
         return y
 
-    def array(self, values: Any, dtype: Any = None, **settings: Any) -> Any:
+    def array(self, values: Any, dtype: Any = None, **settings: Any) -> np.ndarray:
         """Return a copy; exact numbers stay exact."""
         y = np.array(values, **settings)
         return exact_array(y) if holds_objects(y) else np.array(values, dtype, **settings)
 
-    def asarray(self, values: Any, dtype: Any = None, **settings: Any) -> Any:
+    def asarray(self, values: Any, dtype: Any = None, **settings: Any) -> np.ndarray:
         """Return an array; exact numbers stay exact."""
         y = np.asarray(values, **settings)
         return exact_array(y) if holds_objects(y) else np.asarray(values, dtype, **settings)
 
-    def ascontiguousarray(self, values: Any, dtype: Any = None) -> Any:
+    def ascontiguousarray(self, values: Any, dtype: Any = None) -> np.ndarray:
         """Return an array in C order; exact numbers stay exact."""
         return exact_array(np.ascontiguousarray(values, None if holds_objects(np.asarray(values)) else dtype))
 
@@ -155,7 +156,7 @@ NUMPY, MATH = ExactNumpy(), _exact_math()
 
 
 @contextmanager
-def exact_numbers(packages: Any) -> Any:
+def exact_numbers(packages: Collection[str]) -> Iterator[None]:
     """While open, the modules of these packages run on exact numbers, and kernels' twins stand for the kernels.
 
     All threads of the process see it.  Our own modules of this folder stay as they are.

@@ -41,7 +41,7 @@ class Redraw(ArithmeticError):
     """A number has no square root modulo P, as half of all numbers have not: other residues must be drawn."""
 
 
-def start_trial(seed: Any) -> None:
+def start_trial(seed: str) -> None:
     """Forget all symbols and ties, and draw from `seed` (str) from here on."""
     DRAW.seed(seed)
     SYMBOLS.clear()
@@ -49,24 +49,25 @@ def start_trial(seed: Any) -> None:
     literal.cache_clear()
 
 
-def residues() -> Any:
-    """Return three random residues, a tuple of int, none of them 0, 1 or -1."""
-    return tuple(DRAW.randrange(2, m - 1) for m in PRIMES)
+def residues() -> tuple[int, int, int]:
+    """Return three random residues, none of them 0, 1 or -1."""
+    p, q, r = (DRAW.randrange(2, m - 1) for m in PRIMES)
+    return p, q, r
 
 
-def symbol(*key: Any) -> Any:
+def symbol(*key: object) -> tuple[int, int, int]:
     """Return the residues of what field operations cannot give, the same ones for the same key."""
     if key not in SYMBOLS:
         SYMBOLS[key] = residues()
     return SYMBOLS[key]
 
 
-def unknown(x: Any) -> Any:
+def unknown(x: float) -> "Exact":
     """Return an Exact of random residues for a float `x` that is NaN or infinite: it equals nothing else."""
     return Exact(*residues(), x=x, n=1)
 
 
-def in_sight(filename: str) -> Any:
+def in_sight(filename: str) -> bool:
     """Return True for a file that is neither NumPy's nor this package's: for code that is checked."""
     return not filename.startswith((HERE, NUMPY, "<frozen", "<__array_function__"))
 
@@ -79,7 +80,7 @@ def note_tie() -> None:
     TIES.add(f"{Path(frame.f_code.co_filename).name}:{frame.f_lineno}")
 
 
-def simplest(value: Any) -> Any:
+def simplest(value: float) -> Fraction:
     """Return the Fraction that a float in the code stands for: a simple one that it rounds, else its binary value."""
     c = Fraction(value)
     simple = c.limit_denominator(SIMPLE)
@@ -87,7 +88,7 @@ def simplest(value: Any) -> Any:
 
 
 @lru_cache(4096)
-def literal(value: Any) -> Any:
+def literal(value: Any) -> "Exact":
     """Return the Exact of a number in the code: a fraction (see `simplest`), or exp(k) for a float that rounds it."""
     value = value.item() if isinstance(value, np.generic) else value
     if not math.isfinite(value):
@@ -96,7 +97,8 @@ def literal(value: Any) -> Any:
     if k and abs(k) <= E_POWER and type(value) is float and abs(math.exp(k) - value) <= value * ROUNDING:
         return literal(k).exp()
     c = simplest(value)
-    return Exact(*(c.numerator * pow(c.denominator, -1, m) % m for m in PRIMES), x=float(c), c=c)
+    p, q, r = (c.numerator * pow(c.denominator, -1, m) % m for m in PRIMES)
+    return Exact(p, q, r, x=float(c), c=c)
 
 
 def lift(a: Any) -> Any:
@@ -158,8 +160,8 @@ class Exact:
 
     __slots__ = "p", "q", "r", "t", "x", "s", "n", "m", "c", "of", "logs"
 
-    def __init__(self, p: Any, q: Any = None, r: Any = None, t: Any = 0, x: Any = 0.0, s: Any = 0.0, n: Any = 0,
-                 m: Any = 0, c: Any = None, of: Any = None, logs: Any = None):
+    def __init__(self, p: Any, q: Any = None, r: Any = None, t: int = 0, x: float = 0.0, s: float = 0.0, n: int = 0,
+                 m: int = 0, c: Fraction | None = None, of: "Exact | None" = None, logs: dict | None = None) -> None:
         if q is None:                                   # Exact(0.5), for code that says type(x)(0.5)
             a = lift(p)
             p, q, r, t, x, s, n, m, c, of, logs = (getattr(a, name) for name in self.__slots__)
@@ -184,7 +186,7 @@ class Exact:
         return Exact(self.p * b.p % P, self.q * b.q % Q, self.r * b.r % R, (self.t * b.p + self.p * b.t) % P,
                      self.x * b.x, self.s * b.x + self.x * b.s, self.n + b.n, self.m + b.m, logs=logs)
 
-    def inverse(self) -> Any:
+    def inverse(self) -> "Exact":
         """Return 1 / self."""
         if not self.p or not self.q or not self.r:
             return unknown(math.inf)
@@ -192,7 +194,7 @@ class Exact:
         return Exact(p, pow(self.q, -1, Q), pow(self.r, -1, R), -self.t * p * p % P, x, -self.s * x * x,
                      self.m + self.n, 2 * self.n, c=self.c and 1 / self.c)
 
-    def exp(self) -> Any:
+    def exp(self) -> "Exact":
         """Return e^self: exp(c + factor log(u)) is exp(c) u^factor for a whole factor, and for half of one alone.
 
         Roots of several u in one exp are left to the symbols: for half of all draws each would have none.
@@ -208,7 +210,7 @@ class Exact:
         x = math.exp(min(self.x, 700.0))
         return Exact(y.p, y.q, y.r, self.t * y.p % P, x, self.s * x, y.n + max(self.n, self.m), y.m + self.m, of=self)
 
-    def log(self) -> Any:
+    def log(self) -> "Exact":
         """Return log(self), which exp undoes."""
         if self.of is not None:
             return self.of
@@ -219,7 +221,7 @@ class Exact:
                      math.log(self.x) if 0 < self.x < math.inf else math.nan, _divided(self.s, self.x),
                      self.n + 1, self.n, logs={self.p: (1, self)})
 
-    def sqrt(self) -> Any:
+    def sqrt(self) -> "Exact":
         """Return the root that has a root itself; raises Redraw if there is none."""
         if self.of is not None:
             return (self.of / 2).exp()
@@ -230,19 +232,19 @@ class Exact:
         return Exact(root, q, r, self.t * pow(2 * root, -1, P) % P if root else 0, x,
                      _divided(self.s, 2 * x), 2 + max(self.n, self.m), 1 + self.m)
 
-    def expm1(self) -> Any:
+    def expm1(self) -> "Exact":
         """Return e^self - 1."""
         return self.exp() - 1
 
-    def log1p(self) -> Any:
+    def log1p(self) -> "Exact":
         """Return log(1 + self)."""
         return (1 + self).log()
 
-    def tanh(self) -> Any:
+    def tanh(self) -> "Exact":
         """Return tanh(self), made of one exp."""
         return 1 - 2 / ((2 * self).exp() + 1)
 
-    def conjugate(self) -> Any:
+    def conjugate(self) -> "Exact":
         """Return the number itself: np.var asks for it."""
         return self
 

@@ -1,5 +1,4 @@
 """certify_layer and certify_model: this package's contracts put to `certify`."""
-from typing import Any
 
 import numpy as np
 
@@ -22,8 +21,8 @@ def _floats(array):
     return np.array([lift(a).x for a in array.ravel()]).reshape(array.shape)
 
 
-def certify_layer(layer: object, p: Any, x: Any, *, y: Any = None, trials: int = 20, seed: int = 0,
-                  packages: tuple = ()) -> Certificate:
+def certify_layer(layer: object, p: tuple | list | dict | np.ndarray, x: np.ndarray, *, y: np.ndarray | None = None,
+                  trials: int = 20, seed: int = 0, packages: tuple = ()) -> Certificate:
     """Certify a layer: is its backward, as a formula, the derivative of its forward?
 
     What that proves and what not is said in `certify`.  A compiled kernel of this package is replaced by its twin.
@@ -88,7 +87,7 @@ def certify_layer(layer: object, p: Any, x: Any, *, y: Any = None, trials: int =
                    packages=(*packages, type(layer).__module__.partition(".")[0]))
 
 
-def certify_model(model: object, X: np.ndarray, eps: Any = None, *, trials: int = 20, seed: int = 0,
+def certify_model(model: object, X: np.ndarray, eps: np.ndarray | None = None, *, trials: int = 20, seed: int = 0,
                   packages: tuple = ()) -> Certificate:
     """Certify a model: is its gradient, as a formula, the derivative of its loss?
 

@@ -12,7 +12,7 @@ import traceback
 from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
@@ -130,7 +130,7 @@ def _named(who, outputs):
 class Trial:
     """One draw of residues at the numbers `floats`, and both sides of the comparison."""
 
-    def __init__(self, f: Callable, vjp: Callable, floats: Any, rng: Any):
+    def __init__(self, f: Callable, vjp: Callable, floats: dict, rng: np.random.Generator) -> None:
         self.f, self.vjp, self.rng = f, vjp, rng
         self.point = {name: variables(as_finite(a, name)) for name, a in floats.items()}
         self.cotangents = {name: self._direction(y) for name, y in self._values({}).items()}
@@ -144,7 +144,7 @@ class Trial:
     def _direction(self, like):
         return variables(np.asarray(self.rng.standard_normal(like.shape)))
 
-    def along(self, v: Any) -> Any:
+    def along(self, v: dict) -> dict:
         """Return the arrays at the point, moving along v (a dict, for some of them)."""
         return {name: moving(a, v.get(name, np.zeros(a.shape, object))) for name, a in self.point.items()}
 
@@ -161,7 +161,7 @@ class Trial:
                                      "of the arrays. Name each gradient after its array.")
         return found
 
-    def sides(self, v: Any, output: Any = None) -> Any:
+    def sides(self, v: dict, output: str | None = None) -> tuple[Exact, Exact]:
         """Return <vjp(ybar), v> and <ybar, J v>, or those of the cotangent of one output alone."""
         gradient, names = self.gradient, list(self.cotangents)
         if output is not None and len(names) > 1:
@@ -171,23 +171,23 @@ class Trial:
         return (sum((np.sum(gradient[name] * v[name]) for name in v), literal(0)),
                 sum((np.sum(self.cotangents[name] * derivatives(y[name])) for name in names), literal(0)))
 
-    def differ(self, v: Any) -> Any:
+    def differ(self, v: dict) -> bool:
         """Return True if the two sides differ along v."""
         analytic, exact = self.sides(v)
         return analytic.p != exact.p
 
-    def differ_visibly(self, v: Any) -> Any:
+    def differ_visibly(self, v: dict) -> bool:
         """Return True if they differ in floats, by more than rounding."""
         analytic, exact = self.sides(v)
         size = sum(float(np.sum(np.abs([lift(c).x for c in (self.gradient[name] * v[name]).ravel()]))) for name in v)
         return not abs(analytic.x - exact.x) <= ALIKE * max(size, abs(exact.x))
 
-    def part(self, name: str, start: int, stop: int) -> Any:
+    def part(self, name: str, start: int, stop: int) -> dict:
         """Return v cut to the entries start to stop of one array."""
         place = np.arange(self.v[name].size).reshape(self.v[name].shape)
         return {name: self.v[name] * ((place >= start) & (place < stop))}
 
-    def search(self, name: str, differ: Any) -> Any:
+    def search(self, name: str, differ: Callable) -> int:
         """Return the first entry of an array at which the sides differ, by halving."""
         low, high = 0, self.v[name].size
         while high - low > 1:
@@ -195,7 +195,7 @@ class Trial:
             low, high = (low, middle) if differ(self.part(name, low, middle)) else (middle, high)
         return low
 
-    def describe(self, name: str, entry: Any) -> Any:
+    def describe(self, name: str, entry: int) -> str:
         """Return what is wrong with an entry: "W[35, 16]: exactly 2 x", output by output if there are several."""
         place = ", ".join(map(str, np.unravel_index(entry, self.v[name].shape)))
         one = self.part(name, entry, entry + 1)
@@ -204,7 +204,7 @@ class Trial:
         more = " and others" if self.differ(self.part(name, entry + 1, self.v[name].size)) else ""
         return f"{name}{f'[{place}]' if place else ''}{more}: {', '.join(said)}"
 
-    def findings(self) -> Any:
+    def findings(self) -> tuple[list, list]:
         """Return (faults, rounded): one entry of each array that differs, visibly in floats or in rounding alone."""
         faults, rounded = [], []
         for name, v in self.v.items():
@@ -219,7 +219,7 @@ class Trial:
 ROUNDED = "equal but for rounding"
 
 
-def ratio(analytic: Any, exact: Any) -> Any:
+def ratio(analytic: Exact, exact: Exact) -> str:
     """Return analytic / exact in words, as a fraction if there is a simple one: Euclid's algorithm, stopped halfway."""
     if analytic.p == exact.p:
         return "right"
@@ -248,7 +248,7 @@ def _refusal(error):
         "packages.")
 
 
-def certify(f: Callable, vjp: Callable, arrays: Any, *, trials: int = 20, seed: int = 0,
+def certify(f: Callable, vjp: Callable, arrays: dict | Callable, *, trials: int = 20, seed: int = 0,
             packages: tuple = ()) -> Certificate:
     """Check, exactly and at all entries at once, that `vjp` is the derivative of `f`.
 

@@ -1,5 +1,4 @@
 """Hints about an affine layer y = act(x W + b) whose backward fails."""
-from typing import Any
 
 import numpy as np
 
@@ -25,7 +24,8 @@ def _used_d_a(layer, p, x, y, d_y):
     return found
 
 
-def affine_hints(layer: object, p: Any, x: np.ndarray, y: np.ndarray, d_y: np.ndarray, d_x: np.ndarray) -> dict:
+def affine_hints(layer: object, p: tuple | list | dict | np.ndarray, x: np.ndarray, y: np.ndarray, d_y: np.ndarray,
+                 d_x: np.ndarray) -> dict:
     """Return hints for a layer with W and b that fails `check_layer`: {"x": hint}, {"": hint} for all arrays, or {}.
 
     y is the layer's output, and d_x is what its backward wrote.

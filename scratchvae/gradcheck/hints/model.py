@@ -1,5 +1,4 @@
 """Find the part of a model that makes its gradient wrong: a layer, the likelihood, or the encoder's head."""
-from typing import Any
 
 import numpy as np
 
@@ -113,7 +112,7 @@ def check_parts(model: object, X: np.ndarray, rng: np.random.Generator) -> list:
     return [*_check_layers(model, rng), *_check_likelihood(model, X, rng)]
 
 
-def find_causes(model: object, X: np.ndarray, eps: Any, checks: list, seed: int = 0) -> list:
+def find_causes(model: object, X: np.ndarray, eps: np.ndarray | None, checks: list, seed: int = 0) -> list:
     """Return the failed Checks of the parts of a model whose segments fail `checks`; the seed draws test data.
 
     They are called "encoder.0: d_W", "likelihood: d_outputs", "d_mu", "d_logvar" or "sample weights"; where no part is
@@ -127,7 +126,7 @@ def find_causes(model: object, X: np.ndarray, eps: Any, checks: list, seed: int 
         return found
     hint = _own_fault(first, checks, model.gradient(X, eps)[1])
     if not hint and first.startswith("decoder."):
-        found = check_weights(model, np.asarray(X), np.asarray(eps)) if np.ndim(eps) == 3 and eps.shape[1] > 1 else []
+        found = check_weights(model, X, eps) if eps is not None and eps.ndim == 3 and eps.shape[1] > 1 else []
     elif not hint and first == "encoder.head":
         found = _check_head(model, X, eps)
     if not hint and above:

@@ -1,5 +1,4 @@
 """What the order of arrays and their roles say about a wrong gradient."""
-from typing import Any
 
 from ...errors import ConfigurationError
 
@@ -7,7 +6,7 @@ ROLES = ("mu", "logvar", "order")
 NAMES = {"mu": ("mu", "mean"), "logvar": ("logvar", "log_var", "lv", "logsigma", "log_sigma")}
 
 
-def require_roles(roles: Any, arrays: Any) -> Any:
+def require_roles(roles: dict | None, arrays: dict) -> dict:
     """Return roles as {"mu": [names], "logvar": [names], "order": [names]}; what is not given is missing."""
     if roles is not None and not isinstance(roles, dict):
         raise ConfigurationError(f"roles is {roles!r}; expected a dict with some of {', '.join(ROLES)}. Pass for "
@@ -26,7 +25,7 @@ def _by_name(role, names):
     return [name for name in names if any(part in name.lower() for part in NAMES[role])]
 
 
-def order_hints(checks: Any, roles: Any) -> Any:
+def order_hints(checks: list, roles: dict) -> dict:
     """Return {name: hint} for arrays that are wrong where others, nearer to the loss or beside them, are right."""
     ok = {check.name: check.ok for check in checks}
     mu, logvar = (roles.get(role) or _by_name(role, ok) for role in ("mu", "logvar"))
