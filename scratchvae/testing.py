@@ -40,6 +40,7 @@ from .autoencoder import Autoencoder
 from .errors import ConfigurationError
 from .gradcheck import assert_ok, check_layer, check_model
 from .gradcheck.contract import map_arrays, named_arrays
+from .gradcheck.own import own_checks
 from .kernels.threads import set_threads
 from .layers import ACTIVATIONS, Dense, MLP
 from .likelihoods import LIKELIHOODS
@@ -56,9 +57,9 @@ except ImportError as error:
     raise ImportError("scratchvae.testing needs hypothesis, which is not installed; the rest of scratchvae works "
                       "without it. Install it: pip install hypothesis") from error
 
-__all__ = ["LayerProblem", "ModelProblem", "assert_layer_gradients", "assert_model_gradients", "autoencoder_problems",
-           "batches", "dense_problems", "extreme_logits", "extreme_logvars", "generators", "layer_problems",
-           "mlp_problems", "scales", "sides", "vae_problems"]
+__all__ = ["LayerProblem", "ModelProblem", "assert_checks", "assert_layer_gradients", "assert_model_gradients",
+           "autoencoder_problems", "batches", "dense_problems", "extreme_logits", "extreme_logvars", "generators",
+           "layer_problems", "mlp_problems", "scales", "sides", "vae_problems"]
 
 MAX_SIDE = 5                            # longest side of an array: differences check every entry of 25 or fewer
 LOGVAR_LIMIT, LOGIT_LIMIT = 40.0, 1e4   # bounds of |logvar| and |logit|: sigma from 2e-9 to 5e8; probabilities 0, 1
@@ -291,6 +292,27 @@ def _assert_ok_and_climb(check, *arguments, **options):
             target(max((check.worst for check in checks), default=0.0), label="worst relative error")
         except InvalidArgument:                                   # called twice in an example: the first one counts
             pass
+
+
+def assert_checks(function: Callable, rng: np.random.Generator) -> None:
+    """Assert that all checks are ok that function(rng) returns, or function(), there at arrays up to a tenth off.
+
+    `scratchvae gradcheck --write-test MODULE:FUNCTION` prints a test that calls this.
+
+    Raises
+    ------
+    GradientMismatch
+        As in `assert_layer_gradients`.
+    ConfigurationError
+        If the function takes or returns something else.
+
+    Examples
+    --------
+    >>> from scratchvae.gradcheck import check_gradient
+    >>> x = np.ones(3)
+    >>> assert_checks(lambda: check_gradient(lambda: np.sum(x**2), lambda: 2 * x, x), np.random.default_rng(0))
+    """
+    _assert_ok_and_climb(own_checks, function, rng, move=True)
 
 
 def assert_layer_gradients(layer: Any, p: Any, x: np.ndarray, d_y: np.ndarray, *, max_entries: int = 64,

@@ -144,17 +144,6 @@ def test_traverse_can_start_from_an_image(capsys, run):
     assert status == 2 and "images 0 to 358" in err
 
 
-def test_gradcheck_runs_the_checks_of_a_module(capsys, tmp_path, monkeypatch):
-    (tmp_path / "own_checks.py").write_text("import numpy as np\nfrom scratchvae.gradcheck import check_gradient\n"
-                                            "x = np.ones(3)\ndef wrong():\n"
-                                            "    return check_gradient(lambda: np.sum(x**2), lambda: x, x)\n"
-                                            "def nothing():\n    return None\n")
-    monkeypatch.chdir(tmp_path)
-    assert main(["gradcheck", "own_checks:wrong"]) == 1 and "a 1/2 too many" in capsys.readouterr().out
-    for name, message in (("own_checks:nothing", "returns a NoneType"), ("own_checks:none", "cannot be called")):
-        assert main(["gradcheck", name]) == 2 and message in capsys.readouterr().err
-
-
 def test_gradcheck_of_all_kinds_and_of_a_run_are_right(capsys, run):
     for got in (result(capsys, "gradcheck"), result(capsys, "gradcheck", run)):
         assert got["ok"] is True and got["worst"] <= 1e-6 and len(got["checks"]) >= 8

@@ -2,6 +2,8 @@
 import importlib
 import re
 import sys
+import textwrap
+import traceback
 from argparse import Namespace
 from pathlib import Path
 
@@ -9,8 +11,10 @@ import numpy as np
 
 from .. import gradcheck
 from ..autoencoder import Autoencoder
-from ..errors import ConfigurationError
+from ..errors import ConfigurationError, ScratchVAEError
 from ..estimators import ESTIMATORS
+from ..gradcheck.layouts import Refusal
+from ..gradcheck.own import own_checks, takes_generator
 from ..layers import ACTIVATIONS
 from ..likelihoods import LIKELIHOODS
 from ..vae import VAE
@@ -18,56 +22,122 @@ from ..validation import check_seed
 from .parser import add_command
 from .run_folder import Run
 
+TEST = '''"""Are the gradients right that {module}:{function} checks?
+
+Written by `scratchvae gradcheck --write-test {module}:{function}`.
+"""
+import {module}
+from hypothesis import given, settings
+
+from scratchvae.testing import assert_checks, generators
+
+
+@settings(deadline=None)
+@given(generators())
+def test_{name}(rng):
+    """{how}."""
+    assert_checks({module}.{function}, rng)
+'''
+DRAWN = "They are, whatever {function} draws from the generator"
+MOVED = "They are, also at arrays up to a tenth off.  An argument, {function}(rng), could draw data and shapes, too"
+
 
 def add(commands: object) -> None:
     """Add the command's parser."""
     parser = add_command(commands, "gradcheck", run, "check every gradient segment against finite differences")
     parser.add_argument("folder", metavar="RUN", nargs="?", help="a run to check at its own parameters, or "
-                        "MODULE:FUNCTION, which returns the checks of your own code; a small model of each kind if "
-                        "absent")
+                        "MODULE:FUNCTION, which returns the checks of your own code and may take a "
+                        "np.random.Generator; a small model of each kind if absent")
     parser.add_argument("--seed", type=int, default=0, help="seed of weights, data and noise; default: 0")
+    parser.add_argument("--write-test", action="store_true",
+                        help="print a Hypothesis test of MODULE:FUNCTION for pytest, and check nothing")
 
 
 def run(args: Namespace) -> tuple[dict, int]:
-    """Check a run, or a small model of each kind, and print a table."""
-    rng = np.random.default_rng(check_seed(args.seed))
-    rows = []
-    if args.folder and re.fullmatch(r"[\w.]+:\w+", args.folder) and not Path(args.folder).exists():
-        checks = _own_checks(*args.folder.split(":"))
-        print(f"{args.folder}\n{gradcheck.format_checks(checks)}\n")
-        rows = [{"model": args.folder, **check._asdict()} for check in checks]
-        models = ()
-    else:
-        models = _models_to_check(args, rng)
-    for title, model in models:
-        n = 3
-        x = rng.random((n, model.n_visible))
-        eps = rng.standard_normal((n, model.n_samples, model.n_latent))
-        checks = gradcheck.check_model(model, x, eps[:, 0] if model.n_samples == 1 else eps)
-        print(f"{title}\n{checks}\n")
+    """Check a run, a small model of each kind, or somebody's code: a line each, and the details of what fails."""
+    rng, said, rows = np.random.default_rng(check_seed(args.seed)), set(), []
+    own = args.folder and re.fullmatch(r"[\w.]+:\w+", args.folder) and not Path(args.folder).exists()
+    if args.write_test:
+        return _write_test(args.folder, own)
+    for title, check in [(args.folder, _function(args.folder))] if own else _models_to_check(args, rng):
+        checks = _own(args.folder, lambda: own_checks(check, rng)) if own else _of_model(check, rng)
+        print(_summary(title, checks, said))
         rows += [{"model": title, **check._asdict()} for check in checks]
     worst = max(row["worst"] for row in rows)
     ok = all(row["ok"] for row in rows)
-    print(f"{len(rows)} {'segments' if models else 'arrays'}, worst relative error {worst:.1e}: "
-          f"{'all right' if ok else 'WRONG GRADIENTS'}")
+    wrong = any(row["judged"] and not row["ok"] for row in rows)
+    print(f"{len(rows)} {'array' if own else 'segment'}{'s' * (len(rows) > 1)}, worst relative error {worst:.1e}: "
+          f"{'all right' if ok else 'WRONG GRADIENTS' if wrong else 'NOT ALL JUDGED'}")
     return {"checks": rows, "worst": worst, "ok": ok}, 0 if ok else 1
 
 
-def _own_checks(module, function):
-    """Return the list of Check that a function of a module, looked for in the present folder too, returns."""
+def _of_model(model, rng):
+    x = rng.random((3, model.n_visible))
+    eps = rng.standard_normal((3, model.n_samples, model.n_latent))
+    return gradcheck.check_model(model, x, eps[:, 0] if model.n_samples == 1 else eps)
+
+
+def _summary(title, checks, said):
+    """Return a line on the checks; below it those that fail, with their hints, if one of these is not yet `said`.
+
+    Checks that are ok may have something to say, too.
+    """
+    wrong, unjudged = ([check.name for check in checks if check.verdict == verdict]
+                       for verdict in ("WRONG", "not judged"))
+    verdicts = [f"WRONG: {', '.join(wrong)}"] * bool(wrong) + [f"not judged: {', '.join(unjudged)}"] * bool(unjudged)
+    worst = max(check.worst for check in checks)
+    line = f"{title}: {'; '.join(verdicts) or f'{len(checks)} right, worst relative error {worst:.1e}'}"
+    shown, told = [], set()
+    for check in checks:
+        if check.hint not in told | said | {""} or not check.ok:
+            shown.append(check._replace(hint="" if check.hint in told | said else check.hint))
+            told.add(check.hint)
+    if told <= said:
+        return line
+    said |= told
+    return f"{line}\n{textwrap.indent(gradcheck.format_checks(shown), '    ')}"
+
+
+def _own(name, call):
+    """Return call() of somebody's code; its errors become one line, with the place where they were raised."""
+    failure = Refusal()
+    with failure:
+        return call()
+    error = failure.error
+    if isinstance(error, ScratchVAEError):
+        raise error
+    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.filename != importlib.__file__
+              and not frame.filename.startswith((str(Path(__file__).parents[1]), "<frozen"))]
+    place = f" in {Path(frames[-1].filename).name}, line {frames[-1].lineno}" if frames else ""
+    raise ConfigurationError(f"{name} raises {type(error).__name__}{place} ({error}); expected a function that returns "
+                             "what check_gradient does. Mend it.") from error
+
+
+def _function(name):
+    """Return MODULE:FUNCTION, looked for in the present folder too."""
+    module, function = name.split(":")
     sys.path.insert(0, "")
     try:
-        found = getattr(importlib.import_module(module), function)
-    except (ImportError, AttributeError) as error:
-        raise ConfigurationError(f"{module}:{function} cannot be called ({error}); expected a function without "
-                                 "arguments that returns what check_gradient does. Write one.") from error
+        found = getattr(_own(name, lambda: importlib.import_module(module)), function, None)
     finally:
         sys.path.remove("")
-    checks = found()
-    if not isinstance(checks, list) or not checks:
-        raise ConfigurationError(f"{module}:{function} returns a {type(checks).__name__}; expected a list of checks. "
-                                 "Return what check_gradient, check_vjp or check_layer does.")
-    return checks
+    if not callable(found):
+        got = "is missing" if found is None else f"is {found!r}"
+        raise ConfigurationError(f"{name} {got}; expected a function that returns what check_gradient does. Write one "
+                                 f"called {function} into {module}.")
+    return found
+
+
+def _write_test(name, own):
+    """Print a test of MODULE:FUNCTION."""
+    if not own:
+        raise ConfigurationError(f"--write-test is given for {name or 'no function'}; expected MODULE:FUNCTION, a "
+                                 "function that returns what check_gradient does. Name one.")
+    module, function = name.split(":")
+    how = (DRAWN if takes_generator(_function(name)) else MOVED).format(function=function)
+    text = TEST.format(module=module, function=function, name=function.removeprefix("test_"), how=how)
+    print(text, end="")
+    return {"test": text}, 0
 
 
 def _models_to_check(args, rng):

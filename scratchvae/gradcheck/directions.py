@@ -3,11 +3,31 @@
 A large array has too many entries to differentiate each.  The slope of f along a direction that moves every entry is
 one number, and the gradient says what it must be.  No component of the direction is small, so that no entry hides.
 """
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 
 import numpy as np
 
 from .numerical import EPS, Numerical, numerical_gradient, sizes_of, slope_of_entry
+
+_MOVER: ContextVar = ContextVar("the generator that moves what checks start from", default=None)
+
+
+@contextmanager
+def moving(rng: np.random.Generator) -> Iterator[None]:
+    """While open, checks start from arrays that are up to a tenth off those they are given."""
+    token = _MOVER.set(rng)
+    try:
+        yield
+    finally:
+        _MOVER.reset(token)
+
+
+def begin(arrays: dict) -> None:
+    """Move the arrays of a check that begins, if `moving` is open."""
+    if _MOVER.get():
+        move(arrays, _MOVER.get())
 
 
 def move(arrays: dict, rng: np.random.Generator) -> None:

@@ -8,10 +8,10 @@ from ..errors import ConfigurationError, ShapeError
 from ..validation import at_least, function_of
 from .comparison import assert_ok, broken, compare, compare_all, ELSEWHERE, note
 from .contract import same_bits
-from .directions import move, slope_elsewhere
+from .directions import begin, move, slope_elsewhere
 from .hints.order import order_hints, require_roles
 from .layouts import check_layouts, Variant
-from .trees import copied, float_leaves, matched, Snapshot
+from .trees import copied, float_leaves, matched, parameters, Snapshot
 
 MAX_ENTRIES, SEED = 64, 0
 EPS_32 = float(np.finfo(np.float32).eps)
@@ -194,8 +194,13 @@ def check_gradient(loss: Callable, gradient: Callable, params: Any, *, roles: di
     if reseed is not None:
         function_of("reseed", reseed, "reseed(), which resets the noise")
     rtol = at_least("rtol", rtol, 0, "Use 0 for a gradient that should be exact.")
-    subject = Subject(loss, gradient, params, reseed, ("loss()", "gradient()"))
-    checks = judge(subject, require_roles(roles, subject.arrays), rtol)
+    given = Snapshot(params)
+    begin(given.arrays)
+    try:
+        subject = Subject(loss, gradient, params, reseed, ("loss()", "gradient()"))
+        checks = judge(subject, require_roles(roles, subject.arrays), rtol)
+    finally:
+        given.restore()
     if subject.shape and checks[0].name != "loss":
         checks.append(note("loss", f"loss() returns shape {subject.shape}, which was taken as a number: return "
                            "float(loss) or loss.item()"))
@@ -227,6 +232,7 @@ def check_value_and_grad(f: Callable, params: Any, *args: Any) -> list:
     """
     function_of("f", f, "f(params, *args) -> (loss, gradients)")
     params = copied(params)
+    begin(parameters(params))
 
     def pair(params):
         result = f(params, *args)

@@ -7,6 +7,7 @@ from ..validation import check_seed, positive_integer
 from .comparison import broken, Checks, compare_all
 from .contract import (arrays_of, BACKWARD, FORWARD, gradient_fault, map_arrays, named_arrays, output_fault,
                        require_method, require_shapes, shaken, Trial)
+from .directions import begin
 from .hints.dense import affine_hints
 from .layouts import check_layouts, Variant
 from .numerical import require_float64
@@ -71,6 +72,7 @@ def check_layer(layer: object, p: tuple | list | dict | np.ndarray, x: np.ndarra
     list(named_arrays(p))                                               # raises unless all arrays are float64
     trial = Trial(layer, map_arrays(np.copy, p), x.copy(), d_y.copy())
     require_shapes(trial)
+    begin(trial.inputs)
     other = shaken(trial, np.random.default_rng(seed))
     with np.errstate(all="ignore"):                               # other data may leave the layer's domain
         other.forward()

@@ -28,17 +28,17 @@ class Variant(NamedTuple):
     terms: Callable | None = None
 
 
-class _Refusal:
-    """Takes any error of foreign code as a refusal of what it was given, and keeps it."""
+class Refusal:
+    """Takes any error of foreign code as a refusal of what it was given, and keeps it as `error`."""
 
-    error = None
+    error: BaseException | None = None
 
     def __enter__(self):
         return self
 
     def __exit__(self, kind, error, trace):
         self.error = error
-        return isinstance(error, Exception)
+        return isinstance(error, (Exception, SystemExit))
 
 
 def _read_only(array):
@@ -90,7 +90,7 @@ def check_layouts(checks: list, gradients: dict, variant: Callable, names: tuple
         Those whose first axis may be the batch, and its size.
     """
     def attempt(lays):
-        refusal = _Refusal()
+        refusal = Refusal()
         with refusal, warnings.catch_warnings(), np.errstate(all="ignore"):
             warnings.simplefilter("ignore")
             return variant(lays), None

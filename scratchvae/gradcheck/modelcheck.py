@@ -6,7 +6,7 @@ from ..errors import ConfigurationError, ShapeError
 from ..validation import check_seed, positive_integer
 from .comparison import broken, Checks, compare, compare_all, ELSEWHERE
 from .contract import gradient_fault, require_method, same_bits
-from .directions import slope_elsewhere
+from .directions import begin, slope_elsewhere
 from .hints.model import find_causes
 from .trees import matched
 
@@ -63,6 +63,17 @@ def check_model(model: object, X: np.ndarray, eps: np.ndarray | None, *, max_ent
     if flat.dtype != np.float64:
         raise ShapeError(f"the model's parameters have dtype {flat.dtype}; gradients are checked in float64. "
                          'Build the model with dtype="float64".')
+    before = flat.copy()
+    begin({"parameters": flat})
+    try:
+        return _judged(model, X, eps, max_entries, seed)
+    finally:
+        flat[:] = before
+
+
+def _judged(model, X, eps, max_entries, seed):
+    """Return the Checks of a model with its parameters as they are."""
+    flat = model.parameters.flat
     given = [flat, *(array for array in (X, eps) if array is not None)]
     before = [array.copy() for array in given]
 

@@ -9,6 +9,7 @@ from ..arrays import as_numbers
 from ..errors import ConfigurationError, ShapeError
 from ..validation import function_of
 from .contract import arrays_of, BACKWARD, FORWARD, map_arrays, named_arrays, require_method
+from .directions import begin
 from .foreign import judge, SEED, Subject
 from .layouts import check_layouts, Variant
 from .numerical import require_float64
@@ -44,6 +45,7 @@ def check_vjp(f: Callable, vjp: Callable, *arrays: Any) -> list:
     function_of("f", f, "f(*arrays) -> array")
     function_of("vjp", vjp, "vjp(d_y, *arrays) -> gradients")
     params = dict(zip(_argument_names(f, len(arrays)), map(copied, arrays)))
+    begin(parameters(params, "what check_vjp gets"))
     d_y = copied(f(*params.values()))
     rng = np.random.default_rng(SEED)
     for array in parameters(d_y, "what f returns").values():

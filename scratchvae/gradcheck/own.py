@@ -1,0 +1,59 @@
+"""Checks that somebody's function makes, run once or again at other numbers."""
+import inspect
+from collections.abc import Callable
+from contextlib import nullcontext
+
+import numpy as np
+
+from ..errors import ConfigurationError
+from .certificate import Certificate
+from .comparison import broken, Check, note
+from .directions import moving
+
+EXPECTED = "expected FUNCTION() or FUNCTION(rng) that returns checks, as check_gradient does, or a Certificate"
+
+
+def takes_generator(function: Callable) -> bool:
+    """Return True if function(rng) is meant, False for function(); raises ConfigurationError for other arguments."""
+    taken = inspect.signature(function).parameters.values()
+    needed = [one.name for one in taken if one.default is one.empty and one.kind not in (one.VAR_POSITIONAL,
+                                                                                         one.VAR_KEYWORD)]
+    if len(needed) > 1:
+        raise ConfigurationError(f"{function.__name__} takes {', '.join(needed)}; {EXPECTED}. Wrap it in one.")
+    return bool(needed)
+
+
+def own_checks(function: Callable, rng: np.random.Generator, move: bool = False) -> list:
+    """Return the checks that function() or function(rng) makes.
+
+    Parameters
+    ----------
+    function : callable
+        Returns a list of `Check` or a `Certificate`.
+    rng : Generator
+        What it may draw parameters, data and shapes from.
+    move : bool
+        For a function() without an argument: start its checks from arrays that are up to a tenth off.
+
+    Raises
+    ------
+    ConfigurationError
+        If it takes or returns something else.
+
+    Examples
+    --------
+    >>> from scratchvae.gradcheck import check_gradient
+    >>> def checks(rng):
+    ...     x = rng.standard_normal(3)
+    ...     return check_gradient(lambda: np.sum(x**2), lambda: 2 * x, x)
+    >>> [check.ok for check in own_checks(checks, np.random.default_rng(0))]
+    [True]
+    """
+    arguments = (rng,) if takes_generator(function) else ()
+    with moving(rng) if move and not arguments else nullcontext():
+        checks = function(*arguments)
+    if isinstance(checks, Certificate):
+        return [(note if checks.ok else broken)("certificate", checks.verdict)]
+    if not isinstance(checks, list) or not checks or not all(isinstance(check, Check) for check in checks):
+        raise ConfigurationError(f"{function.__name__} returns a {type(checks).__name__}; {EXPECTED}. Return one.")
+    return checks
