@@ -1,4 +1,4 @@
-"""Every formula of the course's text, demos/README.md, evaluated on both sides: F1 to F39, in NumPy alone.
+"""Every formula of the course's text, demos/README.md, evaluated on both sides: F1 to F41, in NumPy alone.
 
 Integrals over the line are sums on GRID (the trapezoid rule on smooth densities that vanish at both ends is exact to
 rounding); expectations over eps are sums over NODES with WEIGHTS (Gauss-Hermite: exact for polynomials, and to
@@ -437,6 +437,23 @@ def f39():
     yield solution[1], plain - apart @ solution[2:]
 
 
+def f40():
+    """Two polynomials of degree d share at most d residues: what is more than that is nothing."""
+    p, rng = 101, np.random.default_rng(0)
+    x = np.arange(p)
+    for degree in range(1, 7):
+        f, g = rng.integers(0, p, (2, degree + 1))
+        powers = np.array([pow(int(base), k, p) for base in x for k in range(degree + 1)]).reshape(p, -1)
+        yield max(0, np.count_nonzero(powers @ f % p == powers @ g % p) - degree), 0
+
+
+def f41():
+    """P = 2 Q + 1: powers of a square modulo P add their exponents modulo Q."""
+    P, Q = 23, 11
+    for a, b in np.ndindex(Q, Q):
+        yield pow(4, (a + b) % Q, P), pow(4, a, P) * pow(4, b, P) % P
+
+
 FORMULAS = {name.upper(): sides for name, sides in list(globals().items()) if re.fullmatch(r"f\d+", name)}
 BY_DIFFERENCES = {"F4", "F5", "F9", "F11", "F12", "F14", "F17", "F18", "F19", "F20", "F21", "F23"}
 
@@ -460,7 +477,7 @@ def test_every_formula_of_the_text_has_its_test():
 def test_what_the_text_points_at_exists():
     rows = re.findall(r"^\| (T\d+) \|.*\| \[`(\w+)`\]\((\S+)\) \| \[`(\w+)`\]\((\S+)\) \| \[`c\d\d`\]\((\S+)\) \|$",
                       TEXT, flags=re.MULTILINE)
-    assert [row[0] for row in rows] == [f"T{i + 1}" for i in range(22)]
+    assert [row[0] for row in rows] == [f"T{i + 1}" for i in range(23)]
     for tag, name, code, test, tests, script in rows:
         for wanted, path in ((name, code), (test, tests)):
             source = (ROOT / "demos" / path).read_text()
