@@ -2,6 +2,7 @@
 
 Each raises ConfigurationError with one line that names the argument, the value, what was expected and a remedy.
 """
+import inspect
 import math
 import os
 from collections.abc import Callable, Collection
@@ -96,10 +97,21 @@ def instance_of(name: str, value: object, kinds: type | tuple[type, ...], remedy
     return value
 
 
-def function_of(name: str, value: Callable, signature: str) -> Callable:
-    """Return value; it must be callable. `signature` is written in the error, as in "f(x) -> float"."""
+def function_of(name: str, value: Callable, signature: str, count: int | None = None) -> Callable:
+    """Return value; it must be callable, with `count` arguments if it says what it takes.
+
+    `signature` is written in the error, as in "f(x) -> float".
+    """
     if not callable(value):
         raise ConfigurationError(f"{name} is {value!r}; expected a function {signature}. Pass one.")
+    try:
+        taken = inspect.signature(value)
+        if count is not None:
+            taken.bind(*range(count))
+    except ValueError:                                                # compiled code may not say what it takes
+        pass
+    except TypeError:
+        raise ConfigurationError(f"{name} takes {taken}; expected a function {signature}. Wrap it in one.") from None
     return value
 
 

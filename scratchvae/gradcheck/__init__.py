@@ -8,7 +8,7 @@
     check_model(model, X, eps)         every segment of a model's parameters
     certify(f, vjp, arrays)            exactly, without step, tolerance or rounding (also certify_layer, certify_model)
 
-`adapters.md`, in the folder of this package, has one to three lines for every usual style of code, NumPy, PyTorch or JAX.
+`adapters.md`, beside this file, has one to three lines for every usual style of code, NumPy, PyTorch or JAX.
 
 A numerical derivative comes with its own error bound (`gradcheck.numerical`), and a gradient is right if
 |analytic - numeric| <= bound: there is no tolerance to guess.  A wrong gradient is compared with the usual mistakes

@@ -108,6 +108,8 @@ class Trial:
         before = [array.copy() for array in self.inputs.values()]
         try:
             returned = self.layer.forward(self.p, self.x, self.y)
+        except ConfigurationError:                                # says more than what follows here
+            raise
         except (ValueError, IndexError) as error:
             raise ShapeError(
                 f"{type(self.layer).__name__}.forward fails for x of shape {self.x.shape} and y of shape "

@@ -32,6 +32,8 @@ def _number(value, who):
         raise ConfigurationError(f"{who} returns a {type(value).__name__}; expected one number. Return the loss "
                                  "alone, or use check_value_and_grad for a function that returns (loss, gradients).")
     value = np.asarray(value)
+    if value.dtype.kind in "cOSU":
+        raise ConfigurationError(f"{who} returns {value.dtype}; expected one real number. Return the loss as a float.")
     if value.size != 1:
         raise ShapeError(f"{who} returns an array of shape {value.shape}; expected one number. Return its sum or its "
                          "mean, or use check_vjp.")
@@ -97,16 +99,20 @@ def _rate(checks):
     return -ratios[0] if fits and throughout and not any("at the others" in hint for hint in hints) else 0.0
 
 
+@np.errstate(all="ignore")                                          # a gradient may be infinite
 def judge(subject: Subject, roles: dict, rtol: float, terms: Callable | None = None,
           others: Callable | None = None) -> list:
     """Return the Checks of a Subject; others(checks, gradients) adds those of other layouts if all are ok."""
     arrays, who = subject.arrays, subject.who
     first = subject.value()
+    if not np.isfinite(first):
+        return [broken("loss", f"{who[0]} is {first} at these parameters: differences need a finite loss; move the "
+                       "parameters")._replace(judged=False)]
     changed = subject.snapshot.changed()
     if changed:
         subject.snapshot.restore()
         return [broken("loss", f"{who[0]} modifies {', '.join(changed)}: it may only read them")]
-    if not (subject.value() == first or np.isnan(first)):
+    if subject.value() != first:
         remedy = "reseed() does not reset all of it" if subject.draws else "pass reseed=, which resets it"
         return [broken("loss", f"{who[0]} gives another value every time: it draws noise; {remedy}, or hold it fixed")]
     found = subject.take(anew=subject.draws)
@@ -120,7 +126,9 @@ def judge(subject: Subject, roles: dict, rtol: float, terms: Callable | None = N
     if cached:                                                    # what the backward of a training loop sees
         found = subject.take()
     anew = subject.draws and not cached
-    faults = {path: f"{who[1]} modifies {path}: it may only return" for path in subject.modifies}
+    faults = {path: f"{count} of {found[path].size} entries of the gradient are not finite"
+              for path in found if (count := np.count_nonzero(~np.isfinite(found[path])))}
+    faults |= {path: f"{who[1]} modifies {path}: it may only return" for path in subject.modifies}
     allowed = {path: rtol * np.abs(gradient) + subject.rounding.get(path, 0.0)
                + (ROUNDING_32 * np.max(np.abs(gradient), initial=0.0) if arrays[path].dtype == np.float32 else 0.0)
                for path, gradient in found.items()}
@@ -189,10 +197,10 @@ def check_gradient(loss: Callable, gradient: Callable, params: Any, *, roles: di
     >>> checks[0].hint
     'analytic is 1/2 x numeric: is there a 1/2 too many, or one of two equal terms missing?'
     """
-    function_of("loss", loss, "loss() -> float")
-    function_of("gradient", gradient, "gradient() -> arrays like params")
+    function_of("loss", loss, "loss() -> float", 0)
+    function_of("gradient", gradient, "gradient() -> arrays like params", 0)
     if reseed is not None:
-        function_of("reseed", reseed, "reseed(), which resets the noise")
+        function_of("reseed", reseed, "reseed(), which resets the noise", 0)
     rtol = at_least("rtol", rtol, 0, "Use 0 for a gradient that should be exact.")
     given = Snapshot(params)
     begin(given.arrays)
@@ -230,7 +238,7 @@ def check_value_and_grad(f: Callable, params: Any, *args: Any) -> list:
     >>> [check.ok for check in checks]
     [True]
     """
-    function_of("f", f, "f(params, *args) -> (loss, gradients)")
+    function_of("f", f, "f(params, *args) -> (loss, gradients)", 1 + len(args))
     params = copied(params)
     begin(parameters(params))
 
@@ -285,14 +293,16 @@ def gradient_of_step(step: Callable, params: Any, learning_rate: float) -> StepG
     >>> gradient_of_step(step, params, 0.5)["w"].tolist(), params["w"].tolist()
     ([3.0, 4.0], [1.0, 2.0])
     """
-    function_of("step", step, "step(), which changes the parameters")
+    function_of("step", step, "step(), which changes the parameters", 0)
     rate = at_least("learning_rate", learning_rate, 0, "Pass the rate of the step.", open_interval=True)
     snapshot = Snapshot(params)
     step()
-    after, changed = snapshot.now(), snapshot.changed()
+    changed = snapshot.changed()
     if not changed:
         raise ConfigurationError("step() changes none of the arrays in params; expected new values. If it replaces "
                                  "them (W = W - ...), pass the object or the dict that holds them.")
+    after = matched({path: leaf for path, leaf in snapshot.now().items() if path in snapshot.arrays}, snapshot.arrays,
+                    "params after step()")
     found = StepGradient({path: (np.asarray(before, np.float64) - after[path]) / rate
                           for path, before in snapshot.values.items()})
     found.rounding = {path: 2 * np.finfo(before.dtype).eps * np.abs(before) / rate

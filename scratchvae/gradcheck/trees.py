@@ -67,8 +67,14 @@ def parameters(tree: Any, name: str = "params") -> dict:
         if not leaf.flags.writeable:
             raise ShapeError(f"{path} is read-only; expected an array that can be varied in place. Pass a copy, or use "
                              "check_value_and_grad, which makes copies.")
+    twice = [path for path, leaf in found.items() if sum(leaf is other for other in found.values()) > 1]
+    if twice:
+        raise ConfigurationError(f"{name} holds one array under the names {', '.join(twice)}; expected it once. Leave "
+                                 "all but one out, and add up their gradients.")
     if not found:
-        raise ConfigurationError(f"{name} is a {type(tree).__name__} without arrays of float64 or float32; expected an "
+        kinds = sorted({str(np.asarray(leaf).dtype) for leaf in _leaves(tree, name).values()})
+        kind = f"of {', '.join(kinds)}, and" if kinds else f"a {type(tree).__name__}"
+        raise ConfigurationError(f"{name} is {kind} without arrays of float64 or float32; expected an "
                                  "array, or a dict, list, tuple or object that holds some. Pass the model's "
                                  "parameters.")
     return found
@@ -117,6 +123,8 @@ def matched(tree: Any, arrays: dict, name: str) -> dict:
     found = {path: np.asarray(leaf) for path, leaf in leaves.items() if path in arrays}
     bad = [f"{path} of shape {array.shape} where {arrays[path].shape} is expected" for path, array in found.items()
            if array.shape != arrays[path].shape]
+    bad += [f"{path} of {array.dtype} where real numbers are expected" for path, array in found.items()
+            if array.dtype.kind in "cOSU"]
     wrong = [f"lacks {', '.join(lacks)}"] * bool(lacks) + [f"has {', '.join(extra)} in addition"] * bool(extra)
     wrong += [f"has {', '.join(bad)}"] * bool(bad)
     if wrong:

@@ -42,8 +42,8 @@ def check_vjp(f: Callable, vjp: Callable, *arrays: Any) -> list:
     >>> [(check.name, check.ok) for check in check_vjp(scale, scale_vjp, np.array([2.0, 3.0]), x)]
     [('p', True), ('x', True)]
     """
-    function_of("f", f, "f(*arrays) -> array")
-    function_of("vjp", vjp, "vjp(d_y, *arrays) -> gradients")
+    function_of("f", f, "f(*arrays) -> array", len(arrays))
+    function_of("vjp", vjp, "vjp(d_y, *arrays) -> gradients", 1 + len(arrays))
     params = dict(zip(_argument_names(f, len(arrays)), map(copied, arrays)))
     begin(parameters(params, "what check_vjp gets"))
     d_y = copied(f(*params.values()))
@@ -64,7 +64,7 @@ def check_vjp(f: Callable, vjp: Callable, *arrays: Any) -> list:
             found = vjp(copied(d_y, lay), *params.values())
             if isinstance(found, dict) and found.keys() == params.keys():
                 return found
-            if len(params) == 1 and not (isinstance(found, tuple) and len(found) == 1):
+            if len(params) == 1 and found is not None and not (isinstance(found, tuple) and len(found) == 1):
                 found = (found,)
             if not isinstance(found, (tuple, list)) or len(found) != len(params):
                 raise ShapeError(f"vjp returns a {type(found).__name__}; expected {len(params)} gradients, those of "
@@ -164,13 +164,24 @@ class _Layer:
     def __init__(self, apply):
         self.apply = apply
 
+    def _pair(self, p, x):
+        found = self.apply(p, x)
+        if not isinstance(found, tuple) or len(found) != 2 or not callable(found[1]):
+            raise ConfigurationError(f"apply returns a {type(found).__name__}; expected (y, backprop), the second a "
+                                     "function backprop(d_y) -> (d_x, d_p). Return both.")
+        return found
+
     def forward(self, p, x, y):
         """Write the function's value into y."""
-        y[...] = self.apply(p, x)[0]
+        y[...] = self._pair(p, x)[0]
 
     def backward(self, p, x, y, d_y, d_p, d_x):
         """Overwrite d_p and d_x with what a fresh backprop returns for d_y."""
-        found_x, found_p = self.apply(p, x)[1](d_y)
+        pair = self._pair(p, x)[1](d_y)
+        if not isinstance(pair, tuple) or len(pair) != 2:
+            raise ShapeError(f"backprop returns a {type(pair).__name__}; expected (d_x, d_p). Return both, () for d_p "
+                             "if there are no parameters.")
+        found_x, found_p = pair
         d_x[...] = matched(found_x, {"x": d_x}, "d_x")["x"]
         arrays = dict(named_arrays(d_p))
         for name, found in (matched(found_p, arrays, "d_p") if arrays else {}).items():

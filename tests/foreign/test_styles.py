@@ -206,6 +206,7 @@ def loss_of(x):
 
 
 W, V = np.ones((2, 3)), np.ones(3)
+CHANGED = {"W": np.ones((2, 3))}
 READ_ONLY = np.ones(2)
 READ_ONLY.flags.writeable = False
 
@@ -228,11 +229,32 @@ READ_ONLY.flags.writeable = False
     (lambda: check_value_and_grad(lambda p: 1.0, W), r"expected \(loss, gradients\)"),
     (lambda: check_vjp(lambda x, y: x * y, lambda d, x, y: d, W, W), "expected 2 gradients, those of x, y"),
     (lambda: gradient_of_step(lambda: None, W, 0.1), "changes none of the arrays"),
-    (lambda: gradient_of_step(lambda: None, W, 0), "learning_rate is 0")])
+    (lambda: gradient_of_step(lambda: None, W, 0), "learning_rate is 0"),
+    (lambda: gradient_of_step(lambda: CHANGED.update(W=V), CHANGED, 0.1), r"after step\(\) has W of shape \(3,\)"),
+    (lambda: check_gradient(loss_of(W), lambda: W, np.arange(3)), "params is of int64, and without arrays of float64"),
+    (lambda: check_gradient(lambda: "1", lambda: W, W), "returns <U1; expected one real number"),
+    (lambda: check_gradient(lambda: 1j, lambda: W, W), "returns complex128; expected one real number"),
+    (lambda: check_gradient(loss_of(W), lambda: 1j * W, W), "of complex128 where real numbers are expected"),
+    (lambda: check_gradient(lambda p: 1.0, lambda: W, W), r"loss takes \(p\); expected a function loss\(\)"),
+    (lambda: check_gradient(loss_of(W), lambda p: W, W), r"gradient takes \(p\)"),
+    (lambda: check_value_and_grad(lambda p: 1.0, W, 1), r"f takes \(p\); expected a function f\(params, \*args\)"),
+    (lambda: check_vjp(lambda x: x, lambda x: x, W), r"vjp takes \(x\); expected a function vjp\(d_y, \*arrays\)"),
+    (lambda: check_vjp(lambda x: x, lambda d, x: None, W), "vjp returns a NoneType; expected 1 gradients"),
+    (lambda: check_gradient(loss_of(W), lambda: W, W, roles={"mu": 3}), r"roles\['mu'\] is 3"),
+    (lambda: check_gradient(loss_of(W), lambda: W, {"a": W, "b": W}), "one array under the names a, b"),
+    (lambda: check_layer(from_vjp(lambda p, x: x), (), W, W), r"apply returns a ndarray; expected \(y, backprop\)"),
+    (lambda: check_layer(from_vjp(lambda p, x: (x, lambda d: d)), (), W, W), "backprop returns a ndarray")])
 def test_a_misuse_is_one_sentence(call, message):
     with pytest.raises((ConfigurationError, ShapeError), match=message) as error:
         call()
     assert "\n" not in str(error.value)
+
+
+def test_a_loss_or_gradient_that_is_not_finite_is_named():
+    check, = check_gradient(lambda: np.nan, lambda: V, V)
+    assert not check.ok and not check.judged and "loss() is nan at these parameters" in check.hint
+    check, = check_gradient(loss_of(V), lambda: np.array([2, np.inf, 2]), V)
+    assert not check.ok and check.hint == "1 of 3 entries of the gradient are not finite"
 
 
 def test_several_units_at_their_kinks_are_not_judged_and_no_false_alarm():
