@@ -26,7 +26,7 @@ class StepGradient(dict):
     rounding = {}
 
 
-def _number(value, who):
+def as_number(value: Any, who: str) -> float:
     """Return a loss as a float: a number, or an array of one."""
     if isinstance(value, (tuple, list, dict)) or value is None:
         raise ConfigurationError(f"{who} returns a {type(value).__name__}; expected one number. Return the loss "
@@ -53,7 +53,7 @@ class Subject:
         """Return the loss at the present parameters, with the noise of reseed."""
         self.reseed()
         loss = self.loss()
-        number = _number(loss, self.who[0])
+        number = as_number(loss, self.who[0])
         self.shape = np.shape(loss)
         return number
 
@@ -141,7 +141,7 @@ def judge(subject: Subject, roles: dict, rtol: float, terms: Callable | None = N
     checks = compare_all(subject.value, arrays, found, faults, {}, MAX_ENTRIES, SEED, least, terms, allowed)
     subject.value()
     rate = _rate(checks)
-    hints = order_hints(checks, roles)
+    hints = order_hints(checks, roles, {path: array.shape for path, array in arrays.items()})
     if rate:
         hints = {check.name: f"every gradient is {-rate:.6g} x the slope: is it an update, -rate x gradient? Use "
                  "gradient_of_step(step, params, learning_rate), or divide by -rate"
@@ -169,7 +169,8 @@ def check_gradient(loss: Callable, gradient: Callable, params: Any, *, roles: di
         Of float64; arrays of float32 are judged with bounds of their own noise.  They are varied in place and restored.
         Gradients are matched with them by key.
     roles : dict, optional
-        What the names mean: {"mu": name, "logvar": name, "order": names from the input to the output}.
+        What the names mean: {"mu": name, "logvar": name, "trunk": what comes before both, "order": names from the
+        input to the output}.  Without them they are guessed from names and shapes.
     reseed : callable, optional
         reseed() resets the generator of a loss that draws noise.
     rtol : float

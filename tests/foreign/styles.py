@@ -22,10 +22,16 @@ def data(seed=1):
     return rng.random((B, D)), rng.standard_normal((B, Z))
 
 
+def encode(p, x):
+    """Return (mu, logvar)."""
+    h = np.tanh(x @ p["We"] + p["be"])
+    return h @ p["Wm"] + p["bm"], h @ p["Wl"] + p["bl"]
+
+
 def forward(p, x, eps):
     """Return (loss per example, what backward needs)."""
     h = np.tanh(x @ p["We"] + p["be"])
-    mu, logvar = h @ p["Wm"] + p["bm"], h @ p["Wl"] + p["bl"]
+    mu, logvar = encode(p, x)
     sigma = np.exp(logvar / 2)
     z = mu + sigma * eps
     logits = z @ p["Wd"] + p["bd"]
@@ -89,16 +95,17 @@ class Columns:
         self.fault, self.p = fault, {k: np.atleast_2d(v.T).T.copy() if v.ndim == 1 else v.T.copy(order="F")
                                      for k, v in initial().items()}
 
-    def _rows(self):
+    def rows(self):
+        """Return {name: array} as rows have it."""
         return {k: v[:, 0] if k[0] == "b" else v.T for k, v in self.p.items()}
 
     def cost(self, x, eps):
         """Return the loss, of shape (1, 1)."""
-        return np.array([[forward(self._rows(), x.T, eps.T)[0]]])
+        return np.array([[forward(self.rows(), x.T, eps.T)[0]]])
 
     def grads(self, x, eps):
         """Return {name: gradient}, columns."""
-        p = self._rows()
+        p = self.rows()
         found = backward(p, x.T, eps.T, forward(p, x.T, eps.T)[1], self.fault)
         return {k: v[:, None] if k[0] == "b" else v.T for k, v in found.items()}
 

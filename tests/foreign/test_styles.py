@@ -1,4 +1,5 @@
 """Gradient checks of code as other people write it: each style in at most three lines, right and wrong."""
+import functools
 from collections import namedtuple
 
 import numpy as np
@@ -12,10 +13,10 @@ from scratchvae.gradcheck import (assert_gradient, assert_ok, check_gradient, ch
 X, EPS = styles.data()
 
 
-def caches(fault):
+def caches(fault, **settings):
     net = styles.Caches(fault)
     params = {f"d{name}": array for name, array in net.weights().items()}
-    return check_gradient(lambda: net.forward(X, EPS), net.backward, params)
+    return check_gradient(lambda: net.forward(X, EPS), net.backward, params, **settings)
 
 
 def dictionary(fault):
@@ -26,21 +27,22 @@ def list_of_arrays(fault):
     return check_value_and_grad(styles.list_loss_and_grad, list(styles.initial().values()), X, EPS, fault)
 
 
-def column_major(fault):
+def column_major(fault, **settings):
     net = styles.Columns(fault)
-    return check_gradient(lambda: net.cost(X.T, EPS.T), lambda: net.grads(X.T, EPS.T), net.p)
+    return check_gradient(lambda: net.cost(X.T, EPS.T), lambda: net.grads(X.T, EPS.T), net.p, **settings)
 
 
-def training_step(fault):
+def training_step(fault, **settings):
     trainer = styles.Trainer(fault)
     return check_gradient(lambda: trainer.loss(X, EPS),
-                          lambda: gradient_of_step(lambda: trainer.step(X, EPS, 0.1), trainer, 0.1), trainer)
+                          lambda: gradient_of_step(lambda: trainer.step(X, EPS, 0.1), trainer, 0.1), trainer,
+                          **settings)
 
 
-def noisy(fault):
+def noisy(fault, **settings):
     net = styles.Noisy(fault)
     return check_gradient(lambda: net.loss(X), lambda: net.gradient(X), net.p,
-                          reseed=lambda: setattr(net, "rng", np.random.default_rng(1)))
+                          reseed=lambda: setattr(net, "rng", np.random.default_rng(1)), **settings)
 
 
 def vjp(fault):
@@ -60,6 +62,7 @@ def input_gradients(d, p, x, eps):
 
 
 STYLES = [caches, dictionary, list_of_arrays, column_major, training_step, noisy, vjp]
+checks_of = functools.cache(lambda style, fault: style(fault))
 
 
 def by_array(checks):
@@ -86,10 +89,33 @@ EXPECTED = {"sampler sigma^2": {"We", "be", "Wl", "bl"}, "sampler sigma / 2": {"
 @pytest.mark.parametrize("fault", styles.FAULTS)
 @pytest.mark.parametrize("style", STYLES)
 def test_a_wrong_gradient_is_wrong_where_it_is_wrong(style, fault):
-    checks = by_array(style(fault))
+    checks = by_array(checks_of(style, fault))
     assert {name for name, check in checks.items() if not check.ok} == EXPECTED[fault]
     if fault == "sign of one array":
         assert "a sign is flipped" in checks["Wd"].hint
+
+
+HEAD = "look at sigma = exp(logvar / 2) and its 1/2, at eps"
+HINTS = {**dict.fromkeys(styles.FAULTS, HEAD), "eps drawn twice": HEAD, "stale weights": "are old ones remembered?",
+         "trunk from the decoder only": "the sum of what each of these sends back",
+         "last row": "a part of this gradient never arrives", "sign of one array": "a sign is flipped"}
+
+
+def test_hints_are_right_with_and_without_roles_and_none_is_wrong():
+    """A hint is right if it names the fault or its place; any other one beside a wrong gradient is a wrong hint."""
+    runs = [(style, fault) for style in STYLES for fault in styles.FAULTS]
+    runs += [(caches, "stale weights"), (noisy, "eps drawn twice")]
+    with_roles = {caches: "d{}", column_major: "{}", training_step: "p.{}", noisy: "{}"}
+    right, asked = 0, 0
+    for style, fault in runs:
+        for name in (None, with_roles.get(style))[:1 + (style in with_roles)]:
+            roles = {"mu": ["Wm", "bm"], "logvar": ["Wl", "bl"], "trunk": ["We", "be"]}
+            checks = checks_of(style, fault) if name is None else style(
+                fault, roles={role: [name.format(array) for array in arrays] for role, arrays in roles.items()})
+            hints = {check.hint for check in checks if not check.ok and check.hint}
+            assert all(HINTS[fault] in hint for hint in hints), (style.__name__, fault, hints)
+            right, asked = right + bool(hints), asked + 1
+    assert right >= 0.9 * asked and asked == 92, (right, asked)
 
 
 @pytest.mark.parametrize("fault", ["sampler sigma^2", "missing path", "KL times sigma"])

@@ -59,7 +59,7 @@ def diagnose(analytic: np.ndarray, entries: np.ndarray, numeric: np.ndarray, bou
     mostly = not matching.all() and 2 * np.count_nonzero(matching & clear) > len(found)
     if mostly and np.all(matching | (np.abs(numeric) <= bounds)):
         return ("analytic is right except where numeric is 0: does the forward clamp there, and the backward not know?")
-    if np.all(matching | (found == 0)) and 2 * np.count_nonzero(matching & clear) > len(found):
+    if np.all(matching | (found == 0)) and np.count_nonzero(matching & clear) >= min(3, len(found) / 2):
         return "analytic is 0 at some entries and right at the others: a part of this gradient never arrives"
     ratio = float(np.median(found[clear] / numeric[clear]))
     where = ""
