@@ -23,6 +23,9 @@ def two(a, b):
 def raising():
     {}
     return {}["a"]
+def vae():
+    from scratchvae.gradcheck import examine_vae
+    return examine_vae(draw=lambda mu, logvar, eps: mu + logvar * eps)
 def exact():
     return certify(lambda x: x**2, lambda d_y, x: {"x": 4 * x * d_y}, {"x": x})
 def drawn(rng, n=2):
@@ -45,6 +48,9 @@ def test_gradcheck_runs_the_checks_of_a_module(capsys, tmp_path, monkeypatch):
     assert main(["gradcheck", "own_checks:wrong"]) == 1 and "a 1/2 too many" in capsys.readouterr().out
     assert main(["gradcheck", "own_checks:drawn"]) == 0 and "2 right" in capsys.readouterr().out
     assert main(["gradcheck", "own_checks:exact"]) == 1 and "x[0] and others: exactly 2 x" in capsys.readouterr().out
+    assert main(["gradcheck", "own_checks:vae"]) == 1
+    out = capsys.readouterr().out
+    assert "logvar itself stands for sigma" in out and "not asked: needs update" in out and out.endswith(": WRONG\n")
     for words, message in (
             (["own_checks:nothing"], "nothing returns a NoneType; expected FUNCTION() or FUNCTION(rng)"),
             (["own_checks:none"], "own_checks:none is missing"), (["own_checks:x"], "own_checks:x is array"),

@@ -2,34 +2,21 @@
 import itertools
 import math
 from collections.abc import Iterable
-from typing import Any
 
 import numpy as np
 
 from ..analysis.evaluation import evaluate
-from ..gradcheck import check_model
+from ..gradcheck import check_model, properties
 from ..gradcheck.hints.model import check_parts
+from ..gradcheck.properties import differs, EXACT, SIGMAS, standard_normal_rule
 from ..oracles import LinearGaussian, sigma_points
 from ..vae import VAE
 from .cases import Case
 
-EXACT = 1e-9                            # tolerance, relative and absolute, for sums of a few hundred float64 numbers
-SIGMAS = 7.0                            # limit of a z-score; a normal variable exceeds it with probability 3e-12
 K = 3                                   # samples of an example for the K-sample bound
 FEW = 4                                 # checked entries of a segment: wrong sample weights make all of them wrong
 BY_HAND = {"identity": lambda a: a, "relu": lambda a: np.maximum(a, 0), "tanh": np.tanh,
            "sigmoid": lambda a: 1 / (1 + np.exp(-a)), "softplus": lambda a: np.logaddexp(0, a)}
-
-
-def _standard_normal_rule(nodes):
-    """Return the nodes and weights of the Gauss-Hermite rule for averages over a standard normal variable."""
-    points, weights = np.polynomial.hermite_e.hermegauss(nodes)
-    return points, weights / weights.sum()
-
-
-def differs(found: Any, wanted: Any) -> bool:
-    """Return True unless found equals wanted to EXACT."""
-    return not np.allclose(found, wanted, rtol=EXACT, atol=EXACT)
 
 
 def verdict(checks: Iterable) -> str:
@@ -52,20 +39,15 @@ def layer_check(case: Case) -> str:
 def beta_linearity(case: Case) -> str:
     """loss = reconstruction + beta KL, for any beta, and the KL is not negative."""
     model, beta = case.model, case.model.beta
+
+    def objective_at(value):
+        model.beta = value
+        return model.objective(case.X, case.eps)
+
     try:
-        at = []
-        for model.beta in (beta, beta + 1.5):
-            found = model.objective(case.X, case.eps)
-            at.append(found)
-            if found.kl < 0:
-                return f"the KL is {found.kl:.4g}; no divergence is negative"
-            if differs(found.loss, found.reconstruction + model.beta * found.kl):
-                return f"at beta = {model.beta:g} the loss is not reconstruction + beta KL"
-        if differs(at[1].loss - at[0].loss, 1.5 * at[0].kl):
-            return "the loss does not grow by 1.5 KL when beta does by 1.5: is beta used?"
+        return verdict(properties.beta_linearity(objective_at, beta))
     finally:
         model.beta = beta
-    return ""
 
 
 def kl_by_quadrature(case: Case) -> str:
@@ -74,7 +56,7 @@ def kl_by_quadrature(case: Case) -> str:
     q, ws = model.encode(x), model.workspace(1)
     ws.x[:] = x
     total = 0.0
-    for node, weight in zip(*_standard_normal_rule(40)):
+    for node, weight in zip(*standard_normal_rule(40)):
         ws.eps[:] = node                                     # latents are independent: one node can serve all of them
         reported = model.forward(ws).kl
         z = ws.z[0]
@@ -121,15 +103,9 @@ def k_sample_bound(case: Case) -> str:
 
 
 def batch_independence(case: Case) -> str:
-    """The loss and gradient of a batch are the means over batches of one example each."""
-    model, X, eps = case.model, case.X, case.eps
-    whole, gradient = model.gradient(X, eps)
-    parts = [model.gradient(X[i:i + 1], eps[i:i + 1]) for i in range(len(X))]
-    if differs(whole.loss, np.mean([objective.loss for objective, _ in parts])):
-        return "the loss of a batch is not the mean over its examples"
-    if differs(gradient.flat, np.mean([alone.flat for _, alone in parts], axis=0)):
-        return "the gradient of a batch is not the mean over its examples"
-    return ""
+    """The loss and gradient of a batch are the means over batches of one example each, in any order."""
+    return verdict(properties.independence(lambda X, eps: case.model.objective(X, eps).loss,
+                                           lambda X, eps: case.model.gradient(X, eps)[1].flat, case.X, case.eps))
 
 
 def is_black_and_white(model: VAE) -> bool:
@@ -157,25 +133,10 @@ def probabilities_sum_to_one(case: Case) -> str:
     x is three black-and-white pixels, or two gray ones.  For gray pixels the sum is Gauss-Hermite quadrature around
     their means, which is exact for the right density.
     """
-    rng = case.rng()
-    if is_black_and_white(case.model):
-        model = _constant_decoder(case, 3, rng.normal(size=3))
-        pixels = [np.array(x) for x in itertools.product((0.0, 1.0), repeat=3)]
-        weights = np.array([math.exp(-_nll(model, x)) for x in pixels])
-    else:
-        means, sigma, (points, shares) = rng.normal(size=2), case.model.sigma, _standard_normal_rule(8)
-        model = _constant_decoder(case, 2, means)
-        nodes = [np.array(t) for t in itertools.product(points, repeat=2)]
-        pixels = [means + sigma * t for t in nodes]
-        share = [a * b for a, b in itertools.product(shares, repeat=2)]
-        weights = np.array([w * 2 * math.pi * sigma**2 * math.exp(0.5 * float(t @ t) - _nll(model, x))
-                            for w, t, x in zip(share, nodes, pixels)])
-    if differs(weights.sum(), 1.0):
-        return f"exp(-nll) adds up to {weights.sum():.6g} over all x"
-    mean, shown = weights @ np.array(pixels), model.decode(np.zeros((1, model.n_latent)))[0]
-    if differs(mean, shown):
-        return f"x averages {mean[0]:.6g} under exp(-nll); the mean that is shown is {shown[0]:.6g}"
-    return ""
+    gray = not is_black_and_white(case.model)
+    model = _constant_decoder(case, 2 if gray else 3, case.rng().normal(size=2 if gray else 3))
+    shown = model.decode(np.zeros((1, model.n_latent)))[0]
+    return verdict(properties.total_probability(lambda x: _nll(model, x), shown, case.model.sigma if gray else None))
 
 
 def extreme_inputs(case: Case) -> str:

@@ -4,12 +4,15 @@ import math
 import numpy as np
 
 from ..data.minibatch import epoch_permutation
+from ..gradcheck import properties
 from ..gradcheck.comparison import compare
 from ..gradcheck.numerical import numerical_gradient
+from ..gradcheck.optimizer_rules import optimizer
+from ..gradcheck.properties import differs, EXACT, SIGMAS
 from ..optimizers import make_optimizer
 from ..training import held_out_objective, Trainer
 from .cases import Case, N_ROWS
-from .detectors import differs, EXACT, is_black_and_white, SIGMAS, verdict
+from .detectors import is_black_and_white, verdict
 
 BATCH = 5                               # rows of a batch; N_ROWS makes two full batches and a short one
 
@@ -45,31 +48,13 @@ def trainers_gradient(case: Case) -> str:
 
 
 def optimizer_reference(case: Case) -> str:
-    """Adam and SGD move a few numbers as the formulas do, written in plain Python for one number."""
-    rng = case.rng()
-    scale = 10.0 ** rng.uniform(-7, 1, 6)
-    gradients = rng.standard_normal((5, 6)) * scale
-    for name in ("adam", "sgd"):
-        optimizer, theta = make_optimizer(name, 6, "float64", 1e-2), rng.standard_normal(6)
-        wanted = [_by_hand(name, value, column) for value, column in zip(theta.tolist(), gradients.T.tolist())]
-        for gradient in gradients:
-            optimizer.update(theta, gradient.copy())
-        if differs(theta, wanted):
-            return f"{name} moves a parameter to {theta[0]:.9g} in 5 steps; by hand it comes to {wanted[0]:.9g}"
-    return ""
+    """Adam and SGD move a few numbers as their formulas do."""
+    def check(name):
+        ours = make_optimizer(name, 6, "float64", 1e-2)
+        return optimizer(lambda theta, gradient: ours.update(theta.ravel(), gradient.ravel()), 1e-2,
+                         rules=(name,), epsilons=(1e-8,), seed=case.seed)._replace(name=name)
 
-
-def _by_hand(name, theta, gradients):
-    """Return one parameter after the steps of Kingma & Ba 2015, Algorithm 1, or of momentum 0.9; the rate is 0.01."""
-    m = v = 0.0
-    for t, g in enumerate(gradients, start=1):
-        if name == "sgd":
-            m = 0.9 * m + g
-            theta -= 1e-2 * m
-            continue
-        m, v = 0.9 * m + 0.1 * g, 0.999 * v + 0.001 * g * g
-        theta -= 1e-2 * (m / (1 - 0.9**t)) / (math.sqrt(v / (1 - 0.999**t)) + 1e-8)
-    return theta
+    return verdict(map(check, ("adam", "sgd")))
 
 
 def replay(case: Case) -> str:
@@ -187,25 +172,7 @@ def sampler_moments(case: Case) -> str:
         draws.append(trainer.ws.z.copy())
     q = model.encode(case.X[:1])
     u = [(z - q.mu) * np.exp(-0.5 * q.logvar) for z in draws]          # standard normal in the right code
-    if not np.isfinite(u[0]).all():
-        return "z is not finite"
-    root = math.sqrt(n)
-    for j in range(model.n_latent):
-        mean, spread = float(u[0][:, j].mean()), float(np.mean(u[0][:, j] ** 2))
-        if abs(mean) * root > SIGMAS:
-            return f"z is {mean:.2f} sigma off its mean mu, on average"
-        if abs(spread - 1) * root / math.sqrt(2) > SIGMAS + 3:          # a mean of squares has longer tails
-            return f"the variance of z is {spread:.3g} x exp(logvar)"
-        inside = float(np.mean(np.abs(u[0][:, j]) < 0.67448975))
-        if abs(inside - 0.5) * 2 * root > SIGMAS:
-            return f"{inside:.0%} of z lie within the quartiles of a normal: another distribution"
-    pairs = {"two examples of a batch": (u[0][1:], u[0][:-1]), "one example at two steps": (u[0], u[1])}
-    if model.n_latent > 1:
-        pairs["two latents"] = (u[0][:, 1:], u[0][:, :-1])
-    for what, (a, b) in pairs.items():
-        if np.max(np.abs(np.mean(a * b, axis=0))) * root > SIGMAS + 3:
-            return f"the noise of {what} is the same, or correlated"
-    return ""
+    return properties.noise_fault(u)
 
 
 def generative_moments(case: Case) -> str:
@@ -216,9 +183,9 @@ def generative_moments(case: Case) -> str:
     outputs[0, 0] = -2                                       # not in [0, 1]; its softplus differs from its sigmoid
     mean = likelihood.mean(p, outputs)[0]
     drawn = likelihood.sample(p, np.repeat(outputs, n, axis=0), rng)
-    deviation = np.maximum(drawn.std(axis=0), 0.01)
-    if np.max(np.abs(drawn.mean(axis=0) - mean) / deviation) * math.sqrt(n) > SIGMAS:
-        return "pixels drawn from p(x | z) do not have its mean"
+    check = properties.pixel_draws(drawn, mean)
+    if not check.ok:
+        return check.hint
     if is_black_and_white(model) and (mean.min() < 0 or mean.max() > 1):
         return f"the mean of p(x | z) has values from {mean.min():.2f} to {mean.max():.2f}; pixels lie in [0, 1]"
     linear = case.new_model(hidden=(), likelihood="gaussian", n_visible=model.n_latent)

@@ -66,8 +66,8 @@ def run(args: Namespace) -> tuple[dict, int]:
     worst = max(row["worst"] for row in rows)
     ok = all(row["ok"] for row in rows)
     wrong = any(row["judged"] and not row["ok"] for row in rows)
-    print(f"{len(rows)} {'array' if own else 'segment'}{'s' * (len(rows) > 1)}, worst relative error {worst:.1e}: "
-          f"{'all right' if ok else 'WRONG GRADIENTS' if wrong else 'NOT ALL JUDGED'}")
+    print(f"{len(rows)} {'check' if own else 'segment'}{'s' * (len(rows) > 1)}, worst relative error {worst:.1e}: "
+          f"{'all right' if ok else 'NOT ALL JUDGED' if not wrong else 'WRONG' if own else 'WRONG GRADIENTS'}")
     return {"checks": rows, "worst": worst, "ok": ok}, 0 if ok else 1
 
 
@@ -85,8 +85,10 @@ def _summary(title, checks, said):
     wrong, unjudged = ([check.name for check in checks if check.verdict == verdict]
                        for verdict in ("WRONG", "not judged"))
     verdicts = [f"WRONG: {', '.join(wrong)}"] * bool(wrong) + [f"not judged: {', '.join(unjudged)}"] * bool(unjudged)
-    worst = max(check.worst for check in checks)
-    line = f"{title}: {'; '.join(verdicts) or f'{len(checks)} right, worst relative error {worst:.1e}'}"
+    worst, right = max(check.worst for check in checks), [check for check in checks if check.ok and check.judged]
+    unasked = sum(check.ok and not check.judged for check in checks)
+    line = (f"{title}: {'; '.join(verdicts) or f'{len(right)} right, worst relative error {worst:.1e}'}"
+            f"{f'; {unasked} not asked' * bool(unasked)}")
     shown, told = [], set()
     for check in checks:
         if check.hint not in told | said | {""} or not check.ok:

@@ -25,7 +25,8 @@ ONLY_BIAS = "only the bias is wrong: d_b is the sum of d_a over the batch"
 class Check(NamedTuple):
     """The verdict on one array, in plain Python values.
 
-    `ok` is True if the gradient was judged and is right; `judged` is False if nothing could be said about it.
+    `ok` is True if the gradient was judged and is right; `judged` is False if nothing could be said about it.  Both
+    are otherwise only for what `examine_vae` was given no functions to ask: it is ok, and not judged.
     `worst` is the largest relative error |analytic - numeric| / size over the entries that are not kinks or that lie
     outside of a kink's two slopes, of which `numeric` is the middle and `error_bound` the half distance; it stands at
     `index`, as do `analytic`, `numeric` and `error_bound`.  The size of an entry that fails is
@@ -47,8 +48,10 @@ class Check(NamedTuple):
 
     @property
     def verdict(self) -> str:
-        """Return "ok", "WRONG" or "not judged"."""
-        return "ok" if self.ok else "WRONG" if self.judged else "not judged"
+        """Return "ok", "WRONG", "not judged", or "not asked" with what it needs."""
+        if self.judged:
+            return "ok" if self.ok else "WRONG"
+        return f"not asked: {self.hint}" if self.ok else "not judged"
 
     def with_hint(self, hint: str | None) -> "Check":
         """Return the same Check, with one more hint if there is one."""
@@ -76,6 +79,11 @@ class Checks(list):
 def note(name: str, hint: str) -> Check:
     """Return a Check that is ok: there is nothing to compare, and perhaps something to say."""
     return Check(name, 0.0, (), 0.0, 0.0, 0.0, True, hint, 0)
+
+
+def not_asked(name: str, needs: str) -> Check:
+    """Return the Check of a question that was not asked, because something is not given that it needs."""
+    return note(name, f"needs {needs}")._replace(judged=False)
 
 
 def broken(name: str, hint: str) -> Check:
@@ -182,7 +190,7 @@ def compare_all(f: Callable[[], float], arrays: dict, gradients: dict, faults: d
         if terms is None and not faults.get(name) and _only_at_kinks(gradients[name], numerical, extra):
             check = check._replace(judged=False, hint=SEVERAL)
         checks.append(_not_judged(check, numerical, noise, size))
-    wrong = {check.name: not check.ok for check in checks}
+    wrong = {check.name: check.judged and not check.ok for check in checks}
     shapes = {name: array.shape for name, array in arrays.items()}
     return [check.with_hint(ONLY_BIAS)
             if wrong[check.name] and not faults.get(check.name) and only_bias_wrong(check.name, wrong, shapes)
@@ -197,6 +205,8 @@ def require_checks(checks: list) -> None:
 
 
 def _cells(check):
+    if check.ok and not check.judged:
+        return (check.name, *"-----", check.verdict)
     verdict = check.verdict + (f", {check.kinks} at kinks" if check.kinks else "")
     return (check.name, f"{check.worst:.1e}", ",".join(map(str, check.index)) or "-", f"{check.analytic:.6g}",
             f"{check.numeric:.6g}", f"{check.error_bound:.1e}", verdict)
@@ -210,7 +220,7 @@ def format_checks(checks: list) -> str:
     lines = ["  ".join(cell.ljust(width) if k in (0, 6) else cell.rjust(width)
                        for k, (cell, width) in enumerate(zip(row, widths))).rstrip() for row in rows]
     for k, check in reversed(list(enumerate(checks, start=1))):
-        if check.hint:
+        if check.hint and (check.judged or not check.ok):
             lines.insert(k + 1, "    " + check.hint)
     return "\n".join(lines)
 
@@ -227,5 +237,5 @@ def assert_ok(checks: list) -> None:
         raise GradientMismatch(f"{', '.join(wrong)}: got a gradient that could not be judged; expected a function that "
                                f"differences can follow. Look at the hints.\n{format_checks(checks)}")
     if wrong:
-        raise GradientMismatch(f"{', '.join(wrong)}: got a backward that is wrong or breaks its contract; expected the "
-                               f"derivative of forward. Look at the hints.\n{format_checks(checks)}")
+        raise GradientMismatch(f"{', '.join(wrong)}: got what is wrong or breaks its contract; expected what the "
+                               f"formulas give. Look at the hints.\n{format_checks(checks)}")

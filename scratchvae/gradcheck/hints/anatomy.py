@@ -1,0 +1,83 @@
+"""What the parameters of a foreign VAE are, found by what its encode does when they change; its head's own check."""
+from typing import Any
+
+import numpy as np
+
+from ...elbo import Objective
+from ..properties import kl_closed_form
+from ..trees import parameters
+from .head import BIAS, check_head
+
+MOST_LATENTS = 64                       # of a head whose biases are looked for one by one
+
+
+class Anatomy:
+    """A foreign VAE as `check_head` reads a model: `vae` is a VAEFunctions with encode, objective and params.
+
+    `roles` has "mu", "logvar" and "trunk" (what moves both) for a head of two parts; `places` lists the (array, index)
+    of each bias of [mu | logvar], or is empty.
+    """
+
+    def __init__(self, vae: Any):
+        self.vae, self.beta, self.arrays = vae, vae.beta, parameters(vae.params)
+        self.roles: dict = {"mu": [], "logvar": [], "trunk": []}
+        start, slack = self._head(), 1e3 * vae.tolerance
+        n_latent, column = start.shape[1] // 2, {}
+        for path, array in self.arrays.items():
+            kept = array.copy()
+            array += 0.1 + 0.1 * np.abs(array)
+            moved = np.any(self._head() != start, axis=0)
+            array[...] = kept
+            if moved.any():
+                mu, logvar = moved[:n_latent].any(), moved[n_latent:].any()
+                self.roles["trunk" if mu and logvar else "mu" if mu else "logvar"].append(path)
+            if array.size in (n_latent, 2 * n_latent) and n_latent <= MOST_LATENTS and moved.any():
+                for index in np.ndindex(array.shape):
+                    array[index] += 1
+                    change = self._head() - start
+                    array[...] = kept
+                    one = np.flatnonzero(np.all(np.abs(change - 1) <= slack, axis=0))
+                    if len(one) == 1 and np.sum(np.abs(change) > slack) == len(change):
+                        column[int(one[0])] = (path, index)
+        self.places = [column[k] for k in range(2 * n_latent)] if len(column) == 2 * n_latent else []
+        self.encoder = sum(self.roles.values(), [])
+        if not (self.roles["mu"] and self.roles["logvar"]):
+            self.roles = {}
+        self.parameters = {BIAS: np.array([self.arrays[path][index] for path, index in self.places])}
+
+    def _head(self):
+        return np.hstack(self.vae.posterior(self.vae.x))
+
+    def _move(self):
+        for (path, index), value in zip(self.places, self.parameters[BIAS]):
+            self.arrays[path][index] = value
+
+    def encode(self, x: np.ndarray) -> tuple:
+        """Return (mu, logvar)."""
+        self._move()
+        return self.vae.posterior(x)
+
+    def objective(self, x: np.ndarray, eps: np.ndarray) -> Objective:
+        """Return the Objective at the biases of `parameters`."""
+        self._move()
+        parts = self.vae.parts(x, eps)
+        if len(parts) == 3:
+            return Objective(*parts)
+        kl = kl_closed_form(*self.vae.posterior(x)) * (len(x) if self.vae.reduction == "sum" else 1)
+        return Objective(parts[0], parts[0] - self.beta * kl, kl)
+
+    def gradient(self, x: np.ndarray, eps: np.ndarray) -> tuple:
+        """Return (None, the gradient's part for the head's biases)."""
+        self._move()
+        found = self.vae.gradient(x, eps)
+        return None, {BIAS: np.array([found[path][index] for path, index in self.places])}
+
+    def head_checks(self, checks: list) -> list:
+        """Return the failed Checks of d_mu and d_logvar, if `checks` of the gradient are wrong in the encoder alone."""
+        wrong = {check.name for check in checks if not check.ok}
+        if not wrong or not wrong <= set(self.encoder) or not self.places or not self.vae.takes_eps:
+            return []
+        try:
+            return check_head(self, self.vae.x, self.vae.eps)
+        finally:
+            self._move()

@@ -1,0 +1,154 @@
+"""The functions of a VAE that others wrote: what they take and return, checked and brought into one form."""
+import inspect
+from typing import Any
+
+import numpy as np
+
+from ..errors import ScratchVAEError, ShapeError
+from .foreign import as_number, gradient_of_step
+from .properties import EXACT
+from .trees import matched, parameters
+
+FUNCTIONS = {"encode": "encode(x) -> (mu, logvar)", "draw": "draw(mu, logvar, eps) -> z, or draw(mu, logvar) -> z",
+             "decode": "decode(z) -> what nll takes", "nll": "nll(x, decoded) -> nats, for any number of pixels",
+             "objective": "objective(x, eps) -> loss, or (loss, reconstruction, kl)",
+             "gradient": "gradient(x, eps) -> a tree like params, or (loss, tree)",
+             "step": "step(x, eps), which trains", "update": "update(param, gradient) -> param, or in place",
+             "generate": "generate(z) -> pixels", "reseed": "reseed(), which resets the noise"}
+SINGLE = 1e-4                           # tolerance of numbers that were computed in float32
+
+
+def _is_number(value):
+    return isinstance(value, (int, float)) or getattr(value, "size", 0) == 1
+
+
+def accepts(f: Any, *names: str) -> bool:
+    """Return True if f can be called with so many arguments, or if that is not known."""
+    try:
+        inspect.signature(f).bind(*names)
+    except TypeError:
+        return False
+    except ValueError:                                            # a compiled function may have no signature
+        pass
+    return True
+
+
+class VAEFunctions:
+    """A foreign VAE; `given` holds its functions and settings by name, of which those that are None are missing.
+
+    `wrong` has the names of what was found wrong so far.
+    """
+
+    def __init__(self, given: dict):
+        self.wrong: set = set()
+        self.given = {name: value for name, value in given.items() if value is not None}
+        self.x, self.eps, self.params, self.beta = (given[name] for name in ("x", "eps", "params", "beta"))
+        self.outputs, self.reduction, self.learning_rate = (
+            given[name] for name in ("outputs", "reduction", "learning_rate"))
+        arrays = [self.x, *(parameters(self.params).values() if self.params is not None else ())]
+        self.tolerance = SINGLE if any(getattr(array, "dtype", None) == np.float32 for array in arrays) else EXACT
+        if self.x is not None and self.eps is None and "encode" in self.given:
+            self.eps = self.given["eps"] = np.random.default_rng(0).standard_normal(self.posterior(self.x)[0].shape)
+        self.own_gradient = self.has("gradient")
+        if self.has("step", "params", "learning_rate") and not self.own_gradient:
+            self.given["gradient"] = lambda x, eps: gradient_of_step(
+                lambda: self.call("step", x, eps), self.params, self.learning_rate)
+        self.repeats = not self.has("objective", "x", "eps") or self.loss(self.x, self.eps) == self.loss(
+            self.x, self.eps)
+        self.takes_eps = self.repeats and not self.has("reseed")
+
+    def has(self, *names: str) -> bool:
+        """Return True if all of these are given."""
+        return all(name in self.given for name in names)
+
+    def arguments(self, name: str) -> Any:
+        """Return the names of a function's arguments, as far as they are known."""
+        try:
+            return inspect.signature(self.given[name]).parameters
+        except ValueError:                                        # a compiled function
+            return ()
+
+    def call(self, name: str, *arrays: Any, **settings: Any) -> Any:
+        """Return what a function returns; an error of it becomes one line."""
+        try:
+            return self.given[name](*arrays, **settings)
+        except ScratchVAEError:
+            raise
+        except (TypeError, ValueError, IndexError, KeyError, AttributeError) as error:
+            shapes = ", ".join(str(np.shape(array)) for array in arrays)
+            raise ShapeError(f"{name} fails for arrays of shape {shapes} ({error}); expected {FUNCTIONS[name]}, with "
+                             "one row an example. Wrap yours in a lambda that takes and returns these.") from error
+
+    def rows(self, name: str, found: Any, n: int, width: Any = None) -> np.ndarray:
+        """Return what a function has returned as an array (n, width) of float64."""
+        array = np.asarray(found)
+        if array.dtype == np.float32:
+            self.tolerance = SINGLE
+        if array.ndim != 2 or array.shape != (n, width or array.shape[1]):
+            raise ShapeError(f"{name} returns an array of shape {array.shape}; expected ({n}, {width or 'any'}): "
+                             f"{FUNCTIONS[name]}, with one row an example. Transpose columns.")
+        return np.array(array, np.float64)
+
+    def posterior(self, x: np.ndarray) -> tuple:
+        """Return (mu, logvar)."""
+        found = self.call("encode", x)
+        if not isinstance(found, (tuple, list)) or len(found) != 2:
+            raise ShapeError(f"encode returns a {type(found).__name__}; expected (mu, logvar). Split the head; of a "
+                             "head that holds log sigma return 2 * log_sigma.")
+        mu = self.rows("encode", found[0], len(x))
+        return mu, self.rows("encode", found[1], *mu.shape)
+
+    def draw(self, mu: np.ndarray, logvar: np.ndarray, *eps: np.ndarray) -> np.ndarray:
+        """Return draws of z."""
+        return self.rows("draw", self.call("draw", mu, logvar, *eps), *mu.shape)
+
+    def decode(self, z: np.ndarray) -> np.ndarray:
+        """Return what nll takes."""
+        return self.rows("decode", self.call("decode", z), len(z))
+
+    def mean(self, decoded: np.ndarray) -> np.ndarray:
+        """Return the pixels' means."""
+        return 0.5 * (1 + np.tanh(0.5 * decoded)) if self.outputs == "logits" else decoded
+
+    def cost(self, x: np.ndarray, decoded: np.ndarray) -> float:
+        """Return the nll of one example, (D,) each."""
+        return as_number(self.call("nll", np.array(x)[None], np.array(decoded)[None]), "nll")
+
+    def parts(self, x: np.ndarray, eps: np.ndarray, **beta: float) -> tuple:
+        """Return (loss, reconstruction, kl), or (loss,)."""
+        if "reseed" in self.given:
+            self.call("reseed")
+        found = self.call("objective", x, eps, **beta)
+        parts = tuple(found) if isinstance(found, (tuple, list)) else (found,)
+        if len(parts) not in (1, 3):
+            raise ShapeError(f"objective returns {len(parts)} numbers; expected loss, or (loss, reconstruction, kl). "
+                             "Return one of these.")
+        return tuple(as_number(part, "objective") for part in parts)
+
+    def loss(self, x: np.ndarray, eps: np.ndarray) -> float:
+        """Return the loss."""
+        return self.parts(x, eps)[0]
+
+    def gradient_tree(self, x: np.ndarray, eps: np.ndarray) -> Any:
+        """Return (loss or None, gradient); it is called right after the loss, of which it may need what that left."""
+        found = self.call("gradient", x, eps)
+        pair = isinstance(found, tuple) and len(found) == 2 and _is_number(found[0])
+        two = isinstance(self.params, (tuple, list)) and len(self.params) == 2 and _is_number(self.params[0])
+        return found if pair and not two else (None, found)
+
+    def gradient(self, x: np.ndarray, eps: np.ndarray) -> dict:
+        """Return {path: gradient} right after the loss was computed."""
+        self.parts(x, eps)
+        return matched(self.gradient_tree(x, eps)[1], parameters(self.params), "gradient")
+
+    def numbers(self, x: np.ndarray, eps: np.ndarray) -> np.ndarray:
+        """Return all numbers of the gradient in one array."""
+        return np.concatenate([array.ravel() for array in self.gradient(x, eps).values()])
+
+    def gradient_repeats(self) -> bool:
+        """Return True if the gradient is the same when it is computed again."""
+        return np.array_equal(self.numbers(self.x, self.eps), self.numbers(self.x, self.eps))
+
+    def per_example(self, number: float) -> float:
+        """Return what is reported for the batch as a mean over its examples."""
+        return number / len(self.x) if self.reduction == "sum" else number

@@ -1,0 +1,266 @@
+"""examine_vae convicts each fault of a foreign VAE and accuses no right one; transplant brings its weights here."""
+import numpy as np
+import pytest
+import styles
+import vaes
+
+from scratchvae import elbo, VAE
+from scratchvae.bugs import inject, random_case
+from scratchvae.errors import ConfigurationError, ShapeError
+from scratchvae.gradcheck import assert_ok, examine_vae, GradientMismatch, transplant
+from scratchvae.optimizers import make_optimizer
+
+X, EPS = styles.data()
+RIGHT = 50                              # of the 2,000 random right models that were examined once
+# Hints beside the expected one: they say what was measured, and no more than that.
+FACTS = ("the KL is", "it is not the nll at what decode makes", "the loss is not reconstruction + beta KL",
+         "of a batch is not the", "depends on the order", "exp(-nll) adds up to", "x averages another value",
+         "do not have its mean", "another number of nats", "the loss does not grow by 1.5 KL")
+PLACES = {fault: "mu is right and logvar is not" for fault in
+          ("missing 1/2", "missing path", "sigma^2 in the gradient", "KL times sigma", "KL sign")}
+PLACES |= {"z for mu": "logvar is right and mu is not", "z = mu": "z is mu alone"}
+
+
+def findings(checks):
+    """Return {name: hint} of what is wrong."""
+    return {check.name: check.hint for check in checks if not check.ok}
+
+
+@pytest.mark.parametrize("seed", range(RIGHT))
+def test_a_right_model_is_not_accused(seed):
+    arguments = vaes.Net(seed).arguments()
+    checks = examine_vae(**arguments | ({} if seed % 10 == 0 else {"step": None}))
+    assert_ok(checks)
+    asked = {check.name for check in checks if check.judged}
+    assert {"sampler", "KL", "reconstruction", "loss of a batch", "pixel mean", "optimizer", "gradient: We"} <= asked
+
+
+@pytest.mark.parametrize("fault", vaes.FAULTS)
+def test_each_fault_is_convicted_by_its_row_and_no_hint_is_wrong(fault):
+    row, hint = vaes.FAULTS[fault]
+    arguments = vaes.Net(100, fault).arguments()
+    if not row.startswith(("gradient", "loss of", "noise")):
+        arguments |= {"step": None, "params": None}
+    found = findings(examine_vae(**arguments))
+    assert any(name.startswith(row) and hint in text for name, text in found.items()), found
+    known = (hint, *FACTS, PLACES.get(fault, hint))
+    assert all(not text or any(words in text for words in known) for text in found.values()), found
+
+
+# The styles of other people, in at most three lines ------------------------------------------------------------------
+# With encode (in one of them, for it takes time) a wrong head is traced to its term, without it to its place.
+
+
+def caches(fault):
+    net = styles.Caches(fault)
+    return examine_vae(objective=net.forward, gradient=lambda x, eps: net.backward(), x=X, eps=EPS,
+                       params={f"d{name}": array for name, array in net.weights().items()})
+
+
+def dictionary(fault):
+    p = styles.initial()
+    return examine_vae(objective=lambda x, eps: styles.forward(p, x, eps)[0], params=p, x=X, eps=EPS,
+                       gradient=lambda *data: styles.loss_and_grad(p, *data, fault),
+                       encode=lambda x: styles.encode(p, x))
+
+
+def list_of_arrays(fault):
+    p = list(styles.initial().values())
+    return examine_vae(objective=lambda x, eps: styles.list_loss_and_grad(p, x, eps)[0], params=p, x=X, eps=EPS,
+                       gradient=lambda *data: styles.list_loss_and_grad(p, *data, fault))
+
+
+def column_major(fault):
+    net = styles.Columns(fault)
+    return examine_vae(objective=lambda x, eps: net.cost(x.T, eps.T), gradient=lambda x, eps: net.grads(x.T, eps.T),
+                       params=net.p, x=X, eps=EPS)
+
+
+def training_step(fault):
+    net = styles.Trainer(fault)
+    return examine_vae(objective=net.loss, step=lambda x, eps: net.step(x, eps, 0.1), learning_rate=0.1, params=net,
+                       x=X, eps=EPS)
+
+
+def noisy(fault):
+    net = styles.Noisy(fault)
+    return examine_vae(objective=lambda x, eps: net.loss(x), gradient=lambda x, eps: net.gradient(x), params=net.p,
+                       reseed=lambda: setattr(net, "rng", np.random.default_rng(1)), x=X, eps=EPS)
+
+
+STYLES = [caches, dictionary, list_of_arrays, column_major, training_step, noisy]
+CAUSES = {"sampler sigma^2": "sigma^2 stands for sigma", "sampler sigma / 2": "a 1/2 too many",
+          "KL times sigma": "(sigma^2 - 1) sigma",
+          "trunk from the decoder only": "the sum of what each of these sends back",
+          "missing 1/2": "is the 1/2 of E7 missing?", "missing path": "it never arrives",
+          "last row": "a part of this gradient never arrives", "sign of one array": "a sign is flipped"}
+
+
+def place(cause):
+    """Return what can be said of a cause without encode."""
+    beside = ("the sum of", "a part of", "a sign is")
+    return cause if cause.startswith(beside) else "look at sigma = exp(logvar / 2) and its 1/2"
+
+
+@pytest.mark.parametrize("style", STYLES)
+def test_styles_of_others_are_examined_right_and_wrong(style):
+    checks = style("")
+    assert_ok(checks)
+    assert "gradient" not in {check.name for check in checks if not check.judged}
+    for fault, cause in list(CAUSES.items())[::1 if style is dictionary else 3]:
+        hints = {hint for name, hint in findings(style(fault)).items() if name.startswith("gradient") and hint}
+        assert any((cause if style is dictionary else place(cause)) in hint for hint in hints), (fault, hints)
+        assert all(cause in hint or place(cause) in hint for hint in hints), (fault, hints)
+
+
+def test_stale_weights_and_noise_drawn_twice_are_found_in_the_styles():
+    assert "old ones" in findings(caches("stale weights"))["gradient: elsewhere"]
+    assert any(name.startswith("gradient") for name in findings(noisy("eps drawn twice")))
+
+
+# This package's own VAE behind foreign functions, with the museum's faults --------------------------------------------
+
+
+def ours(case):
+    """Return what examine_vae finds in the VAE of a case of the museum."""
+    model, p = case.model, case.model.parameters
+
+    def draw(mu, logvar, eps):
+        z, kl = np.empty_like(mu), np.empty(len(mu))
+        elbo.gaussian_forward(np.hstack([mu, logvar]), eps, z, kl)
+        return z
+
+    def nll(x, decoded):
+        found = np.empty(1)
+        model.likelihood.nll(p.likelihood, decoded, x, found)
+        return found
+
+    def objective(x, eps, beta=model.beta):
+        model.beta = beta
+        return model.objective(x, eps)
+
+    optimizer = make_optimizer("sgd" if case.seed % 2 else "adam", 6, "float64", 1e-2)
+    black_and_white = case.settings["likelihood"] == "bernoulli"
+    return examine_vae(
+        encode=model.encode, draw=draw, decode=model.decode_outputs, nll=nll, objective=objective,
+        gradient=lambda x, eps: (model.gradient(x, eps)[0].loss, dict(model.gradient(x, eps)[1].segments())),
+        params=dict(p.segments()), update=lambda theta, g: optimizer.update(theta.ravel(), g.ravel()),
+        generate=lambda z: model.likelihood.sample(p.likelihood, model.decode_outputs(z), case.rng()),
+        x=case.X, eps=case.eps, beta=model.beta, outputs="logits" if black_and_white else "means", learning_rate=1e-2)
+
+
+@pytest.mark.parametrize("name, row", [
+    ("missing_half", "gradient: d_logvar"), ("variance_for_sigma", "sampler"), ("kl_without_half", "KL"),
+    ("constants_dropped", "exp(-nll) adds up to 1"), ("beta_ignored", "beta"),
+    ("batch_statistics", "encode one by one"), ("summed_over_the_batch", "loss of a batch"),
+    ("overflowing_softplus", "extreme outputs"),
+    ("means_reported", "loss of gradient"), ("softplus_for_probability", "generated pixels"),
+    ("silent_weight_decay", "optimizer")])
+def test_the_same_detectors_find_the_museums_faults_in_this_package(name, row):
+    with inject(name) as bug:
+        assert row in findings(ours(random_case(3, **{"likelihood": "bernoulli", **bug.case_settings})))
+
+
+# What is asked, and misuse --------------------------------------------------------------------------------------------
+
+
+def test_what_is_not_given_is_said_and_nothing_passes_unseen():
+    checks = examine_vae(draw=lambda mu, logvar, eps: mu + np.exp(logvar / 2) * eps)
+    assert checks[0].verdict == "ok" and all(check.verdict.startswith("not asked: needs ") for check in checks[1:])
+    assert_ok(checks)
+    assert "not asked: needs update" in str(checks) and "not asked: needs update" in checks._repr_html_()
+    with pytest.raises(ConfigurationError, match="nothing to ask"):
+        examine_vae()
+    with pytest.raises(GradientMismatch, match="sampler"):
+        assert_ok(examine_vae(draw=lambda mu, logvar, eps: mu + np.exp(logvar) * eps))
+
+
+def test_an_examination_restores_the_parameters_and_says_what_a_scalar_loss_hides():
+    net = vaes.Net(1)
+    before = {name: array.copy() for name, array in net.p.items()}
+    arguments = net.arguments() | {"objective": lambda x, eps: net.objective(x, eps)[0]}
+    checks = {check.name: check for check in examine_vae(**arguments)}
+    assert all(np.array_equal(net.p[name], array) for name, array in before.items())
+    assert checks["KL"].ok and checks["KL"].judged                # loss - nll, by the other functions
+    assert checks["reconstruction"].verdict == "not asked: needs objective to return (loss, reconstruction, kl)"
+
+
+NET = vaes.Net(1)
+
+
+@pytest.mark.parametrize("arguments, message", [
+    ({"draw": 1.0}, "draw is 1.0; expected a function"),
+    ({"draw": lambda mu, logvar, eps: mu[0]}, r"draw returns an array of shape \(3,\); expected \(4, 3\)"),
+    ({"encode": lambda x: NET.encode(x)[0], "x": NET.x}, r"encode returns a ndarray; expected \(mu, logvar\)"),
+    ({"encode": lambda x, y: x, "x": NET.x}, "encode fails for arrays of shape"),
+    ({"objective": lambda x, eps: (1.0, 2.0), "x": NET.x, "eps": NET.eps}, "objective returns 2 numbers"),
+    ({"objective": lambda x, eps: x, "x": NET.x, "eps": NET.eps}, r"objective returns an array of shape"),
+    ({"step": lambda x, eps: None, "objective": lambda x, eps: 1.0, "params": NET.p, "x": NET.x, "eps": NET.eps},
+     "step changes none of the arrays"),
+    ({"outputs": "pixels"}, "outputs is 'pixels'; known are"), ({"reduction": "max"}, "reduction is 'max'"),
+    ({"beta": -1}, "beta is -1"), ({"betas": (0.9,)}, "two decay rates"), ({"betas": (0.9, 1)}, "betas is 1"),
+    ({"learning_rate": 0}, "learning_rate is 0"),
+    ({"x": np.ones(3)}, r"x has shape \(3,\)"), ({"x": NET.x, "eps": NET.eps[:-1]}, "eps has shape")])
+def test_a_misuse_of_examine_vae_is_one_sentence(arguments, message):
+    with pytest.raises((ConfigurationError, ShapeError), match=message) as error:
+        examine_vae(**arguments)
+    assert "\n" not in str(error.value)
+
+
+# Transplanting --------------------------------------------------------------------------------------------------------
+
+
+def mirrored(seed):
+    """Return a Net that a VAE of this package can hold, and that VAE."""
+    net = next(net for net in map(vaes.Net, range(seed, seed + 99)) if (net.outputs, net.reduction, net.joint) == (
+        "logits", "mean", False) and net.dtype == np.float64 and len({net.D, net.H, net.Z}) == 3)
+    activation = next(name for name, (act, _) in vaes.ACTIVATIONS.items() if act is net.act)
+    return net, VAE(net.D, net.Z, hidden=(net.H,), activation=activation, beta=net.beta, dtype="float64")
+
+
+def mapping(p, turn=lambda array: array):
+    """Return the arrays of a Net by the names of this package's segments."""
+    return {name: tuple(turn(p[key]) for key in keys) if len(keys) > 1 else turn(p[keys[0]]) for name, keys in {
+        "encoder.0.W": ["We"], "encoder.0.b": ["be"], "encoder.head.W": ["Wm", "Wl"], "encoder.head.b": ["bm", "bl"],
+        "decoder.0.W": ["Wd"], "decoder.0.b": ["bd"], "decoder.head.W": ["Wo"], "decoder.head.b": ["bo"]}.items()}
+
+
+@pytest.mark.parametrize("turn", [lambda array: array, lambda array: np.atleast_2d(array).T])
+@pytest.mark.parametrize("seed", [0, 40])
+def test_a_transplanted_model_has_the_loss_gradient_and_posterior_of_the_foreign_one(seed, turn):
+    net, vae = mirrored(seed)
+    assert transplant(mapping(net.p, turn), vae) is vae
+    objective, gradient = vae.gradient(net.x, net.eps)
+    np.testing.assert_allclose(objective, net.objective(net.x, net.eps), rtol=1e-12)
+    np.testing.assert_allclose(vae.encode(net.x), net.encode(net.x), rtol=1e-12, atol=1e-14)
+    for name, theirs in mapping(net.gradient(net.x, net.eps)).items():
+        theirs = np.concatenate(theirs, axis=-1) if isinstance(theirs, tuple) else theirs
+        np.testing.assert_allclose(gradient[name], theirs, rtol=1e-10, atol=1e-13)
+
+
+def test_a_square_matrix_needs_a_statement_and_a_refusal_changes_nothing():
+    square = VAE(3, 1, hidden=(3,), dtype="float64")
+    theirs = {name: np.full(array.shape, 2.0) for name, array in square.parameters.segments()}
+    theirs["encoder.0.W"] = np.arange(9.0).reshape(3, 3)
+    before = square.parameters.flat.copy()
+    with pytest.raises(ShapeError, match=r"encoder.0.W has shape \(3, 3\), which could be"):
+        transplant(theirs, square)
+    np.testing.assert_array_equal(square.parameters.flat, before)
+    assert transplant(theirs, square, transposed=False).parameters.encoder[0].W[0, 1] == 1
+    turned = {name: array.T for name, array in theirs.items()}
+    assert transplant(turned, square, transposed=True).parameters.encoder[0].W[0, 1] == 1
+
+
+@pytest.mark.parametrize("change, message", [
+    ({"encoder.0.W": np.ones((2, 9))}, r"encoder.0.W has shape \(2, 9\); expected"),
+    ({"encoder.head.W": (np.ones((3, 1)), np.ones((3, 2)))}, "in parts of one shape"),
+    ({"encoder.head.b": np.ones((2, 2))}, r"encoder.head.b has shape \(2, 2\)"),
+    ({"decoder.1.W": np.ones(2)}, "mapping has decoder.1.W in addition"),
+    ({"decoder.head.b": np.array(["a"] * 5)}, "expected numbers")])
+def test_what_does_not_fit_is_refused_by_its_name(change, message):
+    vae = VAE(5, 2, hidden=(3,))
+    with pytest.raises(ShapeError, match=message) as error:
+        transplant({**dict(vae.parameters.segments()), **change}, vae)
+    assert "\n" not in str(error.value)
+    with pytest.raises(ShapeError, match="mapping lacks encoder.0.b, "):
+        transplant({"encoder.0.W": np.ones((5, 3))}, vae)
