@@ -253,7 +253,7 @@ def check_value_and_grad(f: Callable, params: Any, *args: Any) -> list:
     subject = Subject(lambda: pair(params)[0], lambda: pair(params)[1], params, None, ("f", "f"))
     (loss, first), (again, second) = pair(params), pair(params)
     gradients = [matched(found, subject.arrays, "f") for found in (first, second)]
-    if _number(loss, "f") == _number(again, "f") and not _same(*gradients):
+    if as_number(loss, "f") == as_number(again, "f") and not _same(*gradients):
         return [broken("gradient", "f returns other gradients on a second call: does it add to what it returned "
                        "before, or change what it keeps?")]
 

@@ -23,6 +23,7 @@ FAULTS = {
     "KL times sigma in the loss": ("KL", "it is multiplied by sigma"),
     "KL negative": ("KL >= 0", "no divergence is negative"),
     "loss of other parts": ("loss = reconstruction + beta KL", "the loss is not reconstruction + beta KL"),
+    "beta in the KL": ("loss = reconstruction + beta KL", "the KL that is reported has beta in it already"),
     "beta ignored": ("beta", "is beta used?"),
     "other reduction": ("loss of a batch", "over the examples"),
     "order of the batch": ("loss in another order", "depends on the order"),
@@ -180,7 +181,8 @@ class Net:
             reconstruction, loss = reconstruction / self.D, loss - reconstruction * (1 - 1 / self.D)
         if self.fault == "other reconstruction":
             reconstruction = reconstruction / self.D
-        return loss + (self.fault == "loss of other parts"), reconstruction, -kl if self.fault == "KL negative" else kl
+        kl = {"KL negative": -kl, "beta in the KL": beta * kl}.get(self.fault, kl)
+        return loss + (self.fault == "loss of other parts"), reconstruction, kl
 
     def gradient(self, x, eps):
         p, fault, w = self.p, self.fault, self.weights(len(x))[:, None]
