@@ -48,6 +48,7 @@ ORDER = """
 PLACE = {name: line for line, names in enumerate(ORDER.splitlines()) for name in names.split()}
 ALLOWED = {"numpy", "numba", "llvmlite", "matplotlib"}
 OPTIONAL = {"testing": {"hypothesis"},                  # what one room needs and says so if it is missing
+            "storage.pictures": {"PIL"},                             # matplotlib requires it
             "model_settings": {"sklearn"}}                       # in a method that scikit-learn alone calls
 FILES = sorted(PACKAGE.rglob("*.py"))
 

@@ -21,6 +21,7 @@ from .verdict import peak_mb, Verdict
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "tests"))
 from test_data import CHECKED, damaged, VALID  # noqa: E402  (the tests' own files and damage)
+from test_formats import FORMATS  # noqa: E402
 
 HANG = 2.0                          # seconds
 MOST_MB = 300
@@ -77,6 +78,12 @@ def formats(folder):
         path = write(place)
         source = path.parent if name.startswith("idx") else path
         made[name] = path, (lambda source=source: read_data(source)), name in CHECKED
+    for name, (write, has_checksum) in FORMATS.items():
+        place = folder / name.replace(", ", "_")
+        place.mkdir()
+        path = write(place)
+        source = path.parent if path.parent != place else path
+        made[name] = path, (lambda source=source: read_data(source)), has_checksum
     run = a_run(folder / "run")
     made["model.npz"] = run / "model.npz", (lambda: read_model(run / "model.npz")), True
     made["config.json"] = run / "config.json", (lambda: Run.open(run).config), False
@@ -117,7 +124,7 @@ def damage_format(folder, name, copies, seed):
 def run(folder, copies, only=None):
     """The trial: a process for each format, so that each peak of memory is its own."""
     figures = {}
-    for name in [*VALID, "model.npz", "config.json"]:
+    for name in [*VALID, *FORMATS, "model.npz", "config.json"]:
         if only and name not in only:
             continue
         words = [sys.executable, "-m", "_torture.damage", name, str(copies)]

@@ -63,7 +63,7 @@ def models(folder):
     yield "save", lambda path: vae.save(path), dict(path=str(folder / "saved.npz"))
     yield "VAE.load", VAE.load, dict(path=folder / "model.npz")
     yield "set_params", VAE(**SMALL).set_params, {name: SMALL[name] for name in ("n_latent", "hidden", "seed", "dtype")}
-    yield "load_data", load_data, dict(source="digits")
+    yield "load_data", load_data, dict(source="digits", image_shape=None, transpose=None)
     yield "fetch", fetch, dict(name="mnist", mirrors=["http://127.0.0.1:9/"], timeout=0.1)
     held_out = dict(vae=vae, X=X.round(), seed=0, binarize="none")
     yield "evaluate", evaluate, dict(**held_out, importance_samples=3, proposal="encoder")

@@ -4,7 +4,6 @@ from argparse import Namespace
 
 from ..analysis.elbo_decomposition import ledger
 from ..analysis.evaluation import evaluate, HeldOut
-from ..data.loading import load_data
 from ..data.minibatch import BINARIZE
 from ..errors import ConfigurationError
 from ..vae import VAE
@@ -38,7 +37,7 @@ def run(args: Namespace) -> tuple[dict, int]:
     if not isinstance(model, VAE):
         raise ConfigurationError(f"{args.folder} holds an autoencoder, which has no ELBO and no likelihood of its "
                                  "data. Evaluate a run of --model vae.")
-    data = load_data(args.data) if args.data else record.load_data(meta)
+    data = record.load_data(None if args.data else meta, args.data)
     binarize = args.binarize or record.config.get("binarize", "none")
     if args.binarize is None and not HeldOut(model, data.test, args.seed, binarize).is_density:
         binarize = "dynamic"

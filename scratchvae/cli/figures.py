@@ -25,19 +25,21 @@ def kl_per_dimension(model: VAE, x: np.ndarray) -> np.ndarray:
 def reconstruction_figure(model: Model, data: Dataset, n: int) -> "Figure":
     """Draw n held-out images over their reconstructions."""
     originals = data.test[:n]
-    return plots.reconstructions(as_floats(originals, np.float64), model.reconstruct(originals), data.image_shape)
+    return plots.reconstructions(as_floats(originals, np.float64), model.reconstruct(originals), data.image_shape,
+                                 data.fields)
 
 
 def sample_figure(model: VAE, data: Dataset, n: int, seed: int) -> "Figure":
     """Draw the decoded means of n draws from the prior."""
-    return plots.image_grid(model.sample(n, seed), data.image_shape, f"{n} samples from the prior")
+    return plots.image_grid(model.sample(n, seed), data.image_shape, f"{n} samples from the prior",
+                            fields=data.fields)
 
 
 def decoded_grid_figure(model: VAE, data: Dataset) -> "Figure":
     """Draw the decoded means over the plane of a model with two latents."""
     axis = np.linspace(-3, 3, GRID)
     z = np.array([(z1, z2) for z2 in axis for z1 in axis])
-    return plots.decoded_grid(model.decode(z), data.image_shape, axis, axis)
+    return plots.decoded_grid(model.decode(z), data.image_shape, axis, axis, data.fields)
 
 
 def traversal_figure(model: VAE, data: Dataset, dimensions: np.ndarray, index: int | None,
@@ -46,4 +48,4 @@ def traversal_figure(model: VAE, data: Dataset, dimensions: np.ndarray, index: i
     base = np.zeros(model.n_latent) if index is None else model.transform(data.test[index:index + 1])[0]
     z = traverse(base, dimensions, values)
     images = model.decode(z.reshape(-1, model.n_latent)).reshape(len(dimensions), len(values), -1)
-    return plots.traversal(images, data.image_shape, values, [f"z{j + 1}" for j in dimensions])
+    return plots.traversal(images, data.image_shape, values, [f"z{j + 1}" for j in dimensions], data.fields)

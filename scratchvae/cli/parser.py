@@ -107,6 +107,23 @@ def add_run_command(commands: object, name: str, run: Callable, help_text: str,
     return parser
 
 
+def add_image_shape(parser: argparse.ArgumentParser, default: Any = None) -> None:
+    """Add --image-shape, whose value is a list of ints."""
+    def sides(text):
+        try:
+            return [int(side) for side in text.lower().split("x")]
+        except ValueError:
+            raise argparse.ArgumentTypeError(f"{text!r} is no shape; expected rows x columns, as in 28x20") from None
+    parser.add_argument("--image-shape", type=sides, default=default, metavar="RxC", help="rows and columns of the "
+                        "images in rows of numbers, as in 28x20, or 32x32x3 for color; squares if absent")
+
+
+def add_transpose(parser: argparse.ArgumentParser, default: Any = None) -> None:
+    """Add --transpose, whose value is True or the default."""
+    parser.add_argument("--transpose", action="store_const", const=True, default=default, help="the file holds the "
+                        "columns of an image before its rows, as EMNIST does, which is known by its name")
+
+
 def add_lab_flags(parser: argparse.ArgumentParser, seed_of: str, figure: str) -> None:
     """Add --seed, whose help says what it is the seed of, and --figure, whose default is `figure`."""
     parser.add_argument("--seed", type=int, default=0, help=f"seed {seed_of}; default: 0")

@@ -11,7 +11,7 @@ from ..history import Epoch
 from ..vae import VAE
 from ..validation import positive_integer
 from .figures import kl_per_dimension, reconstruction_figure, sample_figure, traversal_figure
-from .parser import add_run_command
+from .parser import add_image_shape, add_run_command
 from .run_folder import MODEL, Run
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ def run_figures(args: Namespace) -> tuple[dict, int]:
     """Draw what `train` draws when it ends, up to the last epoch that was saved."""
     run = Run.open(args.folder)
     model, meta, arrays = run.load_model()
-    data = run.load_data(meta, args.data)
+    data = run.load_data(meta, args.data, args.image_shape)
     try:
         history = [Epoch(*row) for row in arrays["history"].tolist()]
     except (KeyError, TypeError) as error:
@@ -77,6 +77,7 @@ def add_picture_command(commands: object, name: str, run: Callable, help_text: s
     """Add a command that needs the data of a run, and return its parser."""
     parser = add_run_command(commands, name, run, help_text, example)
     parser.add_argument("--data", metavar="NAME or PATH", help="where the run's data are now, if they have moved")
+    add_image_shape(parser)
     return parser
 
 
@@ -87,7 +88,7 @@ def open_for_pictures(args: Namespace, only_vae: bool) -> tuple[Run, Any, Datase
     if only_vae and not isinstance(model, VAE):
         raise ConfigurationError(f"{args.folder} holds an autoencoder: the distribution of its codes is unknown, so it "
                                  "cannot be sampled. Use a run of --model vae.")
-    return run, model, run.load_data(meta, args.data)
+    return run, model, run.load_data(meta, args.data, args.image_shape)
 
 
 def report_figure(run: Run, figure: "Figure", name: str) -> tuple[dict, int]:

@@ -33,7 +33,8 @@ if TYPE_CHECKING:
 
 CONFIG, MODEL, HISTORY, FIGURES = "config.json", "model.npz", "history.csv", "figures"
 OLD_NAMES = {"latent": "n_latent", "samples": "n_samples"}     # of settings, in config.json of earlier versions
-FREE = {"data", "epochs", "on_nonfinite"}          # settings that may change when a run is resumed
+NEW_SETTINGS = {"image_shape": None, "transpose": None}        # which earlier versions did not have
+FREE = {"data", "image_shape", "epochs", "on_nonfinite"}       # settings that may change when a run is resumed
 # Settings that --resume may change as well, if its flags say so.
 ADJUSTABLE = {"learning_rate", "rate_schedule", "warm_up", "decay_every", "decay_factor", "weight_decay", "clip_norm",
               "patience"}
@@ -66,7 +67,7 @@ class Run:
         if not isinstance(config, dict) or "data" not in config or "model" not in config:
             raise RunError(f"{path} holds no settings of a run: data and model are missing. "
                            "Restore it, or train again with --overwrite.")
-        return cls(folder, {OLD_NAMES.get(name, name): value for name, value in config.items()})
+        return cls(folder, {**NEW_SETTINGS, **{OLD_NAMES.get(name, name): value for name, value in config.items()}})
 
     @staticmethod
     def exists(folder: str | Path) -> bool:
@@ -90,14 +91,17 @@ class Run:
                                "run.")
         return model, meta, arrays
 
-    def load_data(self, meta: dict | None = None, source: str | None = None) -> Dataset:
+    def load_data(self, meta: dict | None = None, source: str | None = None,
+                  image_shape: list[int] | None = None) -> Dataset:
         """Return the Dataset that the run is trained on, from `source` if the data have moved.
 
+        image_shape is the run's if absent.
         Raises RunError if the data are not those that `meta`, of the run's model.npz, describes.
         """
         wanted = (meta or {}).get("data")
         try:
-            data = load_data(self.config["data"] if source is None else source)
+            data = load_data(self.config["data"] if source is None else source, transpose=self.config.get("transpose"),
+                             image_shape=image_shape or self.config.get("image_shape"))
         except (ConfigurationError, DataError) as error:
             if meta is None or source is not None:
                 raise
@@ -258,5 +262,6 @@ def run_name(source: str) -> str:
     >>> run_name("mnist5k"), run_name(r"C:\\Users\\ann\\mnist"), run_name("/data/my faces.npz")
     ('mnist5k', 'mnist', 'my-faces')
     """
-    name = re.sub(r"\.np[yz]$", "", PureWindowsPath(source).name, flags=re.IGNORECASE)    # takes both kinds of slashes
+    suffix = r"\.(np[yz]|mat|csv|tsv|txt|amat)(\.gz)?$"
+    name = re.sub(suffix, "", PureWindowsPath(source).name, flags=re.IGNORECASE)          # takes both kinds of slashes
     return "-".join(re.findall(r"\w+", name)) or "data"

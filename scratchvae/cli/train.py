@@ -12,6 +12,7 @@ from ..autoencoder import Autoencoder
 from ..data.download import SETS
 from ..data.loading import BUNDLED, Dataset, DRAWN
 from ..data.minibatch import BINARIZE
+from ..data.sources import PATHS
 from ..errors import ConfigurationError, RunError, TrainingError
 from ..estimators import BASELINES, ESTIMATORS, make_estimator
 from ..kernels.cache import watched
@@ -25,7 +26,7 @@ from ..schedules import SCHEDULES
 from ..training import KEPT, OUTPUT_BIASES, Trainer
 from ..vae import VAE
 from ..validation import one_of, positive_integer
-from .parser import add_command
+from .parser import add_command, add_image_shape, add_transpose
 from .progress import finishing_the_step, KernelProgress, note_compilation, Progress
 from .run_folder import ADJUSTABLE, data_source, FREE, MODEL, Run, run_name
 from .screen import say, show
@@ -33,7 +34,8 @@ from .screen import say, show
 KINDS = {kind.kind: kind for kind in (VAE, Autoencoder)}
 # The settings of a run, by their names in Python.  config.json holds them; --resume may change only the FREE ones.
 TRAIN_DEFAULTS: dict[str, Any] = dict(
-    data="mnist5k", model="vae", hidden=[400], n_latent=20, activation="relu", likelihood="bernoulli", sigma=1.0,
+    data="mnist5k", image_shape=None, transpose=None, model="vae", hidden=[400], n_latent=20, activation="relu",
+    likelihood="bernoulli", sigma=1.0,
     beta=1.0, estimator="analytic", n_samples=1, baseline="none", schedule="constant", schedule_steps=1000, nats=0.25,
     binarize="none", epochs=50, batch_size=128, learning_rate=1e-3, optimizer="adam", output_bias="data",
     dtype="float32", seed=0, on_nonfinite="stop")
@@ -58,8 +60,10 @@ def add(commands: object) -> None:
         train.add_argument(flag, default=argparse.SUPPRESS, **options)
 
     setting("--data", metavar="NAME or PATH",
-            help=f"{', '.join(BUNDLED + DRAWN)}, one that was fetched ({', '.join(SETS)}), or a folder of IDX files, "
-                 f"an .npz or an .npy file; {default('data')}")
+            help=f"{', '.join(BUNDLED + DRAWN)}, one that was fetched ({', '.join(SETS)}), or {PATHS}; "
+                 f"{default('data')}")
+    add_image_shape(train, argparse.SUPPRESS)
+    add_transpose(train, argparse.SUPPRESS)
     setting("--model", choices=KINDS, help=default("model"))
     setting("--hidden", type=int, nargs="*", metavar="UNITS", help="hidden layer sizes, as in --hidden 400; the "
             f"decoder mirrors them; default: {TRAIN_DEFAULTS['hidden'][0]}")

@@ -13,13 +13,15 @@ if TYPE_CHECKING:
 MAX_PAIRS = 20          # most reconstructions in one figure
 
 
-def reconstructions(originals: np.ndarray, reconstructions: np.ndarray, image_shape: tuple[int, int]) -> "Figure":
+def reconstructions(originals: np.ndarray, reconstructions: np.ndarray, image_shape: tuple[int, ...],
+                    fields: Sequence[str] = ()) -> "Figure":
     """Originals in the upper row, their reconstructions below; ten columns, then a second pair of rows.
 
     Parameters
     ----------
     originals, reconstructions : (n, D), values of 0 (black) to 1 (white); the first 20 are drawn.
-    image_shape : (rows, columns) with rows * columns = D; one row is drawn as a curve.
+    image_shape : (rows, columns), or (rows, columns, 3) for color, whose product is D; one row is drawn as a curve.
+    fields : sequence of str, what the D numbers are called, written below curves.
     """
     if np.shape(originals) != np.shape(reconstructions):
         raise ShapeError(f"originals is {np.shape(originals)}, reconstructions {np.shape(reconstructions)}; "
@@ -29,7 +31,7 @@ def reconstructions(originals: np.ndarray, reconstructions: np.ndarray, image_sh
     blocks = -(-count // 10)
     columns = -(-count // blocks)
     sheet = Sheet(2 * blocks, columns, image_shape, "Originals and their reconstructions", pairs, left=1.2,
-                  blocks=blocks)
+                  blocks=blocks, fields=fields)
     tops = [block * (2 + sheet.space) for block in range(blocks)]
     for block, top in enumerate(tops):
         sheet.draw(pairs[:, block * columns:(block + 1) * columns], top)
@@ -38,15 +40,17 @@ def reconstructions(originals: np.ndarray, reconstructions: np.ndarray, image_sh
     return sheet.figure
 
 
-def image_grid(images: np.ndarray, image_shape: tuple[int, int], title: str, columns: int | None = None) -> "Figure":
+def image_grid(images: np.ndarray, image_shape: tuple[int, ...], title: str, columns: int | None = None,
+               fields: Sequence[str] = ()) -> "Figure":
     """Images side by side, in reading order, under a title.
 
     Parameters
     ----------
     images : (n, D), values of 0 (black) to 1 (white).
-    image_shape : (rows, columns) with rows * columns = D; one row is drawn as a curve.
+    image_shape : (rows, columns), or (rows, columns, 3) for color, whose product is D; one row is drawn as a curve.
     title : str
     columns : int, optional; as near to a square as n allows when left out.
+    fields : sequence of str, what the D numbers are called, written below curves.
 
     Examples
     --------
@@ -60,25 +64,27 @@ def image_grid(images: np.ndarray, image_shape: tuple[int, int], title: str, col
         raise ConfigurationError(f"columns is {columns}; expected at least 1. Leave it out for a square.")
     columns = min(len(images), columns)
     rows = -(-len(images) // columns)
-    sheet = Sheet(rows, columns, image_shape, title, images)
+    sheet = Sheet(rows, columns, image_shape, title, images, fields=fields)
     for row in range(rows):
         sheet.draw(images[None, row * columns:(row + 1) * columns], top=row)
     return sheet.figure
 
 
-def image_rows(images: np.ndarray, image_shape: tuple[int, int], names: Sequence[str], title: str,
-               values: Any | None = None, label: str = "", left: float | None = None) -> "Figure":
+def image_rows(images: np.ndarray, image_shape: tuple[int, ...], names: Sequence[str], title: str,
+               values: Any | None = None, label: str = "", left: float | None = None,
+               fields: Sequence[str] = ()) -> "Figure":
     """Images in named rows, in the order given; `values` are written below the columns.
 
     Parameters
     ----------
     images : (rows, columns, D), values of 0 (black) to 1 (white).
-    image_shape : (rows, columns) of one image; one row is drawn as a curve.
+    image_shape : (rows, columns), or (rows, columns, 3) for color, of one image; one row is drawn as a curve.
     names : sequence of str, one a row.
     title : str
     values : (columns,), optional; of more than 12 some are left out.
     label : str, what the values are.
     left : float, optional; the room for the names in inches, enough for the longest if left out.
+    fields : sequence of str, what the D numbers are called, written below curves.
     """
     images, rows = np.asarray(images), len(names)
     columns = len(values) if values is not None else images.shape[1] if images.ndim > 1 else 0
@@ -88,7 +94,7 @@ def image_rows(images: np.ndarray, image_shape: tuple[int, int], names: Sequence
     cells = as_images(images.reshape(rows * columns, -1), image_shape)
     if left is None:
         left = 0.25 + 0.085 * max(map(len, names))
-    sheet = Sheet(rows, columns, image_shape, title, cells, label=label, left=left)
+    sheet = Sheet(rows, columns, image_shape, title, cells, label=label, left=left, fields=fields)
     sheet.draw(cells.reshape(rows, columns, *image_shape))
     sheet.axes.set_yticks(np.arange(rows) + 0.5, names, fontsize=10)
     if values is not None:
@@ -98,26 +104,29 @@ def image_rows(images: np.ndarray, image_shape: tuple[int, int], names: Sequence
     return sheet.figure
 
 
-def traversal(images: np.ndarray, image_shape: tuple[int, int], values: Any,
-              dimension_names: Sequence[str]) -> "Figure":
+def traversal(images: np.ndarray, image_shape: tuple[int, ...], values: Any,
+              dimension_names: Sequence[str], fields: Sequence[str] = ()) -> "Figure":
     """One latent dimension a row, swept over `values` from left to right while the others keep their value.
 
-    The images (rows, columns, D) are decoded means; values are in standard deviations of the prior.
+    The images (rows, columns, D) are decoded means, whose D numbers are called `fields`; values are in standard
+    deviations of the prior.
     """
     return image_rows(images, image_shape, dimension_names, "Latent traversal: one dimension a row", values,
-                      "value of the dimension (prior standard deviations)", left=0.65)
+                      "value of the dimension (prior standard deviations)", left=0.65, fields=fields)
 
 
-def attribute_sweep(images: np.ndarray, image_shape: tuple[int, int], values: Any, names: Sequence[str],
-                    title: str) -> "Figure":
+def attribute_sweep(images: np.ndarray, image_shape: tuple[int, ...], values: Any, names: Sequence[str],
+                    title: str, fields: Sequence[str] = ()) -> "Figure":
     """Decoded images (rows, columns, D) along attribute vectors, one face or one vector a row.
 
-    `values` (columns,) are the multiples of the vector that were added.
+    `values` (columns,) are the multiples of the vector that were added, `fields` what the D numbers are called.
     """
-    return image_rows(images, image_shape, names, title, values, "a, how many times the vector is added")
+    return image_rows(images, image_shape, names, title, values, "a, how many times the vector is added",
+                      fields=fields)
 
 
-def decoded_grid(images: np.ndarray, image_shape: tuple[int, int], z1: np.ndarray, z2: np.ndarray) -> "Figure":
+def decoded_grid(images: np.ndarray, image_shape: tuple[int, ...], z1: np.ndarray, z2: np.ndarray,
+                 fields: Sequence[str] = ()) -> "Figure":
     """The decoder's means over a grid of the latent plane, as one mosaic with axes in latent units.
 
     z1 grows to the right and z2 upwards.
@@ -125,8 +134,9 @@ def decoded_grid(images: np.ndarray, image_shape: tuple[int, int], z1: np.ndarra
     Parameters
     ----------
     images : (len(z2) * len(z1), D) or (len(z2), len(z1), D); image (i, j) is decoded at (z1[j], z2[i]).
-    image_shape : (rows, columns) of one image; one row is drawn as a curve.
+    image_shape : (rows, columns), or (rows, columns, 3) for color, of one image; one row is drawn as a curve.
     z1, z2 : (columns,) and (rows,), strictly monotone, in standard deviations of the prior.
+    fields : sequence of str, what the D numbers are called, written below curves.
     """
     z1, z2 = np.asarray(z1, dtype=float), np.asarray(z2, dtype=float)
     for name, z in (("z1", z1), ("z2", z2)):
@@ -140,7 +150,7 @@ def decoded_grid(images: np.ndarray, image_shape: tuple[int, int], z1: np.ndarra
     cells = as_images(images.reshape(-1, expected[2]), image_shape)
     cells = cells.reshape(len(z2), len(z1), *image_shape)[np.ix_(np.argsort(-z2), np.argsort(z1))]
     sheet = Sheet(len(z2), len(z1), image_shape, "Decoded means over the latent plane", cells,
-                  label="z1 (prior standard deviations)", left=0.75, gap=0)
+                  label="z1 (prior standard deviations)", left=0.75, gap=0, fields=fields)
     sheet.draw(cells)
     for axis, z, places in ((sheet.axes.xaxis, np.sort(z1), np.arange(len(z1)) + 0.5),
                             (sheet.axes.yaxis, np.sort(z2), np.arange(len(z2))[::-1] + 0.5)):

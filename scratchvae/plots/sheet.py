@@ -1,5 +1,7 @@
 """What all figures share: how one is made, looks and is saved, and a sheet of images of one size."""
 import os
+import textwrap
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, TYPE_CHECKING
 
@@ -14,6 +16,7 @@ if TYPE_CHECKING:
 
 DPI = 150                               # pixels of the file per inch
 INK, GRAY, FAINT = "#222222", "#777777", "#cccccc"
+MOST_FIELDS, NOTE_WIDTH = 12, 70        # names of a table's columns, and letters on a line, below curves
 TRAIN, TEST = "#74acd5", "#8c2d04"      # One is light and one dark: they differ in print without color as well.
 
 
@@ -62,13 +65,14 @@ def number_text(value: float) -> str:
     return f"{round(float(value), 9) + 0.0:.3g}".replace("-", "−")
 
 
-def as_images(rows: np.ndarray, image_shape: tuple[int, int]) -> np.ndarray:
-    """Return rows (n, D) as float images (n, *image_shape)."""
+def as_images(rows: np.ndarray, image_shape: tuple[int, ...]) -> np.ndarray:
+    """Return rows (n, D) as float images (n, *image_shape), whose shape is (rows, columns) or (rows, columns, 3)."""
     rows = np.asarray(rows, dtype=float)
     n_pixels = int(np.prod(image_shape))
-    if len(image_shape) != 2 or rows.ndim != 2 or rows.shape[1] != n_pixels or not len(rows):
+    is_shape = len(image_shape) == 2 or len(image_shape) == 3 and image_shape[2] == 3
+    if not is_shape or rows.ndim != 2 or rows.shape[1] != n_pixels or not len(rows):
         raise ShapeError(f"images is {rows.shape}; expected (n, {n_pixels}) with n >= 1 for image_shape "
-                         f"{tuple(image_shape)}. Pass rows of D = rows * columns of image_shape.")
+                         f"{tuple(image_shape)}. Pass rows of D = rows * columns (* 3 for color) of image_shape.")
     return rows.reshape(len(rows), *image_shape)
 
 
@@ -84,13 +88,15 @@ class Sheet:
     """Cells of one size in rows and columns; in its axes a cell is 1 x 1 and y grows downwards.
 
     `values` are all values that will be drawn, `left` is the room at the left in inches, `blocks` the number of groups
-    of rows with space between them, `gap` the space between cells in pixels.  Sizes are whole pixels of the file, so
-    that no image pixel is blurred or drawn wider than its neighbor.
+    of rows with space between them, `gap` the space between cells in pixels, `fields` the names of what a curve's
+    points are.  Sizes are whole pixels of the file, so that no image pixel is blurred or drawn wider than its neighbor.
     """
 
-    def __init__(self, rows: int, columns: int, image_shape: tuple[int, int], title: str, values: np.ndarray,
-                 label: str = "", left: float = 0.15, blocks: int = 1, gap: int = 4) -> None:
-        self.curves = min(image_shape) == 1
+    def __init__(self, rows: int, columns: int, image_shape: tuple[int, ...], title: str, values: np.ndarray,
+                 label: str = "", left: float = 0.15, blocks: int = 1, gap: int = 4,
+                 fields: Sequence[str] = ()) -> None:
+        self.color, image_shape = len(image_shape) == 3, image_shape[:2]
+        self.curves = min(image_shape) == 1 and not self.color
         room = max(1, min(280, 1125 // columns, 1400 // rows) - gap)
         self.scale = max(1, room // max(image_shape))
         self.cell = (room * 2 // 3, room) if self.curves else tuple(side * self.scale for side in image_shape)
@@ -101,8 +107,10 @@ class Sheet:
         bottom = 0.5 if label else 0.15
         if self.curves:
             low, high = map(number_text, self.range)
-            note = f"in each cell: data dimensions across, values {low} to {high} upwards"
-            label, bottom = f"{label}\n{note}".lstrip(), bottom + 0.2
+            names = f"{', '.join(fields[:MOST_FIELDS])}{', ...' * (len(fields) > MOST_FIELDS)}"
+            across = f"{names} from left to right" if fields else "data dimensions across"
+            note = textwrap.fill(f"in each cell: {across}, values {low} to {high} upwards", NOTE_WIDTH)
+            label, bottom = f"{label}\n{note}".lstrip(), bottom + 0.2 * (1 + note.count("\n"))
         width = columns * self.pitch[1] - gap
         height = rows * self.pitch[0] - gap + (blocks - 1) * between
         left, bottom, margin, top = (round(inches * DPI) for inches in (left, bottom, 0.15, 0.35))
@@ -125,11 +133,14 @@ class Sheet:
     def _draw_images(self, cells, top):
         import matplotlib
         rows, columns = cells.shape[:2]
-        sheet = np.full((rows * self.pitch[0], columns * self.pitch[1]), 2.0)       # 2 is above the scale: paper
+        sheet = np.full((rows * self.pitch[0], columns * self.pitch[1], *cells.shape[4:]), 2.0)    # 2 is paper
         for row, column in np.ndindex(rows, columns):
             y, x = row * self.pitch[0], column * self.pitch[1]
-            sheet[y:y + self.cell[0], x:x + self.cell[1]] = np.kron(np.clip(cells[row, column], 0.0, 1.0),
-                                                                    np.ones((self.scale, self.scale)))
+            sheet[y:y + self.cell[0], x:x + self.cell[1]] = np.clip(cells[row, column], 0.0, 1.0).repeat(
+                self.scale, axis=0).repeat(self.scale, axis=1)
+        if self.color:
+            missing = np.isnan(sheet).any(-1, keepdims=True)
+            sheet = np.where(missing, matplotlib.colors.to_rgb(TEST), np.minimum(sheet, 1.0))
         gray = matplotlib.colormaps["gray"].with_extremes(over="white", bad=TEST)  # NaN stays visible
         limits = self.axes.axis()
         self.axes.imshow(sheet, cmap=gray, vmin=0.0, vmax=1.0, interpolation="nearest", aspect="auto",

@@ -1,4 +1,4 @@
-"""Readers of IDX, .npy and .npz files: a valid array, or a DataError that names the file and the fault.
+"""Readers of IDX, .npy, .npz and CIFAR files: a valid array, or a DataError that names the file and the fault.
 
 The size that a header states is compared with the file's before memory is taken.  Nothing is unpickled.  Plain IDX and
 .npy files are memory-mapped; compressed ones are unpacked piece by piece.
@@ -12,7 +12,7 @@ import struct
 import tokenize
 import zipfile
 import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,9 @@ from numpy.lib.format import read_array_header_1_0, read_array_header_2_0
 
 from ..errors import DataError
 
-MAGIC = {"images": 2051, "labels": 2049}    # first four bytes of IDX files: 0x0803 has 3 axes, 0x0801 has 1
+IDX_TYPES = {0x08: "u1", 0x09: "i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}
+IDX_AXES = {"images": (2, 3, 4), "labels": (1,)}
+MAGIC = {"images": 2051, "labels": 2049}    # the usual first four bytes: unsigned bytes (0x08) with 3 axes, or with 1
 
 # Real images deflate by 2 to 120 times, a bomb by up to 1032 times, the limit of deflate.  Files that are stored, not
 # deflated, take no more than their size and are always allowed.
@@ -37,7 +39,7 @@ PARSER_ERRORS = (ValueError, TypeError, SyntaxError, ArithmeticError, LookupErro
 AGAIN = "Fetch or write the file again."
 
 
-def _names_faults(reader):
+def names_faults(reader: Callable) -> Callable:
     """Turn what the standard library raises over a damaged file into a DataError that names the file."""
     @functools.wraps(reader)
     def read(path, *arguments):
@@ -54,14 +56,13 @@ def _names_faults(reader):
     return read
 
 
-@_names_faults
+@names_faults
 def read_idx(path: str | Path, kind: str) -> np.ndarray:
-    """Read one IDX file of unsigned bytes, gzipped or not: its content decides, not its name.
+    """Read one IDX file of any element type, gzipped or not: its content decides, not its name.
 
-    Returns uint8 of shape (n, rows, columns) for the kind "images", (n,) for "labels"; a read-only memory map if the
+    Returns shape (n, ...) with 2 to 4 axes for the kind "images", (n,) for "labels"; a read-only memory map if the
     file is not gzipped.  Raises DataError if the file holds anything else, or less or more than its header promises.
     """
-    n_axes = MAGIC[kind] & 0xFF
     with open(path, "rb") as file:
         packed = os.fstat(file.fileno()).st_size
         is_gzip = file.read(2) == b"\x1f\x8b"
@@ -69,27 +70,44 @@ def read_idx(path: str | Path, kind: str) -> np.ndarray:
         stream = gzip.GzipFile(fileobj=file) if is_gzip else file
         start = stream.read(4)
         magic = int.from_bytes(start, "big")
-        if magic != MAGIC[kind] or len(start) < 4:
-            found = next((f"a file of {k}" for k, m in MAGIC.items() if m == magic), f"it begins {start!r}")
-            raise DataError(f"{path}: magic number {magic} ({found}); expected {MAGIC[kind]} ({kind}). "
-                            "Check that each file has its own name and is IDX of unsigned bytes.")
+        code, n_axes = divmod(magic, 256)
+        if code not in IDX_TYPES or n_axes not in IDX_AXES[kind] or len(start) < 4:
+            found = next((f"a file of {k}" for k, axes in IDX_AXES.items() if code in IDX_TYPES and n_axes in axes),
+                         f"it begins {start!r}")
+            raise DataError(f"{path}: magic number {magic} ({found}); expected {MAGIC[kind]} ({kind}), or the same "
+                            "with another type code or number of axes. Check that each file has its own name.")
         sizes = stream.read(4 * n_axes)
         if len(sizes) < 4 * n_axes:
             raise DataError(f"{path}: ends inside its header, after {4 + len(sizes)} bytes. {AGAIN}")
-        shape = struct.unpack(f">{n_axes}I", sizes)
-        promise = f"{shape[0]:,} {kind}" + (" of {} x {}".format(*shape[1:]) if n_axes == 3 else "")
-        size = math.prod(shape)
+        shape, dtype = struct.unpack(f">{n_axes}I", sizes), np.dtype(IDX_TYPES[code])
+        promise = f"{shape[0]:,} {kind}" + " of " * (n_axes > 1) + " x ".join(map(str, shape[1:]))
+        size = math.prod(shape) * dtype.itemsize
         if size == 0:
             raise DataError(f"{path}: empty: its header says {promise}; expected at least one. {AGAIN}")
         if is_gzip:
-            _check_unpacked_size(path, promise, size, packed, "If it is right, unpack it with gunzip: "
-                                 "plain IDX files are memory-mapped.")
-            return np.frombuffer(_unpack(path, promise, stream, size), np.uint8).reshape(shape)
-        _check_size(path, promise, size, packed - file.tell())
-        return np.memmap(file, np.uint8, "r", file.tell(), shape)
+            check_unpacked_size(path, promise, size, packed, "If it is right, unpack it with gunzip: "
+                                "plain IDX files are memory-mapped.")
+            return np.frombuffer(unpack(path, promise, stream, size), dtype).reshape(shape)
+        check_size(path, promise, size, packed - file.tell())
+        return np.memmap(file, dtype, "r", file.tell(), shape)
 
 
-@_names_faults
+@names_faults
+def read_cifar(path: str | Path, n_labels: int) -> tuple[np.ndarray, np.ndarray]:
+    """Read a file of CIFAR's binary version: images (n, 3, 32, 32) and labels (n,), both uint8 and mapped.
+
+    Each record has `n_labels` bytes of labels, of which the last and finest is returned.  Raises DataError if the file
+    holds no whole number of records.
+    """
+    size, record = os.stat(path).st_size, n_labels + 3072
+    if not size or size % record:
+        raise DataError(f"{path}: {size:,} bytes; expected records of {record} bytes, {n_labels} of labels and 3 x 32 "
+                        f"x 32 of pixels. {AGAIN}")
+    records = np.memmap(path, np.uint8, "r", 0, (size // record, record))
+    return records[:, n_labels:].reshape(-1, 3, 32, 32), records[:, n_labels - 1]
+
+
+@names_faults
 def read_npy(path: str | Path) -> np.memmap:
     """Map the array of a .npy file, read-only: bool, integers or floats in the file's byte order and axis order.
 
@@ -97,33 +115,29 @@ def read_npy(path: str | Path) -> np.memmap:
     """
     with open(path, "rb") as file:
         dtype, shape, order = npy_header(path, file)
-        _check_header(path, dtype, shape)
+        check_header(path, dtype, shape)
         found = os.fstat(file.fileno()).st_size - file.tell()
-        _check_size(path, f"{shape} {dtype}", math.prod(shape) * dtype.itemsize, found)
+        check_size(path, f"{shape} {dtype}", math.prod(shape) * dtype.itemsize, found)
         return np.memmap(file, dtype, "r", file.tell(), shape, order)
 
 
-@_names_faults
-def read_npz(path: str | Path, required: Sequence[str], optional: Sequence[str]) -> dict[str, np.ndarray]:
+@names_faults
+def read_npz(path: str | Path, choose: Callable) -> list[np.ndarray | None]:
     """Read arrays by name from an .npz file that np.savez or np.savez_compressed wrote.
 
-    Optional arrays that the file does not hold are left out; arrays of other names are not read.  Raises DataError if a
-    required array is missing, or an array is damaged, of another dtype, of Python objects, or empty.
+    choose(path, names) returns a list of names, or None for an array that is not there, or raises DataError; arrays of
+    other names are not read.  Raises DataError if one of them is damaged, of another dtype, of objects, or empty.
     """
     with zipfile.ZipFile(path) as archive:
         members = {info.filename.removesuffix(".npy"): info for info in archive.infolist()}
         for name, info in members.items():  # all of them: a damaged name must not hide an optional array
             _check_member(f"{path}, array {name[:40]!r}", archive, info)
-        missing = [name for name in required if name not in members]
-        if missing:
-            held = ", ".join(repr(name[:40]) for name in list(members)[:8]) or "nothing"
-            raise DataError(f"{path}: no array {missing[0]!r}; it holds {held}. "
-                            "Write it as np.savez_compressed(path, train=..., test=...).")
-        wanted = {name: members[name] for name in (*required, *optional) if name in members}
-        _check_unpacked_size(path, ", ".join(wanted), sum(info.file_size for info in wanted.values()),
-                             os.stat(path).st_size, "If they are right, use np.savez or one .npy.")
-        return {name: read_member(f"{path}, array {name!r}", archive, info, _check_header)
-                for name, info in wanted.items()}
+        chosen = choose(path, list(members))
+        wanted = {name: members[name] for name in chosen if name}
+        check_unpacked_size(path, ", ".join(wanted), sum(info.file_size for info in wanted.values()),
+                            os.stat(path).st_size, "If they are right, use np.savez or one .npy.")
+        return [name and read_member(f"{path}, array {name!r}", archive, wanted[name], check_header)
+                for name in chosen]
 
 
 def _check_member(where, archive, info):
@@ -141,8 +155,8 @@ def read_member(where: str, archive: zipfile.ZipFile, info: zipfile.ZipInfo, che
         dtype, shape, order = npy_header(where, stream)
         check(where, dtype, shape)
         size = math.prod(shape) * dtype.itemsize
-        _check_size(where, f"{shape} {dtype}", size, info.file_size - stream.tell())
-        content = _unpack(where, f"{shape} {dtype}", stream, size)
+        check_size(where, f"{shape} {dtype}", size, info.file_size - stream.tell())
+        content = unpack(where, f"{shape} {dtype}", stream, size)
         return np.ndarray(shape, dtype, content, order=order)
 
 
@@ -168,7 +182,7 @@ def npy_header(where: str | Path, stream: Any) -> tuple[np.dtype, tuple[int, ...
     return dtype, tuple(map(int, shape)), "F" if fortran else "C"
 
 
-def _check_header(where, dtype, shape):
+def check_header(where: str | Path, dtype: np.dtype, shape: tuple[int, ...]) -> None:
     """Raise DataError unless dtype and shape can be those of images or labels."""
     if dtype.hasobject:
         raise DataError(f"{where}: holds pickled Python objects, which can run code and are never loaded. "
@@ -178,28 +192,30 @@ def _check_header(where, dtype, shape):
         raise DataError(f"{where}: holds dtype {found}; expected bool, integers, float16, float32 or float64. "
                         "Convert it, say with .astype(float).")
     if not 1 <= len(shape) <= 4 or not all(0 <= side < 10**18 for side in shape):
-        raise DataError(f"{where}: its .npy header states the shape {str(shape)[:60]}; expected (n, D) or "
-                        "(n, rows, columns). Save one array of images.")
+        raise DataError(f"{where}: its .npy header states the shape {str(shape)[:60]}; expected (n, D), "
+                        "(n, rows, columns) or (n, rows, columns, 3). Save one array of images.")
     if math.prod(shape) == 0:
         raise DataError(f"{where}: an empty array of shape {shape}; expected at least one row and column. "
                         + AGAIN)
 
 
-def _check_size(where, promise, size, found):
+def check_size(where: str | Path, promise: str, size: int, found: int) -> None:
+    """Raise DataError unless `found` bytes are the `size` bytes that the header's promise takes."""
     if found != size:
         state = "cut short" if found < size else "too long"
         raise DataError(f"{where}: {state}: {promise} take {size:,} bytes, {found:,} follow the header. "
                         + AGAIN)
 
 
-def _check_unpacked_size(where, promise, size, packed, remedy):
+def check_unpacked_size(where: str | Path, promise: str, size: int, packed: int, remedy: str) -> None:
+    """Raise DataError if `size` bytes would come of a file of `packed` bytes that no real data pack so well."""
     if size > max(packed, min(MOST_UNPACKED, max(ALWAYS_UNPACKED, MOST_RATIO * packed))):
         raise DataError(f"{where}: refused before unpacking: {promise} would take {size:,} bytes, the file "
                         f"has {packed:,}; at most {MOST_RATIO} times that is unpacked, and never over 2 GiB. "
                         + remedy)
 
 
-def _unpack(where, promise, stream, size):
+def unpack(where: str | Path, promise: str, stream: Any, size: int) -> bytearray:
     """Return the `size` bytes of a stream that must end there; reading its end also checks the CRC."""
     unpacked = bytearray()                  # grows with what arrives: a header that lies costs no memory
     while len(unpacked) < size:
@@ -207,5 +223,5 @@ def _unpack(where, promise, stream, size):
         if not piece:
             break
         unpacked += piece
-    _check_size(where, promise, size, len(unpacked) + len(stream.read(1)))
+    check_size(where, promise, size, len(unpacked) + len(stream.read(1)))
     return unpacked

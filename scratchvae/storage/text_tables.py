@@ -1,0 +1,86 @@
+"""Reader of tables of numbers as text: .csv, .tsv, .txt and .amat, gzipped or not."""
+import gzip
+import itertools
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+
+from ..errors import DataError
+from .readers import CHUNK, MOST_UNPACKED, names_faults
+
+LINES = 4096                    # lines that are turned into numbers at a time
+MOST_RATIO = 60                 # times the packed size: digits as text deflate by 8 to 20
+MOST_LINE = 1 << 22             # bytes of a line: a color picture of 512 x 512 takes less
+MOST_NAME = 40                  # letters of a column's name that are kept
+
+
+@names_faults
+def read_table(path: str | Path) -> tuple[np.ndarray, tuple[str, ...]]:
+    """Return (numbers, names): an array (n, columns), and the names of the columns if the first line has some.
+
+    Columns are separated by commas, semicolons, tabs or spaces.  Where no number has a point or an exponent, the
+    numbers are integers; those of an .amat file are floats in any case.  Raises DataError if a line has another number
+    of columns, or something that is no number.
+    """
+    with open(path, "rb") as file:
+        is_gzip = file.read(2) == b"\x1f\x8b"
+        file.seek(0)
+        lines = _lines(path, gzip.GzipFile(fileobj=file) if is_gzip else file, os.fstat(file.fileno()).st_size)
+        first = next(lines, None)
+        if first is None:
+            raise DataError(f"{path}: holds no numbers; expected one example a line. Write it again.")
+        separator = next((mark for mark in ",;\t" if mark in first), None)
+        names = tuple(field.strip().strip('"')[:MOST_NAME] for field in first.strip("\r\n").split(separator))
+        if not _are_names(names):
+            names, lines = (), itertools.chain([first], lines)
+        always_floats, pieces = ".amat" in Path(path).suffixes, []
+        while chunk := list(itertools.islice(lines, LINES)):
+            pieces.append(_numbers(path, chunk, separator, len(pieces) * LINES, always_floats))
+            if pieces[-1].shape[1] != (len(names) or pieces[0].shape[1]):
+                raise DataError(f"{path}: {pieces[-1].shape[1]} columns after line {len(pieces) * LINES - LINES + 1}; "
+                                f"expected {len(names) or pieces[0].shape[1]}. Give every line as many numbers.")
+    if not pieces:
+        raise DataError(f"{path}: holds no numbers below the names of its columns. Write it again.")
+    return np.concatenate(pieces), names
+
+
+def _lines(path, stream, packed) -> Iterator[str]:
+    """Yield the lines that are not empty."""
+    total = 0
+    while line := stream.readline(MOST_LINE):
+        total += len(line)
+        if total > max(CHUNK, min(MOST_UNPACKED, MOST_RATIO * packed)):
+            raise DataError(f"{path}: more than {total:,} bytes of text in a file of {packed:,}; expected at most "
+                            f"{MOST_RATIO} times as many, and never over 2 GiB. Save the numbers as .npy.")
+        if len(line) == MOST_LINE:
+            raise DataError(f"{path}: a line of more than {MOST_LINE:,} bytes; expected numbers, one example a line. "
+                            "Save the numbers as .npy.")
+        if text := line.decode("utf-8-sig" if total == len(line) else "utf-8").strip():
+            yield text
+
+
+def _are_names(fields):
+    """Return whether the fields of a first line name the columns: one is a word, or they count from 0 or 1."""
+    if len(fields) > 3 and any(fields == tuple(map(str, range(first, first + len(fields)))) for first in (0, 1)):
+        return True
+    try:
+        return not [float(field) for field in fields if field]
+    except ValueError:
+        return True
+
+
+def _numbers(path, lines, separator, done, always_floats):
+    try:
+        found = np.loadtxt(lines, delimiter=separator, ndmin=2, comments=None, quotechar='"')
+    except ValueError as error:
+        reason = str(error).split(";")[0]
+        raise DataError(f"{path}: {reason}, counted from line {done + 1} of the numbers; expected numbers alone, the "
+                        "same count on every line. Write classes as whole numbers, and leave out other text.") from None
+    if always_floats or any(mark in line for line in lines for mark in ".eEnN"):
+        return found
+    if not (np.abs(found) < 2**53).all():
+        raise DataError(f"{path}: integers of more than 15 digits; expected gray levels of 0..255 or numbers with a "
+                        "decimal point. Leave that column out.")
+    return found.astype(np.uint8 if 0 <= found.min() <= found.max() <= 255 else np.int64)
