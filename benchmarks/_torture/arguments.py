@@ -139,8 +139,10 @@ def commands(folder):
     quietly(["train", *quick, "--out", str(run)])
     known = {"train": [*quick, "--out", str(folder / "new"), "--overwrite"],
              "evaluate": [str(run), "--importance-samples", "2"], "sample": [str(run)],
+             "interpolate": [str(run), "--from", "3", "--to", "7"],
              "reconstruct": [str(run)], "traverse": [str(run)], "gradcheck": [str(run)],
-             "attribute": [str(run), "--attribute", "3"], "bugs": ["--epochs", "2"],
+             "attribute": [str(run), "--attribute", "3"], "export": [str(run)], "compare": [str(run), str(run)],
+             "encode": [str(run), "--to", str(folder / "codes.csv")], "bugs": ["--epochs", "2"],
              "estimators": ["--draws", "128", "--epochs", "1", "--figure", str(folder / "estimators.png")],
              "lambda": ["--data", "digits", "--betas", "0.01,1", "--epochs", "1", "--hidden", "3", "--latent", "2",
                         "--importance-samples", "2", "--figure", str(folder / "lambda.png")]}

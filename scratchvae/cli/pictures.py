@@ -37,14 +37,18 @@ def run_figures(args: Namespace) -> tuple[dict, int]:
     run = Run.open(args.folder)
     model, meta, arrays = run.load_model()
     data = run.load_data(meta, args.data, args.image_shape)
+    paths = [str(path) for path in run.draw(model, data, history_of(run, arrays))]
+    print(*paths, sep="\n")
+    return {"file": paths}, 0
+
+
+def history_of(run: Run, arrays: dict[str, np.ndarray]) -> list[Epoch]:
+    """Return the epochs in the arrays of a run's model; raises RunError if there are none."""
     try:
-        history = [Epoch(*row) for row in arrays["history"].tolist()]
+        return [Epoch(*row) for row in arrays["history"].tolist()]
     except (KeyError, TypeError) as error:
         raise RunError(f"{run.folder / MODEL} holds no history of a training ({error}). Take one that `scratchvae "
                        "train` wrote.") from error
-    paths = [str(path) for path in run.draw(model, data, history)]
-    print(*paths, sep="\n")
-    return {"file": paths}, 0
 
 
 def run_sample(args: Namespace) -> tuple[dict, int]:

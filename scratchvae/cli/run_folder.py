@@ -33,8 +33,7 @@ if TYPE_CHECKING:
 
 CONFIG, MODEL, HISTORY, FIGURES = "config.json", "model.npz", "history.csv", "figures"
 OLD_NAMES = {"latent": "n_latent", "samples": "n_samples"}     # of settings, in config.json of earlier versions
-NEW_SETTINGS = {"image_shape": None, "transpose": None}        # which earlier versions did not have
-FREE = {"data", "image_shape", "epochs", "on_nonfinite"}       # settings that may change when a run is resumed
+FREE = {"data", "image_shape", "epochs", "on_nonfinite"}           # settings that may change when a run is resumed
 # Settings that --resume may change as well, if its flags say so.
 ADJUSTABLE = {"learning_rate", "rate_schedule", "warm_up", "decay_every", "decay_factor", "weight_decay", "clip_norm",
               "patience"}
@@ -67,7 +66,7 @@ class Run:
         if not isinstance(config, dict) or "data" not in config or "model" not in config:
             raise RunError(f"{path} holds no settings of a run: data and model are missing. "
                            "Restore it, or train again with --overwrite.")
-        return cls(folder, {**NEW_SETTINGS, **{OLD_NAMES.get(name, name): value for name, value in config.items()}})
+        return cls(folder, {OLD_NAMES.get(name, name): value for name, value in config.items()})
 
     @staticmethod
     def exists(folder: str | Path) -> bool:
@@ -95,8 +94,8 @@ class Run:
                   image_shape: list[int] | None = None) -> Dataset:
         """Return the Dataset that the run is trained on, from `source` if the data have moved.
 
-        image_shape is the run's if absent.
-        Raises RunError if the data are not those that `meta`, of the run's model.npz, describes.
+        image_shape is the run's if absent.  Raises RunError if the data are not those that `meta`, of the
+        run's model.npz, describes.
         """
         wanted = (meta or {}).get("data")
         try:

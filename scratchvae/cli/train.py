@@ -34,15 +34,15 @@ from .screen import say, show
 KINDS = {kind.kind: kind for kind in (VAE, Autoencoder)}
 # The settings of a run, by their names in Python.  config.json holds them; --resume may change only the FREE ones.
 TRAIN_DEFAULTS: dict[str, Any] = dict(
-    data="mnist5k", image_shape=None, transpose=None, model="vae", hidden=[400], n_latent=20, activation="relu",
-    likelihood="bernoulli", sigma=1.0,
+    data="mnist5k", model="vae", hidden=[400], n_latent=20, activation="relu", likelihood="bernoulli", sigma=1.0,
     beta=1.0, estimator="analytic", n_samples=1, baseline="none", schedule="constant", schedule_steps=1000, nats=0.25,
     binarize="none", epochs=50, batch_size=128, learning_rate=1e-3, optimizer="adam", output_bias="data",
     dtype="float32", seed=0, on_nonfinite="stop")
 # Those that earlier versions did not have: their runs are resumed with these.
 NEW_DEFAULTS: dict[str, Any] = dict(
     rate_schedule="constant", warm_up=0.0, decay_every=10.0, decay_factor=0.1, beta1=None, beta2=None, epsilon=None,
-    momentum=None, weight_decay=None, clip_norm=None, patience=None, keep="last")
+    momentum=None, weight_decay=None, clip_norm=None, patience=None, keep="last", image_shape=None,
+    transpose=None)
 TRAIN_DEFAULTS |= NEW_DEFAULTS
 
 

@@ -1,0 +1,161 @@
+"""`scratchvae encode`, `interpolate`, `export`, `compare`: what a run has learned, for others to use."""
+import math
+from argparse import Namespace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..analysis.latent import interpolate
+from ..errors import ConfigurationError, RunError
+from ..plots.images import image_rows
+from ..storage.atomic import write_atomically
+from ..vae import VAE
+from ..validation import file_path
+from .parser import add_run_command
+from .pictures import add_picture_command, history_of, open_for_pictures, report_figure
+from .run_folder import Run
+
+ACTIVATIONS = {"relu": "np.maximum(a, 0)", "tanh": "np.tanh(a)", "sigmoid": "0.5 + 0.5 * np.tanh(0.5 * a)",
+               "softplus": "np.logaddexp(0, a)", "identity": "a"}
+MEANS = {"bernoulli": "0.5 + 0.5 * np.tanh(0.5 * a)", "gaussian_diagonal": "a[:, :a.shape[1] // 2]",
+         "continuous_bernoulli": "np.where(np.abs(a) < 0.01, 0.5 + a / 12, 1 / (1 - np.exp(-w)) - 1 / w)"}
+SCRIPT = '''"""Decode latents with NumPy alone, with the weights beside this file.
+
+    python decode.py codes.npy images.npy
+
+codes.npy holds (n, {n_latent}) numbers; images.npy gets E[x | z], (n, {n_visible}).  Without names 16 draws of N(0, I)
+are decoded into samples.npy.
+"""
+import sys
+from pathlib import Path
+
+import numpy as np
+
+WEIGHTS = dict(np.load(Path(__file__).with_name("weights.npz")))
+HIDDEN = {hidden}              # layers between the latents and the output
+
+
+def decode(z):
+    """Return E[x | z], (n, {n_visible}), for latents z (n, {n_latent})."""
+    y = np.asarray(z, float)
+    for layer in range(HIDDEN):
+        a = y @ WEIGHTS[f"decoder.{{layer}}.W"] + WEIGHTS[f"decoder.{{layer}}.b"]
+        y = {activation}
+    a = y @ WEIGHTS["decoder.head.W"] + WEIGHTS["decoder.head.b"]{guard}
+    return {mean}
+
+
+if __name__ == "__main__":
+    codes = np.load(sys.argv[1]) if sys.argv[1:] else np.random.default_rng().standard_normal((16, {n_latent}))
+    np.save(sys.argv[2] if sys.argv[2:] else "samples.npy", decode(codes))
+'''
+
+
+def add(commands: object) -> None:
+    """Add the parsers of the four commands."""
+    encode = add_picture_command(commands, "encode", run_encode, "write the codes of a run's data, the means of "
+                                 "q(z | x)", "runs/mnist5k-vae --to codes.csv")
+    encode.add_argument("--to", metavar="FILE", required=True, help="a .csv with labels, or an .npy of (n, Z)")
+    encode.add_argument("--part", choices=("test", "train"), default="test", metavar="PART",
+                        help="test or train; default: test")
+    walk = add_picture_command(commands, "interpolate", run_interpolate, "draw images between two test images",
+                               "runs/mnist5k-vae --from 3 --to 7")
+    for name in ("from", "to"):
+        walk.add_argument(f"--{name}", dest=f"{name}_image", type=int, metavar="I", required=True,
+                          help="the number of a test image, from 0 on")
+    walk.add_argument("--n", type=int, default=9, help="how many images, both ends included; default: 9")
+    export = add_run_command(commands, "export", run_export, "write a run's weights, and a script that decodes with "
+                             "NumPy alone", "runs/mnist5k-vae --to decoder")
+    export.add_argument("--to", metavar="FOLDER", help="where they go; RUN/export if absent")
+    compare = add_run_command(commands, "compare", run_compare, "print settings and held-out losses of two runs side "
+                              "by side", "runs/mnist5k-vae runs/digits-vae")
+    compare.add_argument("other", metavar="RUN", help="the run to compare it with")
+
+
+def run_encode(args: Namespace) -> tuple[dict, int]:
+    """Write posterior means, (n, Z), of one part of the data."""
+    path = file_path("--to", args.to)
+    if path.suffix.lower() not in (".csv", ".npy"):
+        raise ConfigurationError(f"--to is {args.to!r}; expected a file's name that ends in .csv or .npy. Pass for "
+                                 "example codes.csv.")
+    _, model, data = open_for_pictures(args, only_vae=False)
+    rows, labels = (data.test, data.test_labels) if args.part == "test" else (data.train, data.train_labels)
+    codes = model.transform(rows)
+    names, columns = [f"z{k + 1}" for k in range(model.n_latent)], codes.astype(float)
+    if labels is not None:
+        names, columns = ["label", *names], np.column_stack([labels, columns])
+    digits = "%.9g" if model.dtype == "float32" else "%.17g"
+    write_atomically(path, lambda file: np.save(file, codes) if path.suffix.lower() == ".npy" else np.savetxt(
+        file, columns, digits, ",", header=",".join(names), comments=""))
+    print(f"{path}  {len(codes):,} codes of {model.n_latent} numbers")
+    return {"file": str(path), "n": len(codes), "n_latent": model.n_latent}, 0
+
+
+def run_interpolate(args: Namespace) -> tuple[dict, int]:
+    """Draw the decoded means on the straight and the spherical path between two codes."""
+    run, model, data = open_for_pictures(args, only_vae=True)
+    ends = args.from_image, args.to_image
+    for name, place in zip(("--from", "--to"), ends):
+        if not 0 <= place < len(data.test):
+            raise ConfigurationError(f"{name} is {place}; the test part has images 0 to {len(data.test) - 1}. Choose "
+                                     "one of them.")
+    a, b = model.transform(data.test[list(ends)])
+    paths = {"straight": interpolate(a, b, args.n), "spherical": interpolate(a, b, args.n, "spherical")}
+    images = model.decode(np.concatenate(list(paths.values()))).reshape(2, args.n, -1)
+    figure = image_rows(images, data.image_shape, list(paths), f"From test image {ends[0]} to {ends[1]}",
+                        np.linspace(0, 1, args.n), "how far from the one code to the other", fields=data.fields)
+    return report_figure(run, figure, f"interpolation-{ends[0]}-{ends[1]}.png")
+
+
+def run_export(args: Namespace) -> tuple[dict, int]:
+    """Write weights.npz, every segment by its name, and decode.py."""
+    run = Run.open(args.folder)
+    model, _, _ = run.load_model()
+    folder = run.folder / "export" if args.to is None else file_path("--to", args.to)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise RunError(f"{folder} cannot be made: {error.strerror}. Choose another folder (--to).") from error
+    name = model.likelihood.name
+    script = SCRIPT.format(n_latent=model.n_latent, n_visible=model.n_visible, hidden=len(model.hidden),
+                           activation=ACTIVATIONS[model.activation], mean=MEANS.get(name, "a"),
+                           guard="\n    w = np.where(a == 0, 1, a)" * (name == "continuous_bernoulli"))
+    paths = [folder / "weights.npz", folder / "decode.py"]
+    write_atomically(paths[0], lambda file: np.savez(file, **dict(model.parameters.segments())))
+    write_atomically(paths[1], lambda file: file.write(script.encode()))
+    print(*paths, sep="\n")
+    return {"file": [str(path) for path in paths]}, 0
+
+
+def run_compare(args: Namespace) -> tuple[dict, int]:
+    """Print the settings that differ, and the held-out losses of the last epochs."""
+    sides: list[dict[str, Any]] = []
+    losses, data = [], []
+    for folder in (args.folder, args.other):
+        run = Run.open(folder)
+        model, meta, arrays = run.load_model()
+        history = history_of(run, arrays)
+        sides.append({name: value for name, value in run.config.items() if name != "scratchvae"})
+        last = history[-1] if history else None
+        losses.append({"epochs trained": len(history), "parameters": model.parameters.flat.size,
+                       "training loss": last.train_loss if last else math.nan,
+                       "held-out loss": last.test_loss if last else math.nan,
+                       "reconstruction": last.test_reconstruction if last else math.nan,
+                       "KL": last.test_kl if last and isinstance(model, VAE) else math.nan,
+                       "seconds": sum(epoch.seconds for epoch in history)})
+        data.append((meta.get("data") or {}).get("fingerprints"))
+    different = {name: [side.get(name) for side in sides] for name in {**sides[0], **sides[1]}
+                 if sides[0].get(name) != sides[1].get(name)}
+    numbers = {name: [side[name] for side in losses] for name in losses[0]}
+    rows = [("", *(Path(folder).name for folder in (args.folder, args.other))),
+            *((name, *map(str, pair)) for name, pair in different.items()),
+            *((name, *(f"{value:,.2f}" if isinstance(value, float) else f"{value:,}" for value in pair))
+              for name, pair in numbers.items())]
+    widths = [max(len(row[column]) for row in rows) for column in range(3)]
+    for name, *pair in rows:
+        print(f"{name:{widths[0]}}  " + "  ".join(f"{text:>{width}}" for text, width in zip(pair, widths[1:])))
+    same_data = data[0] == data[1] and data[0] is not None
+    if not same_data:
+        print("The two runs have other held-out data: their losses do not compare.")
+    return {"settings": different, "numbers": numbers, "same_data": same_data}, 0
