@@ -18,6 +18,7 @@ from .model_files import ModelFiles
 from .model_settings import Settings
 from .parameters import Layout, network_shapes, Parameters
 from .schedules import KLWeight
+from .state_dict import StateDict
 from .training import held_out_objective, Trainer
 from .validation import at_least, check_seed, function_of, instance_of, number, one_of, positive_integer, rows_at_once
 
@@ -26,7 +27,7 @@ CHUNK = 512                                   # rows that encode and decode take
 MOST_PARAMETERS = 1 << 31                     # numbers; with gradient and moments they are 34 GB of float32
 
 
-class Model(Settings, ModelFiles):
+class Model(Settings, ModelFiles, StateDict):
     """The base of VAE and Autoencoder.
 
     A copy of any kind (`copy`, `deepcopy`, a pickle) is a model of its own: its views look into its own flat vector,

@@ -74,6 +74,7 @@ class VAE(Model):
     """
 
     kind = "vae"
+    head_parts = ("mu", "logvar")
     keep_weights = ("beta", "estimator", "n_samples")
 
     def __init__(self, n_visible: int, n_latent: int = 20, *, hidden: Sequence[int] = (400,), activation: str = "relu",

@@ -25,7 +25,7 @@ ORDER = """
     errors validation arrays tables
     storage
     kernels
-    parameters layer_checks layers
+    parameters layer_checks layers foreign_weights
     probability
     likelihoods
     schedules elbo
@@ -33,7 +33,7 @@ ORDER = """
     nonfinite optimizers learning_rates history
     data
     training
-    model_settings model_files
+    model_settings model_files state_dict
     model vae autoencoder
     oracles
     analysis

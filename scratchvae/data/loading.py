@@ -112,7 +112,7 @@ def load_data(source: str | Path, *, image_shape: Sequence[int] | None = None,
         raise ConfigurationError(f"source is {type(source).__name__}; expected {TAKEN}, as str or Path.")
     if image_shape is not None:
         image_shape = check_image_shape(image_shape)
-    if transpose not in (None, True, False):
+    if not isinstance(transpose, (bool, type(None))):
         raise ConfigurationError(f"transpose is {transpose!r}; expected True, False or None. Leave it out.")
     for names, load in ((BUNDLED, _load_bundled), (DRAWN, _draw_faces), (SETS, _load_fetched)):
         if source in names:

@@ -1,0 +1,138 @@
+"""The weights of a model by the names and in the shapes of PyTorch's state_dict, both ways."""
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from .arrays import as_array
+from .errors import ConfigurationError, ShapeError
+from .foreign_weights import foreign_views
+from .validation import instance_of
+
+OWN = "likelihood."                     # the likelihood's own parameters keep their names
+
+
+class StateDict:
+    """`from_state_dict` and `to_state_dict` of a model."""
+
+    head_parts: tuple[str, ...] = ("head",)            # names of the parts of the encoder's head
+
+    @classmethod
+    def from_state_dict(cls, mapping: Mapping[str, Any], order: Sequence[str] | None = None,
+                        **settings: Any) -> "StateDict":
+        """Return a model with the weights of a PyTorch model; the layers' sizes are read from their shapes.
+
+        Parameters
+        ----------
+        mapping : dict
+            {name: array}, as `state_dict()` returns it: for each linear layer `<layer>.weight` (n_out, n_in) and
+            `<layer>.bias` (n_out,).
+        order : sequence of str, optional
+            Names of the layers from x to the decoder's output, as in ("fc1", "fc21", "fc22", "fc3", "fc4"); those of
+            the mapping, in its order, if absent.  The decoder has the encoder's hidden layers in reverse.  An odd
+            number of layers has a head of two, mu before logvar (log sigma^2); an even number has one head of both.
+        settings
+            The constructor's other arguments, such as activation.  dtype is that of the first weight if absent.
+
+        Raises
+        ------
+        ShapeError
+            If an array is missing, is left over, or does not fit; it is named.
+
+        Examples
+        --------
+        >>> from scratchvae import VAE
+        >>> vae = VAE(n_visible=6, n_latent=2, hidden=(5,), seed=3)
+        >>> theirs = vae.to_state_dict(order=("fc1", "fc21", "fc22", "fc3", "fc4"))
+        >>> {name: array.shape for name, array in theirs.items() if name.startswith("fc2")}
+        {'fc21.weight': (2, 5), 'fc21.bias': (2,), 'fc22.weight': (2, 5), 'fc22.bias': (2,)}
+        >>> bool((VAE.from_state_dict(theirs).parameters.flat == vae.parameters.flat).all())
+        True
+        """
+        instance_of("mapping", mapping, Mapping, "Pass what model.state_dict() returns.")
+        layers = _names(dict.fromkeys(str(key).rpartition(".")[0] for key in mapping if not str(key).startswith(OWN))
+                        if order is None else order)
+        wanted = {f"{layer}.{part}" for layer in layers for part in ("weight", "bias")}
+        found = {key for key in mapping if not str(key).startswith(OWN)}
+        if wanted != found:
+            lacks, extra = (", ".join(sorted(map(str, names))) for names in (wanted - found, found - wanted))
+            raise ShapeError("mapping " + " and ".join([f"has no {lacks}"] * bool(lacks) + [f"also has {extra}"] * bool(
+                extra)) + f"; expected a weight and a bias of each of {', '.join(layers)}. Name all linear layers, and "
+                "nothing else, with order.")
+        arrays = {key: as_array(value, str(key)) for key, value in mapping.items()}
+        plan = cls._plan(layers)
+        for layer in layers:
+            if arrays[f"{layer}.weight"].ndim != 2:
+                raise ShapeError(f"{layer}.weight has shape {arrays[f'{layer}.weight'].shape}; expected (n_out, n_in) "
+                                 "of a linear layer. Convolutions have no place here.")
+        shapes = {segment: arrays[f"{names[0]}.weight"].shape for segment, names in plan.items()}
+        hidden = [shapes[f"encoder.{k}"][0] for k in range(len(plan) // 2 - 1)]
+        first, dtype = next(iter(shapes)), arrays[f"{layers[0]}.weight"].dtype
+        latents = shapes["decoder.0" if hidden else "decoder.head"][1]
+        build: Any = cls
+        model = build(shapes[first][1], latents, hidden=hidden,
+                      **{"dtype": "float64" if dtype == np.float64 else "float32", **settings})
+        pairs = []
+        for name, view in model.parameters.segments():
+            if name.startswith(OWN):
+                if name not in arrays or arrays[name].shape != view.shape:
+                    raise ShapeError(f"mapping has no {name} of shape {view.shape}, which the likelihood learns. Add "
+                                     "it.")
+                pairs.append((arrays[name], view))
+                continue
+            segment, _, kind = name.rpartition(".")
+            keys = [f"{layer}.{'weight' if kind == 'W' else 'bias'}" for layer in plan[segment]]
+            pairs += foreign_views(" and ".join(keys), view, [arrays[key] for key in keys], transposed=True)
+        for foreign, view in pairs:
+            view[...] = foreign
+        return model
+
+    def to_state_dict(self, order: Sequence[str] | None = None) -> dict[str, np.ndarray]:
+        """Return the weights as PyTorch's linear layers hold them: {name: array}, copies in the model's dtype.
+
+        `order` names the layers as in `from_state_dict`; without it they are called encoder.0, encoder.mu,
+        encoder.logvar, decoder.0, decoder.head.  `load_state_dict` of a PyTorch model takes
+        {name: torch.from_numpy(array)}.
+        """
+        depth = range(len(self.hidden))
+        names = _names(order if order is not None else [
+            *(f"encoder.{k}" for k in depth), *(f"encoder.{part}" for part in self.head_parts),
+            *(f"decoder.{k}" for k in depth), "decoder.head"])
+        plan = self._plan(names)
+        if len(plan) != 2 * len(self.hidden) + 2:
+            raise ConfigurationError(f"order is {order!r}; expected the names of {2 * len(self.hidden) + 2} layers, or "
+                                     "of one more for a head in two parts. Name each layer once.")
+        made = {f"{layer}.{part}": np.empty(0) for layer in names for part in ("weight", "bias")}    # in their order
+        for name, view in self.parameters.segments():
+            segment, _, kind = name.rpartition(".")
+            if name.startswith(OWN):
+                made[name] = view.copy()
+                continue
+            layers = plan[segment]
+            pieces = [np.empty((view.shape[-1] // len(layers), *view.shape[:-1]), view.dtype) for _ in layers]
+            for piece, part in foreign_views(name, view, pieces, transposed=True):
+                piece[...] = part
+            made |= {f"{layer}.{'weight' if kind == 'W' else 'bias'}": piece for layer, piece in zip(layers, pieces)}
+        return made
+
+    @classmethod
+    def _plan(cls, layers):
+        """Return {segment without .W and .b: the names of its layers}."""
+        parts = 1 + len(layers) % 2
+        if len(layers) < 2 or parts > len(cls.head_parts):
+            raise ConfigurationError(f"order is {layers!r}; expected two layers or more, and an even number unless the "
+                                     "head has two parts. Name the layers from x to the output.")
+        depth = len(layers) // 2 - 1
+        encoder, head, decoder = layers[:depth], layers[depth:depth + parts], layers[depth + parts:]
+        return {**{f"encoder.{k}": [layer] for k, layer in enumerate(encoder)}, "encoder.head": head,
+                **{f"decoder.{k}": [layer] for k, layer in enumerate(decoder[:-1])}, "decoder.head": decoder[-1:]}
+
+
+def _names(order):
+    """Return names of layers as a list; raises ConfigurationError unless they are different texts."""
+    is_list = not isinstance(order, str) and hasattr(order, "__iter__")
+    layers = list(order) if is_list else []
+    if not is_list or len(set(map(repr, layers))) < len(layers) or not all(isinstance(layer, str) for layer in layers):
+        raise ConfigurationError(f"order is {order!r:.200}; expected the names of the layers, each once. Pass for "
+                                 "example ('fc1', 'fc21', 'fc22', 'fc3', 'fc4').")
+    return layers
