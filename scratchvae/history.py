@@ -3,14 +3,18 @@ import copy
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TYPE_CHECKING
 
 import numpy as np
 
 from .nonfinite import not_finite
 from .optimizers import make_optimizer, Optimizer, OPTIMIZERS
+from .plots import learning_curves
 from .tables import html_table
 from .validation import at_least
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 MOST_COUNTED = 1 << 62              # bound of a count of steps or batches: the counter of noise is an int64
 
@@ -74,6 +78,10 @@ class History(list):
         """
         losses = self.column("test_loss")
         return 1 + int(np.nanargmin(losses)) if losses and not all(map(math.isnan, losses)) else 0
+
+    def plot(self) -> "Figure":
+        """Return the learning curves as a matplotlib Figure, which a notebook shows."""
+        return learning_curves(self)
 
     def __repr__(self):
         if not self:

@@ -232,7 +232,9 @@ class Model(Settings, ModelFiles, StateDict):
             "last", or "best": the model ends with the parameters of the epoch whose held-out loss was least, also if
             training is interrupted.
         callback : callable(model, epoch), optional
-            Called after each epoch with its `Epoch`; training ends if it returns True.
+            Called after each epoch with its `Epoch`; training ends if it returns True.  ProgressLine(), of
+            `scratchvae.progress_line`, shows the epochs, in a notebook as one line.  If it has close(), that is called
+            at the end.
 
         Raises
         ------
@@ -290,6 +292,7 @@ class Model(Settings, ModelFiles, StateDict):
             self._take_state(trainer.state)
             trainer.run(trainer.state.epoch + epochs, after_epoch=after_epoch)
         finally:
+            getattr(callback, "close", bool)()
             if trainer.state.best is not None:
                 self.parameters.flat[:] = trainer.state.best
             del self._trained_by

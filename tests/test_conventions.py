@@ -24,13 +24,14 @@ TESTS = Path(__file__).parent
 ORDER = """
     errors validation arrays tables
     storage
+    plots
     kernels
     parameters layer_checks layers foreign_weights
     probability
     likelihoods
     schedules elbo
     estimators
-    nonfinite optimizers learning_rates history
+    nonfinite optimizers learning_rates history progress_line
     data
     training
     model_settings model_files state_dict
@@ -40,7 +41,6 @@ ORDER = """
     gradcheck
     testing
     bugs
-    plots
     __init__
     cli
     __main__

@@ -1,4 +1,6 @@
 """What all figures share: how one is made, looks and is saved, and a sheet of images of one size."""
+import functools
+import io
 import os
 import textwrap
 from collections.abc import Sequence
@@ -37,7 +39,19 @@ def new_figure(width: float, height: float, **options: Any) -> "Figure":
     from matplotlib.figure import Figure
     figure = Figure(figsize=(width, height), dpi=DPI, facecolor="white", **options)
     FigureCanvasAgg(figure)
+    figure._repr_png_ = functools.partial(_png, figure)         # what a notebook asks for
     return figure
+
+
+def _png(figure):
+    stream = io.BytesIO()
+    _write_png(figure, stream)
+    return stream.getvalue()
+
+
+def _write_png(figure, stream):
+    """Write the same bytes for the same figure."""
+    figure.savefig(stream, format="png", dpi=DPI, metadata={"Software": None})
 
 
 def laid_out(figure: "Figure") -> "Figure":
@@ -81,7 +95,7 @@ def save(figure: "Figure", path: str | Path) -> None:
 
     An existing file is replaced; RunError is raised if the file cannot be written.
     """
-    write_atomically(path, lambda stream: figure.savefig(stream, format="png", dpi=DPI, metadata={"Software": None}))
+    write_atomically(path, lambda stream: _write_png(figure, stream))
 
 
 class Sheet:
