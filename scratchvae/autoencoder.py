@@ -50,7 +50,7 @@ class Autoencoder(Model):
         p = self.parameters
         self._decode_codes(ws)
         ws.d_nll.fill(per_example(ws))
-        decoder_backward(self, p, ws._replace(z=ws.encoder[-1]), gradient, ws.d_encoder[-1])
+        decoder_backward(self, p, ws._replace(code=ws.encoder[-1]), gradient, ws.d_encoder[-1])
         self.encoder.backward(p.encoder, ws.x, ws.encoder, ws.d_encoder, gradient.encoder, None)
         loss = float(ws.nll.mean())
         return Objective(loss, loss, 0.0)

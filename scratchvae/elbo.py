@@ -38,6 +38,9 @@ With a Gaussian likelihood of fixed sigma_x the decoder puts out means, and inst
     (E8)  nll = sum_d (x - l)^2 / (2 sigma_x^2) + log sigma_x + log(2 pi) / 2
     (E9)  d_l = (l - x) / (sigma_x^2 B K)
 
+With conditions y, given as C one-hot columns, the encoder reads [x | y] and the decoder [z | y]: E1 to E9 hold for each
+y as they stand, of log p(x | y) with the prior N(0, I), and nobody wants the cotangents of y's columns.
+
 The likelihoods that learn their sigma, or have gray pixels, are L1 to L12 in `likelihoods/__init__.py`; the dense
 layers' own derivatives are D1 to D5 in `kernels/dense.py`.  (Kingma & Welling 2014, section 2.3 and
 appendix B, derive the same objective; T6 to T10, T14 to T16 name its claims.)
@@ -67,32 +70,49 @@ class Workspace(NamedTuple):
     """Every array that a step writes, allocated once for the largest batch.
 
     `encoder` and `decoder` hold each layer's output, `d_encoder` and `d_decoder` the cotangents of the same
-    shapes.  `nll`, `d_nll` and `kl` are float64, one number a row; `d_kl` has one number a latent.
+    shapes.  `nll`, `d_nll` and `kl` are float64, one number a row; `d_kl` has one number a latent.  Where there are
+    conditions y, in one-hot columns, `x` is [x | y], of which `target` is x, and `code` is [z | y]; else `code` is z.
     """
 
     x: np.ndarray
     eps: np.ndarray
     encoder: tuple
-    z: np.ndarray
+    code: np.ndarray
     decoder: tuple
     nll: np.ndarray
     d_nll: np.ndarray
     kl: np.ndarray
     d_kl: np.ndarray
     d_decoder: tuple
-    d_z: np.ndarray
+    d_code: np.ndarray
     d_encoder: tuple
 
+    @property
+    def z(self) -> np.ndarray:
+        """The latents, the first columns of `code`."""
+        return self.code[:, :self.eps.shape[1]]
+
+    @property
+    def d_z(self) -> np.ndarray:
+        """Their cotangents: nobody wants those of y."""
+        return self.d_code[:, :self.eps.shape[1]]
+
+    @property
+    def target(self) -> np.ndarray:
+        """What the decoder is to put out, the first columns of `x`."""
+        return self.x[:, :self.x.shape[1] - self.code.shape[1] + self.eps.shape[1]]
+
     @classmethod
-    def allocate(cls, encoder: MLP, decoder: MLP, batch: int, n_samples: int, dtype: Any) -> "Workspace":
+    def allocate(cls, encoder: MLP, decoder: MLP, batch: int, n_samples: int, dtype: Any,
+                 n_conditions: int = 0) -> "Workspace":
         """Return a workspace for `batch` examples of `n_samples` samples each."""
-        rows = batch * n_samples
-        eps, z, d_z = (aligned((rows, decoder.layers[0].n_in), dtype) for _ in range(3))
-        return cls(x=aligned((batch, encoder.layers[0].n_in), dtype), eps=eps,
-                   encoder=encoder.outputs(batch, dtype), z=z, decoder=decoder.outputs(rows, dtype),
+        rows, width = batch * n_samples, decoder.layers[0].n_in
+        code, d_code = (aligned((rows, width), dtype) for _ in range(2))
+        return cls(x=aligned((batch, encoder.layers[0].n_in), dtype), eps=aligned((rows, width - n_conditions), dtype),
+                   encoder=encoder.outputs(batch, dtype), code=code, decoder=decoder.outputs(rows, dtype),
                    nll=np.empty(rows), d_nll=np.empty(rows), kl=np.empty(batch),
-                   d_kl=np.empty(z.shape[1], dtype),
-                   d_decoder=decoder.outputs(rows, dtype), d_z=d_z, d_encoder=encoder.outputs(batch, dtype))
+                   d_kl=np.empty(width - n_conditions, dtype),
+                   d_decoder=decoder.outputs(rows, dtype), d_code=d_code, d_encoder=encoder.outputs(batch, dtype))
 
     def first(self, batch: int) -> "Workspace":
         """Return the same workspace cut to its first `batch` examples: views, nothing is copied."""
@@ -103,10 +123,10 @@ class Workspace(NamedTuple):
         def cut(layers, length):
             return tuple(layer[:length] for layer in layers)
 
-        return Workspace(x=self.x[:batch], eps=self.eps[:rows], encoder=cut(self.encoder, batch), z=self.z[:rows],
+        return Workspace(x=self.x[:batch], eps=self.eps[:rows], encoder=cut(self.encoder, batch), code=self.code[:rows],
                          decoder=cut(self.decoder, rows), nll=self.nll[:rows], d_nll=self.d_nll[:rows],
                          kl=self.kl[:batch], d_kl=self.d_kl, d_decoder=cut(self.d_decoder, rows),
-                         d_z=self.d_z[:rows], d_encoder=cut(self.d_encoder, batch))
+                         d_code=self.d_code[:rows], d_encoder=cut(self.d_encoder, batch))
 
     def __reduce__(self):
         return _own, tuple(self)
@@ -122,17 +142,25 @@ def encode_sample_decode(vae: Any, p: Parameters, ws: Workspace) -> None:
     """Write E1 to E3, and E4's kl: read ws.x and ws.eps, write up to ws.decoder[-1] and ws.kl."""
     vae.encoder.forward(p.encoder, ws.x, ws.encoder)                                            # (E1)
     gaussian_forward(ws.encoder[-1], ws.eps, ws.z, ws.kl)                                       # (E2), kl of (E4)
-    vae.decoder.forward(p.decoder, ws.z, ws.decoder)                                            # (E3)
+    join_conditions(ws.z.shape[1], ws.x, ws.code)
+    vae.decoder.forward(p.decoder, ws.code, ws.decoder)                                         # (E3)
 
 
-def decoder_backward(vae: Any, p: Parameters, ws: Workspace, gradient: Parameters, d_z: np.ndarray | None) -> None:
-    """Write E5: from ws.d_nll, which is consumed, the decoder's part of `gradient` and, unless it is None, d_z.
+def join_conditions(n_latent: int, x: np.ndarray, code: np.ndarray) -> None:
+    """Write y, the last columns of x (B, D + C), into those of code (B*K, Z + C); C may be 0."""
+    if code.shape[1] > n_latent:
+        code.reshape(len(x), -1, code.shape[1])[:, :, n_latent:] = x[:, None, n_latent - code.shape[1]:]
+
+
+def decoder_backward(vae: Any, p: Parameters, ws: Workspace, gradient: Parameters, d_code: np.ndarray | None) -> None:
+    """Write E5: from ws.d_nll, which is consumed, the decoder's part of `gradient` and, unless it is None,
+    d_code, whose first columns are d_z.
 
     The likelihood gives ws.nll in the same pass: value and gradient need the same exponential.
     """
-    vae.likelihood.nll_backward(p.likelihood, ws.decoder[-1], ws.x, ws.d_nll, ws.nll,
+    vae.likelihood.nll_backward(p.likelihood, ws.decoder[-1], ws.target, ws.d_nll, ws.nll,
                                 gradient.likelihood, ws.d_decoder[-1])                          # (E5)
-    vae.decoder.backward(p.decoder, ws.z, ws.decoder, ws.d_decoder, gradient.decoder, d_z)
+    vae.decoder.backward(p.decoder, ws.code, ws.decoder, ws.d_decoder, gradient.decoder, d_code)
 
 
 def per_example(ws: Workspace) -> float:
@@ -159,7 +187,7 @@ def forward(vae: Any, p: Parameters, ws: Workspace, weight: KLWeight) -> Objecti
     (`scratchvae.schedules`), Constant(beta) for E4's beta.                                             (E4)
     """
     encode_sample_decode(vae, p, ws)
-    vae.likelihood.nll(p.likelihood, ws.decoder[-1], ws.x, ws.nll)
+    vae.likelihood.nll(p.likelihood, ws.decoder[-1], ws.target, ws.nll)
     return negative_elbo(ws, weight, mean_latent_kl(ws, weight))
 
 
@@ -167,8 +195,8 @@ def forward_backward(vae: Any, p: Parameters, ws: Workspace, weight: KLWeight, g
     """Return what `forward` returns, and overwrite `gradient` with dL/d(parameters).                   (E4 to E7)"""
     encode_sample_decode(vae, p, ws)
     latent_kl = mean_latent_kl(ws, weight)
-    ws.d_nll.fill(per_example(ws) * len(ws.x) / len(ws.z))
-    decoder_backward(vae, p, ws, gradient, ws.d_z)                                              # (E5)
+    ws.d_nll.fill(per_example(ws) * len(ws.x) / len(ws.eps))
+    decoder_backward(vae, p, ws, gradient, ws.d_code)                                           # (E5)
     ws.d_kl[:] = weight.slope(latent_kl) * per_example(ws)
     gaussian_backward(ws.encoder[-1], ws.eps, ws.d_z, ws.d_kl, ws.d_encoder[-1])                # (E6, E7)
     vae.encoder.backward(p.encoder, ws.x, ws.encoder, ws.d_encoder, gradient.encoder, None)

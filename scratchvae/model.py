@@ -8,7 +8,7 @@ import numpy as np
 
 from .arrays import as_array
 from .data.meaning import as_floats
-from .data.minibatch import check_data
+from .data.minibatch import as_rows, check_data, join_labels, one_hot
 from .elbo import Workspace
 from .errors import ConfigurationError, ShapeError
 from .layers import activation_code, MLP
@@ -35,6 +35,7 @@ class Model(Settings, ModelFiles, StateDict):
     """
 
     n_samples = 1
+    n_conditions = 0
     _training = None                              # the TrainingState from which partial_fit continues
 
     def build(self, n_visible: int, n_latent: int, head: int, hidden: Sequence[int], activation: str,
@@ -56,8 +57,9 @@ class Model(Settings, ModelFiles, StateDict):
         self.likelihood = make_likelihood(likelihood, sigma)
         remedy = "Pass the noise level of a pixel, for example 0.1."
         self.sigma = getattr(self.likelihood, "sigma", at_least("sigma", sigma, 0, remedy, open_interval=True))
-        sizes = {"encoder": (self.n_visible, *self.hidden, int(head)),
-                 "decoder": (self.n_latent, *reversed(self.hidden), self.likelihood.n_outputs(self.n_visible))}
+        sizes = {"encoder": (self.n_visible + self.n_conditions, *self.hidden, int(head)),
+                 "decoder": (self.n_latent + self.n_conditions, *reversed(self.hidden),
+                             self.likelihood.n_outputs(self.n_visible))}
         shapes = {}
         for prefix, units in sizes.items():
             shapes |= network_shapes(prefix, units)
@@ -119,7 +121,8 @@ class Model(Settings, ModelFiles, StateDict):
         """
         widest = max(layer.n_out for layer in (*self.encoder.layers, *self.decoder.layers))
         rows_at_once("batch times n_samples", positive_integer("batch", batch) * self.n_samples, widest)
-        return Workspace.allocate(self.encoder, self.decoder, batch, self.n_samples, self.dtype)
+        return Workspace.allocate(self.encoder, self.decoder, batch, self.n_samples, self.dtype,
+                                  self.n_conditions)
 
     def for_evaluation(self) -> Any:
         """Return the model for evaluation: this one, or one that shares its parameters and has another likelihood."""
@@ -163,8 +166,25 @@ class Model(Settings, ModelFiles, StateDict):
             head[start:start + CHUNK] = ws.encoder[-1]
         return head
 
-    def decode_outputs(self, z: Any) -> np.ndarray:
+    def join(self, X: Any, y: Any) -> np.ndarray:
+        """Return rows [x | y] (n, D + C) of a model with conditions, which all methods and functions take as X.
+
+        y (n,) are whole numbers of 0 to C - 1, one a row of X (n, D); rows that are joined already pass if y is None.
+        Levels (uint8) stay levels.  A model without conditions returns X, whatever y is.
+
+        Raises
+        ------
+        ShapeError, DataError
+            If X or y do not fit.
+        """
+        if not self.n_conditions or y is None:
+            return X
+        return join_labels(as_rows(X, self.n_visible), y, self.n_conditions)
+
+    def decode_outputs(self, z: Any, y: Any = None) -> np.ndarray:
         """Return the decoder's outputs (logits, or means), (n, n_outputs), for latents z (n, Z).
+
+        A model with conditions needs y, (n,) labels or one for all.
 
         Raises
         ------
@@ -175,6 +195,11 @@ class Model(Settings, ModelFiles, StateDict):
         if z.ndim != 2 or z.shape[1] != self.n_latent or z.dtype.kind not in "iuf":
             raise ShapeError(f"z has shape {z.shape} and dtype {z.dtype}; this model decodes numbers of shape "
                              f"(n, {self.n_latent}) (n_latent). Pass one latent vector a row.")
+        if self.n_conditions:
+            if y is None:
+                raise ConfigurationError(f"y is None; this model decodes z for one of {self.n_conditions} conditions. "
+                                         "Pass y, a label for all rows or one for each.")
+            z = np.hstack([z, one_hot(y, len(z), self.n_conditions)])
         z = np.array(z, self.dtype, order="C")            # a copy: a read-only array would need kernels of its own
         outputs = np.empty((len(z), self.decoder.layers[-1].n_out), self.dtype)
         for start in range(0, len(z), CHUNK):
@@ -184,9 +209,12 @@ class Model(Settings, ModelFiles, StateDict):
             outputs[start:start + CHUNK] = y[-1]
         return outputs
 
-    def decode(self, z: Any) -> np.ndarray:
-        """Return E[x | z], (n, D), for latents z (n, Z): probabilities for a Bernoulli, means for a Gaussian."""
-        return self.likelihood.mean(self.parameters.likelihood, self.decode_outputs(z))
+    def decode(self, z: Any, y: Any = None) -> np.ndarray:
+        """Return E[x | z], (n, D), for latents z (n, Z): probabilities for a Bernoulli, means for a Gaussian.
+
+        A model with conditions needs y, (n,) labels or one for all.
+        """
+        return self.likelihood.mean(self.parameters.likelihood, self.decode_outputs(z, y))
 
     def inverse_transform(self, z: Any) -> np.ndarray:
         """Decode z; scikit-learn's name for `decode`."""
@@ -194,14 +222,15 @@ class Model(Settings, ModelFiles, StateDict):
 
     def reconstruct(self, X: Any) -> np.ndarray:
         """Return the decoder's means E[x | z], (n, D), at the codes of X."""
-        return self.decode(self.transform(X))
+        X = self._rows(X)
+        return self.decode(self.transform(X), X[:, self.n_visible:].argmax(axis=1) if self.n_conditions else None)
 
     def score(self, X: Any, y: Any = None) -> float:
         """Return minus the loss at beta = 1, averaged over X (n, D), in nats per example: a VAE's ELBO.
 
-        The noise is a fixed function of the model's seed; y is ignored.
+        The noise is a fixed function of the model's seed; y is ignored by a model without conditions.
         """
-        objective = held_out_objective(self, self._rows(X), seed=self.seed)
+        objective = held_out_objective(self, self._rows(self.join(X, y)), seed=self.seed)
         return -(objective.reconstruction + objective.kl)
 
     def fit(self, X: Any, y: Any = None, *, epochs: int = 10, batch_size: int = 128,
@@ -218,12 +247,12 @@ class Model(Settings, ModelFiles, StateDict):
         ----------
         X : array_like (n, D)
             Floats, uint8 images (0..255 stands for 0..1), or a memory map.
-        y : ignored
-            scikit-learn passes labels.
+        y : array_like (n,), optional
+            Labels, which a model with conditions learns from and others ignore: scikit-learn passes them.
         epochs : int
             How often every example is seen.
         batch_size, learning_rate, validation
-            As in `scratchvae.training.Trainer`.
+            As in `scratchvae.training.Trainer`; with conditions validation is (X, y).
         validation_split : float
             The share of X, its last rows as they stand, that is held out instead of `validation`.
         seed, optimizer, binarize, output_bias, on_nonfinite, beta, patience
@@ -278,6 +307,9 @@ class Model(Settings, ModelFiles, StateDict):
             raise ConfigurationError(f"y is {y!r}; it stands for labels, which are ignored. Give settings by name, for "
                                      "example epochs=20.")
         positive_integer("epochs", epochs)
+        X = self.join(X, y)
+        if self.n_conditions and isinstance(settings["validation"], tuple):
+            settings["validation"] = self.join(*settings["validation"])
         X, settings["validation"] = _split(X, share, settings["validation"])
         trainer = Trainer(self, X, **settings)            # checks everything, and moves nothing
         after_epoch = callback and _epoch_end(function_of("callback", callback, "f(model, epoch)"))

@@ -70,7 +70,8 @@ class StateDict:
         first, dtype = next(iter(shapes)), arrays[f"{layers[0]}.weight"].dtype
         latents = shapes["decoder.0" if hidden else "decoder.head"][1]
         build: Any = cls
-        model = build(shapes[first][1], latents, hidden=hidden,
+        n_conditions = settings.get("n_conditions", 0)
+        model = build(shapes[first][1] - n_conditions, latents - n_conditions, hidden=hidden,
                       **{"dtype": "float64" if dtype == np.float64 else "float32", **settings})
         pairs = []
         for name, view in model.parameters.segments():

@@ -249,7 +249,7 @@ class Trainer:
         p = self.model.parameters
         if self.output_bias == "data" and not p.decoder.head.b.any():
             self.model.likelihood.init_output_bias(p.likelihood, p.decoder.head.b,
-                                                   *training_moments(self.x, self.mode))
+                                                   *training_moments(self.x[:, :self.model.n_visible], self.mode))
 
     def is_patient(self) -> bool:
         """Return whether one of the last `patience` epochs has the least held-out loss, or there is no such limit."""

@@ -11,7 +11,7 @@ from .estimators import make_estimator
 from .model import Model
 from .parameters import Parameters
 from .schedules import as_weight, check_beta, KLWeight
-from .validation import check_seed, positive_integer, rows_at_once
+from .validation import check_seed, integer, positive_integer, rows_at_once
 
 
 class Posterior(NamedTuple):
@@ -51,6 +51,8 @@ class VAE(Model):
         Seed of the initial weights.
     sigma : float
         Standard deviation of a pixel for "gaussian"; its first value for "gaussian_scalar" and "gaussian_optimal".
+    n_conditions : int
+        C, the classes of a label y; the model is then of q(z | x, y) and p(x | z, y).  0 for a model without labels.
 
     Attributes
     ----------
@@ -79,11 +81,12 @@ class VAE(Model):
 
     def __init__(self, n_visible: int, n_latent: int = 20, *, hidden: Sequence[int] = (400,), activation: str = "relu",
                  likelihood: Any = "bernoulli", beta: Any = 1.0, estimator: Any = "analytic", n_samples: int = 1,
-                 dtype: Any = "float32", seed: int = 0, sigma: float = 1.0):
+                 dtype: Any = "float32", seed: int = 0, sigma: float = 1.0, n_conditions: int = 0):
         given = {name: value for name, value in locals().items() if name != "self"}
         self.beta = check_beta(beta)
         self.estimator = make_estimator(estimator)
         self.n_samples = positive_integer("n_samples", n_samples)
+        self.n_conditions = integer("n_conditions", n_conditions, 0)
         self.build(n_visible, n_latent, 2 * positive_integer("n_latent", n_latent), hidden, activation, likelihood,
                    sigma, dtype, seed)
         self.estimator.check(self.n_samples, self.likelihood)
@@ -166,11 +169,11 @@ class VAE(Model):
         """Return the posterior means of X (n, D), (n, Z)."""
         return self.encode(X).mu
 
-    def sample(self, n: int, seed: int = 0) -> np.ndarray:
-        """Return E[x | z] for n draws of z from the prior N(0, I), (n, D).
+    def sample(self, n: int, seed: int = 0, y: Any = None) -> np.ndarray:
+        """Return E[x | z] for n draws of z from the prior N(0, I), (n, D); of E[x | z, y] with conditions.
 
         For pixels drawn from p(x | z) as well: `vae.likelihood.sample(vae.parameters.likelihood,
         vae.decode_outputs(z), rng)`.
         """
         n = rows_at_once("n", n, self.n_visible)
-        return self.decode(np.random.default_rng(check_seed(seed)).standard_normal((n, self.n_latent)))
+        return self.decode(np.random.default_rng(check_seed(seed)).standard_normal((n, self.n_latent)), y)

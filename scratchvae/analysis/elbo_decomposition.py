@@ -21,7 +21,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ..elbo import decoder_backward, Workspace
+from ..elbo import decoder_backward, join_conditions, Workspace
 from ..errors import TrainingError
 from ..estimators import Antithetic
 from ..kernels.gaussian import gaussian_backward, gaussian_forward
@@ -179,7 +179,8 @@ class _Refiner:
 
     def __init__(self, vae, most):
         self.vae = vae
-        self.workspace = Workspace.allocate(vae.encoder, vae.decoder, most, REFINING_SAMPLES, vae.dtype)
+        self.workspace = Workspace.allocate(vae.encoder, vae.decoder, most, REFINING_SAMPLES, vae.dtype,
+                                            vae.n_conditions)
         self.gradient = Parameters.zeros(vae.parameters.layout, vae.dtype)              # a buffer that is not read
 
     def refined(self, head, x, steps, seed, number):
@@ -191,9 +192,10 @@ class _Refiner:
             standard_normal(seed, EPS, (number << 32) + step, ws.eps)
             Antithetic().pair(ws.eps, len(x))
             gaussian_forward(head, ws.eps, ws.z, ws.kl)                                             # (E2)
-            vae.decoder.forward(vae.parameters.decoder, ws.z, ws.decoder)                           # (E3)
+            join_conditions(vae.n_latent, ws.x, ws.code)
+            vae.decoder.forward(vae.parameters.decoder, ws.code, ws.decoder)                        # (E3)
             ws.d_nll.fill(1 / REFINING_SAMPLES)
-            decoder_backward(vae, vae.parameters, ws, self.gradient, ws.d_z)                        # (E5)
+            decoder_backward(vae, vae.parameters, ws, self.gradient, ws.d_code)                     # (E5)
             gaussian_backward(head, ws.eps, ws.d_z, ws.d_kl, d_head)                # (E6, E7) without 1/B: a sum
             adam.learning_rate = LEARNING_RATE * (1 - step / steps)
             try:
@@ -208,6 +210,8 @@ class _Refiner:
 
 def _oracle(vae):
     """Return (name, function) of an oracle that gives log p(x) exactly in a short time, or None."""
+    if vae.n_conditions:
+        return None
     if not vae.hidden and vae.likelihood.sigma_of(vae.parameters.likelihood) is not None:
         return "linear-Gaussian oracle", LinearGaussian.of(vae).log_p
     if vae.n_latent == 1:

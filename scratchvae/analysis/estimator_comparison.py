@@ -93,9 +93,9 @@ def _decode(vae, x, head, eps):
         ws = Workspace.allocate(vae.encoder, vae.decoder, 1, len(piece), vae.dtype)
         ws.x[:] = x
         gaussian_forward(head, piece, ws.z, ws.kl)
-        vae.decoder.forward(vae.parameters.decoder, ws.z, ws.decoder)
+        vae.decoder.forward(vae.parameters.decoder, ws.code, ws.decoder)
         ws.d_nll.fill(1.0)
-        decoder_backward(vae, vae.parameters, ws, gradient, ws.d_z)
+        decoder_backward(vae, vae.parameters, ws, gradient, ws.d_code)
         nll[start:start + ROWS], d_z[start:start + ROWS] = ws.nll, ws.d_z
     return _Draws(eps, nll, d_z)
 

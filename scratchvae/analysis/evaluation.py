@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..data.minibatch import binarize_mode, check_data, load_batch
+from ..elbo import join_conditions
 from ..errors import ConfigurationError
 from ..kernels.gaussian import gaussian_forward
 from ..kernels.random import SAMPLES, standard_normal
@@ -86,7 +87,7 @@ class HeldOut:
         self.vae = vae = vae.for_evaluation()
         self.rows = check_data(X, vae, "X", binarize)
         self.n, self.most = len(self.rows), min(EXAMPLES, len(self.rows))
-        self.is_density = all(vae.likelihood.is_density(x) for _, _, x in self._batches())
+        self.is_density = all(vae.likelihood.is_density(x[:, :vae.n_visible]) for _, _, x in self._batches())
 
     @property
     def binarization(self) -> str:
@@ -99,7 +100,7 @@ class HeldOut:
 
     def _batches(self):
         """Yield (number, slice of the rows, x (k, D)) of every chunk, in a buffer that the next chunk reuses."""
-        buffer = np.empty((self.most, self.vae.n_visible), self.vae.dtype)
+        buffer = np.empty((self.most, self.vae.n_visible + self.vae.n_conditions), self.vae.dtype)
         for number, start in enumerate(range(0, self.n, EXAMPLES)):
             here = slice(start, min(start + EXAMPLES, self.n))
             x = buffer[:here.stop - start]
@@ -121,7 +122,7 @@ class Sampler:
 
     def __init__(self, vae: VAE, most: int) -> None:
         self.vae, rows = vae, most * max(1, ROWS // most)
-        self.eps, self.z = (np.empty((rows, vae.n_latent), vae.dtype) for _ in range(2))
+        self.eps, self.code = (np.empty((rows, vae.n_latent + n), vae.dtype) for n in (0, vae.n_conditions))
         self.nll, self.kl, self.outputs = np.empty(rows), np.empty(most), vae.decoder.outputs(rows, vae.dtype)
 
     def draws(self, head: np.ndarray, x: np.ndarray, importance_samples: int, seed: int, number: int) -> Iterator:
@@ -135,12 +136,14 @@ class Sampler:
         per_chunk = max(1, ROWS // n)
         for part, start in enumerate(range(0, importance_samples, per_chunk)):
             k = min(per_chunk, importance_samples - start)
-            eps, z, nll = self.eps[:n * k], self.z[:n * k], self.nll[:n * k]
+            eps, code, nll = self.eps[:n * k], self.code[:n * k], self.nll[:n * k]
+            z = code[:, :vae.n_latent]
             y = tuple(layer[:n * k] for layer in self.outputs)
             standard_normal(seed, SAMPLES, (number << 32) + part, eps)
             gaussian_forward(head, eps, z, self.kl[:n])
-            vae.decoder.forward(vae.parameters.decoder, z, y)
-            vae.likelihood.nll(vae.parameters.likelihood, y[-1], x, nll)
+            join_conditions(vae.n_latent, x, code)
+            vae.decoder.forward(vae.parameters.decoder, code, y)
+            vae.likelihood.nll(vae.parameters.likelihood, y[-1], x[:, :vae.n_visible], nll)
             squares = np.einsum("ij,ij->i", eps, eps) - np.einsum("ij,ij->i", z, z)
             yield (0.5 * squares - nll).reshape(n, k) + half_logvar[:, None], nll.reshape(n, k)
 
@@ -179,7 +182,7 @@ def evaluate(vae: VAE, X: np.ndarray, importance_samples: int = 5000, seed: int 
     vae : VAE
         Unchanged.
     X : array_like (n, D)
-        Held-out rows: floats, or uint8 images.
+        Held-out rows: floats, or uint8 images; of a VAE with conditions what `vae.join(X, y)` returns.
     importance_samples : int
         K: samples of z for each example.  The estimate of log p(x) is a lower bound in expectation that rises with K
         (T13, T14), so report it with its K.

@@ -31,7 +31,8 @@ def run(args: Namespace) -> tuple[dict, int]:
     v = mean_difference(model.transform(data.train), labels)
     codes = model.transform(data.test[:args.n])
     z = codes[:, None] + VALUES[:, None] * v
-    images = model.decode(z.reshape(-1, model.n_latent)).reshape(*z.shape[:2], -1)
+    shown = None if data.test_labels is None else np.repeat(data.test_labels[:args.n], len(VALUES))
+    images = model.decode(z.reshape(-1, model.n_latent), shown).reshape(*z.shape[:2], -1)
     figure = attribute_sweep(images, data.image_shape, VALUES, [f"test image {k}" for k in range(len(codes))],
                              f"D(E(x) + a v), v = mean code of {args.attribute} less that of the others", data.fields)
     return report_figure(record, figure, f"attribute-{args.attribute}.png")

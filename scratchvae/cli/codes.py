@@ -24,8 +24,8 @@ SCRIPT = '''"""Decode latents with NumPy alone, with the weights beside this fil
 
     python decode.py codes.npy images.npy
 
-codes.npy holds (n, {n_latent}) numbers; images.npy gets E[x | z], (n, {n_visible}).  Without names 16 draws of N(0, I)
-are decoded into samples.npy.
+codes.npy holds (n, {n_inputs}) numbers, {codes}; images.npy gets E[x | z], (n, {n_visible}).
+Without names 16 draws of z from N(0, I) are decoded into samples.npy.
 """
 import sys
 from pathlib import Path
@@ -37,7 +37,7 @@ HIDDEN = {hidden}              # layers between the latents and the output
 
 
 def decode(z):
-    """Return E[x | z], (n, {n_visible}), for latents z (n, {n_latent})."""
+    """Return E[x | z], (n, {n_visible}), for codes z (n, {n_inputs})."""
     y = np.asarray(z, float)
     for layer in range(HIDDEN):
         a = y @ WEIGHTS[f"decoder.{{layer}}.W"] + WEIGHTS[f"decoder.{{layer}}.b"]
@@ -47,7 +47,9 @@ def decode(z):
 
 
 if __name__ == "__main__":
-    codes = np.load(sys.argv[1]) if sys.argv[1:] else np.random.default_rng().standard_normal((16, {n_latent}))
+    draws = np.random.default_rng().standard_normal((16, {n_latent}))
+    labels = np.eye({n_conditions})[np.arange(16) % max(1, {n_conditions})] if {n_conditions} else np.empty((16, 0))
+    codes = np.load(sys.argv[1]) if sys.argv[1:] else np.hstack([draws, labels])
     np.save(sys.argv[2] if sys.argv[2:] else "samples.npy", decode(codes))
 '''
 
@@ -102,7 +104,8 @@ def run_interpolate(args: Namespace) -> tuple[dict, int]:
                                      "one of them.")
     a, b = model.transform(data.test[list(ends)])
     paths = {"straight": interpolate(a, b, args.n), "spherical": interpolate(a, b, args.n, "spherical")}
-    images = model.decode(np.concatenate(list(paths.values()))).reshape(2, args.n, -1)
+    label = None if data.test_labels is None else data.test_labels[ends[0]]      # of conditions: the first image's
+    images = model.decode(np.concatenate(list(paths.values())), label).reshape(2, args.n, -1)
     figure = image_rows(images, data.image_shape, list(paths), f"From test image {ends[0]} to {ends[1]}",
                         np.linspace(0, 1, args.n), "how far from the one code to the other", fields=data.fields)
     return report_figure(run, figure, f"interpolation-{ends[0]}-{ends[1]}.png")
@@ -118,7 +121,10 @@ def run_export(args: Namespace) -> tuple[dict, int]:
     except OSError as error:
         raise RunError(f"{folder} cannot be made: {error.strerror}. Choose another folder (--to).") from error
     name = model.likelihood.name
-    script = SCRIPT.format(n_latent=model.n_latent, n_visible=model.n_visible, hidden=len(model.hidden),
+    script = SCRIPT.format(n_latent=model.n_latent, n_conditions=model.n_conditions, n_visible=model.n_visible,
+                           hidden=len(model.hidden),
+                           n_inputs=model.n_latent + model.n_conditions,
+                           codes="z and one-hot columns of the label" if model.n_conditions else "z",
                            activation=ACTIVATIONS[model.activation], mean=MEANS.get(name, "a"),
                            guard="\n    w = np.where(a == 0, 1, a)" * (name == "continuous_bernoulli"))
     paths = [folder / "weights.npz", folder / "decode.py"]

@@ -72,7 +72,7 @@ def run(args: Namespace) -> tuple[dict, int]:
 
 
 def _of_model(model, rng):
-    x = rng.random((3, model.n_visible))
+    x = model.join(rng.random((3, model.n_visible)), np.arange(3) % max(1, model.n_conditions))
     eps = rng.standard_normal((3, model.n_samples, model.n_latent))
     return gradcheck.check_model(model, x, eps[:, 0] if model.n_samples == 1 else eps)
 

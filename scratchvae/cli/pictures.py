@@ -23,6 +23,8 @@ def add(commands: object) -> None:
     add_picture_command(commands, "figures", run_figures, "draw every figure of a run")
     sample = add_picture_command(commands, "sample", run_sample, "draw images from the prior")
     sample.add_argument("--n", type=int, default=64, help="how many images; default: 64")
+    sample.add_argument("--condition", type=int, metavar="Y", help="the label that is drawn, of a run with "
+                        "--condition; all in turn if absent")
     sample.add_argument("--seed", type=int, default=0, help="seed of the draws; default: 0")
     reconstruct = add_picture_command(commands, "reconstruct", run_reconstruct,
                                       "draw held-out images over their reconstructions")
@@ -54,7 +56,11 @@ def history_of(run: Run, arrays: dict[str, np.ndarray]) -> list[Epoch]:
 def run_sample(args: Namespace) -> tuple[dict, int]:
     """Draw from the prior."""
     run, model, data = open_for_pictures(args, only_vae=True)
-    return report_figure(run, sample_figure(model, data, args.n, args.seed), "samples.png")
+    if args.condition is not None and not 0 <= args.condition < model.n_conditions:
+        known = f"labels 0 to {model.n_conditions - 1}" if model.n_conditions else "no labels"
+        raise ConfigurationError(f"--condition is {args.condition}; the model has {known}. Choose one, or leave it "
+                                 "out.")
+    return report_figure(run, sample_figure(model, data, args.n, args.seed, args.condition), "samples.png")
 
 
 def run_reconstruct(args: Namespace) -> tuple[dict, int]:

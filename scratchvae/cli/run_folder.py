@@ -15,6 +15,7 @@ from .. import __version__, plots
 from ..data.download import SETS
 from ..data.identity import fingerprint
 from ..data.loading import BUNDLED, Dataset, DRAWN, load_data
+from ..data.minibatch import join_labels
 from ..errors import ConfigurationError, DataError, RunError
 from ..history import Epoch, History
 from ..learning_rates import make_rate
@@ -26,7 +27,7 @@ from ..storage.lock import FolderLock
 from ..training import Trainer
 from ..vae import VAE
 from ..validation import positive_integer
-from .figures import decoded_grid_figure, kl_per_dimension, reconstruction_figure, sample_figure
+from .figures import condition_figure, decoded_grid_figure, kl_per_dimension, reconstruction_figure, sample_figure
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -39,6 +40,7 @@ ADJUSTABLE = {"learning_rate", "rate_schedule", "warm_up", "decay_every", "decay
               "patience"}
 OPTIMIZER_SETTINGS = ("beta1", "beta2", "epsilon", "momentum", "weight_decay", "clip_norm")
 MOST_TEXT = 1 << 24                                # most bytes of config.json that are read
+MOST_CLASSES = 1000                                # of --condition: each is a column of the data
 SHOWN = 2000                                       # test images that the figures of latents are drawn from
 
 
@@ -94,8 +96,8 @@ class Run:
                   image_shape: list[int] | None = None) -> Dataset:
         """Return the Dataset that the run is trained on, from `source` if the data have moved.
 
-        image_shape is the run's if absent.  Raises RunError if the data are not those that `meta`, of the
-        run's model.npz, describes.
+        image_shape is the run's if absent.  With --condition the rows are [x | y].  Raises RunError if the data are not
+        those that `meta`, of the run's model.npz, describes.
         """
         wanted = (meta or {}).get("data")
         try:
@@ -110,6 +112,10 @@ class Run:
         if isinstance(wanted, dict) and wanted != self.data:
             raise RunError(f"{data.name} holds other data ({self.data['rows']} rows) than the run in {self.folder} was "
                            f"trained on ({wanted.get('rows')} rows). Name those with --data, or train another run.")
+        if self.config.get("condition"):
+            n = count_classes(data)
+            data = data._replace(train=join_labels(data.train, data.train_labels, n),
+                                 test=join_labels(data.test, data.test_labels, n))
         return data
 
     def has_model(self) -> bool:
@@ -224,6 +230,8 @@ class Run:
             plane, explained = plots.principal_directions(mu)
             figures["latent_plane.png"] = plots.latent_plane(plane, labels, explained)
         if isinstance(model, VAE):
+            if model.n_conditions:
+                figures["conditions.png"] = condition_figure(model, data)
             figures["samples.png"] = sample_figure(model, data, 64, seed=0)
             figures["kl_per_dimension.png"] = plots.kl_per_dimension(kl_per_dimension(model, data.test[:SHOWN]))
             if model.n_latent == 2:
@@ -245,6 +253,15 @@ def _read_text(path):
     except UnicodeDecodeError as error:
         raise RunError(f"{path} is damaged: no UTF-8 text ({error.reason} at byte {error.start}). "
                        "Restore it.") from error
+
+
+def count_classes(data: Dataset) -> int:
+    """Return the number of classes, one more than the largest label; raises ConfigurationError without labels."""
+    labels = [data.train_labels, data.test_labels]
+    if any(part is None or part.min() < 0 or part.max() >= MOST_CLASSES for part in labels):
+        raise ConfigurationError(f"--condition needs labels of 0 to {MOST_CLASSES - 1} for all rows, which {data.name} "
+                                 "does not have. Leave it out.")
+    return 1 + max(int(part.max()) for part in labels if part is not None)
 
 
 def data_source(source: str) -> str:

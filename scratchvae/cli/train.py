@@ -28,7 +28,7 @@ from ..vae import VAE
 from ..validation import one_of, positive_integer
 from .parser import add_command, add_image_shape, add_transpose
 from .progress import finishing_the_step, KernelProgress, note_compilation, Progress
-from .run_folder import ADJUSTABLE, data_source, FREE, MODEL, Run, run_name
+from .run_folder import ADJUSTABLE, count_classes, data_source, FREE, MODEL, Run, run_name
 from .screen import say, show
 
 KINDS = {kind.kind: kind for kind in (VAE, Autoencoder)}
@@ -42,7 +42,7 @@ TRAIN_DEFAULTS: dict[str, Any] = dict(
 NEW_DEFAULTS: dict[str, Any] = dict(
     rate_schedule="constant", warm_up=0.0, decay_every=10.0, decay_factor=0.1, beta1=None, beta2=None, epsilon=None,
     momentum=None, weight_decay=None, clip_norm=None, patience=None, keep="last", image_shape=None,
-    transpose=None)
+    transpose=None, condition=False)
 TRAIN_DEFAULTS |= NEW_DEFAULTS
 
 
@@ -67,6 +67,8 @@ def add(commands: object) -> None:
     setting("--model", choices=KINDS, help=default("model"))
     setting("--hidden", type=int, nargs="*", metavar="UNITS", help="hidden layer sizes, as in --hidden 400; the "
             f"decoder mirrors them; default: {TRAIN_DEFAULTS['hidden'][0]}")
+    setting("--condition", action="store_const", const=True, help="give the labels to encoder and decoder: "
+            "q(z | x, y) and p(x | z, y)")
     setting("--latent", dest="n_latent", type=int, metavar="Z", help=f"latent dimensions; {default('n_latent')}")
     setting("--activation", choices=ACTIVATIONS, help=default("activation"))
     setting("--likelihood", choices=LIKELIHOODS, help=default("likelihood"))
@@ -170,7 +172,11 @@ def begun(record: Run) -> tuple[Dataset, Trainer]:
     chosen = {name: settings[name] for name in inspect.signature(kind).parameters if name in settings}
     if settings["baseline"] != "none" and "estimator" in chosen:
         chosen["estimator"] = make_estimator(settings["estimator"], baseline=settings["baseline"])
-    return data, record.trainer(kind(data.train.shape[1], **chosen), data)
+    if settings["condition"]:
+        chosen["n_conditions"] = count_classes(data)
+        if kind is not VAE:
+            raise ConfigurationError(f"--condition is of a VAE; --model is {settings['model']!r}. Leave one out.")
+    return data, record.trainer(kind(data.train.shape[1] - chosen.get("n_conditions", 0), **chosen), data)
 
 
 def resumed(record: Run, changed: Container[str]) -> tuple[Dataset, Trainer]:

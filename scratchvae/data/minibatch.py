@@ -1,5 +1,6 @@
 """Checks of data sets, and the minibatches that are read from them into a buffer."""
 import math
+from typing import Any
 
 import numpy as np
 
@@ -41,13 +42,38 @@ def as_rows(x: np.ndarray, n_visible: int, name: str = "X") -> np.ndarray:
     return as_data(x, name).reshape(len(x), columns)
 
 
+def one_hot(y: Any, n: int, n_conditions: int) -> np.ndarray:
+    """Return labels y, (n,) or one for all, as bool columns (n, n_conditions).
+
+    Raises DataError unless they are whole numbers of 0 to n_conditions - 1.
+
+    Examples
+    --------
+    >>> one_hot([0, 2], 2, 3).astype(int)
+    array([[1, 0, 0],
+           [0, 0, 1]])
+    """
+    labels = as_array(y, "y")
+    if labels.shape not in ((), (n,)) or not np.isin(labels, np.arange(n_conditions)).all():
+        raise DataError(f"y has shape {labels.shape} and values from {labels.min(initial=0)} to "
+                        f"{labels.max(initial=0)}; expected whole numbers of 0 to {n_conditions - 1}, one for each of "
+                        f"{n} rows. Number the classes from 0, or set n_conditions.")
+    return np.broadcast_to(labels, n)[:, None] == np.arange(n_conditions)
+
+
+def join_labels(rows: np.ndarray, y: Any, n_conditions: int) -> np.ndarray:
+    """Return [rows | one-hot columns of y], (n, D + n_conditions), in the dtype of the rows; 255 is a level's 1."""
+    columns = one_hot(y, len(rows), n_conditions)
+    return np.hstack([rows, columns * rows.dtype.type(255 if rows.dtype == np.uint8 else 1)])
+
+
 def check_data(x: np.ndarray, model: object, name: str = "X", binarize: str = "none") -> np.ndarray:
     """Return x as `as_rows` does, after a check of every value in the model's dtype, as the model will read it.
 
     Raises what `as_rows` and `model.likelihood.check` raise, and DataError if a finite value is infinite in the model's
     dtype, or if x is to be binarized and has values outside [0, 1].
     """
-    x = as_rows(x, model.n_visible, name)
+    x = as_rows(x, model.n_visible + model.n_conditions, name)
     if x.dtype == np.uint8:                          # all levels are allowed
         return x
     for start in range(0, len(x), CHECKED_ROWS):

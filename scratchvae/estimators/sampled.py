@@ -54,7 +54,7 @@ class Sampled(Estimator):
     def forward(self, vae: Any, p: Parameters, ws: Workspace, weight: KLWeight) -> Objective:
         """Return the Objective; its kl is the mean of S1 over the samples, which may be negative.    (S1, S2, S6)"""
         elbo.encode_sample_decode(vae, p, ws)
-        vae.likelihood.nll(p.likelihood, ws.decoder[-1], ws.x, ws.nll)
+        vae.likelihood.nll(p.likelihood, ws.decoder[-1], ws.target, ws.nll)
         kl = sample_kl(ws.encoder[-1], ws.eps, ws.z)
         return self._objective(ws, log_weights(ws.nll, kl, weight.beta), kl)
 
@@ -67,10 +67,10 @@ class Sampled(Estimator):
         if self.weighs_alike:
             v = self.weigh(kl)
         else:                                             # needs every nll before there is a cotangent: one pass more
-            vae.likelihood.nll(p.likelihood, ws.decoder[-1], ws.x, ws.nll)
+            vae.likelihood.nll(p.likelihood, ws.decoder[-1], ws.target, ws.nll)
             v = self.weigh(log_weights(ws.nll, kl, beta))                                           # (S6)
         np.multiply(per_example, v.ravel(), out=ws.d_nll)
-        elbo.decoder_backward(vae, p, ws, gradient, ws.d_z if self.needs_d_z else None)             # (E5)
+        elbo.decoder_backward(vae, p, ws, gradient, ws.d_code if self.needs_d_z else None)          # (E5)
         log_w = log_weights(ws.nll, kl, beta)                                                       # (S2)
         draws = Draws(head, ws.eps, ws.z, ws.d_z, log_w, v, beta, per_example)
         self.write_head(draws, ws.d_encoder[-1], state)                                             # (S5, S7 to S9)
@@ -102,8 +102,9 @@ class Sampled(Estimator):
         then = Draws(head, ws.eps, z, ws.d_z, log_w, self.weigh(log_w), weight.beta, elbo.per_example(ws))
 
         def nll(parameters, at):
-            vae.decoder.forward(parameters.decoder, at, ws.decoder)
-            vae.likelihood.nll(parameters.likelihood, ws.decoder[-1], ws.x, ws.nll)
+            ws.z[:] = at
+            vae.decoder.forward(parameters.decoder, ws.code, ws.decoder)
+            vae.likelihood.nll(parameters.likelihood, ws.decoder[-1], ws.target, ws.nll)
             return ws.nll.reshape(-1, samples).copy()
 
         def loss():

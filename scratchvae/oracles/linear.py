@@ -130,7 +130,7 @@ class LinearGaussian:
     def of(cls, vae: VAE) -> "LinearGaussian":
         """Return the oracle of a linear Gaussian VAE, with a copy of its parameters; raises ConfigurationError."""
         sigma = vae.likelihood.sigma_of(vae.parameters.likelihood) if isinstance(vae, VAE) else None
-        if sigma is None or vae.hidden:
+        if sigma is None or vae.hidden or vae.n_conditions:
             raise ConfigurationError(f"vae is {vae!r}, which has no closed form; expected VAE(hidden=(), "
                                      "likelihood='gaussian'). For one or two latents, Quadrature takes any VAE.")
         p = vae.parameters

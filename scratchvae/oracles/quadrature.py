@@ -85,9 +85,10 @@ class Quadrature:
     nodes: Optional[int] = None
 
     def __post_init__(self):
-        if not isinstance(self.vae, VAE) or self.vae.n_latent not in GRID:
+        if not isinstance(self.vae, VAE) or self.vae.n_latent not in GRID or self.vae.n_conditions:
             raise ConfigurationError(f"vae is a {type(self.vae).__name__} with n_latent="
-                                     f"{getattr(self.vae, 'n_latent', None)}; quadrature needs a VAE with one or two "
+                                     f"{getattr(self.vae, 'n_latent', None)} and n_conditions="
+                                     f"{getattr(self.vae, 'n_conditions', 0)}; quadrature needs a VAE with one or two "
                                      "latents. For more, LinearGaussian or evaluate.")
         if self.nodes is not None:
             integer("nodes", self.nodes, 1, MOST_NODES, "Take 200.")
