@@ -5,12 +5,15 @@ T7: the KL term of the loss is that, averaged over the images.
 T10: the head puts out log sigma^2: any real number will do, and sigma = exp(logvar / 2) is positive and never squared
 twice.  That it is sigma, and not sigma^2, which multiplies eps is seen in the draws.
 
+The last figure is of a VAE that is given the digit as well, q(z | x, y) and p(x | z, y): z is left to tell the style.
+
 Look at the samples: blurred, and some are no digits.  Chapter 9 asks why.  In the plane, near codes give like images.
 """
 import numpy as np
 
 from scratchvae import plots, VAE
 from scratchvae.kernels.gaussian import gaussian_forward
+from scratchvae.plots.images import image_rows
 from scratchvae.probability.distributions import DiagonalGaussian
 from scratchvae.probability.divergences import kl, kl_terms
 from scratchvae.probability.monte_carlo import kl_from_samples
@@ -20,12 +23,23 @@ from .course import Claim, main, Result
 TITLE = "The VAE, trained on digits"
 
 
-def train(settings, data, n_latent):
-    """A VAE with n_latent latents, and its history."""
-    vae = VAE(data.train.shape[1], n_latent=n_latent, hidden=(64,) if settings.quick else (400,), seed=settings.seed)
-    vae.fit(data.train, epochs=settings.epochs(data, 60_000, 120_000), batch_size=64,
-            learning_rate=4e-3 if settings.quick else 1e-3, validation=data.test, seed=settings.seed)
+def train(settings, data, n_latent, n_conditions=0):
+    """A VAE with n_latent latents, given the labels if there are conditions, and its history."""
+    vae = VAE(data.train.shape[1], n_latent=n_latent, hidden=(64,) if settings.quick else (400,), seed=settings.seed,
+              n_conditions=n_conditions)
+    vae.fit(data.train, data.train_labels, epochs=settings.epochs(data, 60_000, 120_000), batch_size=64,
+            learning_rate=4e-3 if settings.quick else 1e-3,
+            validation=vae.join(data.test, data.test_labels), seed=settings.seed)
     return vae, vae.history_
+
+
+def every_digit(vae, data, n=6):
+    """Decode z of n images for every digit: the style is held in a row, the digit is changed."""
+    digits = np.arange(vae.n_conditions)
+    z = vae.transform(vae.join(data.test[:n], data.test_labels[:n]))
+    images = vae.decode(np.repeat(z, len(digits), axis=0), np.tile(digits, n)).reshape(n, len(digits), -1)
+    return image_rows(images, data.image_shape, [f"image of {label}" for label in data.test_labels[:n]],
+                      "z of an image, decoded for every digit", digits, "digit")
 
 
 def divergence(settings, vae, data, rng):
@@ -84,7 +98,10 @@ def run(settings):
     z = np.linspace(-3, 3, 13 if settings.quick else 19)
     grid = np.stack(np.meshgrid(z, z), axis=-1).reshape(-1, 2)
     real = data.test[:20].astype(float) / (255 if data.test.dtype == np.uint8 else 1)
+    figures = {} if data.test_labels is None else {
+        "every_digit": every_digit(train(settings, data, 8, n_conditions=10)[0], data)}
     return Result(claims, {
+        **figures,
         "learning": plots.learning_curves(history),
         "reconstructions": plots.reconstructions(real, vae.reconstruct(data.test[:20]), data.image_shape),
         "samples": plots.image_grid(vae.sample(48, seed=settings.seed), data.image_shape,

@@ -484,7 +484,7 @@ def test_color_is_drawn_in_color_and_a_missing_number_in_red(tmp_path):
     assert figure.axes[0].images[0].get_array().shape[2] == 3
     data = data._replace(test=data.test.copy())
     data.test[0, 0] = np.nan
-    figure = reconstruction_figure(type("Exact", (), {"reconstruct": lambda self, X: X})(), data, 1)
+    figure = reconstruction_figure(type("Exact", (), {"n_visible": 90, "reconstruct": lambda self, X: X})(), data, 1)
     drawn = figure.axes[0].images[0].get_array()
     colors = {tuple(color) for color in np.round(drawn.reshape(-1, 3), 3).tolist()}
     assert colors == {(1.0, 0.5, 0.0), (1.0, 1.0, 1.0), (0.549, 0.176, 0.016)}

@@ -46,7 +46,7 @@ def models(folder):
     """VAE, Autoencoder, what they do, and what measures them."""
     vae = VAE(**SMALL)
     vae.save(folder / "model.npz")
-    yield "VAE", VAE, {**SMALL, "beta": 1.0, "estimator": "analytic", "n_samples": 1}
+    yield "VAE", VAE, {**SMALL, "beta": 1.0, "estimator": "analytic", "n_samples": 1, "n_conditions": 0}
     yield "Autoencoder", Autoencoder, SMALL
     training = dict(X=X, y=None, epochs=1, batch_size=1, learning_rate=1e-3, validation=X, seed=0, optimizer="adam",
                     binarize="none", output_bias="data", on_nonfinite="stop", beta=None)
@@ -57,6 +57,14 @@ def models(folder):
     yield "decode", vae.decode, dict(z=Z)
     yield "inverse_transform", vae.inverse_transform, dict(z=Z)
     yield "sample", vae.sample, dict(n=3, seed=0)
+    labeled = VAE(**SMALL, n_conditions=2)
+    yield "sample of a label", labeled.sample, dict(n=3, seed=0, y=1)
+    yield "join", lambda X, y: labeled.encode(labeled.join(X, y)), dict(X=X, y=[0, 1, 1])
+    theirs = vae.to_state_dict()
+    yield "from_state_dict", VAE.from_state_dict, dict(mapping=theirs, order=None)
+    yield ("an array of from_state_dict", lambda array: VAE.from_state_dict({**theirs, "encoder.mu.weight": array}),
+           dict(array=theirs["encoder.mu.weight"]))
+    yield "to_state_dict", vae.to_state_dict, dict(order=None)
     yield "objective", vae.objective, dict(X=X, eps=EPS)
     yield "gradient", vae.gradient, dict(X=X, eps=EPS)
     yield "surrogate", vae.surrogate, dict(X=X, eps=EPS)
