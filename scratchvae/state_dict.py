@@ -52,6 +52,9 @@ class StateDict:
         instance_of("mapping", mapping, Mapping, "Pass what model.state_dict() returns.")
         layers = _names(dict.fromkeys(str(key).rpartition(".")[0] for key in mapping if not str(key).startswith(OWN))
                         if order is None else order)
+        if not layers:
+            raise ShapeError(f"mapping has the arrays {sorted(map(str, mapping))} and order no layers; expected a "
+                             "weight and a bias of each linear layer. Pass what model.state_dict() returns.")
         wanted = {f"{layer}.{part}" for layer in layers for part in ("weight", "bias")}
         found = {key for key in mapping if not str(key).startswith(OWN)}
         if wanted != found:
@@ -131,9 +134,11 @@ class StateDict:
 
 def _names(order):
     """Return names of layers as a list; raises ConfigurationError unless they are different texts."""
-    is_list = not isinstance(order, str) and hasattr(order, "__iter__")
-    layers = list(order) if is_list else []
-    if not is_list or len(set(map(repr, layers))) < len(layers) or not all(isinstance(layer, str) for layer in layers):
+    try:
+        layers = [None] if isinstance(order, str) else list(order)
+    except TypeError:
+        layers = [None]
+    if len(set(map(repr, layers))) < len(layers) or not all(isinstance(layer, str) for layer in layers):
         raise ConfigurationError(f"order is {order!r:.200}; expected the names of the layers, each once. Pass for "
                                  "example ('fc1', 'fc21', 'fc22', 'fc3', 'fc4').")
     return layers

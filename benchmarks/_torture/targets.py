@@ -62,8 +62,8 @@ def models(folder):
     yield "join", lambda X, y: labeled.encode(labeled.join(X, y)), dict(X=X, y=[0, 1, 1])
     theirs = vae.to_state_dict()
     yield "from_state_dict", VAE.from_state_dict, dict(mapping=theirs, order=None)
-    yield ("an array of from_state_dict", lambda array: VAE.from_state_dict({**theirs, "encoder.mu.weight": array}),
-           dict(array=theirs["encoder.mu.weight"]))
+    yield ("an array of from_state_dict", lambda weight: VAE.from_state_dict({**theirs, "encoder.mu.weight": weight}),
+           dict(weight=theirs["encoder.mu.weight"]))
     yield "to_state_dict", vae.to_state_dict, dict(order=None)
     yield "objective", vae.objective, dict(X=X, eps=EPS)
     yield "gradient", vae.gradient, dict(X=X, eps=EPS)

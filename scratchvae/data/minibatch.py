@@ -57,7 +57,7 @@ def one_hot(y: Any, n: int, n_conditions: int) -> np.ndarray:
     if labels.shape not in ((), (n,)) or not np.isin(labels, np.arange(n_conditions)).all():
         raise DataError(f"y has shape {labels.shape} and values from {labels.min(initial=0)} to "
                         f"{labels.max(initial=0)}; expected whole numbers of 0 to {n_conditions - 1}, one for each of "
-                        f"{n} rows. Number the classes from 0, or set n_conditions.")
+                        f"the {n} rows of X. Number the classes from 0, or set n_conditions.")
     return np.broadcast_to(labels, n)[:, None] == np.arange(n_conditions)
 
 
@@ -73,6 +73,9 @@ def check_data(x: np.ndarray, model: object, name: str = "X", binarize: str = "n
     Raises what `as_rows` and `model.likelihood.check` raise, and DataError if a finite value is infinite in the model's
     dtype, or if x is to be binarized and has values outside [0, 1].
     """
+    if model.n_conditions and getattr(x, "shape", ())[1:] == (model.n_visible,):
+        raise ShapeError(f"{name} has {model.n_visible} columns and no labels y; expected [x | y] for n_conditions="
+                         f"{model.n_conditions}. Pass y, or what join(X, y) returns.")
     x = as_rows(x, model.n_visible + model.n_conditions, name)
     if x.dtype == np.uint8:                          # all levels are allowed
         return x
