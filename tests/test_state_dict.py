@@ -68,8 +68,8 @@ def test_what_does_not_fit_is_refused_by_name(fault):
     assert words in str(caught.value) and "\n" not in str(caught.value)
 
 
-@pytest.mark.parametrize("order", [(), np.ndarray, np.array(0.0), ("fc1",), "fc1", 3, (1, 2),
-                                  ("fc1", "fc1"), ORDER[:3], (*ORDER, "fc5")])
+@pytest.mark.parametrize("order", [(), np.ndarray, np.array(0.0), ("fc1",), "fc1", 3, (1, 2), ("fc1", "fc1"),
+                                   ORDER[:3], (*ORDER, "fc5")])
 def test_an_order_that_cannot_be_is_refused(order):
     vae = VAE(6, 2, hidden=(5,))
     with pytest.raises(ScratchVAEError, match="order is|mapping"):
