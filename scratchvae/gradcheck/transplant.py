@@ -1,76 +1,8 @@
 """The weights of a model that others wrote, in one of ours: row- or column-major, with a head of one or two parts."""
-from collections.abc import Iterator
-from typing import Any
-
-import numpy as np
-
 from ..errors import ShapeError
+from ..foreign_weights import foreign_views
 from ..vae import VAE
 from ..validation import instance_of
-
-
-def _shapes(arrays):
-    return " and ".join(str(array.shape) for array in arrays)
-
-
-def _is_transposed(name, view, pieces, transposed):
-    """Return True if matrices (m_k, n_in), False if (n_in, m_k), make up the matrix `view` (n_in, sum of m_k)."""
-    n_in, n_out = view.shape
-    fits = {turned: all(piece.ndim == 2 and piece.shape[turned] == n_in for piece in pieces)
-            and sum(piece.shape[1 - turned] for piece in pieces) == n_out for turned in (False, True)}
-    if fits[False] and fits[True] and transposed is None:
-        raise ShapeError(f"{name} has shape {_shapes(pieces)}, which could be (n_in, n_out) or (n_out, n_in); expected "
-                         "a statement which. Pass transposed=False for x W, or transposed=True for W x.")
-    if not fits[bool(transposed)] if transposed is not None else not (fits[False] or fits[True]):
-        forms = f"({n_in}, {n_out})" if not transposed else f"({n_out}, {n_in})"
-        forms += f" or ({n_out}, {n_in})" if transposed is None else f" for transposed={transposed}"
-        raise ShapeError(f"{name} has shape {_shapes(pieces)}; expected {forms}, in one piece or along the outputs in "
-                         "several. Build the VAE with the same sizes, or pass the array's .T.")
-    return fits[True] if transposed is None else bool(transposed)
-
-
-def foreign_views(name: str, view: np.ndarray, foreign: Any, transposed: bool | None = None) -> Iterator:
-    """Yield (foreign array, view of our segment in that array's shape): write either into the other.
-
-    Parameters
-    ----------
-    name : str
-        The segment's, for errors.
-    view : ndarray (n_in, n_out) or (n_out,)
-        Our segment.
-    foreign : array, or tuple or list of arrays
-        (n_in, n_out), or (n_out, n_in); several are parts of equal size along the outputs, such as (mu, logvar).
-        Biases may be rows or columns.
-    transposed : bool, optional
-        Whether matrices are (n_out, n_in); found from shapes that leave no doubt.
-
-    Raises
-    ------
-    ShapeError
-        If shapes do not fit, or a square matrix could be either.
-
-    Examples
-    --------
-    >>> head = np.arange(12.0).reshape(3, 4)
-    >>> [part.shape for _, part in foreign_views("head.W", head, (np.ones((2, 3)), np.ones((2, 3))))]
-    [(2, 3), (2, 3)]
-    """
-    pieces = [np.asarray(piece) for piece in (foreign if isinstance(foreign, (tuple, list)) else (foreign,))]
-    if len({piece.shape for piece in pieces}) != 1 or any(piece.dtype.kind not in "iuf" for piece in pieces):
-        raise ShapeError(f"{name} has shape {_shapes(pieces)} of {', '.join(str(piece.dtype) for piece in pieces)}; "
-                         "expected numbers, in one array or in parts of one shape. Pass (W_mu, W_logvar).")
-    width = view.shape[-1] // len(pieces)
-    if view.ndim == 1:
-        for k, piece in enumerate(pieces):
-            if piece.size != max(piece.shape, default=1) or piece.size * len(pieces) != view.size:
-                raise ShapeError(f"{name} has shape {_shapes(pieces)}; expected ({view.size},), in one piece or in "
-                                 "several. Build the VAE with the same sizes.")
-            yield piece, view[k * width:(k + 1) * width].reshape(piece.shape)
-        return
-    turned = _is_transposed(name, view, pieces, transposed)
-    for k, piece in enumerate(pieces):
-        part = view[:, k * width:(k + 1) * width]
-        yield piece, part.T if turned else part
 
 
 def transplant(mapping: dict, vae: VAE, *, transposed: bool | None = None) -> VAE:
