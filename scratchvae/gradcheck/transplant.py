@@ -31,6 +31,7 @@ def transplant(mapping: dict, vae: VAE, *, transposed: bool | None = None) -> VA
 
     Examples
     --------
+    >>> import numpy as np
     >>> vae = VAE(n_visible=3, n_latent=1, hidden=(), dtype="float64")
     >>> theirs = {"encoder.head.W": (np.ones((1, 3)), np.zeros((1, 3))), "encoder.head.b": (np.ones(1), np.zeros(1)),
     ...           "decoder.head.W": np.ones((3, 1)), "decoder.head.b": np.zeros((3, 1))}
