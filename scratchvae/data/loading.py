@@ -46,6 +46,11 @@ class Dataset(NamedTuple):
     name: str
     image_shape: tuple[int, int]
 
+    def __repr__(self) -> str:
+        labels = "without labels" if self.train_labels is None else "with labels"
+        return (f"<Dataset {self.name!r}: {len(self.train):,} training and {len(self.test):,} held-out rows of "
+                f"{self.train.shape[1]:,} {self.train.dtype} numbers, {labels}>")
+
 
 def load_data(source: str | Path) -> Dataset:
     """Load a data set by its name or from a path.
