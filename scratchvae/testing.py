@@ -140,7 +140,7 @@ def _load_dense_kernels():
     check_layer(Dense(1, 1), Affine(one, one[0]), one, one)
 
 
-def layer_problems(layer: Any, p: Any, n_in: int, n_out: int, max_side: int = MAX_SIDE) -> st.SearchStrategy:
+def layer_problems(layer: Any, p: Any, n_in: int, n_out: int, *, max_side: int = MAX_SIDE) -> st.SearchStrategy:
     """Return a strategy of `LayerProblem`s of one layer.
 
     Parameters
@@ -197,7 +197,7 @@ def dense_problems(max_side: int = MAX_SIDE) -> st.SearchStrategy:
     def problems(draw):
         n_in, n_out = draw(side), draw(side)
         layer = Dense(n_in, n_out, draw(st.sampled_from(list(ACTIVATIONS))))
-        return draw(layer_problems(layer, _affine(n_in, n_out), n_in, n_out, max_side))
+        return draw(layer_problems(layer, _affine(n_in, n_out), n_in, n_out, max_side=max_side))
 
     return problems()
 
@@ -212,7 +212,7 @@ def mlp_problems(max_layers: int = 3, max_side: int = MAX_SIDE) -> st.SearchStra
         sizes = draw(st.lists(side, min_size=2, max_size=max_layers + 1))
         network = MLP.build(sizes, draw(st.sampled_from(list(ACTIVATIONS))))
         p = tuple(_affine(*pair) for pair in zip(sizes, sizes[1:]))
-        return draw(layer_problems(network, p, sizes[0], sizes[-1], max_side))
+        return draw(layer_problems(network, p, sizes[0], sizes[-1], max_side=max_side))
 
     return problems()
 

@@ -19,7 +19,7 @@ INNOCENT = 6                            # of the 1,000 random models that were e
 @pytest.mark.parametrize("name", BUGS)
 def test_a_bug_is_convicted_by_the_detectors_on_its_label_and_diagnosed(name):
     bug = BUGS[name]
-    found = convictions(name, 1 + list(BUGS).index(name), list(bug.detected_by))
+    found = convictions(name, 1 + list(BUGS).index(name), detectors=list(bug.detected_by))
     assert all(found.values()), found
     assert not bug.diagnosis or any(bug.diagnosis in text for text in found.values()), found
 
@@ -32,7 +32,7 @@ def test_the_right_code_is_convicted_by_none(seed):
 @pytest.mark.parametrize("name", ["variance_for_sigma", "kl_without_half", "constants_dropped",
                                   "summed_over_the_batch"])
 def test_a_fault_of_both_passes_is_invisible_to_a_gradient_check(name):
-    assert not convictions(name, 3, ["gradient check"])["gradient check"]
+    assert not convictions(name, 3, detectors=["gradient check"])["gradient check"]
 
 
 @pytest.mark.parametrize("name", ["bound_of_the_worst", "weights_not_held", "closed_form_kl_in_weights"])
@@ -45,7 +45,8 @@ def test_a_wrong_bound_of_several_samples_is_invisible_to_a_gradient_check_of_it
 
 
 def test_a_head_that_reads_before_the_activation_is_invisible_to_every_gradient_check():
-    found = convictions("logvar_before_the_activation", 3, ["gradient check", "layer check", "trainer's gradient"])
+    found = convictions("logvar_before_the_activation", 3,
+                        detectors=["gradient check", "layer check", "trainer's gradient"])
     assert not any(found.values())
 
 

@@ -90,7 +90,7 @@ def balanced_difference(codes: np.ndarray, labels: np.ndarray, others: np.ndarra
     return np.einsum("n,ni->i", rest, codes) / np.square(rest).sum()
 
 
-def logistic_direction(codes: np.ndarray, labels: np.ndarray, ridge: float = 1.0) -> np.ndarray:
+def logistic_direction(codes: np.ndarray, labels: np.ndarray, *, ridge: float = 1.0) -> np.ndarray:
     """Return the attribute vector (Z,) along the weights of a logistic regression, which separates the classes.
 
     Its length is that of the mean difference projected onto it.  So a step of 1 leads from the mean score of one class
@@ -114,7 +114,7 @@ def logistic_direction(codes: np.ndarray, labels: np.ndarray, ridge: float = 1.0
     array([2., 0.])
     """
     difference = mean_difference(codes, labels)
-    weights, _ = logistic_regression(codes, labels, ridge)
+    weights, _ = logistic_regression(codes, labels, ridge=ridge)
     if not weights.any():
         raise DataError("The codes of both classes have the same mean; there is no direction between them. "
                         "Look for a collapsed encoder, or an attribute that it does not see.")
@@ -122,7 +122,7 @@ def logistic_direction(codes: np.ndarray, labels: np.ndarray, ridge: float = 1.0
     return (difference @ unit) * unit
 
 
-def logistic_regression(x: np.ndarray, labels: np.ndarray, ridge: float = 1.0) -> tuple:
+def logistic_regression(x: np.ndarray, labels: np.ndarray, *, ridge: float = 1.0) -> tuple:
     """Fit p(label = 1 | x) = sigmoid(x w + b) by Newton's method; return the weights w (d,) and the bias b.
 
     The loss is sum_i [softplus(s_i) - label_i s_i] + ridge |w|^2 / 2 with s = x w + b: strictly convex.  With

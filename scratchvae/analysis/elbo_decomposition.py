@@ -75,7 +75,7 @@ class Ledger(NamedTuple):
     n: int
 
 
-def effective_sigma(weight: float, reduction: str = "sum", n_visible: int = 1) -> float:
+def effective_sigma(weight: float, reduction: str = "sum", *, n_visible: int = 1) -> float:
     """Return the standard deviation of a pixel that makes squared error + weight KL an ELBO, up to a factor (T16).
 
     The negative ELBO of a Gaussian decoder times 2 sigma^2 is: squared error summed over pixels + 2 sigma^2 KL +
@@ -98,7 +98,7 @@ def effective_sigma(weight: float, reduction: str = "sum", n_visible: int = 1) -
 
     Examples
     --------
-    >>> effective_sigma(2.0), effective_sigma(1.0, "half"), effective_sigma(2.0 / 4, "mean", 4)
+    >>> effective_sigma(2.0), effective_sigma(1.0, "half"), effective_sigma(2.0 / 4, "mean", n_visible=4)
     (1.0, 1.0, 1.0)
     """
     weight = at_least("weight", weight, 0, "It is the KL's: pass for example 1.0.", open_interval=True)
@@ -106,7 +106,7 @@ def effective_sigma(weight: float, reduction: str = "sum", n_visible: int = 1) -
     return math.sqrt(REDUCTIONS[reduction](weight, positive_integer("n_visible", n_visible)))
 
 
-def mutual_information(mu: np.ndarray, logvar: np.ndarray, seed: int = 0) -> Estimate:
+def mutual_information(mu: np.ndarray, logvar: np.ndarray, *, seed: int = 0) -> Estimate:
     """Estimate I = E log q(z | x) / q(z): the information of a latent about which example it belongs to (T20).
 
     The result is in nats, at most log n; its standard error is over examples.
@@ -139,7 +139,8 @@ def mutual_information(mu: np.ndarray, logvar: np.ndarray, seed: int = 0) -> Est
     return Estimate(float(values.mean()), float(standard_error(values)), len(values))
 
 
-def optimize_posteriors(vae: VAE, X: np.ndarray, steps: int = 100, seed: int = 0, binarize: str = "none") -> Posterior:
+def optimize_posteriors(vae: VAE, X: np.ndarray, *, steps: int = 100, seed: int = 0,
+                        binarize: str = "none") -> Posterior:
     """Return the best Gaussian for each example: the encoder's, optimized for the ELBO at beta = 1.
 
     Parameters
@@ -221,7 +222,7 @@ def _sigma(vae):
     return math.nan if sigma is None or vae.beta == 0 else sigma * effective_sigma(vae.beta, "half")
 
 
-def ledger(vae: VAE, X: np.ndarray, importance_samples: int = 1000, steps: int = 100, seed: int = 0,
+def ledger(vae: VAE, X: np.ndarray, *, importance_samples: int = 1000, steps: int = 100, seed: int = 0,
            binarize: str = "none") -> Ledger:
     """Find the parts of the loss, and of log p(x) - ELBO, in nats per example at beta = 1.
 
@@ -263,7 +264,7 @@ def ledger(vae: VAE, X: np.ndarray, importance_samples: int = 1000, steps: int =
         best[here] = -best_nll - kl_terms(better[:, :n_latent], better[:, n_latent:]).sum(axis=1)
         if oracle:
             log_p[here] = oracle[1](x)
-    information = mutual_information(heads[:, :n_latent], heads[:, n_latent:], seed)
+    information = mutual_information(heads[:, :n_latent], heads[:, n_latent:], seed=seed)
     loss, elbo, log_p = nll + kl, held.likelihoods(-nll - kl), held.likelihoods(log_p)
     return Ledger(
         loss=float(loss.mean()), reconstruction=float(nll.mean()), kl=float(kl.mean()),

@@ -19,8 +19,9 @@ from ..training import HELD_OUT_SEED
 from ..vae import VAE
 from ..validation import check_seed, instance_of, one_of, positive_integer, rows_at_once
 
-EXAMPLES, ROWS = 128, 1024            # examples in a chunk, and decoder rows (examples times samples) in a chunk
-ACTIVE = 0.01                         # a latent is in use if its posterior mean varies more than this over the data
+EXAMPLES_AT_ONCE = 128                # examples in a chunk
+DECODER_ROWS = 1024                   # decoder rows in a chunk: examples times samples
+ACTIVE = 0.01                         # a latent is in use if the variance of its posterior mean is larger than this
 PROPOSALS = ("encoder", "prior")
 
 
@@ -85,7 +86,7 @@ class HeldOut:
         self.binarize, self.mode, self.seed = binarize, binarize_mode(binarize), check_seed(seed) + HELD_OUT_SEED
         self.vae = vae = vae.for_evaluation()
         self.rows = check_data(X, vae, "X", binarize)
-        self.n, self.most = len(self.rows), min(EXAMPLES, len(self.rows))
+        self.n, self.most = len(self.rows), min(EXAMPLES_AT_ONCE, len(self.rows))
         self.is_density = all(vae.likelihood.is_density(x) for _, _, x in self._batches())
 
     @property
@@ -100,8 +101,8 @@ class HeldOut:
     def _batches(self):
         """Yield (number, slice of the rows, x (k, D)) of every chunk, in a buffer that the next chunk reuses."""
         buffer = np.empty((self.most, self.vae.n_visible), self.vae.dtype)
-        for number, start in enumerate(range(0, self.n, EXAMPLES)):
-            here = slice(start, min(start + EXAMPLES, self.n))
+        for number, start in enumerate(range(0, self.n, EXAMPLES_AT_ONCE)):
+            here = slice(start, min(start + EXAMPLES_AT_ONCE, self.n))
             x = buffer[:here.stop - start]
             load_batch(self.rows, np.arange(here.start, here.stop), self.mode, self.seed, number, x)
             yield number, here, x
@@ -120,7 +121,7 @@ class Sampler:
     """Draws z ~ q for up to `most` examples at a time, computes their weights, and holds the buffers for that."""
 
     def __init__(self, vae: VAE, most: int) -> None:
-        self.vae, rows = vae, most * max(1, ROWS // most)
+        self.vae, rows = vae, most * max(1, DECODER_ROWS // most)
         self.eps, self.z = (np.empty((rows, vae.n_latent), vae.dtype) for _ in range(2))
         self.nll, self.kl, self.outputs = np.empty(rows), np.empty(most), vae.decoder.outputs(rows, vae.dtype)
 
@@ -132,7 +133,7 @@ class Sampler:
         """
         vae, n = self.vae, len(x)
         half_logvar = 0.5 * head[:, vae.n_latent:].sum(axis=1, dtype=np.float64)
-        per_chunk = max(1, ROWS // n)
+        per_chunk = max(1, DECODER_ROWS // n)
         for part, start in enumerate(range(0, importance_samples, per_chunk)):
             k = min(per_chunk, importance_samples - start)
             eps, z, nll = self.eps[:n * k], self.z[:n * k], self.nll[:n * k]
@@ -170,7 +171,7 @@ def standard_error(values: np.ndarray) -> np.ndarray:
     return values.std(axis=0, ddof=1) / math.sqrt(len(values))
 
 
-def evaluate(vae: VAE, X: np.ndarray, importance_samples: int = 5000, seed: int = 0, binarize: str = "none",
+def evaluate(vae: VAE, X: np.ndarray, *, importance_samples: int = 5000, seed: int = 0, binarize: str = "none",
              proposal: str = "encoder") -> Evaluation:
     """Measure a VAE on held-out data, in bounded memory.
 
@@ -227,7 +228,7 @@ def evaluate(vae: VAE, X: np.ndarray, importance_samples: int = 5000, seed: int 
         proposal=proposal)
 
 
-def iwae_bounds(vae: VAE, X: np.ndarray, importance_samples: Iterable[int] = (1, 5, 50, 500), seed: int = 0,
+def iwae_bounds(vae: VAE, X: np.ndarray, *, importance_samples: Iterable[int] = (1, 5, 50, 500), seed: int = 0,
                 binarize: str = "none") -> IWAEBounds:
     """Measure the bounds L_K on log p(x) for several K, all from the draws for the largest K.
 

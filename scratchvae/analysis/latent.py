@@ -9,11 +9,11 @@ from ..probability.distributions import DiagonalGaussian, LOG_2PI
 from ..probability.monte_carlo import Estimate, kl_from_samples
 from ..validation import check_seed, one_of, rows_at_once
 
-CHUNK = 2**20                 # most numbers in one piece of a density's evaluation, to limit memory
-OPPOSITE = 1e-6               # closest angle to 180 degrees, in radians, at which the plane of rotation is accurate
+NUMBERS_AT_ONCE = 2**20  # most numbers in one piece of a density's evaluation, to limit memory
+OPPOSITE = 1e-6          # closest angle to 180 degrees, in radians, at which the plane of rotation is accurate
 
 
-def interpolate(a: np.ndarray, b: np.ndarray, n: int, path: str = "straight") -> np.ndarray:
+def interpolate(a: np.ndarray, b: np.ndarray, n: int, *, path: str = "straight") -> np.ndarray:
     """Return n latents on a path from a to b, including both ends, (n, Z).
 
     Parameters
@@ -120,7 +120,7 @@ class AggregatePosterior:
         if z.shape[1] != n_latent:
             raise ShapeError(f"z has {z.shape[1]} columns; expected {n_latent}, the latents of mu. "
                              "Pass latents of the same model.")
-        rows = max(1, CHUNK // (n * n_latent))
+        rows = max(1, NUMBERS_AT_ONCE // (n * n_latent))
         return np.concatenate([log_sum_exp(self.members.log_density(z[start:start + rows, None]), axis=1)
                                for start in range(0, len(z), rows)]) - np.log(n)
 

@@ -66,7 +66,7 @@ def examine(case: Case, names: list | None = None) -> dict:
     return found
 
 
-def convictions(name: str, seed: int = 0, detectors: list | None = None) -> dict:
+def convictions(name: str, seed: int = 0, *, detectors: list | None = None) -> dict:
     """Inject a bug and return what `examine` finds on the random case of a seed, with all detectors or those named."""
     with inject(name) as bug:
         return examine(random_case(seed, **bug.case_settings), detectors)
@@ -89,7 +89,7 @@ class Demonstration(NamedTuple):
     findings: dict
 
 
-def demonstrate(name: str, data: Dataset, epochs: int = 15, seed: int = 0) -> Demonstration:
+def demonstrate(name: str, data: Dataset, *, epochs: int = 15, seed: int = 0) -> Demonstration:
     """Train a small VAE with and without a bug and return the Demonstration.
 
     Parameters

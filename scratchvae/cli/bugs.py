@@ -95,7 +95,7 @@ def _verdict_on_curve(right, wrong, stopped):
 
 def _demonstrate(name, args, hidden):
     data = load_data(args.data)
-    shown = bugs.demonstrate(name, data, args.epochs, args.seed)
+    shown = bugs.demonstrate(name, data, epochs=args.epochs, seed=args.seed)
     bug = bugs.find_bug(name)
     if not hidden:
         _describe(bug)

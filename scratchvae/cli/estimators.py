@@ -27,7 +27,7 @@ def run(args: Namespace) -> tuple[dict, int]:
     """Measure, print a table, draw a figure."""
     path = figure_path(args.figure)
     note_compilation()
-    rows = measure_estimators(args.draws, args.epochs, args.seed)
+    rows = measure_estimators(args.draws, args.epochs, seed=args.seed)
     for scene, what in SCENES.items():
         print_filled(f"{scene}: {what}")
         print(f"{'estimator':15s}{'K':>3s}  {'baseline':14s}{'bias z':>7s}{'variance':>10s}{'signal/noise':>13s}"

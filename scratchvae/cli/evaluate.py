@@ -45,7 +45,7 @@ def run(args: Namespace) -> tuple[dict, int]:
         say("trained on gray pixels, which have no likelihood under a Bernoulli: measured on dynamically binarized "
             "pixels")
     note_compilation()
-    result = evaluate(model, data.test, args.importance_samples, args.seed, binarize)
+    result = evaluate(model, data.test, importance_samples=args.importance_samples, seed=args.seed, binarize=binarize)
     print(f"n {result.n}, pixels {result.binarization}, K {result.importance_samples}")
     if math.isnan(result.elbo):
         print(f"loss            {result.loss:10.3f} nats per example: gray pixels have no likelihood")
@@ -57,7 +57,7 @@ def run(args: Namespace) -> tuple[dict, int]:
     print(f"active units    {result.active_units:6d} of {model.n_latent}")
     if not args.ledger:
         return result._asdict(), 0
-    account = ledger(model, data.test, args.importance_samples, seed=args.seed, binarize=binarize)
+    account = ledger(model, data.test, importance_samples=args.importance_samples, seed=args.seed, binarize=binarize)
     _print_ledger(account)
     return {**result._asdict(), "ledger": account._asdict()}, 0
 

@@ -45,8 +45,8 @@ def run(args: Namespace) -> tuple[dict, int]:
         def after_model(point, name=data.name):
             say(f"{name}: beta {point.beta:.4g}")
 
-        curve = rate_distortion(data, betas, args.epochs, (args.hidden,), args.latent, args.importance_samples,
-                                args.seed, after_model=after_model)
+        curve = rate_distortion(data, betas, epochs=args.epochs, hidden=(args.hidden,), n_latent=args.latent,
+                                importance_samples=args.importance_samples, seed=args.seed, after_model=after_model)
         _print(curve)
         curves.append(curve)
     plots.save(plots.rate_distortion(curves), path)

@@ -32,14 +32,14 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 CONFIG, MODEL, HISTORY, FIGURES = "config.json", "model.npz", "history.csv", "figures"
-OLD_NAMES = {"latent": "n_latent", "samples": "n_samples"}     # of settings, in config.json of earlier versions
+OLD_NAMES = {"latent": "n_latent", "samples": "n_samples"}     # names of settings in older config.json -> now
 FREE = {"data", "epochs", "on_nonfinite"}          # settings that may change when a run is resumed
 # Settings that --resume may change as well, if its flags say so.
 ADJUSTABLE = {"learning_rate", "rate_schedule", "warm_up", "decay_every", "decay_factor", "weight_decay", "clip_norm",
               "patience"}
 OPTIMIZER_SETTINGS = ("beta1", "beta2", "epsilon", "momentum", "weight_decay", "clip_norm")
 MOST_TEXT = 1 << 24                                # most bytes of config.json that are read
-SHOWN = 2000                                       # test images that the figures of latents are drawn from
+IMAGES_SHOWN = 2000                                # test images that the figures of latents are drawn from
 
 
 class Run:
@@ -213,16 +213,16 @@ class Run:
         """Draw every figure that this model has; return the paths."""
         figures = {"learning_curves.png": plots.learning_curves(history)} if history else {}
         figures["reconstructions.png"] = reconstruction_figure(model, data, 10)
-        mu = model.transform(data.test[:SHOWN])
-        labels = None if data.test_labels is None else data.test_labels[:SHOWN]
+        mu = model.transform(data.test[:IMAGES_SHOWN])
+        labels = None if data.test_labels is None else data.test_labels[:IMAGES_SHOWN]
         if model.n_latent == 2:
             figures["latent_plane.png"] = plots.latent_plane(mu, labels)
         else:
             plane, explained = plots.principal_directions(mu)
-            figures["latent_plane.png"] = plots.latent_plane(plane, labels, explained)
+            figures["latent_plane.png"] = plots.latent_plane(plane, labels, explained=explained)
         if isinstance(model, VAE):
             figures["samples.png"] = sample_figure(model, data, 64, seed=0)
-            figures["kl_per_dimension.png"] = plots.kl_per_dimension(kl_per_dimension(model, data.test[:SHOWN]))
+            figures["kl_per_dimension.png"] = plots.kl_per_dimension(kl_per_dimension(model, data.test[:IMAGES_SHOWN]))
             if model.n_latent == 2:
                 figures["decoded_grid.png"] = decoded_grid_figure(model, data)
         return [self.save_figure(figure, name) for name, figure in figures.items()]

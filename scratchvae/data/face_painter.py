@@ -10,9 +10,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-SIDE = 32                         # pixels of a picture's side
-CHUNK = 64                        # faces painted at a time, so that their arrays fit in the cache
-EDGE = 0.8                        # pixels on either side of an edge over which a layer fades
+SIDE = 32           # pixels of a picture's side
+FACES_AT_ONCE = 64  # faces painted at a time, so that their arrays fit in the cache
+FADE_WIDTH = 0.8    # pixels on either side of an edge over which a layer fades
 # Brightness of each layer, 0 black to 1 white.
 BACKGROUND, HAIR, SKIN, NECK, WHITE, DARK, LIPS, LID, BROW = 0.45, 0.14, 0.80, 0.62, 0.97, 0.08, 0.34, 0.30, 0.20
 WHOLE, EYES, BROWS, NOSE, MOUTH, FRINGE = (slice(*rows) for rows in (       # the rows of pixels that a layer can reach
@@ -43,7 +43,7 @@ LOW, HIGH = (np.array([getattr(factor, end) for factor in FACTORS.values()]) for
 
 def _cover(distance):
     """Return how much of a pixel a layer covers, 0 to 1; its edge is `distance` pixels away, negative inside."""
-    t = np.clip(0.5 - distance / (2 * EDGE), 0.0, 1.0)
+    t = np.clip(0.5 - distance / (2 * FADE_WIDTH), 0.0, 1.0)
     return t * t * (3 - 2 * t)
 
 
@@ -104,7 +104,7 @@ def _paint(factors):
 def paint(matrix: np.ndarray, dtype: type = np.float64) -> np.ndarray:
     """Draw faces from factors (n, 9), in the order of FACTORS: pixels (n, 1024) from 0 black to 1 white, row by row."""
     pictures = np.empty((len(matrix), SIDE * SIDE), dtype)
-    for start in range(0, len(matrix), CHUNK):
-        piece = matrix[start:start + CHUNK]
-        pictures[start:start + CHUNK] = _paint(piece).reshape(len(piece), -1)
+    for start in range(0, len(matrix), FACES_AT_ONCE):
+        piece = matrix[start:start + FACES_AT_ONCE]
+        pictures[start:start + FACES_AT_ONCE] = _paint(piece).reshape(len(piece), -1)
     return pictures

@@ -68,7 +68,7 @@ def estimator_settings(estimator: Any) -> str | dict:
 
 
 def head_gradient(estimator: Any, head: np.ndarray, eps: np.ndarray, nll: np.ndarray, d_nll_dz: np.ndarray,
-                  beta: float = 1.0, state: dict | None = None) -> np.ndarray:
+                  *, beta: float = 1.0, state: dict | None = None) -> np.ndarray:
     """Return the estimator's gradient with respect to the encoder's head, example by example.
 
     No network runs: the caller passes what the decoder computes from each z.

@@ -38,7 +38,7 @@ class PPCA(NamedTuple):
     log_p: float
 
 
-def ppca(X: np.ndarray, n_latent: int, sigma: float | None = None) -> PPCA:
+def ppca(X: np.ndarray, n_latent: int, *, sigma: float | None = None) -> PPCA:
     """Return the linear-Gaussian model that makes X most likely, with its best encoder, and its collapsed latents.
 
     The rows of W are orthogonal, so the encoder is exact and the mean ELBO of X equals `log_p`: this is the optimum

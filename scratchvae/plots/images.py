@@ -38,7 +38,7 @@ def reconstructions(originals: np.ndarray, reconstructions: np.ndarray, image_sh
     return sheet.figure
 
 
-def image_grid(images: np.ndarray, image_shape: tuple[int, int], title: str, columns: int | None = None) -> "Figure":
+def image_grid(images: np.ndarray, image_shape: tuple[int, int], title: str, *, columns: int | None = None) -> "Figure":
     """Images side by side, in reading order, under a title.
 
     Parameters
@@ -67,7 +67,7 @@ def image_grid(images: np.ndarray, image_shape: tuple[int, int], title: str, col
 
 
 def image_rows(images: np.ndarray, image_shape: tuple[int, int], names: Sequence[str], title: str,
-               values: Any | None = None, label: str = "", left: float | None = None) -> "Figure":
+               *, values: Any | None = None, label: str = "", left: float | None = None) -> "Figure":
     """Images in named rows, in the order given; `values` are written below the columns.
 
     Parameters
@@ -104,8 +104,8 @@ def traversal(images: np.ndarray, image_shape: tuple[int, int], values: Any,
 
     The images (rows, columns, D) are decoded means; values are in standard deviations of the prior.
     """
-    return image_rows(images, image_shape, dimension_names, "Latent traversal: one dimension a row", values,
-                      "value of the dimension (prior standard deviations)", left=0.65)
+    return image_rows(images, image_shape, dimension_names, "Latent traversal: one dimension a row", values=values,
+                      label="value of the dimension (prior standard deviations)", left=0.65)
 
 
 def attribute_sweep(images: np.ndarray, image_shape: tuple[int, int], values: Any, names: Sequence[str],
@@ -114,7 +114,7 @@ def attribute_sweep(images: np.ndarray, image_shape: tuple[int, int], values: An
 
     `values` (columns,) are the multiples of the vector that were added.
     """
-    return image_rows(images, image_shape, names, title, values, "a, how many times the vector is added")
+    return image_rows(images, image_shape, names, title, values=values, label="a, how many times the vector is added")
 
 
 def decoded_grid(images: np.ndarray, image_shape: tuple[int, int], z1: np.ndarray, z2: np.ndarray) -> "Figure":

@@ -9,7 +9,7 @@ import numpy as np
 
 from ..arrays import as_finite, as_numbers, log_sum_exp
 from ..errors import ConfigurationError, DataError, ShapeError
-from ..validation import instance_of, integer, MOST
+from ..validation import check_seed, integer, LARGEST_COUNT
 
 SUM_TOLERANCE = 1e-6          # how far a sum of probabilities may be from 1: that of float32 ones is nearer
 INTEGRAL_TOLERANCE = 1e-3     # how far an integral on a grid may be from 1, with quadrature error and cut-off tails
@@ -148,10 +148,10 @@ def _points(x, mean, ndim=None):
     return x
 
 
-def _standard_normal(n, shape, rng):
+def _standard_normal(n, shape, seed):
     """Draw (n, *shape) numbers from N(0, 1); n may be 0."""
-    integer("n", n, 0, MOST // max(1, math.prod(shape)), "Choose for example 100.")
-    instance_of("rng", rng, np.random.Generator, "Pass np.random.default_rng(0).")
+    integer("n", n, 0, LARGEST_COUNT // max(1, math.prod(shape)), "Choose for example 100.")
+    rng = seed if isinstance(seed, np.random.Generator) else np.random.default_rng(check_seed(seed))
     return rng.standard_normal((n, *shape))
 
 
@@ -185,9 +185,9 @@ class DiagonalGaussian:
             standardized = (_points(x, self.mu) - self.mu) * np.exp(-0.5 * self.logvar)
             return -0.5 * (np.square(standardized) + self.logvar + LOG_2PI).sum(axis=-1)
 
-    def sample(self, n: int, rng: np.random.Generator) -> np.ndarray:
-        """Return n draws from the generator rng: (n, Z), or (n, batch, Z)."""
-        return self.mu + np.exp(0.5 * self.logvar) * _standard_normal(n, self.mu.shape, rng)
+    def sample(self, n: int, seed: int | np.random.Generator = 0) -> np.ndarray:
+        """Return n draws, (n, Z) or (n, batch, Z), from a seed or a generator."""
+        return self.mu + np.exp(0.5 * self.logvar) * _standard_normal(n, self.mu.shape, seed)
 
 
 class FullGaussian:
@@ -226,9 +226,9 @@ class FullGaussian:
         log_determinant = 2 * np.log(np.diag(self.cholesky)).sum()
         return -0.5 * (np.square(standardized).sum(axis=-1) + log_determinant + len(self.mean) * LOG_2PI)
 
-    def sample(self, n: int, rng: np.random.Generator) -> np.ndarray:
-        """Return n draws from the generator rng, (n, Z)."""
-        return self.mean + np.einsum("nj,ij->ni", _standard_normal(n, self.mean.shape, rng), self.cholesky)
+    def sample(self, n: int, seed: int | np.random.Generator = 0) -> np.ndarray:
+        """Return n draws, (n, Z), from a seed or a generator."""
+        return self.mean + np.einsum("nj,ij->ni", _standard_normal(n, self.mean.shape, seed), self.cholesky)
 
 
 def require_same_kind(p: Any, q: Any) -> None:

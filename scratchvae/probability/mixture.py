@@ -75,7 +75,7 @@ class MixtureFit(NamedTuple):
     converged: bool
 
 
-def fit_mixture(z: Any, n_components: int = 10, seed: int = 0, floor: float = 1e-6, tolerance: float = 1e-4,
+def fit_mixture(z: Any, n_components: int = 10, *, seed: int = 0, floor: float = 1e-6, tolerance: float = 1e-4,
                 max_steps: int = 500) -> MixtureFit:
     """Fit a mixture of full-covariance Gaussians by expectation-maximization.
 

@@ -63,7 +63,7 @@ def _own(name, values):
     return values
 
 
-def kl_from_samples(log_p: Any, log_q: Any, estimator: Any = "plain") -> Estimate:
+def kl_from_samples(log_p: Any, log_q: Any, *, estimator: Any = "plain") -> Estimate:
     """Estimate KL(p || q) from draws of p, with a standard error (T1).
 
     Parameters
@@ -85,7 +85,8 @@ def kl_from_samples(log_p: Any, log_q: Any, estimator: Any = "plain") -> Estimat
     >>> from scratchvae.probability.distributions import DiagonalGaussian
     >>> p, q = DiagonalGaussian([0.0], [0.0]), DiagonalGaussian([0.1], [0.0])
     >>> x = p.sample(1000, np.random.default_rng(0))
-    >>> plain, positive = (kl_from_samples(p.log_density(x), q.log_density(x), e) for e in ("plain", "positive"))
+    >>> plain, positive = (kl_from_samples(p.log_density(x), q.log_density(x), estimator=e)
+    ...                    for e in ("plain", "positive"))
     >>> positive.stderr < plain.stderr / 5, positive.value > 0
     (True, True)
     """
