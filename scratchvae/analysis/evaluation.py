@@ -1,6 +1,6 @@
 """Held-out quality: the ELBO, the importance-sampled log-likelihood, the bounds between them, and latents in use.
 
-If the likelihood is not a density of the rows, there is only a loss.  An example is gray pixels under a Bernoulli,
+If the likelihood is not a density of the rows, there is only a loss.  This is so for gray pixels under a Bernoulli,
 whose p(x | z) is a distribution of zeros and ones.
 """
 import math
@@ -75,14 +75,14 @@ def log_mean_exp(total: np.ndarray, top: np.ndarray, count: int) -> np.ndarray:
 
 
 class HeldOut:
-    """Held-out rows, checked, which are read and encoded in chunks; the arguments are those of `evaluate`.
+    """Checked held-out rows, which are read and encoded in chunks; the arguments are those of `evaluate`.
 
-    `vae` is the model to measure with (`for_evaluation`).  `is_density` is True if the likelihood is a density of all
+    `vae` is the model that measures (`for_evaluation`).  `is_density` is True if the likelihood is a density of all
     rows.
     """
 
     def __init__(self, vae: VAE, X: np.ndarray, seed: int, binarize: str) -> None:
-        instance_of("vae", vae, VAE, "Pass one: it has an ELBO.")
+        instance_of("vae", vae, VAE, "Only a VAE has an ELBO.")
         self.binarize, self.mode, self.seed = binarize, binarize_mode(binarize), check_seed(seed) + HELD_OUT_SEED
         self.vae = vae = vae.for_evaluation()
         self.rows = check_data(X, vae, "X", binarize)
@@ -187,7 +187,7 @@ def evaluate(vae: VAE, X: np.ndarray, *, importance_samples: int = 5000, seed: i
     seed : int
         Seed of the samples and the binarization.
     binarize : str
-        "none", "dynamic" (each pixel drawn once) or "threshold".
+        "none", "dynamic" (each pixel is drawn once) or "threshold".
     proposal : str
         The distribution of z, q in T13: "encoder", or "prior", which needs no encoder but fails in many dimensions
         (T12; `effective_samples` shows it).  All results are then those of q = p(z), whose KL is 0.

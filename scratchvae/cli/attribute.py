@@ -33,7 +33,7 @@ def run(args: Namespace) -> tuple[dict, int]:
     z = codes[:, None] + VALUES[:, None] * v
     images = model.decode(z.reshape(-1, model.n_latent)).reshape(*z.shape[:2], -1)
     figure = attribute_sweep(images, data.image_shape, VALUES, [f"test image {k}" for k in range(len(codes))],
-                             f"D(E(x) + a v), v = mean code of {args.attribute} less that of the others")
+                             f"D(E(x) + a v), v = mean code of {args.attribute} minus that of the others")
     return report_figure(record, figure, f"attribute-{args.attribute}.png")
 
 
@@ -44,8 +44,8 @@ def _labels(name, source, data):
         if name in known:
             return is_large(known[name])
     elif data.train_labels is None:
-        raise ConfigurationError(f"{data.name} has no labels; an attribute vector needs them. Train on data that "
-                                 "have some.")
+        raise ConfigurationError(f"{data.name} has no labels; an attribute vector needs them. Train on data "
+                                 "with labels.")
     else:
         known = {str(label): label for label in np.unique(data.train_labels)}
         if name in known:

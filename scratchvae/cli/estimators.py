@@ -18,8 +18,9 @@ def add(commands: object) -> None:
     parser = add_command(commands, "estimators", run, "measure bias, variance, signal-to-noise and cost of each "
                          "gradient estimator", "--draws 4096")
     parser.add_argument("--draws", type=int, default=65536, metavar="N",
-                        help="of noise for each example, a multiple of 64; default: 65536")
-    parser.add_argument("--epochs", type=int, default=20, metavar="N", help="of the digits' VAE; default: 20")
+                        help="draws of noise for each example, a multiple of 64; default: 65536")
+    parser.add_argument("--epochs", type=int, default=20, metavar="N",
+                        help="epochs of training of the digits' VAE; default: 20")
     add_lab_flags(parser, "of weights and noise", "runs/estimators.png")
 
 

@@ -45,7 +45,7 @@ TRAIN_DEFAULTS |= NEW_DEFAULTS
 
 
 def add(commands: object) -> None:
-    """Add the command's parser; flags that are not given are absent from its result, so that --resume can tell."""
+    """Add the command's parser; flags that are not given are absent from its result, as --resume must know."""
     train = add_command(commands, "train", run, "train a model and write a run folder", "--data digits --epochs 20")
 
     def default(name):
@@ -66,18 +66,18 @@ def add(commands: object) -> None:
     setting("--latent", dest="n_latent", type=int, metavar="Z", help=f"latent dimensions; {default('n_latent')}")
     setting("--activation", choices=ACTIVATIONS, help=default("activation"))
     setting("--likelihood", choices=LIKELIHOODS, help=default("likelihood"))
-    setting("--sigma", type=float, help="standard deviation of a pixel, for gaussian, or where a learned one starts; "
-            f"{default('sigma')}")
+    setting("--sigma", type=float, help="standard deviation of a pixel, for gaussian; where it is learned, its first "
+            f"value; {default('sigma')}")
     setting("--beta", type=float, help=f"weight of the KL term; {default('beta')}")
     setting("--estimator", choices=ESTIMATORS, help=default("estimator"))
     setting("--samples", dest="n_samples", type=int, metavar="K",
-            help=f"samples of z an example; {default('n_samples')}")
+            help=f"samples of z for each example; {default('n_samples')}")
     setting("--baseline", choices=BASELINES, help=f"what score_function subtracts from the loss; {default('baseline')}")
     setting("--schedule", choices=SCHEDULES, help=f"how the KL is weighted as training goes on; {default('schedule')}")
     setting("--schedule-steps", type=int, metavar="N",
             help=f"steps of the ramp (linear, capacity) or of a cycle (cyclical); {default('schedule_steps')}")
-    setting("--nats", type=float, help="what each latent has for free (free_bits), or what all reach in the end "
-            f"(capacity); {default('nats')}")
+    setting("--nats", type=float, help="nats of KL that each latent has for free (free_bits), or that all reach "
+            f"together in the end (capacity); {default('nats')}")
     setting("--binarize", choices=BINARIZE, help=default("binarize"))
     setting("--epochs", type=int, metavar="N", help=default("epochs"))
     setting("--batch-size", type=int, metavar="B", help=default("batch_size"))
@@ -105,12 +105,12 @@ def add(commands: object) -> None:
             help=f"where the decoder's output bias starts: at the data's mean, or zero; {default('output_bias')}")
     setting("--dtype", choices=("float32", "float64"), help=default("dtype"))
     setting("--seed", type=int, help=default("seed"))
-    setting("--on-nonfinite", choices=POLICIES, help="of a batch whose loss or gradient is not finite: stop with its "
-            f"cause, or skip it; {default('on_nonfinite')}")
+    setting("--on-nonfinite", choices=POLICIES, help="what to do with a batch whose loss or gradient is not finite: "
+            f"stop and name the cause, or skip it; {default('on_nonfinite')}")
     train.add_argument("--out", metavar="RUN", help="the run folder; runs/<data>-<model> if absent")
     what = train.add_mutually_exclusive_group()
-    what.add_argument("--resume", action="store_true", help="go on with the run in the folder; --data then says where "
-                      "its data are now, if they have moved")
+    what.add_argument("--resume", action="store_true", help="continue the run in the folder; if its data have moved, "
+                      "--data says where they are now")
     what.add_argument("--overwrite", action="store_true", help="replace the run in the folder")
 
 
@@ -187,15 +187,15 @@ def resumed(record: Run, changed: Container[str]) -> tuple[Dataset, Trainer]:
                        "Begin another run.") from error
     if steps != batches or not 0 <= state.batch < trainer.batches:
         raise RunError(f"{record.folder / MODEL} was left after {steps} steps, epoch {state.epoch} and batch "
-                       f"{state.batch}, but epochs of {data.name} have {trainer.batches} batches: the data have "
-                       "other rows than they had. Name those of the run with --data, or begin another run.")
+                       f"{state.batch}, but epochs of {data.name} have {trainer.batches} batches: the data do "
+                       "not have as many rows as before. Name those of the run with --data, or begin another run.")
     if state.epoch >= record.config["epochs"]:
         raise ConfigurationError(f"the run in {record.folder} has {state.epoch} epochs; --epochs is "
                                  f"{record.config['epochs']}. Ask for more epochs in all, as in "
                                  f"--epochs {state.epoch + 10}.")
     if not meta.get("data"):
-        say(f"{record.folder / MODEL} is of an earlier version and does not say on which data it was trained; it goes "
-            f"on with what {data.name} holds now")
+        say(f"{record.folder / MODEL} is of an earlier version and does not say on which data it was trained; training "
+            f"continues on what {data.name} holds now")
     record.write_config()                                  # epochs or data may have changed
     return data, trainer
 
@@ -220,7 +220,7 @@ def _train(record, data, trainer):
     result, text = _report(record, trainer)
     text = "".join(f"figure   {path}\n" for path in paths) + text
     if caught:
-        show(text, sys.stdout)                             # the terminal may be gone; the status tells the signal
+        show(text, sys.stdout)                             # the terminal may be gone; the exit status names the signal
     else:
         print(text, end="")
     return result, 128 + caught[0] if caught else 0
@@ -269,7 +269,7 @@ def _report(record, trainer):
         return result, ""
     epoch = history.best() if record.config["keep"] == "best" else state.epoch
     last, seconds = history[epoch - 1], sum(history.column("seconds"))
-    sign = "<=" if ESTIMATORS[record.config["estimator"]].bound else "="   # other bounds are below it (S6)
+    sign = "<=" if ESTIMATORS[record.config["estimator"]].bound else "="   # S6
     parts = (f" {sign} reconstruction {last.test_reconstruction:.2f} + {model.beta:g} x KL {last.test_kl:.2f}"
              if isinstance(model, VAE) else "")
     result |= {"train_loss": last.train_loss, "test_loss": last.test_loss, "reconstruction": last.test_reconstruction,

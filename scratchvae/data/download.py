@@ -118,7 +118,7 @@ def fetch(name: str, mirrors: Sequence[str] | None = None, *, timeout: float = T
         For a bad argument; if no mirror gave a file as it was published; if the cache folder cannot be written.
     """
     one_of("name", name, SETS)
-    number("timeout", timeout, 0.001, 86400, "It is in seconds: choose for example 20.", closed="both")
+    number("timeout", timeout, 0.001, 86400, "It is in seconds; choose for example 20.", closed="both")
     mirrors = SETS[name].mirrors if mirrors is None else mirrors
     if not isinstance(mirrors, (list, tuple)) or not mirrors or not all(map(_is_address, mirrors)):
         raise ConfigurationError(f"mirrors is {mirrors!r}; expected addresses that begin with http:// or https://. "

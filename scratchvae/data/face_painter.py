@@ -1,4 +1,4 @@
-"""How a face is painted: the nine factors, and the layers that make a picture of them.
+"""How a face is painted: nine factors, and the layers of paint that they determine.
 
 A face is layers of paint: hair, neck, head, eyes, brows, nose, mouth, fringe, all lit from a side.  How much of a pixel
 a layer covers is a smooth function of the distance from the pixel's center to the layer's edge.  So edges are
@@ -30,13 +30,13 @@ class Factor(NamedTuple):
 FACTORS = {
     "eye_size": Factor(1.1, 2.5, "pixels, half the height of an eye"),
     "eye_distance": Factor(8.0, 10.6, "pixels between the middles of the eyes"),
-    "gaze": Factor(-1.0, 1.0, "how far to the right, 1 near the corner"),
-    "brow_angle": Factor(-24.0, 24.0, "degrees, inner ends down"),
-    "mouth_curve": Factor(-2.0, 2.0, "pixels, corners above the middle"),
+    "gaze": Factor(-1.0, 1.0, "how far the eyes look to the right; at 1 the irises are near the corners"),
+    "brow_angle": Factor(-24.0, 24.0, "degrees by which the inner ends are lower"),
+    "mouth_curve": Factor(-2.0, 2.0, "pixels by which the corners are above the middle"),
     "mouth_width": Factor(2.8, 5.2, "pixels, half the width"),
     "face_width": Factor(8.8, 11.4, "pixels, half the width"),
-    "hair": Factor(-4.0, 11.0, "pixels, down to where it hangs"),
-    "light": Factor(-1.0, 1.0, "how far from the right"),
+    "hair": Factor(-4.0, 11.0, "pixels from the center down to the ends of the hair"),
+    "light": Factor(-1.0, 1.0, "how far from the right the light comes"),
 }
 LOW, HIGH = (np.array([getattr(factor, end) for factor in FACTORS.values()]) for end in ("low", "high"))
 

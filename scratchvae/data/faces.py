@@ -37,8 +37,8 @@ def _as_matrix(factors, what="factors"):
     columns = [as_finite(factors[name], name, ndim=(1,)) for name in FACTORS]
     lengths = {name: len(column) for name, column in zip(FACTORS, columns)}
     if len(set(lengths.values())) != 1:
-        raise ShapeError(f"{what} has so many numbers for each name: {lengths}; expected equally many, one a face. "
-                         "Fill up with np.full.")
+        raise ShapeError(f"{what} has arrays of these lengths: {lengths}; expected the same length, one number for "
+                         "each face. Make an array of one value with np.full.")
     return np.column_stack(columns)
 
 
@@ -77,8 +77,8 @@ def _correlation_matrix(correlation):
         value = number(f"correlation of {pair}", value, -1, 1, "Choose for example 0.8.", closed="neither")
         matrix[i, j] = matrix[j, i] = value
     if np.linalg.eigvalsh(matrix)[0] <= 1e-9:
-        raise ConfigurationError(f"correlation is {correlation}; no factors have all of these at once. Choose smaller "
-                                 "ones.")
+        raise ConfigurationError(f"correlation is {correlation}; no factors can have all of these correlations. Choose "
+                                 "smaller ones.")
     return matrix
 
 
@@ -163,7 +163,7 @@ def measure(images: np.ndarray,
     else:
         u = (_as_matrix(start, "start") - LOW) / (HIGH - LOW)
         if len(u) != len(images):
-            raise ShapeError(f"start has {len(u)} faces, images {len(images)}; expected as many. Start each somewhere.")
+            raise ShapeError(f"start has {len(u)} faces and images {len(images)}; expected as many. Give each a start.")
     u = np.clip(u, -OUTSIDE, 1 + OUTSIDE)
     pictures = paint(LOW + (HIGH - LOW) * u)
     loss = np.sum((images - pictures)**2, axis=1)

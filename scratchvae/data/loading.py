@@ -140,7 +140,7 @@ def _load_idx_folder(folder):
             names = [*stems, *(stem + ".gz" for stem in stems)]
             path = next((folder / name for name in names if (folder / name).is_file()), None)
             if path is None and kind == "images":
-                raise DataError(f"{folder}: no images to be found there. Looked for {', '.join(names)}. "
+                raise DataError(f"{folder}: it holds no images. Looked for {', '.join(names)}. "
                                 "Give the folder that holds the IDX files.")
             found[part, kind] = path and read_idx(path, kind)
     data = _dataset(folder, found["train", "images"], found["t10k", "images"],
