@@ -124,7 +124,7 @@ def _reproduced(name, seed, sources, budget, args):
     if caught:
         return None, caught
     test, binarize = record.load_data(meta).test, record.config["binarize"]
-    found = evaluate(model, test, args.importance_samples, seed, binarize)
+    found = evaluate(model, test, importance_samples=args.importance_samples, seed=seed, binarize=binarize)
     seconds = float(arrays["history"][:, 7].sum())
     loss = held_out_objective(model, test, binarize=binarize, seed=seed).loss
     return dict(row=name, seed=seed, protocol=told.protocol, published=told.published, source=told.source,
