@@ -79,7 +79,7 @@ def effective_sigma(weight: float, reduction: str = "sum", *, n_visible: int = 1
     """Return the standard deviation of a pixel that makes squared error + weight KL an ELBO, up to a factor (T16).
 
     The negative ELBO of a Gaussian decoder times 2 sigma^2 is: squared error summed over pixels + 2 sigma^2 KL +
-    constant.
+    constant.  Raises ConfigurationError if weight is not a positive number, or the reduction is unknown.
 
     Parameters
     ----------
@@ -90,11 +90,6 @@ def effective_sigma(weight: float, reduction: str = "sum", *, n_visible: int = 1
         "mean" (2 sigma^2 / D).
     n_visible : int
         D; only "mean" needs it.
-
-    Raises
-    ------
-    ConfigurationError
-        If weight is not a positive number, or the reduction is unknown.
 
     Examples
     --------
@@ -111,17 +106,14 @@ def mutual_information(mu: np.ndarray, logvar: np.ndarray, *, seed: int = 0) -> 
 
     The result is in nats, at most log n; its standard error is over examples.
 
+    Raises ShapeError, DataError or ConfigurationError if the arrays do not fit or are not finite.
+
     Parameters
     ----------
     mu, logvar : array_like (n, Z)
         The encoder's Gaussians, `vae.encode(X)`.
     seed : int
         Seed of the draws; every example has the same number of them.
-
-    Raises
-    ------
-    ShapeError, DataError, ConfigurationError
-        If the arrays do not fit or are not finite.
 
     Examples
     --------
@@ -143,6 +135,9 @@ def optimize_posteriors(vae: VAE, X: np.ndarray, *, steps: int = 100, seed: int 
                         binarize: str = "none") -> Posterior:
     """Return the best Gaussian for each example: the encoder's, optimized for the ELBO at beta = 1.
 
+    Raises ConfigurationError, ShapeError or DataError for settings or data that cannot work, and TrainingError if the
+    gradient of an example is not finite.
+
     Parameters
     ----------
     vae : VAE
@@ -153,13 +148,6 @@ def optimize_posteriors(vae: VAE, X: np.ndarray, *, steps: int = 100, seed: int 
         Steps of Adam on all mu and logvar.
     seed, binarize
         As in `evaluate`.
-
-    Raises
-    ------
-    ConfigurationError, ShapeError, DataError
-        For settings or data that cannot work.
-    TrainingError
-        If the gradient of an example is not finite.
 
     Examples
     --------
@@ -226,7 +214,8 @@ def ledger(vae: VAE, X: np.ndarray, *, importance_samples: int = 1000, steps: in
            binarize: str = "none") -> Ledger:
     """Find the parts of the loss, and of log p(x) - ELBO, in nats per example at beta = 1.
 
-    If the VAE was trained at another beta, the amortization gap contains the effect of that.
+    If the VAE was trained at another beta, the amortization gap contains the effect of that.  Raises what
+    `evaluate` and `optimize_posteriors` do.
 
     Parameters
     ----------
@@ -234,11 +223,6 @@ def ledger(vae: VAE, X: np.ndarray, *, importance_samples: int = 1000, steps: in
         As in `evaluate`.
     steps, seed, binarize
         As in `optimize_posteriors`.
-
-    Raises
-    ------
-    ConfigurationError, ShapeError, DataError, TrainingError
-        As `evaluate` and `optimize_posteriors`.
 
     Examples
     --------

@@ -244,6 +244,8 @@ def step_times(vae: VAE, X: np.ndarray, *, settings: tuple = SETTINGS, rounds: i
 def measure_estimators(draws: int = 65536, epochs: int = 20, *, seed: int = 0) -> list:
     """Measure every estimator in every scene; return a list of Measurement.  It takes seconds.
 
+    Raises ConfigurationError for settings that cannot work.
+
     Parameters
     ----------
     draws : int
@@ -252,11 +254,6 @@ def measure_estimators(draws: int = 65536, epochs: int = 20, *, seed: int = 0) -
         Epochs of training of the digits' VAE.
     seed : int
         Seed of everything random.
-
-    Raises
-    ------
-    ConfigurationError
-        For settings that cannot work.
 
     Examples
     --------

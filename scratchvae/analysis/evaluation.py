@@ -175,6 +175,8 @@ def evaluate(vae: VAE, X: np.ndarray, *, importance_samples: int = 5000, seed: i
              proposal: str = "encoder") -> Evaluation:
     """Measure a VAE on held-out data, in bounded memory.
 
+    Raises ConfigurationError, ShapeError or DataError for settings or data that cannot work.
+
     Parameters
     ----------
     vae : VAE
@@ -191,11 +193,6 @@ def evaluate(vae: VAE, X: np.ndarray, *, importance_samples: int = 5000, seed: i
     proposal : str
         The distribution of z, q in T13: "encoder", or "prior", which needs no encoder but fails in many dimensions
         (T12; `effective_samples` shows it).  All results are then those of q = p(z), whose KL is 0.
-
-    Raises
-    ------
-    ConfigurationError, ShapeError, DataError
-        For settings or data that cannot work.
 
     Examples
     --------
@@ -234,7 +231,8 @@ def iwae_bounds(vae: VAE, X: np.ndarray, *, importance_samples: Iterable[int] = 
 
     The draws are divided into disjoint groups of K, and L_K is the mean of log 1/K sum w over groups.  Every K divides
     the next, so each group consists of smaller ones, and Jensen's inequality holds for the measured numbers: the bounds
-    never fall, not even by chance (T14).  L_1 is the ELBO with a sampled KL.
+    never fall, not even by chance (T14).  L_1 is the ELBO with a sampled KL.  Raises ConfigurationError, ShapeError or
+    DataError for settings or data that cannot work.
 
     Parameters
     ----------
@@ -244,11 +242,6 @@ def iwae_bounds(vae: VAE, X: np.ndarray, *, importance_samples: Iterable[int] = 
         Every K, in rising order, each a multiple of the one before.
     seed, binarize
         As in `evaluate`.
-
-    Raises
-    ------
-    ConfigurationError, ShapeError, DataError
-        For settings or data that cannot work.
 
     Examples
     --------

@@ -86,6 +86,8 @@ def rate_distortion(data: Dataset, betas: Iterable = BETAS, *, epochs: int = 30,
                     after_model: Callable | None = None) -> Curve:
     """Train a small VAE for every beta, and one that fits its sigma; measure them on the held-out part.
 
+    Raises ConfigurationError, DataError or TrainingError for settings or data that cannot work.
+
     Parameters
     ----------
     data : Dataset
@@ -104,11 +106,6 @@ def rate_distortion(data: Dataset, betas: Iterable = BETAS, *, epochs: int = 30,
         The learning rate of Adam.
     after_model : callable, optional
         after_model(point) is called after each model.
-
-    Raises
-    ------
-    ConfigurationError, DataError, TrainingError
-        For settings or data that cannot work.
 
     Examples
     --------

@@ -96,7 +96,9 @@ def fetch(name: str, mirrors: Sequence[str] | None = None, *, timeout: float = T
     """Bring a data set into the cache folder, file by file, and return its folder; intact files are kept.
 
     A file is written under another name, checked against its published SHA-256 while it arrives, and then renamed.  If
-    a mirror fails or is too slow, the next one is asked.
+    a mirror fails or is too slow, the next one is asked.  Raises ConfigurationError for a bad
+    argument, DownloadError if no mirror gave a file as it was published, and RunError if the cache folder cannot be
+    written.
 
     Parameters
     ----------
@@ -111,11 +113,6 @@ def fetch(name: str, mirrors: Sequence[str] | None = None, *, timeout: float = T
         Called as report(file name, bytes so far, bytes in all) as they arrive.
     warn : callable, optional
         Called with a sentence when a mirror is given up and another one is asked.
-
-    Raises
-    ------
-    ConfigurationError, DownloadError, RunError
-        For a bad argument; if no mirror gave a file as it was published; if the cache folder cannot be written.
     """
     one_of("name", name, SETS)
     number("timeout", timeout, 0.001, 86400, "It is in seconds; choose for example 20.", closed="both")

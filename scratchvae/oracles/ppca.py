@@ -44,6 +44,9 @@ def ppca(X: np.ndarray, n_latent: int, *, sigma: float | None = None) -> PPCA:
     The rows of W are orthogonal, so the encoder is exact and the mean ELBO of X equals `log_p`: this is the optimum
     that a linear VAE is trained towards.                                                              (G12, G13)
 
+    Raises ShapeError, DataError or ConfigurationError if X is no table of finite numbers, n_latent does not fit it, or
+    no noise is left to fit sigma to.
+
     Parameters
     ----------
     X : array_like (n, D)
@@ -52,11 +55,6 @@ def ppca(X: np.ndarray, n_latent: int, *, sigma: float | None = None) -> PPCA:
         Z, at most D.
     sigma : float, optional
         Standard deviation of a pixel; fitted too if not given, which needs Z below D.
-
-    Raises
-    ------
-    ShapeError, DataError, ConfigurationError
-        If X is no table of finite numbers, n_latent does not fit it, or no noise is left to fit sigma to.
 
     Examples
     --------

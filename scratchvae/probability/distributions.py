@@ -39,12 +39,8 @@ class Discrete:
     """A distribution over finitely many outcomes.
 
     p, of any shape, is one distribution over all entries.  The probabilities must add up to 1 within 1e-6, and are then
-    scaled to do so exactly.  `log_p` has p's shape, and is -inf where p is 0.
-
-    Raises
-    ------
-    ShapeError, DataError
-        If p is no array of numbers, has a negative or infinite entry or NaN, or is not normalized.
+    scaled to do so exactly.  `log_p` has p's shape, and is -inf where p is 0.  Raises ShapeError or DataError if p is
+    no array of numbers, has a negative or infinite entry or NaN, or is not normalized.
 
     Examples
     --------
@@ -68,7 +64,8 @@ class Discrete:
 
 class Grid:
     """A density on a grid, integrated by the trapezoid rule (spectrally accurate for smooth densities that vanish
-    at both ends of an evenly spaced axis).
+    at both ends of an evenly spaced axis).  Raises ShapeError or DataError if the arrays do not fit, an axis does not
+    increase, or the density is negative or not normalized.
 
     Parameters
     ----------
@@ -85,11 +82,6 @@ class Grid:
         Logarithm of the quadrature weights.
     masses : Discrete
         Density times weight: the cells as outcomes.
-
-    Raises
-    ------
-    ShapeError, DataError
-        If the arrays do not fit, an axis does not increase, or the density is negative or not normalized.
 
     Examples
     --------
@@ -158,10 +150,8 @@ def _standard_normal(n, shape, seed):
 class DiagonalGaussian:
     """N(mu, diag(exp(logvar))) with mu and logvar (Z,), or a batch of them (n, Z): the encoder's output (T6).
 
-    Raises
-    ------
-    ShapeError, DataError
-        If the arrays do not fit, a value is not finite, or a log variance is not within +-700.
+    Raises ShapeError or DataError if the arrays do not fit, a value is not finite, or a log variance is not within
+    +-700.
 
     Examples
     --------
@@ -193,10 +183,8 @@ class DiagonalGaussian:
 class FullGaussian:
     """N(mean, covariance) with mean (Z,) and covariance (Z, Z); `cholesky` is its lower triangular L with L L^T.
 
-    Raises
-    ------
-    ShapeError, DataError
-        If the arrays do not fit or are not finite, or the covariance is not symmetric and positive definite.
+    Raises ShapeError or DataError if the arrays do not fit or are not finite, or the covariance is not symmetric and
+    positive definite.
 
     Examples
     --------

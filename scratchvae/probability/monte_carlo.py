@@ -22,12 +22,7 @@ def mean_estimate(values: Any) -> Estimate:
     """Return the mean of values (n,) with its standard error.
 
     For -log p at draws from p it estimates the entropy of p, for -log q the cross entropy.  An infinite value makes
-    both numbers infinite.
-
-    Raises
-    ------
-    ShapeError, DataError
-        If values is not one array of numbers, or has NaN or -inf.
+    both numbers infinite.  Raises ShapeError or DataError if values is not one array of numbers, or has NaN or -inf.
 
     Examples
     --------
@@ -66,6 +61,9 @@ def _own(name, values):
 def kl_from_samples(log_p: Any, log_q: Any, *, estimator: Any = "plain") -> Estimate:
     """Estimate KL(p || q) from draws of p, with a standard error (T1).
 
+    Raises ConfigurationError, ShapeError or DataError for an unknown estimator, arrays that do not fit, or values that
+    cannot be log densities.
+
     Parameters
     ----------
     log_p, log_q : array_like (n,)
@@ -74,11 +72,6 @@ def kl_from_samples(log_p: Any, log_q: Any, *, estimator: Any = "plain") -> Esti
         "plain": the mean of log p - log q, infinite if a draw has q = 0.  "positive": the mean of (r - 1) - log r
         with r = q / p.  It is never negative, and also unbiased if p > 0 wherever q > 0, because then E_p r = 1.
         Where p and q are close it is far less noisy; where they are far apart r has heavy tails, and "plain" is better.
-
-    Raises
-    ------
-    ConfigurationError, ShapeError, DataError
-        For an unknown estimator, arrays that do not fit, or values that cannot be log densities.
 
     Examples
     --------

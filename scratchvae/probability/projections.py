@@ -44,17 +44,14 @@ def information_projection(p: Grid, start: DiagonalGaussian) -> DiagonalGaussian
     dKL/dlogvar = E_q[(s^2 - 1) r] / 2.  Divided by the Fisher information, 1 / sigma^2 and 1/2, they are the natural
     gradient.  A step along it is halved until KL falls.
 
+    Raises ConfigurationError, ShapeError or DataError if p is no Grid, has zeros, or `start` does not fit onto it.
+
     Parameters
     ----------
     p : Grid
         Positive everywhere (q is), and wide enough for every q on the way.
     start : DiagonalGaussian
         mu and logvar (d,), d the dimensions of the grid.
-
-    Raises
-    ------
-    ConfigurationError, ShapeError, DataError
-        If p is no Grid, has zeros, or `start` does not fit onto it.
 
     Examples
     --------
