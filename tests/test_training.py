@@ -210,6 +210,11 @@ def test_adam_agrees_with_a_scalar_reference():
         np.testing.assert_allclose(theta, reference, rtol=1e-12)
 
 
+def test_only_a_learning_rate_above_one_lowers_the_largest_gradient():
+    limits = [SGD(2, "float64", learning_rate=rate).limit for rate in (0.01, 1.0, 1.5, 10.0)]
+    np.testing.assert_allclose(limits, limits[0] / np.array([1, 1, 1.5, 10]))
+
+
 @pytest.mark.parametrize("optimizer", [Adam, SGD])
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_moments_of_a_gradient_that_stays_zero_never_become_subnormal(optimizer, dtype):
