@@ -104,8 +104,8 @@ def test_every_figure_becomes_the_same_valid_png_twice(name, tmp_path):
     assert data == png(FIGURES[name](), tmp_path / "b.png") == png(figure, tmp_path / "c.png")
     chunks = dict(png_chunks(data))
     assert set(chunks) == {b"IHDR", b"pHYs", b"IDAT", b"IEND"}, "no software, no date"
-    per_metre = struct.unpack(">IIB", chunks[b"pHYs"])[0]
-    assert abs(per_metre * 0.0254 - 150) < 0.02             # PNG stores whole pixels a metre
+    per_meter = struct.unpack(">IIB", chunks[b"pHYs"])[0]
+    assert abs(per_meter * 0.0254 - 150) < 0.02             # PNG stores whole pixels for each meter
     picture = imread(tmp_path / "a.png")
     assert picture.shape[1::-1] == struct.unpack(">II", chunks[b"IHDR"][:8])
     assert len(np.unique(picture)) > 1

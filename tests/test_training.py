@@ -210,6 +210,13 @@ def test_adam_agrees_with_a_scalar_reference():
         np.testing.assert_allclose(theta, reference, rtol=1e-12)
 
 
+@pytest.mark.parametrize("optimizer, name", [(SGD, "momentum"), (Adam, "beta1"), (Adam, "beta2")])
+def test_a_moment_that_forgets_nothing_is_refused(optimizer, name):
+    for value in (1, 1.5, -0.1):
+        with pytest.raises(ConfigurationError, match=f"{name} is {value}"):
+            optimizer(2, "float64", **{name: value})
+
+
 def test_only_a_learning_rate_above_one_lowers_the_largest_gradient():
     limits = [SGD(2, "float64", learning_rate=rate).limit for rate in (0.01, 1.0, 1.5, 10.0)]
     np.testing.assert_allclose(limits, limits[0] / np.array([1, 1, 1.5, 10]))

@@ -42,7 +42,7 @@ def ppca(X: np.ndarray, n_latent: int, *, sigma: float | None = None) -> PPCA:
     """Return the linear-Gaussian model that makes X most likely, with its best encoder, and its collapsed latents.
 
     The rows of W are orthogonal, so the encoder is exact and the mean ELBO of X equals `log_p`: this is the optimum
-    that a linear VAE is trained towards.                                                              (G12, G13)
+    that a linear VAE is trained toward.                                                              (G12, G13)
 
     Raises ShapeError, DataError or ConfigurationError if X is no table of finite numbers, n_latent does not fit it, or
     no noise is left to fit sigma to.
