@@ -60,51 +60,54 @@ def add(commands: object) -> None:
     setting("--data", metavar="NAME or PATH",
             help=f"{', '.join(BUNDLED + DRAWN)}, one that was fetched ({', '.join(SETS)}), or a folder of IDX files, "
                  f"an .npz or an .npy file; {default('data')}")
-    setting("--model", choices=KINDS, help=default("model"))
+    setting("--model", choices=KINDS, help=f"a variational autoencoder, or one without noise; {default('model')}")
     setting("--hidden", type=int, nargs="*", metavar="UNITS", help="hidden layer sizes, as in --hidden 400; the "
             f"decoder mirrors them; default: {TRAIN_DEFAULTS['hidden'][0]}")
     setting("--latent", dest="n_latent", type=int, metavar="Z", help=f"latent dimensions; {default('n_latent')}")
-    setting("--activation", choices=ACTIVATIONS, help=default("activation"))
-    setting("--likelihood", choices=LIKELIHOODS, help=default("likelihood"))
+    setting("--activation", choices=ACTIVATIONS, help=f"function of the hidden layers; {default('activation')}")
+    setting("--likelihood", choices=LIKELIHOODS, help=f"distribution of a pixel; {default('likelihood')}")
     setting("--sigma", type=float, help="standard deviation of a pixel, for gaussian; where it is learned, its first "
             f"value; {default('sigma')}")
     setting("--beta", type=float, help=f"weight of the KL term; {default('beta')}")
-    setting("--estimator", choices=ESTIMATORS, help=default("estimator"))
+    setting("--estimator", choices=ESTIMATORS, help=f"how the gradient is estimated; {default('estimator')}")
     setting("--samples", dest="n_samples", type=int, metavar="K",
             help=f"samples of z for each example; {default('n_samples')}")
     setting("--baseline", choices=BASELINES, help=f"what score_function subtracts from the loss; {default('baseline')}")
-    setting("--schedule", choices=SCHEDULES, help=f"how the KL is weighted as training goes on; {default('schedule')}")
+    setting("--schedule", choices=SCHEDULES, help=f"how the KL's weight changes during training; {default('schedule')}")
     setting("--schedule-steps", type=int, metavar="N",
             help=f"steps of the ramp (linear, capacity) or of a cycle (cyclical); {default('schedule_steps')}")
     setting("--nats", type=float, help="nats of KL that each latent has for free (free_bits), or that all reach "
             f"together in the end (capacity); {default('nats')}")
-    setting("--binarize", choices=BINARIZE, help=default("binarize"))
-    setting("--epochs", type=int, metavar="N", help=default("epochs"))
-    setting("--batch-size", type=int, metavar="B", help=default("batch_size"))
-    setting("--learning-rate", type=float, help=default("learning_rate"))
+    setting("--binarize", choices=BINARIZE, help="leave gray pixels, draw them as 0 or 1 at each step, or compare "
+            f"them with 1/2; {default('binarize')}")
+    setting("--epochs", type=int, metavar="N", help=f"epochs in all; {default('epochs')}")
+    setting("--batch-size", type=int, metavar="B", help=f"training rows in each step; {default('batch_size')}")
+    setting("--learning-rate", type=float, help=f"length of the optimizer's steps; {default('learning_rate')}")
     setting("--rate-schedule", choices=RATES,
             help=f"how the learning rate changes; cosine ends at 0 after --epochs; {default('rate_schedule')}")
     setting("--warm-up", type=float, metavar="EPOCHS",
-            help=f"in which the learning rate grows from 0; {default('warm_up')}")
-    setting("--decay-every", type=float, metavar="EPOCHS", help=f"for steps; {default('decay_every')}")
-    setting("--decay-factor", type=float, metavar="F", help=f"for steps; {default('decay_factor')}")
-    setting("--optimizer", choices=OPTIMIZERS, help=default("optimizer"))
+            help=f"epochs in which the learning rate grows from 0; {default('warm_up')}")
+    setting("--decay-every", type=float, metavar="EPOCHS",
+            help=f"epochs after which the rate schedule steps lowers the rate; {default('decay_every')}")
+    setting("--decay-factor", type=float, metavar="F",
+            help=f"factor by which the rate schedule steps lowers the rate; {default('decay_factor')}")
+    setting("--optimizer", choices=OPTIMIZERS, help=f"how a gradient becomes a step; {default('optimizer')}")
     for flag, unit, text in (
-            ("--beta1", "SHARE", "of adam, kept of its running mean in a step; default: 0.9"),
-            ("--beta2", "SHARE", "of adam, kept of its running mean square; default: 0.999"),
-            ("--epsilon", "SIZE", "of adam, added to the root of the mean square; default: 1e-8"),
-            ("--momentum", "SHARE", "of sgd, kept of the last step; default: 0.9"),
-            ("--weight-decay", "SHARE", "of the parameters, times the learning rate, taken off in a step; default: 0"),
-            ("--clip-norm", "NORM", "to which longer gradients are shortened; default: none")):
+            ("--beta1", "SHARE", "for adam: share of its running mean that a step keeps; default: 0.9"),
+            ("--beta2", "SHARE", "for adam: share of its running mean square that a step keeps; default: 0.999"),
+            ("--epsilon", "SIZE", "for adam: what is added to the root of its mean square; default: 1e-8"),
+            ("--momentum", "SHARE", "for sgd: share of the last step that is added; default: 0.9"),
+            ("--weight-decay", "SHARE", "share of the parameters that a step at rate 1 takes off; default: 0"),
+            ("--clip-norm", "NORM", "length to which longer gradients are shortened; default: none")):
         setting(flag, type=float, metavar=unit, help=text)
-    setting("--patience", type=int, metavar="EPOCHS", help="stop when the held-out loss has not become less for so "
-            "many; default: train to the end")
-    setting("--keep", choices=KEPT, help="which epoch's parameters the other commands use: best is the one of the "
-            f"least held-out loss; {default('keep')}")
+    setting("--patience", type=int, metavar="EPOCHS", help="stop when the held-out loss has not fallen for so many "
+            "epochs; default: train to the end")
+    setting("--keep", choices=KEPT, help="which epoch's parameters the other commands use; best is the one of the "
+            f"smallest held-out loss; {default('keep')}")
     setting("--output-bias", choices=OUTPUT_BIASES,
             help=f"where the decoder's output bias starts: at the data's mean, or zero; {default('output_bias')}")
-    setting("--dtype", choices=("float32", "float64"), help=default("dtype"))
-    setting("--seed", type=int, help=default("seed"))
+    setting("--dtype", choices=("float32", "float64"), help=f"type of all numbers; {default('dtype')}")
+    setting("--seed", type=int, help=f"seed of weights, order and noise; {default('seed')}")
     setting("--on-nonfinite", choices=POLICIES, help="what to do with a batch whose loss or gradient is not finite: "
             f"stop and name the cause, or skip it; {default('on_nonfinite')}")
     train.add_argument("--out", metavar="RUN", help="the run folder; runs/<data>-<model> if absent")
