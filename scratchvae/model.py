@@ -111,10 +111,7 @@ class Model(Settings, ModelFiles):
     def workspace(self, batch: int) -> Workspace:
         """Return the arrays that a step on up to `batch` examples writes.
 
-        Raises
-        ------
-        ConfigurationError
-            If they would have more numbers than are made at once.
+        Raises ConfigurationError if so many numbers are not made at once.
         """
         widest = max(layer.n_out for layer in (*self.encoder.layers, *self.decoder.layers))
         rows_at_once("batch times n_samples", positive_integer("batch", batch) * self.n_samples, widest)
@@ -165,10 +162,7 @@ class Model(Settings, ModelFiles):
     def decode_outputs(self, z: Any) -> np.ndarray:
         """Return the decoder's outputs (logits, or means), (n, n_outputs), for latents z (n, Z).
 
-        Raises
-        ------
-        ShapeError
-            If z has another width than n_latent.
+        Raises ShapeError if z has another width than n_latent.
         """
         z = as_array(z, "z")
         if z.ndim != 2 or z.shape[1] != self.n_latent or z.dtype.kind not in "iuf":
@@ -211,7 +205,8 @@ class Model(Settings, ModelFiles):
         """Train on X from freshly drawn weights, whatever the present ones are; return the model itself.
 
         A second call gives the same bits as the first.  Afterwards `history_` holds one `Epoch` an epoch, losses in
-        nats per example.
+        nats per example.  Raises ConfigurationError, ShapeError or DataError for settings or data that cannot work, and
+        then has changed nothing, and TrainingError if a loss is not finite.
 
         Parameters
         ----------
@@ -232,13 +227,6 @@ class Model(Settings, ModelFiles):
             training is interrupted.
         callback : callable(model, epoch), optional
             Called after each epoch with its `Epoch`; training ends if it returns True.
-
-        Raises
-        ------
-        ConfigurationError, ShapeError, DataError
-            For settings or data that cannot work; the model has not changed then.
-        TrainingError
-            If a loss is not finite.
         """
         return self._train(X, y, epochs, True, validation_split, callback, batch_size=batch_size,
                            learning_rate=learning_rate, validation=validation, seed=seed, optimizer=optimizer,

@@ -143,6 +143,8 @@ def _load_dense_kernels():
 def layer_problems(layer: Any, p: Any, n_in: int, n_out: int, *, max_side: int = MAX_SIDE) -> st.SearchStrategy:
     """Return a strategy of `LayerProblem`s of one layer.
 
+    Raises ShapeError if p holds anything else than float64 arrays.
+
     Parameters
     ----------
     layer : object
@@ -154,11 +156,6 @@ def layer_problems(layer: Any, p: Any, n_in: int, n_out: int, *, max_side: int =
         Columns of x and of d_y.
     max_side : int
         The largest batch.
-
-    Raises
-    ------
-    ShapeError
-        If p holds anything else than float64 arrays.
 
     Examples
     --------
@@ -320,14 +317,8 @@ def assert_layer_gradients(layer: Any, p: Any, x: np.ndarray, d_y: np.ndarray, *
     """Assert that layer.backward is the derivative of layer.forward and keeps the contract of `check_layer`.
 
     The arguments are those of `check_layer`.  Inside a test with `@given`, Hypothesis is told the worst relative error
-    and climbs toward it.
-
-    Raises
-    ------
-    GradientMismatch
-        An AssertionError with a table of all arrays and a hint for each that is wrong.
-    ShapeError, ConfigurationError
-        If the layer cannot be checked at all.
+    and climbs toward it.  Raises GradientMismatch, an AssertionError with a table of all arrays and a hint for each
+    wrong one, and ShapeError or ConfigurationError if the layer cannot be checked at all.
 
     Examples
     --------
