@@ -41,7 +41,7 @@ def run(args: Namespace) -> tuple[dict, int]:
         print()
     found = {(row.scene, row.estimator, row.baseline): row.variance for row in rows}
     ratio = found["digits", "score_function", "none"] / found["digits", "analytic", "none"]
-    print(f"T8: on digits, the score function's variance is {ratio:,.0f} times that of the path.")
+    print(f"T8: on digits, the score function's variance is {ratio:,.0f} times that of the pathwise gradient.")
     plots.save(plots.estimator_lab(rows), path)
     print(path)
     return {"estimators": [row._asdict() for row in rows], "score_function_variance_ratio": ratio,
