@@ -82,7 +82,7 @@ ENDLESS = "where a bisection begins and how often it halves; the result is the s
 SHARED = "where threads begin to share work: their number changes no bit"
 UNREAD = "a product that ends in no activation does not read the activation's code"
 UNWANTED = "the weight of a gradient that is not wanted is not read"
-EMPTY = "at most one group more, which is empty"
+EMPTY = "more groups than needed, which are empty"
 AHEAD = "memory is asked for ahead of its use, which changes no number"
 EXPLAINED = {
     ("kernels/dense.py", "SERIAL_SIZE = 1 << 14", "1"): SHARED,
@@ -95,6 +95,8 @@ EXPLAINED = {
     ("kernels/optimizers.py", "LINE_BYTES // vector.itemsize", "LINE_BYTES // vector.itemsize"): AHEAD,
     ("kernels/optimizers.py", "(len(vector) + NUMBERS_A_TURN - 1)", "len(vector) + NUMBERS_A_TURN - 1"): EMPTY,
     ("kernels/optimizers.py", "(len(theta) + NUMBERS_A_TURN - 1)", "len(theta) + NUMBERS_A_TURN - 1"): EMPTY,
+    ("kernels/optimizers.py", "(len(theta) + ", "(len(theta) + NUMBERS_A_TURN - 1) // NUMBERS_A_TURN"): EMPTY,
+    ("kernels/optimizers.py", "(len(vector) + ", "(len(vector) + NUMBERS_A_TURN - 1) // NUMBERS_A_TURN"): EMPTY,
     ("kernels/likelihoods.py", "r, 0.0, ", "0.0"): UNWANTED,
     ("kernels/continuous_bernoulli.py", "r, 0.0, ", "0.0"): UNWANTED,
     ("kernels/rows.py", "BLOCK = 128", "128"): "how many terms are added before float64 goes on: rounding alone",
@@ -102,6 +104,7 @@ EXPLAINED = {
     ("kernels/learned_sigma.py", "MIN_LOGVAR = -12.0", "12.0"): "the floor of a variance, a choice",
     ("kernels/continuous_bernoulli.py", "for n in range(1, 9)", "9"): "a term more of the series, 1e-17",
     ("kernels/continuous_bernoulli.py", "U = ", "8"): "a term more of the series, 1e-17",
+    ("history.py", "MOST_SHOWN = 20", "20"): "how many epochs a notebook shows, a choice",
     ("history.py", "make_optimizer(name, layout.size, model.dtype, 1e-3)", "1e-3"): "who goes on has a rate of his own",
     ("optimizers.py", "ROOM = 4", "4"): "how far below the largest number a step stays, a choice",
     ("likelihoods/bernoulli.py", "np.full(wanted.shape, -60.0), np.full(wanted.shape, 60.0)", "60.0"): ENDLESS,

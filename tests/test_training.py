@@ -390,6 +390,7 @@ def test_a_history_says_where_it_began_and_where_it_ended():
                                      "nats per example)")
     alone = [epoch._replace(test_loss=math.nan) for epoch in epochs]
     assert repr(History(alone)) == "History(3 epochs, training loss 8.00 to 6.00, nats per example)"
+    assert History(alone).best() == History().best() == 0
 
 
 def test_two_threads_do_not_train_one_model_at_once():
