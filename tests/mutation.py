@@ -49,6 +49,7 @@ STATE = [f"tests/test_training.py::test_{name}" for name in (
     "a_history_says_where_it_began_and_where_it_ended")] + [
     "tests/test_trust.py::test_a_run_is_saved_only_if_all_of_it_is_finite"]
 MATTER = {                          # file: the tests that it must satisfy, the quickest to notice first
+    "kernels/activations.py": [*KERNELS, "tests/test_gradcheck.py::test_dense_passes"],
     "kernels/dense.py": [*KERNELS, "tests/test_gradcheck.py::test_dense_passes"],
     "kernels/gaussian.py": [*KERNELS, "tests/test_elbo.py"],
     "kernels/rows.py": [*KERNELS, "tests/test_likelihoods.py"],
@@ -80,17 +81,14 @@ MATTER = {                          # file: the tests that it must satisfy, the 
 ALIKE = "a draw of a normal distribution about 0 has the same distribution with either sign"
 ENDLESS = "where a bisection begins and how often it halves; the result is the same to the last bits"
 SHARED = "where threads begin to share work: their number changes no bit"
-UNREAD = "a product that ends in no activation does not read the activation's code"
 UNWANTED = "the weight of a gradient that is not wanted is not read"
 EMPTY = "more groups than needed, which are empty"
 AHEAD = "memory is asked for ahead of its use, which changes no number"
 EXPLAINED = {
     ("kernels/dense.py", "SERIAL_SIZE = 1 << 14", "1"): SHARED,
     ("kernels/dense.py", "SERIAL_SIZE = 1 << 14", "14"): SHARED,
-    ("kernels/dense.py", "if shares == 0 or d_y.size <= SERIAL_SIZE:", "d_y.size <= SERIAL_SIZE"): SHARED,
-    ("kernels/dense.py", "if shares == 0 or d_y.size <= SERIAL_SIZE:", "shares == 0"): SHARED,
-    ("kernels/dense.py", "if shares == 0 or d_y.size <= SERIAL_SIZE:", "0"): SHARED,
-    ("kernels/dense.py", "multiply(True, False, x, d_y, d_W, d_b, False, 0,", "0"): UNREAD,
+    ("kernels/dense.py", "1 if d_y.size <= SERIAL_SIZE else shares", "d_y.size <= SERIAL_SIZE"): SHARED,
+    ("kernels/dense.py", "1 if d_y.size <= SERIAL_SIZE else shares", "1"): SHARED,
     ("kernels/dense.py", "(batch + n_in - 1) // n_in", "(batch + n_in - 1) // n_in"): "fewer blocks of more rows",
     ("kernels/optimizers.py", "LINE_BYTES // vector.itemsize", "LINE_BYTES // vector.itemsize"): AHEAD,
     ("kernels/optimizers.py", "(len(vector) + NUMBERS_A_TURN - 1)", "len(vector) + NUMBERS_A_TURN - 1"): EMPTY,
