@@ -89,6 +89,7 @@ EXPLAINED = {
     ("kernels/dense.py", "SERIAL_SIZE = 1 << 14", "14"): SHARED,
     ("kernels/dense.py", "1 if d_y.size <= SERIAL_SIZE else shares", "d_y.size <= SERIAL_SIZE"): SHARED,
     ("kernels/dense.py", "1 if d_y.size <= SERIAL_SIZE else shares", "1"): SHARED,
+    ("kernels/dense.py", "BLOCK_ROWS = 16", "16"): "fewer blocks of more rows: rounding alone",
     ("kernels/dense.py", "(batch + n_in - 1) // n_in", "(batch + n_in - 1) // n_in"): "fewer blocks of more rows",
     ("kernels/optimizers.py", "LINE_BYTES // vector.itemsize", "LINE_BYTES // vector.itemsize"): AHEAD,
     ("kernels/optimizers.py", "(len(vector) + NUMBERS_A_TURN - 1)", "len(vector) + NUMBERS_A_TURN - 1"): EMPTY,
