@@ -92,6 +92,7 @@ EXPLAINED = {
     ("kernels/dense.py", "BLOCK_ROWS = 16", "16"): "fewer blocks of more rows: rounding alone",
     ("kernels/dense.py", "(batch + n_in - 1) // n_in", "(batch + n_in - 1) // n_in"): "fewer blocks of more rows",
     ("kernels/optimizers.py", "LINE_BYTES // vector.itemsize", "LINE_BYTES // vector.itemsize"): AHEAD,
+    ("kernels/optimizers.py", "PREFETCH_DISTANCE = 512", "512"): AHEAD,
     ("kernels/optimizers.py", "(len(vector) + NUMBERS_A_TURN - 1)", "len(vector) + NUMBERS_A_TURN - 1"): EMPTY,
     ("kernels/optimizers.py", "(len(theta) + NUMBERS_A_TURN - 1)", "len(theta) + NUMBERS_A_TURN - 1"): EMPTY,
     ("kernels/optimizers.py", "(len(theta) + ", "(len(theta) + NUMBERS_A_TURN - 1) // NUMBERS_A_TURN"): EMPTY,
