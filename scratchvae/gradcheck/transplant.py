@@ -29,7 +29,7 @@ def _is_transposed(name, view, pieces, transposed):
     return fits[True] if transposed is None else bool(transposed)
 
 
-def foreign_views(name: str, view: np.ndarray, foreign: Any, transposed: bool | None = None) -> Iterator:
+def foreign_views(name: str, view: np.ndarray, foreign: Any, *, transposed: bool | None = None) -> Iterator:
     """Yield (foreign array, view of our segment in that array's shape): write either into the other.
 
     Parameters
@@ -117,7 +117,8 @@ def transplant(mapping: dict, vae: VAE, *, transposed: bool | None = None) -> VA
                              + [f"has {', '.join(map(str, extra))} in addition"] * bool(extra))
         raise ShapeError(f"mapping {wrong}; expected one array for each of {', '.join(segments)}. Name them as "
                          "vae.parameters does.")
-    pairs = [pair for name, view in segments.items() for pair in foreign_views(name, view, mapping[name], transposed)]
+    pairs = [pair for name, view in segments.items() for pair
+             in foreign_views(name, view, mapping[name], transposed=transposed)]
     for foreign, view in pairs:
         view[...] = foreign
     return vae
