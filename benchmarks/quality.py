@@ -48,7 +48,7 @@ def main():
     data, group = load_data("mnist5k"), []
     for seed in options.seeds:
         vae, history, seconds = trained(data, TRAIN_DEFAULTS["epochs"], seed)
-        result = evaluate(vae, data.test, 1000, binarize="dynamic")
+        result = evaluate(vae, data.test, importance_samples=1000, binarize="dynamic")
         group.append({"name": "default", "seed": seed, "test_loss": history[-1].test_loss,
                       "elbo": result.elbo, "log_likelihood": result.log_likelihood, "stderr": result.stderr,
                       "seconds": seconds})

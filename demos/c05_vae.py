@@ -39,7 +39,7 @@ def every_digit(vae, data, n=6):
     z = vae.transform(vae.join(data.test[:n], data.test_labels[:n]))
     images = vae.decode(np.repeat(z, len(digits), axis=0), np.tile(digits, n)).reshape(n, len(digits), -1)
     return image_rows(images, data.image_shape, [f"image of {label}" for label in data.test_labels[:n]],
-                      "z of an image, decoded for every digit", digits, "digit")
+                      "z of an image, decoded for every digit", values=digits, label="digit")
 
 
 def divergence(settings, vae, data, rng):

@@ -45,7 +45,7 @@ def identities(settings, x):
                                             ("mean", 1 / n_visible, 2 * sigma**2 / n_visible,
                                              "mean squared error a pixel + lambda KL, lambda = 2 sigma^2 / D")):
         by_hand, elbo = of_squares * squares + lambda_ * kl, lambda_ * (objective.loss - constant)
-        back = effective_sigma(lambda_, name, n_visible)
+        back = effective_sigma(lambda_, name, n_visible=n_visible)
         claims.append(Claim("T16", f"{text}: it is lambda (-ELBO - constant)", f"{by_hand:.12g}, of sigma {back:.12g}",
                             f"{elbo:.12g}, of sigma {sigma}; relative error below {ROUNDING:.0e}",
                             abs(by_hand / elbo - 1) < ROUNDING and abs(back / sigma - 1) < ROUNDING))

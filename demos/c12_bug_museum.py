@@ -10,7 +10,7 @@ T15: is the reported bound the ELBO, and does it stay below log p(x)?  An exact 
 """
 from demos.plots.museum import conviction_matrix, curves_with_bugs
 from scratchvae import load_data
-from scratchvae.bugs import BUGS, convictions, demonstrate, DETECTORS, examine, random_case
+from scratchvae.bugs import BUGS, demonstrate, detections, DETECTORS, examine, random_case
 
 from .course import Claim, main, Result
 
@@ -27,7 +27,7 @@ def run(settings):
     runs = {name: demonstrate(name, data, epochs=4 if settings.quick else 12, seed=settings.seed) for name in shown}
     found = {}
     for name in HANDFUL if settings.quick else BUGS:
-        said = runs[name].findings if name in runs else convictions(name, settings.seed)
+        said = runs[name].findings if name in runs else detections(name, settings.seed)
         found[name] = [detector for detector, text in said.items() if text]
     innocent = [name for name, text in examine(random_case(settings.seed)).items() if text]
     caught = sum(map(bool, found.values()))

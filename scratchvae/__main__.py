@@ -1,4 +1,4 @@
-"""The command `scratchvae`, also as `python -m scratchvae`: it answers for what happens before a command can."""
+"""The command `scratchvae`, also `python -m scratchvae`.  It handles Ctrl-C and errors during the imports."""
 import os
 import signal
 import sys
@@ -15,8 +15,8 @@ def _leave(number, frame):
 
 
 def main() -> int:
-    """Import the commands, with Numba and all that takes its time, and run one; return its exit status."""
-    ours = signal.getsignal(signal.SIGINT) is signal.default_int_handler       # else somebody ignores it, or handles it
+    """Import the commands, which takes a moment, and run one; return its exit status."""
+    ours = signal.getsignal(signal.SIGINT) is signal.default_int_handler       # otherwise others handle it
     if ours:
         signal.signal(signal.SIGINT, _leave)
     try:

@@ -16,15 +16,9 @@ def as_array(values: Any, name: str) -> np.ndarray:
     """Return values as an array of real numbers, of any real dtype and shape.
 
     Arrays, nested lists, and all that NumPy can read as an array are taken.  What would lose a part of itself, or would
-    have to be computed first, is refused with the call that converts it.
-
-    Raises
-    ------
-    ShapeError
-        For rows of unequal length, sparse matrices, tensors that NumPy cannot read, and everything that is not real
-        numbers: complex, structured, text, dates, Python objects, nullable and categorical columns.
-    DataError
-        If values are masked.
+    have to be computed first, is refused with the call that converts it.  Raises ShapeError for rows of unequal length,
+    sparse matrices, tensors that NumPy cannot read, and everything that is not real numbers: complex, structured, text,
+    dates, Python objects, nullable and categorical columns.  Raises DataError if values are masked.
 
     Examples
     --------
@@ -74,10 +68,8 @@ def _conversion(values, dtype):
 def as_numbers(values: Any, name: str, ndim: Any = None) -> np.ndarray:
     """Return values, called `name` in an error, as a float64 array; NaN and infinities pass.
 
-    Raises
-    ------
-    ShapeError
-        If they are not real numbers, if there are none, or if their number of dimensions is not in `ndim` (a tuple).
+    Raises ShapeError if they are not real numbers, if there are none, or if their number of dimensions is not in `ndim`
+    (a tuple).
 
     Examples
     --------

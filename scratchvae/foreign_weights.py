@@ -27,7 +27,7 @@ def _is_transposed(name, view, pieces, transposed):
     return fits[True] if transposed is None else bool(transposed)
 
 
-def foreign_views(name: str, view: np.ndarray, foreign: Any, transposed: bool | None = None) -> Iterator:
+def foreign_views(name: str, view: np.ndarray, foreign: Any, *, transposed: bool | None = None) -> Iterator:
     """Yield (foreign array, view of our segment in that array's shape): write either into the other.
 
     Parameters

@@ -114,10 +114,7 @@ class Model(Settings, ModelFiles, StateDict):
     def workspace(self, batch: int) -> Workspace:
         """Return the arrays that a step on up to `batch` examples writes.
 
-        Raises
-        ------
-        ConfigurationError
-            If they would have more numbers than are made at once.
+        Raises ConfigurationError if so many numbers are not made at once.
         """
         widest = max(layer.n_out for layer in (*self.encoder.layers, *self.decoder.layers))
         rows_at_once("batch times n_samples", positive_integer("batch", batch) * self.n_samples, widest)
@@ -241,7 +238,8 @@ class Model(Settings, ModelFiles, StateDict):
         """Train on X from freshly drawn weights, whatever the present ones are; return the model itself.
 
         A second call gives the same bits as the first.  Afterwards `history_` holds one `Epoch` an epoch, losses in
-        nats per example.
+        nats per example.  Raises ConfigurationError, ShapeError or DataError for settings or data that cannot work, and
+        then has changed nothing, and TrainingError if a loss is not finite.
 
         Parameters
         ----------

@@ -18,14 +18,8 @@ class ModelFiles:
     def save(self, path: Any, extra_meta: dict | None = None, extra_arrays: dict | None = None) -> None:
         """Write settings and parameters to `path` (.npz), atomically; extras come back from `load_run`.
 
-        Raises
-        ------
-        RunError
-            If the file cannot be written.
-        ConfigurationError
-            If the likelihood or the estimator is a custom object, or an extra one is not of a kind that files hold.
-        DataError
-            If a parameter is not finite; the segment is named.
+        Raises RunError if the file cannot be written, ConfigurationError if the likelihood or the estimator is a custom
+        object, or an extra one is not of a kind that files hold, and DataError if a parameter is not finite, by name.
         """
         name = not_finite(self.parameters.segments())
         if name:
@@ -49,10 +43,7 @@ class ModelFiles:
     def load(cls, path: Any) -> "ModelFiles":
         """Return the model saved at `path`; its `partial_fit` continues where that of the saved model had ended.
 
-        Raises
-        ------
-        RunError
-            If the file is missing, damaged, or holds another kind of model.
+        Raises RunError if the file is missing, damaged, or holds another kind of model.
         """
         model, meta, arrays = load_run(path)
         if not isinstance(model, cls):
@@ -71,11 +62,7 @@ def load_run(path: Any, last: bool = False) -> tuple:
     """Return (model, meta, arrays) of a file that `save` wrote; meta and arrays are the extras.
 
     Where training has kept the best parameters, the model has those, or, if `last`, those from which it goes on.
-
-    Raises
-    ------
-    RunError
-        If the file is missing, damaged, or does not describe a model.
+    Raises RunError if the file is missing, damaged, or does not describe a model.
     """
     kind, meta, arrays = load_arrays(path)
     try:

@@ -33,12 +33,8 @@ class Settings:
         """Change some of the constructor's arguments, all or none; return the model itself.
 
         A change of `beta`, `estimator` or `n_samples` keeps the weights and the state of training.  Any other change
-        builds the model again, as the constructor does, with freshly drawn weights.
-
-        Raises
-        ------
-        ConfigurationError
-            If a name is unknown or a value cannot work; nothing has changed then.
+        builds the model again, as the constructor does, with freshly drawn weights.  Raises ConfigurationError if a
+        name is unknown or a value cannot work; nothing has changed then.
         """
         present = self.get_params()
         unknown = [name for name in params if name not in present]

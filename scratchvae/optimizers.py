@@ -75,6 +75,8 @@ class Optimizer:
 class Adam(Optimizer):
     """Adam with bias correction (Kingma & Ba 2015, Algorithm 1).
 
+    Raises ConfigurationError for a setting that cannot work.
+
     Parameters
     ----------
     size : int
@@ -87,11 +89,6 @@ class Adam(Optimizer):
         The share of the parameters, times the learning rate, that each step takes off, apart from the moments (O4).
     clip_norm : float or None
         The norm to which a longer gradient is shortened (O3).
-
-    Raises
-    ------
-    ConfigurationError
-        For a setting that cannot work.
 
     Examples
     --------
@@ -119,12 +116,8 @@ class Adam(Optimizer):
     def update(self, theta: np.ndarray, gradient: np.ndarray) -> None:
         """Move theta (size,) one step against gradient (size,), in place; clip_norm scales gradient too.     (O2)
 
-        Raises
-        ------
-        ShapeError
-            If a vector has another length or dtype, or does not lie in one piece.
-        TrainingError
-            If the gradient is not finite or too large; nothing has moved then.
+        Raises ShapeError if a vector has another length or dtype, or does not lie in one piece, and TrainingError if
+        the gradient is not finite or too large; nothing has moved then.
         """
         self.begin_step(theta, gradient)
         adam_update(theta, gradient, self.moments["m"], self.moments["v"], self.step, self.learning_rate,

@@ -115,7 +115,8 @@ def network_shapes(prefix: str, sizes: Sequence[int]) -> dict:
 class Parameters:
     """A flat vector and its named views; gradients and optimizer moments have the same layout.
 
-    A copy of any kind (`copy`, `deepcopy`, a pickle) has a vector of its own, into which its views look.
+    A copy of any kind (`copy`, `deepcopy`, a pickle) has a vector of its own, into which its views look.  Raises
+    ConfigurationError or ShapeError if `layout` is no Layout or `flat` no array of its size.
 
     Parameters
     ----------
@@ -130,11 +131,6 @@ class Parameters:
         The views by network: `parameters.encoder[0].W`, `parameters.decoder.head.b`.
     likelihood : dict of str to ndarray
         The likelihood's own views, most often none: `parameters.likelihood["logvar"]`.
-
-    Raises
-    ------
-    ConfigurationError, ShapeError
-        If `layout` is no Layout or `flat` no array of its size.
 
     Examples
     --------

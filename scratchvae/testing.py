@@ -140,8 +140,10 @@ def _load_dense_kernels():
     check_layer(Dense(1, 1), Affine(one, one[0]), one, one)
 
 
-def layer_problems(layer: Any, p: Any, n_in: int, n_out: int, max_side: int = MAX_SIDE) -> st.SearchStrategy:
+def layer_problems(layer: Any, p: Any, n_in: int, n_out: int, *, max_side: int = MAX_SIDE) -> st.SearchStrategy:
     """Return a strategy of `LayerProblem`s of one layer.
+
+    Raises ShapeError if p holds anything else than float64 arrays.
 
     Parameters
     ----------
@@ -154,11 +156,6 @@ def layer_problems(layer: Any, p: Any, n_in: int, n_out: int, max_side: int = MA
         Columns of x and of d_y.
     max_side : int
         The largest batch.
-
-    Raises
-    ------
-    ShapeError
-        If p holds anything else than float64 arrays.
 
     Examples
     --------
@@ -197,7 +194,7 @@ def dense_problems(max_side: int = MAX_SIDE) -> st.SearchStrategy:
     def problems(draw):
         n_in, n_out = draw(side), draw(side)
         layer = Dense(n_in, n_out, draw(st.sampled_from(list(ACTIVATIONS))))
-        return draw(layer_problems(layer, _affine(n_in, n_out), n_in, n_out, max_side))
+        return draw(layer_problems(layer, _affine(n_in, n_out), n_in, n_out, max_side=max_side))
 
     return problems()
 
@@ -212,7 +209,7 @@ def mlp_problems(max_layers: int = 3, max_side: int = MAX_SIDE) -> st.SearchStra
         sizes = draw(st.lists(side, min_size=2, max_size=max_layers + 1))
         network = MLP.build(sizes, draw(st.sampled_from(list(ACTIVATIONS))))
         p = tuple(_affine(*pair) for pair in zip(sizes, sizes[1:]))
-        return draw(layer_problems(network, p, sizes[0], sizes[-1], max_side))
+        return draw(layer_problems(network, p, sizes[0], sizes[-1], max_side=max_side))
 
     return problems()
 
@@ -320,14 +317,8 @@ def assert_layer_gradients(layer: Any, p: Any, x: np.ndarray, d_y: np.ndarray, *
     """Assert that layer.backward is the derivative of layer.forward and keeps the contract of `check_layer`.
 
     The arguments are those of `check_layer`.  Inside a test with `@given`, Hypothesis is told the worst relative error
-    and climbs toward it.
-
-    Raises
-    ------
-    GradientMismatch
-        An AssertionError with a table of all arrays and a hint for each that is wrong.
-    ShapeError, ConfigurationError
-        If the layer cannot be checked at all.
+    and climbs toward it.  Raises GradientMismatch, an AssertionError with a table of all arrays and a hint for each
+    wrong one, and ShapeError or ConfigurationError if the layer cannot be checked at all.
 
     Examples
     --------

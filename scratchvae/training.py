@@ -42,12 +42,8 @@ def train_step(model: Any, ws: Workspace, gradient: Parameters, optimizer: Optim
 
     The model's parameters (VAE or Autoencoder), the optimizer's moments and `state`, what the estimator remembers from
     earlier steps, are updated; `gradient` is overwritten with dL/d(parameters).  `beta` is the KL's weight in this
-    step, None for the model's own.
-
-    Raises
-    ------
-    TrainingError
-        If the loss or the gradient is not finite or too large; the message says where first, and the likely cause.
+    step, None for the model's own.  Raises TrainingError if the loss or the gradient is not finite or too large; the
+    message says where first, and the likely cause.
     """
     objective = model.forward_backward(ws, gradient, beta, state)
     try:
@@ -87,7 +83,8 @@ class Trainer:
     """A run in progress: it trains a model from its present parameters.
 
     Making one changes nothing; training begins with the first step.  A copy of any kind is a run of its own, with its
-    own model; `copy.copy` shares only the data, which are never written to.
+    own model; `copy.copy` shares only the data, which are never written to.  Raises ConfigurationError, ShapeError or
+    DataError for a setting or data that cannot work.
 
     Parameters
     ----------
@@ -122,11 +119,6 @@ class Trainer:
         `run` ends when so many epochs one after another have not lowered the least held-out loss.
     keep : str
         "last", or "best": `state.best` then holds the parameters of the epoch whose held-out loss was least.
-
-    Raises
-    ------
-    ConfigurationError, ShapeError, DataError
-        For a setting or data that cannot work.
 
     Attributes
     ----------
@@ -193,10 +185,7 @@ class Trainer:
     def go_on(self, state: TrainingState) -> None:
         """Continue from the state of an earlier run at the beginning of an epoch, with this run's settings.
 
-        Raises
-        ------
-        ConfigurationError
-            If that run had another optimizer: its moments mean something else.
+        Raises ConfigurationError if that run had another optimizer: its moments mean something else.
         """
         optimizer = self.state.optimizer
         if state.optimizer.name != optimizer.name:

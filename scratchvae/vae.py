@@ -24,6 +24,8 @@ class Posterior(NamedTuple):
 class VAE(Model):
     """A variational autoencoder with a Gaussian encoder, trained on the ELBO's hand-derived gradient.
 
+    Raises ConfigurationError for a setting that cannot work.
+
     Parameters
     ----------
     n_visible : int
@@ -58,11 +60,6 @@ class VAE(Model):
     ----------
     parameters : Parameters
         One flat vector with named, writable views.
-
-    Raises
-    ------
-    ConfigurationError
-        For a setting that cannot work.
 
     Examples
     --------
@@ -116,6 +113,8 @@ class VAE(Model):
     def objective(self, X: Any, eps: Any) -> Objective:
         """Return the Objective of X with given noise: a deterministic function of (parameters, X, eps).
 
+        Raises ShapeError or DataError if the arrays do not fit the model or the likelihood.
+
         Parameters
         ----------
         X : array_like (n, D)
@@ -127,11 +126,6 @@ class VAE(Model):
         -------
         Objective
             loss, reconstruction, kl in nats per example (E4, S2, S6).
-
-        Raises
-        ------
-        ShapeError, DataError
-            If the arrays do not fit the model or the likelihood.
         """
         return self.forward(self._workspace_of(X, eps))
 

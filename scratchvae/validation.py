@@ -13,11 +13,12 @@ import numpy as np
 
 from .errors import ConfigurationError
 
-MOST = 2**31 - 1            # largest count that is accepted: sizes in bytes of larger ones overflow on some systems
-SEEDS = 1 << 32             # number of different seeds
+LARGEST_COUNT = 2**31 - 1  # largest count that is accepted: sizes in bytes of larger ones overflow on some systems
+SEEDS = 1 << 32            # number of different seeds
 
 
-def integer(name: str, value: int, least: int = 1, most: int = MOST, remedy: str = "Choose for example 20.") -> int:
+def integer(name: str, value: int, least: int = 1, most: int = LARGEST_COUNT,
+            remedy: str = "Choose for example 20.") -> int:
     """Return value as an int; it must be an integer of at least `least` and at most `most`.
 
     Examples
@@ -75,9 +76,9 @@ def at_least(name: str, value: float, least: float, remedy: str, open_interval: 
 def rows_at_once(name: str, value: int, numbers: int) -> int:
     """Return value, a count of rows, as an int; so many rows of `numbers` numbers must fit in one array."""
     value = positive_integer(name, value)
-    if value * numbers > MOST:
-        raise ConfigurationError(f"{name} is {value}; {value} rows of {numbers} numbers are more than the {MOST} that "
-                                 "are made at once. Ask for fewer, in parts.")
+    if value * numbers > LARGEST_COUNT:
+        raise ConfigurationError(f"{name} is {value}; {value} rows of {numbers} numbers are more than the "
+                                 f"{LARGEST_COUNT} that are made at once. Ask for fewer, in parts.")
     return value
 
 

@@ -89,7 +89,7 @@ def test_logistic_regression_ends_where_its_gradient_vanishes(seed, ridge):
     rng = np.random.default_rng(seed)
     x = rng.standard_normal((40, 3)) * rng.uniform(0.1, 10, 3) + rng.uniform(-5, 5, 3)
     labels = np.append(rng.random(38) < 0.3, [0, 1])
-    weights, bias = logistic_regression(x, labels, ridge)
+    weights, bias = logistic_regression(x, labels, ridge=ridge)
     error = 1 / (1 + np.exp(-(x @ weights + bias))) - labels
     gradient = np.append(x.T @ error + ridge * weights, error.sum())
     assert np.abs(gradient).max() < 1e-6 * np.abs(x).sum()
@@ -98,7 +98,7 @@ def test_logistic_regression_ends_where_its_gradient_vanishes(seed, ridge):
 def test_separable_and_unbalanced_classes_have_finite_weights():
     x = np.append(np.linspace(-1e3, -1.0, 99), 1e3)[:, None]
     for ridge in (1e-6, 1.0):
-        weights, bias = logistic_regression(x, x[:, 0] > 0, ridge)
+        weights, bias = logistic_regression(x, x[:, 0] > 0, ridge=ridge)
         assert np.isfinite(weights).all() and np.isfinite(bias)
         assert ((x @ weights + bias > 0) == (x[:, 0] > 0)).all()
 
@@ -117,7 +117,7 @@ def test_two_normal_classes_of_one_covariance_have_the_direction_of_the_linear_d
     covariance, shift = np.array([[1.0, 0.6], [0.6, 1.0]]), np.array([1.0, 0.0])
     labels = np.arange(40_000) % 2
     codes = rng.standard_normal((40_000, 2)) @ np.linalg.cholesky(covariance).T + labels[:, None] * shift
-    weights, _ = logistic_regression(codes, labels, 1e-3)
+    weights, _ = logistic_regression(codes, labels, ridge=1e-3)
     np.testing.assert_allclose(weights, np.linalg.solve(covariance, shift), atol=0.08)
     direction = logistic_direction(codes, labels)
     np.testing.assert_allclose(direction / np.linalg.norm(direction), weights / np.linalg.norm(weights), atol=1e-3)

@@ -1,4 +1,4 @@
-"""The museum: a bug is convicted by the detectors on its label, the right code by none, and patches are undone."""
+"""The museum: the detectors on its label find each bug, none finds one in the right code, and patches are undone."""
 import sys
 import threading
 
@@ -7,7 +7,7 @@ import pytest
 from test_cli import command, result
 
 from scratchvae import bugs, elbo, VAE
-from scratchvae.bugs import BUGS, convictions, demonstrate, DETECTORS, examine, inject, mystery_bug, random_case
+from scratchvae.bugs import BUGS, demonstrate, detections, DETECTORS, examine, inject, mystery_bug, random_case
 from scratchvae.data.loading import Dataset
 from scratchvae.errors import ConfigurationError
 from scratchvae.gradcheck import check_model
@@ -17,22 +17,22 @@ INNOCENT = 6                            # of the 1,000 random models that were e
 
 
 @pytest.mark.parametrize("name", BUGS)
-def test_a_bug_is_convicted_by_the_detectors_on_its_label_and_diagnosed(name):
+def test_a_bug_is_found_by_the_detectors_on_its_label_and_diagnosed(name):
     bug = BUGS[name]
-    found = convictions(name, 1 + list(BUGS).index(name), list(bug.detected_by))
+    found = detections(name, 1 + list(BUGS).index(name), detectors=list(bug.detected_by))
     assert all(found.values()), found
     assert not bug.diagnosis or any(bug.diagnosis in text for text in found.values()), found
 
 
 @pytest.mark.parametrize("seed", range(INNOCENT))
-def test_the_right_code_is_convicted_by_none(seed):
+def test_no_detector_finds_a_bug_in_the_right_code(seed):
     assert not any(examine(random_case(seed)).values()), examine(random_case(seed))
 
 
 @pytest.mark.parametrize("name", ["variance_for_sigma", "kl_without_half", "constants_dropped",
                                   "summed_over_the_batch"])
 def test_a_fault_of_both_passes_is_invisible_to_a_gradient_check(name):
-    assert not convictions(name, 3, ["gradient check"])["gradient check"]
+    assert not detections(name, 3, detectors=["gradient check"])["gradient check"]
 
 
 @pytest.mark.parametrize("name", ["bound_of_the_worst", "weights_not_held", "closed_form_kl_in_weights"])
@@ -45,13 +45,14 @@ def test_a_wrong_bound_of_several_samples_is_invisible_to_a_gradient_check_of_it
 
 
 def test_a_head_that_reads_before_the_activation_is_invisible_to_every_gradient_check():
-    found = convictions("logvar_before_the_activation", 3, ["gradient check", "layer check", "trainer's gradient"])
+    found = detections("logvar_before_the_activation", 3,
+                       detectors=["gradient check", "layer check", "trainer's gradient"])
     assert not any(found.values())
 
 
 @pytest.mark.parametrize("name", ["worst_sample_weighs_most", "bound_of_the_worst"])
 def test_a_fault_of_several_samples_concerns_no_instrument_that_looks_at_one(name):
-    found = convictions(name, 3)
+    found = detections(name, 3)
     assert [detector for detector, text in found.items() if text] == ["K-sample bound"]
     assert "worst sample weigh" in found["K-sample bound"]
 
@@ -61,8 +62,8 @@ def test_the_museum_is_large_and_its_labels_are_whole():
     for name, bug in BUGS.items():
         assert name == bug.name and bug.what.endswith(".") and bug.seen_in and bug.symptom
         assert bug.detected_by and set(bug.detected_by) <= set(DETECTORS)
-    convicting = {detector for bug in BUGS.values() for detector in bug.detected_by}
-    assert convicting == set(DETECTORS), "an detector that convicts nobody"
+    finding = {detector for bug in BUGS.values() for detector in bug.detected_by}
+    assert finding == set(DETECTORS), "a detector that finds no bug"
 
 
 # Planting -------------------------------------------------------------------------------------------------------------
@@ -178,14 +179,14 @@ def test_all_bugs_are_examined_and_the_right_code_besides(capsys, three_bugs):
 
 def test_a_bug_by_name_prints_both_curves_and_the_verdicts(capsys):
     status, out, _ = command(capsys, "bugs", "variance_for_sigma", "--epochs", "2")
-    assert status == 0 and "numpy-ml" in out and "sampler moments: convicts it" in out
+    assert status == 0 and "numpy-ml" in out and "sampler moments: finds it" in out
     assert "gradient check: finds nothing" in out and "with bug" in out
 
 
 def test_a_hidden_bug_stays_unnamed_until_it_is_revealed(capsys):
     name = mystery_bug(5)
     status, out, _ = command(capsys, "bugs", "--hide", "5", "--epochs", "2", "--json")
-    assert status == 0 and name not in out and BUGS[name].what not in out and "convicts it" in out
+    assert status == 0 and name not in out and BUGS[name].what not in out and "finds it" in out
     assert f"{name}\n" in command(capsys, "bugs", "--hide", "5", "--reveal", "--epochs", "2")[1]
 
 

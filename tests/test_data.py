@@ -122,6 +122,7 @@ def test_mnist5k_is_4000_and_1000_gray_digits_with_as_many_of_each():
 def test_digits_is_1438_and_359_images_in_sixteenths():
     data = load_data("digits")
     assert data.name == "digits" and data.image_shape == (8, 8)
+    assert repr(data) == "<Dataset 'digits': 1,438 training and 359 held-out rows of 64 float32 numbers, with labels>"
     assert data.train.shape == (1438, 64) and data.test.shape == (359, 64)
     assert data.train.dtype == data.test.dtype == np.float32
     assert np.array_equal(np.unique(data.train), np.arange(17) / 16)

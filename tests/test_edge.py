@@ -293,7 +293,7 @@ def test_a_likelihood_of_ones_own_with_two_outputs_a_pixel_cannot_borrow_the_for
 
     vae = small(likelihood=Wide())
     for use in (lambda: vae.objective(np.eye(6), np.zeros((6, 2))), lambda: vae.fit(np.eye(6), batch_size=3),
-                lambda: vae.score(np.eye(6)), lambda: evaluate(vae, np.eye(6), 3)):
+                lambda: vae.score(np.eye(6)), lambda: evaluate(vae, np.eye(6), importance_samples=3)):
         with pytest.raises(ShapeError, match=r"(outputs|bias) has shape \((\d+, )?12,?\).*expected \((\d+, )?6,?\)"):
             use()
 

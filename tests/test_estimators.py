@@ -184,7 +184,7 @@ def expected(name, mu, logvar, beta, **settings):
     head = np.tile([mu, logvar], (batch, 1))
     z = mu + np.exp(logvar / 2) * eps
     nll, slope = curved(z)
-    d_head = head_gradient(estimator, head, eps, nll[:, 0], slope, beta, state={"average_loss": 1.7})
+    d_head = head_gradient(estimator, head, eps, nll[:, 0], slope, beta=beta, state={"average_loss": 1.7})
     if EVERY[name].closed_form:
         loss = nll.reshape(batch, 2).mean(axis=1) + beta * 0.5 * (mu**2 + np.exp(logvar) - 1 - logvar)
     else:

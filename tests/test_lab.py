@@ -92,7 +92,7 @@ def test_the_digits_of_the_lab_are_digits():
 
 def test_step_times_are_multiples_of_the_first():
     vae = VAE(6, 2, hidden=(4,), dtype="float64")
-    times = step_times(vae, np.ones((3, 6)), (("analytic", 1, "none"), ("dreg", 4, "none")), rounds=3)
+    times = step_times(vae, np.ones((3, 6)), settings=(("analytic", 1, "none"), ("dreg", 4, "none")), rounds=3)
     assert times[0] == 1.0 and times[1] > 0
 
 
@@ -148,11 +148,13 @@ def test_what_is_no_data_set_and_no_function_is_refused_before_training(wrong, m
 
 def test_the_command_prints_a_table_and_draws_it(capsys, monkeypatch, tmp_path, rows):
     asked = []
-    monkeypatch.setattr("scratchvae.cli.estimators.measure_estimators", lambda *words: asked.append(words) or rows)
+    monkeypatch.setattr("scratchvae.cli.estimators.measure_estimators",
+                        lambda *words, **named: asked.append((*words, named)) or rows)
     path, words = tmp_path / "new" / "lab.png", ("--draws", 256, "--epochs", 3, "--seed", 4)
     status, out, _ = command(capsys, "estimators", *words, "--figure", path, "--json")
     found = json.loads(out.splitlines()[-1])
-    assert asked == [(256, 3, 4)] and path.read_bytes()[:4] == b"\x89PNG" and len(found["estimators"]) == len(rows)
+    assert asked == [(256, 3, {"seed": 4})] and path.read_bytes()[:4] == b"\x89PNG"
+    assert len(found["estimators"]) == len(rows)
     assert {"scene", "estimator", "n_samples", "bias_z", "variance", "signal_to_noise", "step_time"} <= set(
         found["estimators"][0])
     assert found["score_function_variance_ratio"] > 100

@@ -22,17 +22,17 @@ ROUNDING = 1e-12
 @given(n_latent=SIDES, n=st.integers(2, 9), path=PATHS, seed=SEEDS)
 def test_a_path_runs_from_a_to_b_and_back_the_same_way(n_latent, n, path, seed):
     a, b = np.random.default_rng(seed).standard_normal((2, n_latent))
-    walk = interpolate(a, b, n, path)
+    walk = interpolate(a, b, n, path=path)
     assert walk.shape == (n, n_latent)
     np.testing.assert_allclose(walk[[0, -1]], [a, b], atol=ROUNDING)
-    np.testing.assert_allclose(interpolate(b, a, n, path), walk[::-1], atol=1e-10)   # near 180 degrees sin loses digits
+    np.testing.assert_allclose(interpolate(b, a, n, path=path), walk[::-1], atol=1e-10)    # sin near 180 degrees
 
 
 @given(n_latent=SIDES, seed=SEEDS)
 def test_straight_steps_are_equal_and_spherical_steps_turn_equally(n_latent, seed):
     a, b = np.random.default_rng(seed).standard_normal((2, n_latent))
     np.testing.assert_allclose(np.diff(interpolate(a, b, 6), axis=0), np.tile((b - a) / 5, (5, 1)), atol=ROUNDING)
-    walk = interpolate(a, b, 6, "spherical")
+    walk = interpolate(a, b, 6, path="spherical")
     lengths = np.linalg.norm(walk, axis=1)
     np.testing.assert_allclose(np.diff(lengths), (lengths[-1] - lengths[0]) / 5, atol=1e-10)
     units = walk / lengths[:, None]
@@ -43,20 +43,21 @@ def test_straight_steps_are_equal_and_spherical_steps_turn_equally(n_latent, see
 
 
 def test_a_quarter_circle_passes_the_diagonal():
-    np.testing.assert_allclose(interpolate([2.0, 0.0], [0.0, 2.0], 3, "spherical")[1], [math.sqrt(2)] * 2, rtol=1e-15)
+    middle = interpolate([2.0, 0.0], [0.0, 2.0], 3, path="spherical")[1]
+    np.testing.assert_allclose(middle, [math.sqrt(2)] * 2, rtol=1e-15)
 
 
 def test_a_spherical_path_keeps_the_length_that_a_straight_one_loses():
     a, b = np.random.default_rng(0).standard_normal((2, 400))
-    straight, round_trip = (np.linalg.norm(interpolate(a, b, 3, path)[1]) for path in ("straight", "spherical"))
+    straight, round_trip = (np.linalg.norm(interpolate(a, b, 3, path=path)[1]) for path in ("straight", "spherical"))
     assert round_trip / 20 == pytest.approx(1, abs=0.15)                    # 4 standard deviations of a chi with 400
     assert straight / round_trip == pytest.approx(1 / math.sqrt(2), abs=0.1)
 
 
 def test_ends_in_the_same_direction_are_no_special_case():
-    walk = interpolate([1.0, 1.0], [3.0, 3.0], 3, "spherical")
+    walk = interpolate([1.0, 1.0], [3.0, 3.0], 3, path="spherical")
     np.testing.assert_allclose(walk, [[1, 1], [2, 2], [3, 3]], rtol=1e-12)
-    near = interpolate([1.0, 0.0], [1.0, 1e-9], 3, "spherical")
+    near = interpolate([1.0, 0.0], [1.0, 1e-9], 3, path="spherical")
     np.testing.assert_allclose(near[1], [1.0, 5e-10], rtol=1e-9)
 
 
@@ -73,7 +74,7 @@ def test_ends_in_the_same_direction_are_no_special_case():
 ])
 def test_paths_that_do_not_exist_are_refused(arguments, kind, message):
     with pytest.raises(kind, match=message):
-        interpolate(*arguments)
+        interpolate(*arguments[:3], path=arguments[3] if arguments[3:] else "straight")
 
 
 def test_a_traversal_changes_one_dimension_a_row_and_leaves_its_base_alone():
@@ -116,7 +117,7 @@ def test_work_in_pieces_is_the_same_work(monkeypatch):
     aggregate, _, _ = random_aggregate(rng)
     z = rng.standard_normal((50, 2))
     whole = aggregate.log_density(z)
-    monkeypatch.setattr("scratchvae.analysis.latent.CHUNK", 130)
+    monkeypatch.setattr("scratchvae.analysis.latent.NUMBERS_AT_ONCE", 130)
     np.testing.assert_array_equal(aggregate.log_density(z), whole)
 
 

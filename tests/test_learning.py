@@ -236,7 +236,7 @@ def test_a_run_that_ends_early_says_so(capsys, tmp_path, no_figures):
                                "--keep", "best", "--learning-rate", 0.5, "--out", tmp_path / "run")
     epochs = len(load_arrays(tmp_path / "run" / MODEL)[2]["history"])
     assert status == 0 and epochs < 200
-    assert f"stopped early: since epoch {epochs - 2} the held-out loss has not become less" in err
+    assert f"stopped early: since epoch {epochs - 2} the held-out loss has not fallen" in err
     assert f"kept     epoch {epochs - 2}, the best of the held-out loss" in out
 
 

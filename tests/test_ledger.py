@@ -29,27 +29,28 @@ def test_the_stairs_never_fall_and_each_is_the_bound_of_its_own_k():
     oracle = world(n_latent=1)
     X = oracle.sample(60)
     vae = oracle.to_vae()
-    stairs = iwae_bounds(vae, X, (1, 4, 32))
+    stairs = iwae_bounds(vae, X, importance_samples=(1, 4, 32))
     assert (np.diff(stairs.bounds) > 0).all() and stairs.bounds[-1] < oracle.log_p(X).mean() + 1e-3
     exact = [Quadrature(vae).iwae(X, k).mean() for k in (1, 4, 32)]
     noise = [0.05, 0.03, 0.02]                            # measured over seeds: 0.011, 0.007, 0.004 standard deviation
     assert (np.abs(stairs.bounds - exact) < noise).all()
-    np.testing.assert_allclose(stairs.bounds[-1], evaluate(vae, X, 32).log_likelihood, rtol=1e-12)   # the same draws
+    same_draws = evaluate(vae, X, importance_samples=32)
+    np.testing.assert_allclose(stairs.bounds[-1], same_draws.log_likelihood, rtol=1e-12)
 
 
 def test_the_stairs_do_not_depend_on_how_the_samples_are_cut(monkeypatch):
     oracle = world()
     X, vae = oracle.sample(10), oracle.to_vae()
-    monkeypatch.setattr("scratchvae.analysis.evaluation.ROWS", 70)         # 7 samples of each of 10 examples at a time
-    stairs = iwae_bounds(vae, X, (1, 10, 100))
+    monkeypatch.setattr("scratchvae.analysis.evaluation.DECODER_ROWS", 70)  # 7 samples of each of 10 examples at a time
+    stairs = iwae_bounds(vae, X, importance_samples=(1, 10, 100))
     assert (np.diff(stairs.bounds) > 0).all() and stairs.n == 10
-    np.testing.assert_allclose(stairs.bounds[-1], evaluate(vae, X, 100).log_likelihood, rtol=1e-12)
+    np.testing.assert_allclose(stairs.bounds[-1], evaluate(vae, X, importance_samples=100).log_likelihood, rtol=1e-12)
 
 
 def test_the_effective_number_of_samples_is_that_of_all_weights_however_they_are_cut(monkeypatch):
     oracle = world(off=1.0)
     X, vae = oracle.sample(10), oracle.to_vae()
-    monkeypatch.setattr("scratchvae.analysis.evaluation.ROWS", 30)         # 3 at a time: the maximum moves often
+    monkeypatch.setattr("scratchvae.analysis.evaluation.DECODER_ROWS", 30)   # 3 at a time: the maximum moves
     held = HeldOut(vae, X, 0, "none")
     (number, _, x, head), = held.chunks()
     sampler = Sampler(vae, 10)
@@ -57,13 +58,13 @@ def test_the_effective_number_of_samples_is_that_of_all_weights_however_they_are
     weights = np.exp(log_w - log_w.max())
     effective = weights.sum(axis=1)**2 / np.square(weights).sum(axis=1)
     np.testing.assert_allclose(sampler.summary(head, x, 100, held.seed, number)[2], effective, rtol=1e-12)
-    assert evaluate(vae, X, 100).effective_samples == pytest.approx(effective.mean())
+    assert evaluate(vae, X, importance_samples=100).effective_samples == pytest.approx(effective.mean())
 
 
 @pytest.mark.parametrize("samples", [(), (0, 5), (1, 5, 12), (5, 5), (5, 1), 5, (1, 2.0)])
 def test_stairs_that_are_no_multiples_of_each_other_are_refused(samples):
     with pytest.raises(ConfigurationError, match="samples is"):
-        iwae_bounds(VAE(4, 1, hidden=()), np.eye(4), samples)
+        iwae_bounds(VAE(4, 1, hidden=()), np.eye(4), importance_samples=samples)
 
 
 def test_with_the_prior_for_q_few_samples_count_and_fewer_in_more_dimensions():
@@ -71,7 +72,7 @@ def test_with_the_prior_for_q_few_samples_count_and_fewer_in_more_dimensions():
     for n_latent in (1, 4, 12):
         oracle = world(n_latent=n_latent, off=0.0, sigma=0.3)
         X = oracle.sample(40)
-        found = evaluate(oracle.to_vae(), X, 500, proposal="prior")
+        found = evaluate(oracle.to_vae(), X, importance_samples=500, proposal="prior")
         assert found.proposal == "prior" and found.kl == 0 and found.active_units == 0
         share.append(found.effective_samples / 500)
         short.append(oracle.log_p(X).mean() - found.log_likelihood)
@@ -85,7 +86,7 @@ def test_importance_sampling_is_right_within_three_standard_errors_in_nineteen_o
     for seed in range(20):
         oracle = world(n_latent=2, seed=seed)
         X = oracle.sample(1, seed)
-        found = evaluate(oracle.to_vae(), X, 1000, seed=seed)
+        found = evaluate(oracle.to_vae(), X, importance_samples=1000, seed=seed)
         error = math.sqrt(1 / found.effective_samples - 1 / 1000)      # relative variance of the mean weight, by ESS
         inside += abs(found.log_likelihood - oracle.log_p(X)[0]) < 3 * error
     assert inside >= 19
@@ -113,7 +114,7 @@ def test_a_gaussian_of_any_name_has_the_oracles_log_likelihood():
     oracle = world()
     X, vae = oracle.sample(10), oracle.to_vae()
     learned = oracle.to_vae(likelihood="gaussian_scalar")
-    assert ledger(learned, X, 9, steps=1).log_likelihood_by == "linear-Gaussian oracle"
+    assert ledger(learned, X, importance_samples=9, steps=1).log_likelihood_by == "linear-Gaussian oracle"
     np.testing.assert_allclose(LinearGaussian.of(learned).log_p(X), LinearGaussian.of(vae).log_p(X), rtol=1e-12)
 
 
@@ -154,7 +155,7 @@ def test_gray_pixels_under_a_bernoulli_have_losses_and_gaps_of_losses_but_no_lik
     assert found.binarization == "gray" and math.isfinite(found.loss) and math.isfinite(found.amortization_gap)
     for name in ("elbo", "elbo_stderr", "log_likelihood", "stderr", "approximation_gap"):
         assert math.isnan(getattr(found, name))
-    stairs = iwae_bounds(vae, gray, (1, 5))
+    stairs = iwae_bounds(vae, gray, importance_samples=(1, 5))
     assert np.isnan(stairs.bounds).all() and np.isnan(stairs.stderrs).all() and np.isfinite(stairs.losses).all()
     drawn = ledger(vae, gray, importance_samples=20, steps=3, binarize="dynamic")
     assert drawn.binarization == "dynamic" and math.isfinite(drawn.log_likelihood)
@@ -197,7 +198,7 @@ def test_a_weight_is_the_elbo_of_its_effective_sigma(reduction):
     """The weighted loss, whatever its reduction, is the negative ELBO of a VAE with that sigma, scaled and shifted."""
     rng, D, weight = np.random.default_rng(0), 5, 0.37
     X, eps = rng.random((4, D)), rng.standard_normal((4, 2))
-    sigma = effective_sigma(weight, reduction, D)
+    sigma = effective_sigma(weight, reduction, n_visible=D)
     losses, elbos = [], []
     for seed in range(3):
         vae = VAE(D, 2, hidden=(3,), likelihood="gaussian", sigma=sigma, dtype="float64", seed=seed)
@@ -225,7 +226,7 @@ def test_wrong_settings_and_data_are_refused():
         with pytest.raises(ConfigurationError, match=words):
             ledger(vae, X, **wrong)
     with pytest.raises(ConfigurationError, match="proposal is"):
-        evaluate(vae, X, 10, proposal="posterior")
+        evaluate(vae, X, importance_samples=10, proposal="posterior")
     with pytest.raises(ConfigurationError, match="vae is a str"):
         ledger("model", X)
     with pytest.raises(ShapeError, match="columns"):

@@ -374,7 +374,8 @@ def test_held_out_figures_use_the_stored_sigma_and_not_the_rows_they_score(train
                 dtype="float64", seed=vae.seed)
     fixed.parameters.flat[:] = vae.parameters.flat[:-1]
     x = noisy_line()[:10] + 0.3                                           # other data: its own sigma* would flatter
-    assert evaluate(vae, x, 20).elbo == pytest.approx(evaluate(fixed, x, 20).elbo, rel=1e-12)
+    elbos = [evaluate(model, x, importance_samples=20).elbo for model in (vae, fixed)]
+    assert elbos[0] == pytest.approx(elbos[1], rel=1e-12)
     held_out = held_out_objective(vae, x)
     assert held_out == pytest.approx(held_out_objective(fixed, x), rel=1e-12)
     assert vae.score(x) == pytest.approx(fixed.score(x), rel=1e-12)
@@ -389,7 +390,7 @@ def test_measuring_and_differentiating_leave_the_stored_sigma_alone(trained):
     before = vae.parameters.flat.copy()
     _, gradient = vae.gradient(x, np.zeros((96, 1)))
     held_out_objective(vae, x)
-    evaluate(vae, x, 5)
+    evaluate(vae, x, importance_samples=5)
     np.testing.assert_array_equal(vae.parameters.flat, before)
     assert not gradient.likelihood["logvar"].any()
 
@@ -547,6 +548,12 @@ def test_what_an_object_lacks_is_named():
 
     with pytest.raises(ConfigurationError, match="lacks check, nll, nll_backward, mean, sample; it needs .*Likelihood"):
         VAE(6, 2, likelihood=Half())
+
+
+def test_only_zeros_and_ones_have_a_probability_under_a_bernoulli():
+    assert Bernoulli().is_density(np.array([[0.0, 1.0], [1.0, 1.0]]))
+    assert not Bernoulli().is_density(np.array([[0.0, 1.0], [0.5, 1.0]]))
+    assert ContinuousBernoulli().is_density(np.array([[0.5]]))
 
 
 def test_a_likelihood_without_parameters_has_an_empty_view():

@@ -174,7 +174,7 @@ def five_spectrum(seed=0):
 @pytest.mark.parametrize("sigma, dead", [(1.0, [False, False, True, True]), (0.1, [False] * 4), (3.0, [True] * 4)])
 def test_a_latent_dies_exactly_where_its_eigenvalue_is_not_above_sigma_squared(sigma, dead):
     X = five_spectrum()
-    found = ppca(X, 4, sigma)
+    found = ppca(X, 4, sigma=sigma)
     assert found.dead.tolist() == dead == (found.eigenvalues[:4] <= sigma**2).tolist()
     assert np.array_equal(np.abs(found.world.W).max(axis=1) == 0, found.dead)
     rate = kl_terms(*found.world.q(X)).mean(axis=0)
@@ -184,7 +184,7 @@ def test_a_latent_dies_exactly_where_its_eigenvalue_is_not_above_sigma_squared(s
 @pytest.mark.parametrize("sigma", [1.0, None])
 def test_at_the_ppca_optimum_the_gradient_vanishes_and_the_elbo_is_log_p(sigma):
     X = five_spectrum()
-    world, eigenvalues, _, log_p = ppca(X, 3, sigma)
+    world, eigenvalues, _, log_p = ppca(X, 3, sigma=sigma)
     variances = np.concatenate([np.maximum(eigenvalues[:3], world.sigma**2), np.full(2, world.sigma**2)])
     by_hand = -0.5 * (5 * np.log(2 * np.pi) + np.log(variances).sum() + (eigenvalues / variances).sum())
     assert abs(log_p - by_hand) < EXACT and abs(log_p - world.elbo(X).mean()) < EXACT
@@ -195,7 +195,7 @@ def test_no_other_sigma_and_no_other_weights_make_the_data_more_likely():
     X = five_spectrum()
     best, rng = ppca(X, 2), np.random.default_rng(4)
     s = best.world.sigma
-    assert ppca(X, 2, 1.01 * s).log_p < best.log_p > ppca(X, 2, 0.99 * s).log_p
+    assert ppca(X, 2, sigma=1.01 * s).log_p < best.log_p > ppca(X, 2, sigma=0.99 * s).log_p
     for _ in range(20):
         W = best.world.W + 0.1 * rng.standard_normal((2, 5))
         assert LinearGaussian(W, best.world.b, s).log_p(X).mean() < best.log_p

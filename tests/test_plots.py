@@ -78,7 +78,7 @@ FIGURES = {
     "rows_as_curves": lambda: plots.image_grid(IMAGES, (1, 12), "Samples"),
     "constant_curves": lambda: plots.image_grid(np.full((3, 1), 5.0), (1, 1), "Samples"),
     "latent_plane": lambda: plots.latent_plane(IMAGES[:, :2], np.arange(24) % 3),
-    "no_labels": lambda: plots.latent_plane(IMAGES[:, :2], None, (0.5, 0.25)),
+    "no_labels": lambda: plots.latent_plane(IMAGES[:, :2], None, explained=(0.5, 0.25)),
     "one_latent": lambda: plots.latent_plane(plots.principal_directions(IMAGES[:, :1])[0], np.arange(24) % 3),
     "equal_classes": lambda: plots.latent_plane(np.tile(IMAGES[:8, :2], (3, 1)), np.repeat([0, 1, 2], 8)),
     "no_points": lambda: plots.latent_plane(np.zeros((0, 2)), np.zeros(0, int)),
@@ -104,8 +104,8 @@ def test_every_figure_becomes_the_same_valid_png_twice(name, tmp_path):
     assert data == png(FIGURES[name](), tmp_path / "b.png") == png(figure, tmp_path / "c.png")
     chunks = dict(png_chunks(data))
     assert set(chunks) == {b"IHDR", b"pHYs", b"IDAT", b"IEND"}, "no software, no date"
-    per_metre = struct.unpack(">IIB", chunks[b"pHYs"])[0]
-    assert abs(per_metre * 0.0254 - 150) < 0.02             # PNG stores whole pixels a metre
+    per_meter = struct.unpack(">IIB", chunks[b"pHYs"])[0]
+    assert abs(per_meter * 0.0254 - 150) < 0.02             # PNG stores whole pixels for each meter
     picture = imread(tmp_path / "a.png")
     assert picture.shape[1::-1] == struct.unpack(">II", chunks[b"IHDR"][:8])
     assert len(np.unique(picture)) > 1
@@ -244,14 +244,14 @@ def gray_at(figure, axes, row, column, image, gap=4):
 @pytest.mark.parametrize("n_images, columns, place", [(24, 6, (3, 5)), (24, None, (4, 3)), (1, None, (0, 0)),
                                                       (2, 9, (0, 1))])
 def test_an_image_reaches_the_page_pixel_for_pixel_in_reading_order(n_images, columns, place):
-    figure = plots.image_grid(IMAGES[:n_images], SHAPE, "Samples", columns)
+    figure = plots.image_grid(IMAGES[:n_images], SHAPE, "Samples", columns=columns)
     image = IMAGES[n_images - 1].reshape(SHAPE)
     drawn = gray_at(figure, figure.axes[0], *place, image)
     np.testing.assert_allclose(drawn, 255 * image, atol=GRAY_LEVELS)
 
 
 def test_gray_levels_are_fixed_so_that_faint_images_stay_faint():
-    figure = plots.image_grid(np.repeat([[0.4], [0.5], [-3.0], [7.0]], 12, axis=1), SHAPE, "Samples", 4)
+    figure = plots.image_grid(np.repeat([[0.4], [0.5], [-3.0], [7.0]], 12, axis=1), SHAPE, "Samples", columns=4)
     drawn = [gray_at(figure, figure.axes[0], 0, column, np.zeros(SHAPE))[0, 0] for column in range(4)]
     np.testing.assert_allclose(drawn, [102, 127.5, 0, 255], atol=GRAY_LEVELS)
 
@@ -332,7 +332,7 @@ def test_rows_that_are_no_images_are_drawn_as_curves_on_one_scale():
 @pytest.mark.parametrize("draw, error, message", [
     (lambda: plots.image_grid(IMAGES, (5, 5), "x"), ShapeError, r"\(24, 12\).*\(n, 25\)"),
     (lambda: plots.image_grid(IMAGES[:0], SHAPE, "x"), ShapeError, "n >= 1"),
-    (lambda: plots.image_grid(IMAGES, SHAPE, "x", 0), ConfigurationError, "columns is 0"),
+    (lambda: plots.image_grid(IMAGES, SHAPE, "x", columns=0), ConfigurationError, "columns is 0"),
     (lambda: plots.reconstructions(IMAGES, IMAGES[:3], SHAPE), ShapeError, "one reconstruction for each"),
     (lambda: plots.traversal(IMAGES.reshape(4, 6, 12), SHAPE, [1, 2], "abcd"), ShapeError, r"\(4, 2, D\)"),
     (lambda: plots.decoded_grid(IMAGES, SHAPE, [1, 2, 3], [1, 2]), ShapeError, r"\(2, 3, 12\)"),

@@ -41,7 +41,7 @@ def test_rows_are_trained_measured_and_written_down(capsys, tmp_path, rows):
         ("small", 0, 13), ("small", 1, 13), ("gray", 0, 2), ("gray", 1, 2)]
     model = load_run(tmp_path / "out" / "small-1" / "model.npz")[0]
     with np.load(tmp_path / "small.npz") as data:
-        again = evaluate(model, data["test"], 7, seed=1, binarize="dynamic")
+        again = evaluate(model, data["test"], importance_samples=7, seed=1, binarize="dynamic")
     assert (found[1]["log_likelihood"], found[1]["stderr"]) == (again.log_likelihood, again.stderr)
     assert found[0]["log_likelihood"] != found[1]["log_likelihood"] and found[2]["log_likelihood"] is None
     lines = (tmp_path / "out" / "README.md").read_text().splitlines()

@@ -350,7 +350,7 @@ def test_an_edited_setting_is_pointed_out_and_not_printed_as_if_it_were_used(cap
     config = json.loads((run / CONFIG).read_text())
     assert config[name] != EDITS[name]
     (run / CONFIG).write_text(json.dumps({**config, name: EDITS[name]}))
-    said = f'config.json says "{name}": {EDITS[name]!r}, the model was trained with {config[name]!r}'
+    said = f'config.json says "{name}": {EDITS[name]!r}, but the model was trained with {config[name]!r}'
     for words in (["train", "--resume", "--epochs", 9, "--out", run], ["evaluate", run], ["figures", run]):
         refused(capsys, said, *words)
     of_an_earlier_version(run)

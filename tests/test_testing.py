@@ -83,7 +83,7 @@ class MeanTakenAsConstant(LayerNorm):
         return n * (d_n * n).mean(axis=1, keepdims=True)
 
 
-class NormalisesOverTheBatch(LayerNorm):
+class NormalizesOverTheBatch(LayerNorm):
     """In forward, not in backward: every number has the right size."""
 
     def forward(self, p, x, y):
@@ -108,7 +108,7 @@ def test_layer_norm_passes(problem):
 
 
 @pytest.mark.parametrize("layer, wrong", [(DeviationTakenAsConstant(), {"x"}), (MeanTakenAsConstant(), {"x"}),
-                                          (NormalisesOverTheBatch(), {"x", "gain"}), (GainFromTheOutput(), {"gain"})])
+                                          (NormalizesOverTheBatch(), {"x", "gain"}), (GainFromTheOutput(), {"gain"})])
 def test_a_wrong_layer_norm_is_convicted_by_nearly_every_example(layer, wrong):
     problems = drawn(layer_norm_problems(layer), n=30)
     convicted = [{check.name for check in check_layer(*problem) if not check.ok} for problem in problems]

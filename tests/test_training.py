@@ -210,6 +210,18 @@ def test_adam_agrees_with_a_scalar_reference():
         np.testing.assert_allclose(theta, reference, rtol=1e-12)
 
 
+@pytest.mark.parametrize("optimizer, name", [(SGD, "momentum"), (Adam, "beta1"), (Adam, "beta2")])
+def test_a_moment_that_forgets_nothing_is_refused(optimizer, name):
+    for value in (1, 1.5, -0.1):
+        with pytest.raises(ConfigurationError, match=f"{name} is {value}"):
+            optimizer(2, "float64", **{name: value})
+
+
+def test_only_a_learning_rate_above_one_lowers_the_largest_gradient():
+    limits = [SGD(2, "float64", learning_rate=rate).limit for rate in (0.01, 1.0, 1.5, 10.0)]
+    np.testing.assert_allclose(limits, limits[0] / np.array([1, 1, 1.5, 10]))
+
+
 @pytest.mark.parametrize("optimizer", [Adam, SGD])
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_moments_of_a_gradient_that_stays_zero_never_become_subnormal(optimizer, dtype):
@@ -378,6 +390,7 @@ def test_a_history_says_where_it_began_and_where_it_ended():
                                      "nats per example)")
     alone = [epoch._replace(test_loss=math.nan) for epoch in epochs]
     assert repr(History(alone)) == "History(3 epochs, training loss 8.00 to 6.00, nats per example)"
+    assert History(alone).best() == History().best() == 0
 
 
 def test_two_threads_do_not_train_one_model_at_once():

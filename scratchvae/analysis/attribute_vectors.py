@@ -26,17 +26,14 @@ def _codes_and_labels(codes, labels, name="codes"):
 def mean_difference(codes: np.ndarray, labels: np.ndarray) -> np.ndarray:
     """Return the plain attribute vector (Z,): mean code with the attribute minus mean code without it (T22).
 
+    Raises ShapeError or DataError for labels of another length, other values than 0 and 1, or a single class.
+
     Parameters
     ----------
     codes : array_like (n, Z)
         Posterior means, `vae.encode(X).mu`.
     labels : array_like (n,)
         1 or True where an example has the attribute, otherwise 0.
-
-    Raises
-    ------
-    ShapeError, DataError
-        For labels of another length, other values than 0 and 1, or a single class.
 
     Examples
     --------
@@ -55,17 +52,14 @@ def balanced_difference(codes: np.ndarray, labels: np.ndarray, others: np.ndarra
     is the average of the mean differences within the groups, each weighted by its number of examples times the
     variance of the label in it.
 
+    Raises what `mean_difference` does, and DataError if the others determine the label.
+
     Parameters
     ----------
     codes, labels
         As in `mean_difference`.
     others : array_like (n,) or (n, m)
         The other attributes: measured factors, or 0/1 labels.
-
-    Raises
-    ------
-    ShapeError, DataError
-        As `mean_difference`; also if the others determine the label.
 
     Examples
     --------
@@ -90,11 +84,12 @@ def balanced_difference(codes: np.ndarray, labels: np.ndarray, others: np.ndarra
     return np.einsum("n,ni->i", rest, codes) / np.square(rest).sum()
 
 
-def logistic_direction(codes: np.ndarray, labels: np.ndarray, ridge: float = 1.0) -> np.ndarray:
+def logistic_direction(codes: np.ndarray, labels: np.ndarray, *, ridge: float = 1.0) -> np.ndarray:
     """Return the attribute vector (Z,) along the weights of a logistic regression, which separates the classes.
 
     Its length is that of the mean difference projected onto it.  So a step of 1 leads from the mean score of one class
-    to that of the other, as with `mean_difference`.
+    to that of the other, as with `mean_difference`.  Raises what `logistic_regression` does, and DataError if the
+    classes have the same mean code.
 
     Parameters
     ----------
@@ -103,18 +98,13 @@ def logistic_direction(codes: np.ndarray, labels: np.ndarray, ridge: float = 1.0
     ridge : float
         As in `logistic_regression`.
 
-    Raises
-    ------
-    ShapeError, DataError, ConfigurationError, TrainingError
-        As `logistic_regression`; DataError also if the classes have the same mean code.
-
     Examples
     --------
     >>> logistic_direction([[0.0, 1.0], [0.0, -1.0], [2.0, 1.0], [2.0, -1.0]], [0, 0, 1, 1]).round(6) + 0.0
     array([2., 0.])
     """
     difference = mean_difference(codes, labels)
-    weights, _ = logistic_regression(codes, labels, ridge)
+    weights, _ = logistic_regression(codes, labels, ridge=ridge)
     if not weights.any():
         raise DataError("The codes of both classes have the same mean; there is no direction between them. "
                         "Look for a collapsed encoder, or an attribute that it does not see.")
@@ -122,12 +112,15 @@ def logistic_direction(codes: np.ndarray, labels: np.ndarray, ridge: float = 1.0
     return (difference @ unit) * unit
 
 
-def logistic_regression(x: np.ndarray, labels: np.ndarray, ridge: float = 1.0) -> tuple:
+def logistic_regression(x: np.ndarray, labels: np.ndarray, *, ridge: float = 1.0) -> tuple:
     """Fit p(label = 1 | x) = sigmoid(x w + b) by Newton's method; return the weights w (d,) and the bias b.
 
     The loss is sum_i [softplus(s_i) - label_i s_i] + ridge |w|^2 / 2 with s = x w + b: strictly convex.  With
     p = sigmoid(s) its gradient is X^T (p - labels) + ridge w, and its Hessian X^T diag(p (1 - p)) X + ridge I.
     A step is halved until the loss falls enough.  (This is iteratively reweighted least squares.)
+
+    Raises ShapeError, DataError or ConfigurationError for arrays that do not fit, labels other than 0 and 1 or of a
+    single class, or a ridge that is not positive, and TrainingError if 100 steps do not lead to the minimum.
 
     Parameters
     ----------
@@ -137,13 +130,6 @@ def logistic_regression(x: np.ndarray, labels: np.ndarray, ridge: float = 1.0) -
         0 or 1.
     ridge : float
         Weight of |w|^2 / 2, positive: without it, w would grow without bound for separable classes.
-
-    Raises
-    ------
-    ShapeError, DataError, ConfigurationError
-        For arrays that do not fit, labels other than 0 and 1 or of a single class, or a ridge that is not positive.
-    TrainingError
-        If 100 steps do not lead to the minimum.
 
     Examples
     --------

@@ -75,11 +75,11 @@ class Ledger(NamedTuple):
     n: int
 
 
-def effective_sigma(weight: float, reduction: str = "sum", n_visible: int = 1) -> float:
+def effective_sigma(weight: float, reduction: str = "sum", *, n_visible: int = 1) -> float:
     """Return the standard deviation of a pixel that makes squared error + weight KL an ELBO, up to a factor (T16).
 
     The negative ELBO of a Gaussian decoder times 2 sigma^2 is: squared error summed over pixels + 2 sigma^2 KL +
-    constant.
+    constant.  Raises ConfigurationError if weight is not a positive number, or the reduction is unknown.
 
     Parameters
     ----------
@@ -91,14 +91,9 @@ def effective_sigma(weight: float, reduction: str = "sum", n_visible: int = 1) -
     n_visible : int
         D; only "mean" needs it.
 
-    Raises
-    ------
-    ConfigurationError
-        If weight is not a positive number, or the reduction is unknown.
-
     Examples
     --------
-    >>> effective_sigma(2.0), effective_sigma(1.0, "half"), effective_sigma(2.0 / 4, "mean", 4)
+    >>> effective_sigma(2.0), effective_sigma(1.0, "half"), effective_sigma(2.0 / 4, "mean", n_visible=4)
     (1.0, 1.0, 1.0)
     """
     weight = at_least("weight", weight, 0, "It is the KL's: pass for example 1.0.", open_interval=True)
@@ -106,10 +101,12 @@ def effective_sigma(weight: float, reduction: str = "sum", n_visible: int = 1) -
     return math.sqrt(REDUCTIONS[reduction](weight, positive_integer("n_visible", n_visible)))
 
 
-def mutual_information(mu: np.ndarray, logvar: np.ndarray, seed: int = 0) -> Estimate:
+def mutual_information(mu: np.ndarray, logvar: np.ndarray, *, seed: int = 0) -> Estimate:
     """Estimate I = E log q(z | x) / q(z): the information of a latent about which example it belongs to (T20).
 
     The result is in nats, at most log n; its standard error is over examples.
+
+    Raises ShapeError, DataError or ConfigurationError if the arrays do not fit or are not finite.
 
     Parameters
     ----------
@@ -117,11 +114,6 @@ def mutual_information(mu: np.ndarray, logvar: np.ndarray, seed: int = 0) -> Est
         The encoder's Gaussians, `vae.encode(X)`.
     seed : int
         Seed of the draws; every example has the same number of them.
-
-    Raises
-    ------
-    ShapeError, DataError, ConfigurationError
-        If the arrays do not fit or are not finite.
 
     Examples
     --------
@@ -139,8 +131,12 @@ def mutual_information(mu: np.ndarray, logvar: np.ndarray, seed: int = 0) -> Est
     return Estimate(float(values.mean()), float(standard_error(values)), len(values))
 
 
-def optimize_posteriors(vae: VAE, X: np.ndarray, steps: int = 100, seed: int = 0, binarize: str = "none") -> Posterior:
+def optimize_posteriors(vae: VAE, X: np.ndarray, *, steps: int = 100, seed: int = 0,
+                        binarize: str = "none") -> Posterior:
     """Return the best Gaussian for each example: the encoder's, optimized for the ELBO at beta = 1.
+
+    Raises ConfigurationError, ShapeError or DataError for settings or data that cannot work, and TrainingError if the
+    gradient of an example is not finite.
 
     Parameters
     ----------
@@ -152,13 +148,6 @@ def optimize_posteriors(vae: VAE, X: np.ndarray, steps: int = 100, seed: int = 0
         Steps of Adam on all mu and logvar.
     seed, binarize
         As in `evaluate`.
-
-    Raises
-    ------
-    ConfigurationError, ShapeError, DataError
-        For settings or data that cannot work.
-    TrainingError
-        If the gradient of an example is not finite.
 
     Examples
     --------
@@ -225,11 +214,12 @@ def _sigma(vae):
     return math.nan if sigma is None or vae.beta == 0 else sigma * effective_sigma(vae.beta, "half")
 
 
-def ledger(vae: VAE, X: np.ndarray, importance_samples: int = 1000, steps: int = 100, seed: int = 0,
+def ledger(vae: VAE, X: np.ndarray, *, importance_samples: int = 1000, steps: int = 100, seed: int = 0,
            binarize: str = "none") -> Ledger:
     """Find the parts of the loss, and of log p(x) - ELBO, in nats per example at beta = 1.
 
-    If the VAE was trained at another beta, the amortization gap contains the effect of that.
+    If the VAE was trained at another beta, the amortization gap contains the effect of that.  Raises what
+    `evaluate` and `optimize_posteriors` do.
 
     Parameters
     ----------
@@ -237,11 +227,6 @@ def ledger(vae: VAE, X: np.ndarray, importance_samples: int = 1000, steps: int =
         As in `evaluate`.
     steps, seed, binarize
         As in `optimize_posteriors`.
-
-    Raises
-    ------
-    ConfigurationError, ShapeError, DataError, TrainingError
-        As `evaluate` and `optimize_posteriors`.
 
     Examples
     --------
@@ -267,7 +252,7 @@ def ledger(vae: VAE, X: np.ndarray, importance_samples: int = 1000, steps: int =
         best[here] = -best_nll - kl_terms(better[:, :n_latent], better[:, n_latent:]).sum(axis=1)
         if oracle:
             log_p[here] = oracle[1](x)
-    information = mutual_information(heads[:, :n_latent], heads[:, n_latent:], seed)
+    information = mutual_information(heads[:, :n_latent], heads[:, n_latent:], seed=seed)
     loss, elbo, log_p = nll + kl, held.likelihoods(-nll - kl), held.likelihoods(log_p)
     return Ledger(
         loss=float(loss.mean()), reconstruction=float(nll.mean()), kl=float(kl.mean()),

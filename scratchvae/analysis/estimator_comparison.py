@@ -34,15 +34,16 @@ SETTINGS = (("analytic", 1, "none"), ("monte_carlo", 1, "none"), ("stl", 1, "non
             ("score_function", 8, "leave_one_out"), ("iwae", 1, "none"), ("iwae", 8, "none"), ("iwae", 64, "none"),
             ("dreg", 1, "none"), ("dreg", 8, "none"), ("dreg", 64, "none"), ("iwae_stl", 8, "none"))
 MOST_SAMPLES = max(n_samples for _, n_samples, _ in SETTINGS)
-MOST_DRAWS = 1 << 22             # most draws for an example: their gradients take half a gigabyte
-BIASED = 5.0                     # largest |z| of an unbiased estimator; 50 numbers exceed it in one of 30,000 seeds
-ROUNDING = 1e-20                 # a variance below this is rounding alone
-OFF = 0.2                        # difference of q's mean and log variance from the posterior's in the scene "oracle"
-STEP = 1e-3                      # step of the fourth-order differences of L_K
-ACCURACY = 1e-9                  # error of these differences, which is added to the standard error of a z-score
-ROWS = 4096                      # decoder rows in one call
-DIGITS = 3                       # held-out digits that are measured
-BATCH, ROUNDS, STEPS = 32, 7, 8  # rows of a timed step, rounds, and samples that one timing covers (STEPS / K steps)
+MOST_DRAWS = 1 << 22     # most draws for an example: their gradients take half a gigabyte
+BIASED = 5.0             # largest |z| of an unbiased estimator; 50 numbers exceed it in one of 30,000 seeds
+ROUNDING = 1e-20         # a variance below this is rounding alone
+POSTERIOR_OFFSET = 0.2   # difference of q's mean and log variance from the posterior's in the scene "oracle"
+DIFFERENCE_STEP = 1e-3   # step of the fourth-order differences of L_K
+ACCURACY = 1e-9          # error of these differences, which is added to the standard error of a z-score
+DECODER_ROWS = 4096      # decoder rows in one call
+DIGITS = 3               # held-out digits that are measured
+BATCH_SIZE, ROUNDS = 32, 7    # rows of a timed step, and timed rounds
+TIMED_SAMPLES = 8        # samples of each example that one timing covers: at K samples a step, 8 / K steps
 
 
 class Measurement(NamedTuple):
@@ -88,15 +89,15 @@ def _decode(vae, x, head, eps):
     """Return the _Draws of one example x (1, D) with head (1, 2Z); d(nll)/dz is E5's d_z for a cotangent of 1."""
     nll, d_z = np.empty(len(eps)), np.empty_like(eps)
     gradient = Parameters.zeros(vae.parameters.layout, vae.dtype)
-    for start in range(0, len(eps), ROWS):
-        piece = eps[start:start + ROWS]
+    for start in range(0, len(eps), DECODER_ROWS):
+        piece = eps[start:start + DECODER_ROWS]
         ws = Workspace.allocate(vae.encoder, vae.decoder, 1, len(piece), vae.dtype)
         ws.x[:] = x
         gaussian_forward(head, piece, ws.z, ws.kl)
         vae.decoder.forward(vae.parameters.decoder, ws.code, ws.decoder)
         ws.d_nll.fill(1.0)
         decoder_backward(vae, vae.parameters, ws, gradient, ws.d_code)
-        nll[start:start + ROWS], d_z[start:start + ROWS] = ws.nll, ws.d_z
+        nll[start:start + DECODER_ROWS], d_z[start:start + DECODER_ROWS] = ws.nll, ws.d_z
     return _Draws(eps, nll, d_z)
 
 
@@ -185,13 +186,13 @@ def bound_gradient(vae: VAE, x: np.ndarray, head: np.ndarray, n_samples: int) ->
         return math.log(n_samples) - expected_log_sum(log_w, weights, n_samples)
 
     slopes = []
-    for direction in STEP * np.eye(len(head)):
+    for direction in DIFFERENCE_STEP * np.eye(len(head)):
         f = [loss(head + k * direction) for k in (1, -1, 2, -2)]
-        slopes.append((8 * (f[0] - f[1]) - (f[2] - f[3])) / (12 * STEP))
+        slopes.append((8 * (f[0] - f[1]) - (f[2] - f[3])) / (12 * DIFFERENCE_STEP))
     return np.array(slopes)
 
 
-def oracle_scene(name: str, off: float, seed: int = 0) -> Scene:
+def oracle_scene(name: str, off: float, *, seed: int = 0) -> Scene:
     """Return a linear-Gaussian Scene with one latent and one example; q's mu and logvar are the posterior's + off."""
     rng = np.random.default_rng(check_seed(seed))
     world = LinearGaussian(rng.standard_normal((1, 5)), rng.standard_normal(5), sigma=0.8).with_best_encoder()
@@ -213,11 +214,11 @@ def digits_scene(epochs: int = 20, seed: int = 0) -> Scene:
     """Return the Scene of a float64 VAE trained on the bundled digits, drawn as 0 or 1; in X those above 1/2 are 1."""
     data = load_data("digits")
     vae = VAE(64, 8, hidden=(64,), dtype="float64", seed=check_seed(seed))
-    vae.fit(data.train, epochs=epochs, batch_size=BATCH, binarize="dynamic", seed=seed, learning_rate=3e-3)
-    return Scene("digits", vae, (data.test[:BATCH] > 0.5).astype(np.float64))
+    vae.fit(data.train, epochs=epochs, batch_size=BATCH_SIZE, binarize="dynamic", seed=seed, learning_rate=3e-3)
+    return Scene("digits", vae, (data.test[:BATCH_SIZE] > 0.5).astype(np.float64))
 
 
-def step_times(vae: VAE, X: np.ndarray, settings: tuple = SETTINGS, rounds: int = ROUNDS, seed: int = 0) -> list:
+def step_times(vae: VAE, X: np.ndarray, *, settings: tuple = SETTINGS, rounds: int = ROUNDS, seed: int = 0) -> list:
     """Return the median time of a training step on X (B, D) with each setting, relative to the first setting.
 
     A setting is (estimator, K, baseline).  Every round times all settings, so that other work of the machine slows all
@@ -232,7 +233,7 @@ def step_times(vae: VAE, X: np.ndarray, settings: tuple = SETTINGS, rounds: int 
     times = np.empty((rounds + 1, len(settings)))                   # the first round compiles or loads the kernels
     for row in times:
         for k, (name, n_samples, baseline) in enumerate(settings):
-            steps, estimator = max(1, STEPS // n_samples), _estimator(name, baseline)
+            steps, estimator = max(1, TIMED_SAMPLES // n_samples), _estimator(name, baseline)
             start = time.perf_counter()
             for _ in range(steps):
                 estimator.forward_backward(vae, vae.parameters, workspaces[n_samples], Constant(1.0), gradient)
@@ -240,8 +241,10 @@ def step_times(vae: VAE, X: np.ndarray, settings: tuple = SETTINGS, rounds: int 
     return np.median(times[1:] / times[1:, :1], axis=0).tolist()
 
 
-def measure_estimators(draws: int = 65536, epochs: int = 20, seed: int = 0) -> list:
+def measure_estimators(draws: int = 65536, epochs: int = 20, *, seed: int = 0) -> list:
     """Measure every estimator in every scene; return a list of Measurement.  It takes seconds.
+
+    Raises ConfigurationError for settings that cannot work.
 
     Parameters
     ----------
@@ -251,11 +254,6 @@ def measure_estimators(draws: int = 65536, epochs: int = 20, seed: int = 0) -> l
         Epochs of training of the digits' VAE.
     seed : int
         Seed of everything random.
-
-    Raises
-    ------
-    ConfigurationError
-        For settings that cannot work.
 
     Examples
     --------
@@ -270,7 +268,7 @@ def measure_estimators(draws: int = 65536, epochs: int = 20, seed: int = 0) -> l
         raise ConfigurationError(f"draws is {draws}; at most {MOST_DRAWS} are held in memory. Take 65536.")
     digits = digits_scene(positive_integer("epochs", epochs), check_seed(seed))
     times = dict(zip(SETTINGS, step_times(digits.vae, digits.X, seed=seed)))
-    scenes = (oracle_scene("oracle", OFF, seed), oracle_scene("posterior", 0.0, seed),
+    scenes = (oracle_scene("oracle", POSTERIOR_OFFSET, seed=seed), oracle_scene("posterior", 0.0, seed=seed),
               digits._replace(X=digits.X[:DIGITS]))
     rows = []
     for scene in scenes:

@@ -1,6 +1,6 @@
 """Held-out quality: the ELBO, the importance-sampled log-likelihood, the bounds between them, and latents in use.
 
-If the likelihood is not a density of the rows, there is only a loss.  An example is gray pixels under a Bernoulli,
+If the likelihood is not a density of the rows, there is only a loss.  This is so for gray pixels under a Bernoulli,
 whose p(x | z) is a distribution of zeros and ones.
 """
 import math
@@ -20,8 +20,9 @@ from ..training import HELD_OUT_SEED
 from ..vae import VAE
 from ..validation import check_seed, instance_of, one_of, positive_integer, rows_at_once
 
-EXAMPLES, ROWS = 128, 1024            # examples in a chunk, and decoder rows (examples times samples) in a chunk
-ACTIVE = 0.01                         # a latent is in use if its posterior mean varies more than this over the data
+EXAMPLES_AT_ONCE = 128                # examples in a chunk
+DECODER_ROWS = 1024                   # decoder rows in a chunk: examples times samples
+ACTIVE = 0.01                         # a latent is in use if the variance of its posterior mean is larger than this
 PROPOSALS = ("encoder", "prior")
 
 
@@ -75,18 +76,18 @@ def log_mean_exp(total: np.ndarray, top: np.ndarray, count: int) -> np.ndarray:
 
 
 class HeldOut:
-    """Held-out rows, checked, which are read and encoded in chunks; the arguments are those of `evaluate`.
+    """Checked held-out rows, which are read and encoded in chunks; the arguments are those of `evaluate`.
 
-    `vae` is the model to measure with (`for_evaluation`).  `is_density` is True if the likelihood is a density of all
+    `vae` is the model that measures (`for_evaluation`).  `is_density` is True if the likelihood is a density of all
     rows.
     """
 
     def __init__(self, vae: VAE, X: np.ndarray, seed: int, binarize: str) -> None:
-        instance_of("vae", vae, VAE, "Pass one: it has an ELBO.")
+        instance_of("vae", vae, VAE, "Only a VAE has an ELBO.")
         self.binarize, self.mode, self.seed = binarize, binarize_mode(binarize), check_seed(seed) + HELD_OUT_SEED
         self.vae = vae = vae.for_evaluation()
         self.rows = check_data(X, vae, "X", binarize)
-        self.n, self.most = len(self.rows), min(EXAMPLES, len(self.rows))
+        self.n, self.most = len(self.rows), min(EXAMPLES_AT_ONCE, len(self.rows))
         self.is_density = all(vae.likelihood.is_density(x[:, :vae.n_visible]) for _, _, x in self._batches())
 
     @property
@@ -101,8 +102,8 @@ class HeldOut:
     def _batches(self):
         """Yield (number, slice of the rows, x (k, D)) of every chunk, in a buffer that the next chunk reuses."""
         buffer = np.empty((self.most, self.vae.n_visible + self.vae.n_conditions), self.vae.dtype)
-        for number, start in enumerate(range(0, self.n, EXAMPLES)):
-            here = slice(start, min(start + EXAMPLES, self.n))
+        for number, start in enumerate(range(0, self.n, EXAMPLES_AT_ONCE)):
+            here = slice(start, min(start + EXAMPLES_AT_ONCE, self.n))
             x = buffer[:here.stop - start]
             load_batch(self.rows, np.arange(here.start, here.stop), self.mode, self.seed, number, x)
             yield number, here, x
@@ -121,7 +122,7 @@ class Sampler:
     """Draws z ~ q for up to `most` examples at a time, computes their weights, and holds the buffers for that."""
 
     def __init__(self, vae: VAE, most: int) -> None:
-        self.vae, rows = vae, most * max(1, ROWS // most)
+        self.vae, rows = vae, most * max(1, DECODER_ROWS // most)
         self.eps, self.code = (np.empty((rows, vae.n_latent + n), vae.dtype) for n in (0, vae.n_conditions))
         self.nll, self.kl, self.outputs = np.empty(rows), np.empty(most), vae.decoder.outputs(rows, vae.dtype)
 
@@ -133,7 +134,7 @@ class Sampler:
         """
         vae, n = self.vae, len(x)
         half_logvar = 0.5 * head[:, vae.n_latent:].sum(axis=1, dtype=np.float64)
-        per_chunk = max(1, ROWS // n)
+        per_chunk = max(1, DECODER_ROWS // n)
         for part, start in enumerate(range(0, importance_samples, per_chunk)):
             k = min(per_chunk, importance_samples - start)
             eps, code, nll = self.eps[:n * k], self.code[:n * k], self.nll[:n * k]
@@ -173,9 +174,11 @@ def standard_error(values: np.ndarray) -> np.ndarray:
     return values.std(axis=0, ddof=1) / math.sqrt(len(values))
 
 
-def evaluate(vae: VAE, X: np.ndarray, importance_samples: int = 5000, seed: int = 0, binarize: str = "none",
+def evaluate(vae: VAE, X: np.ndarray, *, importance_samples: int = 5000, seed: int = 0, binarize: str = "none",
              proposal: str = "encoder") -> Evaluation:
     """Measure a VAE on held-out data, in bounded memory.
+
+    Raises ConfigurationError, ShapeError or DataError for settings or data that cannot work.
 
     Parameters
     ----------
@@ -189,15 +192,10 @@ def evaluate(vae: VAE, X: np.ndarray, importance_samples: int = 5000, seed: int 
     seed : int
         Seed of the samples and the binarization.
     binarize : str
-        "none", "dynamic" (each pixel drawn once) or "threshold".
+        "none", "dynamic" (each pixel is drawn once) or "threshold".
     proposal : str
         The distribution of z, q in T13: "encoder", or "prior", which needs no encoder but fails in many dimensions
         (T12; `effective_samples` shows it).  All results are then those of q = p(z), whose KL is 0.
-
-    Raises
-    ------
-    ConfigurationError, ShapeError, DataError
-        For settings or data that cannot work.
 
     Examples
     --------
@@ -230,13 +228,14 @@ def evaluate(vae: VAE, X: np.ndarray, importance_samples: int = 5000, seed: int 
         proposal=proposal)
 
 
-def iwae_bounds(vae: VAE, X: np.ndarray, importance_samples: Iterable[int] = (1, 5, 50, 500), seed: int = 0,
+def iwae_bounds(vae: VAE, X: np.ndarray, *, importance_samples: Iterable[int] = (1, 5, 50, 500), seed: int = 0,
                 binarize: str = "none") -> IWAEBounds:
     """Measure the bounds L_K on log p(x) for several K, all from the draws for the largest K.
 
     The draws are divided into disjoint groups of K, and L_K is the mean of log 1/K sum w over groups.  Every K divides
     the next, so each group consists of smaller ones, and Jensen's inequality holds for the measured numbers: the bounds
-    never fall, not even by chance (T14).  L_1 is the ELBO with a sampled KL.
+    never fall, not even by chance (T14).  L_1 is the ELBO with a sampled KL.  Raises ConfigurationError, ShapeError or
+    DataError for settings or data that cannot work.
 
     Parameters
     ----------
@@ -246,11 +245,6 @@ def iwae_bounds(vae: VAE, X: np.ndarray, importance_samples: Iterable[int] = (1,
         Every K, in rising order, each a multiple of the one before.
     seed, binarize
         As in `evaluate`.
-
-    Raises
-    ------
-    ConfigurationError, ShapeError, DataError
-        For settings or data that cannot work.
 
     Examples
     --------

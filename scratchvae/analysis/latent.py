@@ -9,12 +9,15 @@ from ..probability.distributions import DiagonalGaussian, LOG_2PI
 from ..probability.monte_carlo import Estimate, kl_from_samples
 from ..validation import check_seed, one_of, rows_at_once
 
-CHUNK = 2**20                 # most numbers in one piece of a density's evaluation, to limit memory
-OPPOSITE = 1e-6               # closest angle to 180 degrees, in radians, at which the plane of rotation is accurate
+NUMBERS_AT_ONCE = 2**20  # most numbers in one piece of a density's evaluation, to limit memory
+OPPOSITE = 1e-6          # closest angle to 180 degrees, in radians, at which the plane of rotation is accurate
 
 
-def interpolate(a: np.ndarray, b: np.ndarray, n: int, path: str = "straight") -> np.ndarray:
+def interpolate(a: np.ndarray, b: np.ndarray, n: int, *, path: str = "straight") -> np.ndarray:
     """Return n latents on a path from a to b, including both ends, (n, Z).
+
+    Raises ShapeError, DataError or ConfigurationError if the ends do not fit, n is too small, or a spherical path has
+    no plane: an end at the origin, or opposite ends.
 
     Parameters
     ----------
@@ -26,12 +29,6 @@ def interpolate(a: np.ndarray, b: np.ndarray, n: int, path: str = "straight") ->
         "straight", or "spherical": the direction turns at a constant rate in the plane of a and b, and the length
         changes linearly.  In many dimensions nearly all draws of N(0, I) lie near the sphere of radius sqrt(Z); the
         middle of a straight line between two of them is shorter by sqrt(2).
-
-    Raises
-    ------
-    ShapeError, DataError, ConfigurationError
-        If the ends do not fit, n is too small, or a spherical path has no plane: an end at the origin, or opposite
-        ends.
 
     Examples
     --------
@@ -66,10 +63,8 @@ def interpolate(a: np.ndarray, b: np.ndarray, n: int, path: str = "straight") ->
 def traverse(base: np.ndarray, dimensions: Any, values: np.ndarray) -> np.ndarray:
     """Return copies of base (Z,) in which one dimension takes each of values (n,): (len(dimensions), n, Z).
 
-    Raises
-    ------
-    ShapeError, DataError, ConfigurationError
-        If base or values is not a vector of finite numbers, or a dimension is not one of 0 to Z - 1.
+    Raises ShapeError, DataError or ConfigurationError if base or values is not a vector of finite numbers, or a
+    dimension is not one of 0 to Z - 1.
 
     Examples
     --------
@@ -92,15 +87,13 @@ def traverse(base: np.ndarray, dimensions: Any, values: np.ndarray) -> np.ndarra
 class AggregatePosterior:
     """q(z) = 1/n sum_i q(z | x_i): the distribution of the codes of a data set (T20).
 
+    Raises ShapeError or DataError if the arrays do not fit, or a value is not finite (with a variance of zero there is
+    no density).
+
     Parameters
     ----------
     mu, logvar : array_like (n, Z)
         The encoder's Gaussians, `vae.encode(X)`.
-
-    Raises
-    ------
-    ShapeError, DataError
-        If the arrays do not fit, or a value is not finite (with a variance of zero there is no density).
 
     Examples
     --------
@@ -120,7 +113,7 @@ class AggregatePosterior:
         if z.shape[1] != n_latent:
             raise ShapeError(f"z has {z.shape[1]} columns; expected {n_latent}, the latents of mu. "
                              "Pass latents of the same model.")
-        rows = max(1, CHUNK // (n * n_latent))
+        rows = max(1, NUMBERS_AT_ONCE // (n * n_latent))
         return np.concatenate([log_sum_exp(self.members.log_density(z[start:start + rows, None]), axis=1)
                                for start in range(0, len(z), rows)]) - np.log(n)
 

@@ -21,7 +21,7 @@ from .elbo_decomposition import effective_sigma
 from .evaluation import evaluate
 
 BETAS = (0.0025, 0.005, 0.01, 0.02, 0.04, 0.08, 0.16)
-BATCH = 64                            # rows in a training batch
+BATCH_SIZE = 64      # rows in a training batch
 
 
 class Point(NamedTuple):
@@ -61,7 +61,8 @@ class Curve(NamedTuple):
 
 def _measure(vae, X, importance_samples, seed):
     """Return the Point of a Gaussian VAE; half the squared error follows from its nll (E8)."""
-    found, sigma = evaluate(vae, X, importance_samples, seed), vae.likelihood.sigma_of(vae.parameters.likelihood)
+    found = evaluate(vae, X, importance_samples=importance_samples, seed=seed)
+    sigma = vae.likelihood.sigma_of(vae.parameters.likelihood)
     half_log = 0.5 * vae.n_visible * math.log(2 * math.pi * sigma**2)
     half_squares = sigma**2 * (found.reconstruction - half_log)
     return Point(sigma**2, sigma, found.kl, 2 * half_squares / vae.n_visible, found.elbo, found.log_likelihood,
@@ -80,10 +81,12 @@ def check_betas(betas: Iterable) -> list:
     return found
 
 
-def rate_distortion(data: Dataset, betas: Iterable = BETAS, epochs: int = 30, hidden: tuple = (128,),
+def rate_distortion(data: Dataset, betas: Iterable = BETAS, *, epochs: int = 30, hidden: tuple = (128,),
                     n_latent: int = 10, importance_samples: int = 100, seed: int = 0, learning_rate: float = 2e-3,
                     after_model: Callable | None = None) -> Curve:
     """Train a small VAE for every beta, and one that fits its sigma; measure them on the held-out part.
+
+    Raises ConfigurationError, DataError or TrainingError for settings or data that cannot work.
 
     Parameters
     ----------
@@ -104,11 +107,6 @@ def rate_distortion(data: Dataset, betas: Iterable = BETAS, epochs: int = 30, hi
     after_model : callable, optional
         after_model(point) is called after each model.
 
-    Raises
-    ------
-    ConfigurationError, DataError, TrainingError
-        For settings or data that cannot work.
-
     Examples
     --------
     >>> from scratchvae import load_data
@@ -122,7 +120,7 @@ def rate_distortion(data: Dataset, betas: Iterable = BETAS, epochs: int = 30, hi
     betas, points = check_betas(betas), []
     positive_integer("epochs", epochs)
     settings: dict[str, Any] = dict(n_visible=data.train.shape[1], n_latent=n_latent, hidden=hidden, seed=seed)
-    training: dict[str, Any] = dict(epochs=epochs, batch_size=min(BATCH, len(data.train)),
+    training: dict[str, Any] = dict(epochs=epochs, batch_size=min(BATCH_SIZE, len(data.train)),
                                     learning_rate=learning_rate, seed=seed)
     for beta in betas:
         trained = VAE(likelihood="gaussian", beta=beta, **settings)

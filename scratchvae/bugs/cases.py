@@ -6,7 +6,7 @@ import numpy as np
 from ..layers import ACTIVATIONS
 from ..vae import VAE
 
-N_ROWS = 12                             # training rows; the probability that two orders of them agree is 2e-9
+N_ROWS = 12                             # training rows; two random orders of them are the same with probability 2e-9
 
 
 class Case(NamedTuple):

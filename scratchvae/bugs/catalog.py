@@ -1,4 +1,4 @@
-"""The museum of bugs: faults that real VAEs had, injected on request, and the detectors that convict them.
+"""The museum of bugs: faults that real VAEs had, injected on request, and the detectors that find them.
 
 Nine hand-written NumPy VAEs were read for this project.  Six had a wrong sampler, gradient or trainer, and most of
 these had a learning curve that looks fine.  `BUGS` holds such faults as patches of this package; `inject(name)` injects
@@ -66,7 +66,7 @@ def examine(case: Case, names: list | None = None) -> dict:
     return found
 
 
-def convictions(name: str, seed: int = 0, detectors: list | None = None) -> dict:
+def detections(name: str, seed: int = 0, *, detectors: list | None = None) -> dict:
     """Inject a bug and return what `examine` finds on the random case of a seed, with all detectors or those named."""
     with inject(name) as bug:
         return examine(random_case(seed, **bug.case_settings), detectors)
@@ -89,7 +89,7 @@ class Demonstration(NamedTuple):
     findings: dict
 
 
-def demonstrate(name: str, data: Dataset, epochs: int = 15, seed: int = 0) -> Demonstration:
+def demonstrate(name: str, data: Dataset, *, epochs: int = 15, seed: int = 0) -> Demonstration:
     """Train a small VAE with and without a bug and return the Demonstration.
 
     Parameters
@@ -115,7 +115,7 @@ def demonstrate(name: str, data: Dataset, epochs: int = 15, seed: int = 0) -> De
         try:
             trainer.run(epochs // 2)
             saved, trainer = trainer.checkpoint(), Trainer(model, data.train, **settings)
-            trainer.restore(*saved)                          # some faults show only in a run that was resumed
+            trainer.restore(*saved)                          # some faults show only in a resumed run
             trainer.run(epochs)
         except ScratchVAEError as error:
             return trainer.state.history, str(error)
@@ -124,4 +124,4 @@ def demonstrate(name: str, data: Dataset, epochs: int = 15, seed: int = 0) -> De
     right, _ = train()
     with inject(name), np.errstate(all="ignore"):
         wrong, stopped = train()
-    return Demonstration(right, wrong, stopped, convictions(name, seed))
+    return Demonstration(right, wrong, stopped, detections(name, seed))

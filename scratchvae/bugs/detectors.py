@@ -13,8 +13,8 @@ from ..oracles import LinearGaussian, sigma_points
 from ..vae import VAE
 from .cases import Case
 
-K = 3                                   # samples of an example for the K-sample bound
-FEW = 4                                 # checked entries of a segment: wrong sample weights make all of them wrong
+K = 3                # samples of an example for the K-sample bound
+CHECKED_ENTRIES = 4  # checked entries of a segment: wrong sample weights make all of them wrong
 BY_HAND = {"identity": lambda a: a, "relu": lambda a: np.maximum(a, 0), "tanh": np.tanh,
            "sigmoid": lambda a: 1 / (1 + np.exp(-a)), "softplus": lambda a: np.logaddexp(0, a)}
 
@@ -99,7 +99,7 @@ def k_sample_bound(case: Case) -> str:
                 "bound of more samples must be tighter. Does the worst sample weigh most?")
     if differs(loss, wanted):
         return f"the loss of {K} samples is {loss:.6g}; -log 1/K sum of w = p(x, z) / q(z | x) is {wanted:.6g}"
-    return verdict(check_model(model, X, eps, max_entries=FEW, seed=case.seed))
+    return verdict(check_model(model, X, eps, max_entries=CHECKED_ENTRIES, seed=case.seed))
 
 
 def batch_independence(case: Case) -> str:

@@ -174,20 +174,18 @@ def clamp_without_mask(original, head, eps, z, kl):
 # In the rest, forward and backward agree: no gradient check finds these faults
 
 
-def with_noise(factor: Callable) -> Callable:
-    """Return a `make` for both passes with z = mu + s eps, where factor(sigma) gives s and ds/dlogvar."""
-    def make(forward, backward):
-        def gaussian_forward(head, eps, z, kl):
-            forward(head, eps, z, kl)
-            mu, logvar = halves(head)
-            z[:] = spread(mu, z) + spread(factor(np.exp(0.5 * logvar))[0], z) * eps
+def with_noise(forward: Callable, backward: Callable, factor: Callable) -> tuple:
+    """Return both passes with z = mu + s eps, where factor(sigma) gives s and ds/dlogvar."""
+    def gaussian_forward(head, eps, z, kl):
+        forward(head, eps, z, kl)
+        mu, logvar = halves(head)
+        z[:] = spread(mu, z) + spread(factor(np.exp(0.5 * logvar))[0], z) * eps
 
-        def gaussian_backward(head, eps, d_z, d_kl, d_head):
-            backward(head, eps, d_z, d_kl, d_head)
-            sigma = np.exp(0.5 * halves(head)[1])
-            halves(d_head)[1][:] = summed(d_z * eps, head) * factor(sigma)[1] + 0.5 * d_kl * (sigma**2 - 1)
-        return gaussian_forward, gaussian_backward
-    return make
+    def gaussian_backward(head, eps, d_z, d_kl, d_head):
+        backward(head, eps, d_z, d_kl, d_head)
+        sigma = np.exp(0.5 * halves(head)[1])
+        halves(d_head)[1][:] = summed(d_z * eps, head) * factor(sigma)[1] + 0.5 * d_kl * (sigma**2 - 1)
+    return gaussian_forward, gaussian_backward
 
 
 @bug_maker(*BOTH, seen_in="ddbourgin/numpy-ml _sample; keras PR#9972, keras#3283, rishikksh20/vae_tacotron2#3",
@@ -195,64 +193,61 @@ def with_noise(factor: Callable) -> Callable:
            detected_by=WRONG_POSTERIOR)
 def variance_for_sigma(forward, backward):
     """The sampler takes the variance for the standard deviation: z = mu + exp(logvar) eps."""
-    return with_noise(lambda sigma: (sigma**2, sigma**2))(forward, backward)
+    return with_noise(forward, backward, lambda sigma: (sigma**2, sigma**2))
 
 
 @bug_maker(*BOTH, seen_in="PyPI easyvae 1.3.3, SampleLayer.forward",
            symptom="the curve looks better than the right one", detected_by=WRONG_POSTERIOR)
 def half_noise(forward, backward):
     """The noise is halved: z = mu + 1/2 sigma eps."""
-    return with_noise(lambda sigma: (0.5 * sigma, 0.25 * sigma))(forward, backward)
+    return with_noise(forward, backward, lambda sigma: (0.5 * sigma, 0.25 * sigma))
 
 
 @bug_maker(*BOTH, seen_in="keras#4211 (noise of standard deviation 0.01)",
            symptom="the printed ELBO is excellent and no bound", detected_by=WRONG_POSTERIOR)
 def hardly_any_noise(forward, backward):
     """The noise has a standard deviation of 0.01, whatever sigma is: this is a plain autoencoder."""
-    return with_noise(lambda sigma: (0.01 + 0 * sigma, 0 * sigma))(forward, backward)
+    return with_noise(forward, backward, lambda sigma: (0.01 + 0 * sigma, 0 * sigma))
 
 
-def with_kl(value: Callable, slopes: Callable) -> Callable:
-    """Return a `make` for both passes with kl = value(mu, logvar) (B, Z), summed; slopes gives its derivatives."""
-    def make(forward, backward):
-        def gaussian_forward(head, eps, z, kl):
-            forward(head, eps, z, kl)
-            kl[:] = value(*halves(head)).sum(axis=1)
+def with_kl(forward: Callable, backward: Callable, value: Callable, slopes: Callable) -> tuple:
+    """Return both passes with kl = value(mu, logvar) (B, Z), summed; slopes(mu, logvar) gives its derivatives."""
+    def gaussian_forward(head, eps, z, kl):
+        forward(head, eps, z, kl)
+        kl[:] = value(*halves(head)).sum(axis=1)
 
-        def gaussian_backward(head, eps, d_z, d_kl, d_head):
-            backward(head, eps, d_z, 0 * d_kl, d_head)
-            for half, slope in zip(halves(d_head), slopes(*halves(head))):
-                half += d_kl * slope
-        return gaussian_forward, gaussian_backward
-    return make
+    def gaussian_backward(head, eps, d_z, d_kl, d_head):
+        backward(head, eps, d_z, 0 * d_kl, d_head)
+        for half, slope in zip(halves(d_head), slopes(*halves(head))):
+            half += d_kl * slope
+    return gaussian_forward, gaussian_backward
 
 
 @bug_maker(*BOTH, symptom="a blurrier model, like that of beta = 2; the curve looks fine", detected_by=WRONG_KL)
 def kl_without_half(forward, backward):
     """The KL lacks its 1/2, in the loss and in the gradient."""
-    return with_kl(lambda mu, logvar: mu**2 + np.expm1(logvar) - logvar,
-                   lambda mu, logvar: (2 * mu, np.expm1(logvar)))(forward, backward)
+    return with_kl(forward, backward, lambda mu, logvar: mu**2 + np.expm1(logvar) - logvar,
+                   lambda mu, logvar: (2 * mu, np.expm1(logvar)))
 
 
 @bug_maker(*BOTH, seen_in="mkusner/grammarVAE#2, keras PR#3220", symptom="a weak KL; beta depends on Z",
            detected_by="KL by quadrature", n_latent=3)
 def kl_mean_over_latents(forward, backward):
     """The KL is averaged over the latents, not summed."""
-    return with_kl(lambda mu, logvar: 0.5 * (mu**2 + np.expm1(logvar) - logvar) / mu.shape[1],
-                   lambda mu, logvar: (mu / mu.shape[1], 0.5 * np.expm1(logvar) / mu.shape[1]))(forward, backward)
+    return with_kl(forward, backward, lambda mu, logvar: 0.5 * (mu**2 + np.expm1(logvar) - logvar) / mu.shape[1],
+                   lambda mu, logvar: (mu / mu.shape[1], 0.5 * np.expm1(logvar) / mu.shape[1]))
 
 
 @bug_maker(*BOTH, seen_in="keras#3220, hardmaru world-models#13",
            symptom="sigma ends at the wrong size; the curve looks fine", detected_by=WRONG_KL)
 def log_sigma_in_kl(forward, backward):
     """The KL takes logvar for log sigma, the sampler takes it for log sigma^2."""
-    return with_kl(lambda mu, logvar: 0.5 * (mu**2 + np.expm1(2 * logvar) - 2 * logvar),
-                   lambda mu, logvar: (mu, np.expm1(2 * logvar)))(forward, backward)
+    return with_kl(forward, backward, lambda mu, logvar: 0.5 * (mu**2 + np.expm1(2 * logvar) - 2 * logvar),
+                   lambda mu, logvar: (mu, np.expm1(2 * logvar)))
 
 
 @bug_maker(*BOTH, symptom="q covers too little of the prior; the curve looks fine", detected_by=WRONG_KL)
 def reversed_kl(forward, backward):
     """KL(p || q) stands in the place of KL(q || p)."""
-    return with_kl(lambda mu, logvar: 0.5 * ((mu**2 + 1) * np.exp(-logvar) - 1 + logvar),
-                   lambda mu, logvar: (mu * np.exp(-logvar), 0.5 - 0.5 * (mu**2 + 1) * np.exp(-logvar))
-                   )(forward, backward)
+    return with_kl(forward, backward, lambda mu, logvar: 0.5 * ((mu**2 + 1) * np.exp(-logvar) - 1 + logvar),
+                   lambda mu, logvar: (mu * np.exp(-logvar), 0.5 - 0.5 * (mu**2 + 1) * np.exp(-logvar)))

@@ -112,17 +112,13 @@ def _places(target):
 def inject(name: str) -> Iterator[Bug]:
     """Put the fault `name` into the package while the with block runs; afterwards the package is as before.
 
-    All threads see the fault.  There is one fault at a time: another thread that calls `inject` waits.
+    All threads see the fault.  There is one fault at a time: another thread that calls `inject` waits.  Raises
+    ConfigurationError for an unknown name.
 
     Parameters
     ----------
     name : str
         One of `BUGS`.
-
-    Raises
-    ------
-    ConfigurationError
-        For an unknown name.
 
     Examples
     --------

@@ -34,7 +34,8 @@ def run(args: Namespace) -> tuple[dict, int]:
     shown = None if data.test_labels is None else np.repeat(data.test_labels[:args.n], len(VALUES))
     images = model.decode(z.reshape(-1, model.n_latent), shown).reshape(*z.shape[:2], -1)
     figure = attribute_sweep(images, data.image_shape, VALUES, [f"test image {k}" for k in range(len(codes))],
-                             f"D(E(x) + a v), v = mean code of {args.attribute} less that of the others", data.fields)
+                             f"D(E(x) + a v), v = mean code of {args.attribute} minus that of the others",
+                             fields=data.fields)
     return report_figure(record, figure, f"attribute-{args.attribute}.png")
 
 
@@ -45,8 +46,8 @@ def _labels(name, source, data):
         if name in known:
             return is_large(known[name])
     elif data.train_labels is None:
-        raise ConfigurationError(f"{data.name} has no labels; an attribute vector needs them. Train on data that "
-                                 "have some.")
+        raise ConfigurationError(f"{data.name} has no labels; an attribute vector needs them. Train on data "
+                                 "with labels.")
     else:
         known = {str(label): label for label in np.unique(data.train_labels)}
         if name in known:

@@ -12,14 +12,14 @@ from .screen import print_filled
 
 def add(commands: object) -> None:
     """Add the command's parser."""
-    parser = add_command(commands, "bugs", run, "list the bugs that real VAEs had, plant one, see what convicts it",
+    parser = add_command(commands, "bugs", run, "list the bugs that real VAEs had, plant one, see what detects it",
                          "--hide 1")
     parser.add_argument("name", metavar="NAME", nargs="?", help="train a small VAE with and without this bug")
     parser.add_argument("--all", action="store_true", help="plant every bug in turn and ask all detectors")
     parser.add_argument("--hide", type=int, metavar="SEED", help="plant one without naming it: an exercise")
-    parser.add_argument("--reveal", action="store_true", help="with --hide: name it after all")
+    parser.add_argument("--reveal", action="store_true", help="with --hide: tell its name")
     parser.add_argument("--data", metavar="NAME or PATH", default="digits", help="what to train on; default: digits")
-    parser.add_argument("--epochs", type=int, default=15, metavar="N", help="of each of the two runs; default: 15")
+    parser.add_argument("--epochs", type=int, default=15, metavar="N", help="epochs of each run; default: 15")
     parser.add_argument("--seed", type=int, default=0, help="seed of weights, noise and the case; default: 0")
 
 
@@ -60,7 +60,7 @@ def _describe(bug):
 def _list():
     for bug in bugs.BUGS.values():
         _describe(bug)
-        _say("convicted", "by " + ", ".join(bug.detected_by))
+        _say("found by", ", ".join(bug.detected_by))
     print()
     print_filled(f"{len(bugs.BUGS)} bugs. `scratchvae bugs NAME` plants one; `scratchvae bugs --hide 1` does not say "
                  "which.")
@@ -68,16 +68,16 @@ def _list():
 
 
 def _examine_all(seed):
-    """Plant every bug and ask all detectors; the rows hold what they found, not what the catalog states."""
+    """Plant one bug after another, ask all detectors, and report what they find, not what the catalog says."""
     rows = []
     for bug in bugs.BUGS.values():
-        found = {name: text for name, text in bugs.convictions(bug.name, seed).items() if text}
+        found = {name: text for name, text in bugs.detections(bug.name, seed).items() if text}
         missed = set(bug.detected_by) - set(found)
         rows.append(_row(bug, found, next(iter(found.values()), "")))
-        print_filled("MISSED by " + ", ".join(missed) if missed else "convicted by " + ", ".join(found),
+        print_filled("MISSED by " + ", ".join(missed) if missed else "found by " + ", ".join(found),
                      f"{bug.name:30s} ", " " * 31)
     innocent = {name: text for name, text in bugs.examine(bugs.random_case(seed)).items() if text}
-    print_filled(f"convicted by {', '.join(innocent) or 'none'}", f"{'no bug at all':30s} ", " " * 31)
+    print_filled(f"found by {', '.join(innocent) or 'none'}", f"{'no bug at all':30s} ", " " * 31)
     right = not innocent and all(set(bugs.BUGS[row["name"]].detected_by) <= set(row["convicted_by"]) for row in rows)
     return {"bugs": rows, "innocent": innocent, "ok": right}, 0 if right else 1
 
@@ -87,15 +87,15 @@ def _verdict_on_curve(right, wrong, stopped):
         return f"Training stops: {stopped}"
     first, last, other = wrong[0].test_loss, wrong[-1].test_loss, right[-1].test_loss
     if last > first:
-        return "The held-out loss climbs: here the curve gives it away."
+        return "The held-out loss climbs: the curve shows that something is wrong."
     share = 100 * (last - other) / abs(other)
-    fine = "it falls as it should, and gives nothing away." if abs(share) < 5 else "it falls; who knows what is right?"
+    fine = "the curve looks right." if abs(share) < 5 else "a falling curve alone does not show this."
     return f"The held-out loss ends {share:+.1f} % from the right one's: {fine}"
 
 
 def _demonstrate(name, args, hidden):
     data = load_data(args.data)
-    shown = bugs.demonstrate(name, data, args.epochs, args.seed)
+    shown = bugs.demonstrate(name, data, epochs=args.epochs, seed=args.seed)
     bug = bugs.find_bug(name)
     if not hidden:
         _describe(bug)
@@ -107,15 +107,15 @@ def _demonstrate(name, args, hidden):
     print_filled(verdict)
     print()
     for detector, text in shown.findings.items():
-        said = ("finds nothing" if not text else "convicts it" if hidden else f"convicts it: {text}")
+        said = ("finds nothing" if not text else "finds it" if hidden else f"finds it: {text}")
         print_filled(f"{detector}: {said}", "  ", "      ")
     found = {detector: text for detector, text in shown.findings.items() if text}
     curves = {"right": [epoch.test_loss for epoch in shown.right], "wrong": [epoch.test_loss for epoch in shown.wrong],
               "curve": verdict}
     if hidden:
         print()
-        print_filled(f"Which is it? In Python, `with inject(mystery_bug({args.hide})): ...` of scratchvae.bugs has it "
-                     f"planted for experiments; `scratchvae bugs --hide {args.hide} --reveal` names it.")
+        print_filled(f"Which bug is it? In Python, `with inject(mystery_bug({args.hide})): ...` of scratchvae.bugs "
+                     f"plants it for experiments; `scratchvae bugs --hide {args.hide} --reveal` names it.")
         unnamed = dict.fromkeys(("name", "what", "seen_in", "symptom", "diagnosis"))
         return {"bugs": [{**unnamed, "convicted_by": list(found), **curves}]}, 0
     return {"bugs": [{**_row(bug, found, next(iter(found.values()), "")), **curves}]}, 0

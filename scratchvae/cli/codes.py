@@ -103,11 +103,12 @@ def run_interpolate(args: Namespace) -> tuple[dict, int]:
             raise ConfigurationError(f"{name} is {place}; the test part has images 0 to {len(data.test) - 1}. Choose "
                                      "one of them.")
     a, b = model.transform(data.test[list(ends)])
-    paths = {"straight": interpolate(a, b, args.n), "spherical": interpolate(a, b, args.n, "spherical")}
+    paths = {"straight": interpolate(a, b, args.n), "spherical": interpolate(a, b, args.n, path="spherical")}
     label = None if data.test_labels is None else data.test_labels[ends[0]]      # of conditions: the first image's
     images = model.decode(np.concatenate(list(paths.values())), label).reshape(2, args.n, -1)
     figure = image_rows(images, data.image_shape, list(paths), f"From test image {ends[0]} to {ends[1]}",
-                        np.linspace(0, 1, args.n), "how far from the one code to the other", fields=data.fields)
+                        values=np.linspace(0, 1, args.n), label="how far from the one code to the other",
+                        fields=data.fields)
     return report_figure(run, figure, f"interpolation-{ends[0]}-{ends[1]}.png")
 
 

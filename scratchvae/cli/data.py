@@ -36,7 +36,7 @@ def add(commands: object) -> None:
 
 
 def run_list(args: Namespace) -> tuple[dict, int]:
-    """List what is bundled, what is drawn when asked for, what has been fetched, and what can be."""
+    """List the data sets that are bundled, drawn when they are loaded, fetched, and still to be fetched."""
     rows = _rows()
     for row in rows:
         size = f" ({row['bytes'] / 1e6:.0f} MB)" if row["state"] == "absent" else ""

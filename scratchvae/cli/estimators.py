@@ -18,8 +18,9 @@ def add(commands: object) -> None:
     parser = add_command(commands, "estimators", run, "measure bias, variance, signal-to-noise and cost of each "
                          "gradient estimator", "--draws 4096")
     parser.add_argument("--draws", type=int, default=65536, metavar="N",
-                        help="of noise for each example, a multiple of 64; default: 65536")
-    parser.add_argument("--epochs", type=int, default=20, metavar="N", help="of the digits' VAE; default: 20")
+                        help="draws of noise for each example, a multiple of 64; default: 65536")
+    parser.add_argument("--epochs", type=int, default=20, metavar="N",
+                        help="epochs of training of the digits' VAE; default: 20")
     add_lab_flags(parser, "of weights and noise", "runs/estimators.png")
 
 
@@ -27,7 +28,7 @@ def run(args: Namespace) -> tuple[dict, int]:
     """Measure, print a table, draw a figure."""
     path = figure_path(args.figure)
     note_compilation()
-    rows = measure_estimators(args.draws, args.epochs, args.seed)
+    rows = measure_estimators(args.draws, args.epochs, seed=args.seed)
     for scene, what in SCENES.items():
         print_filled(f"{scene}: {what}")
         print(f"{'estimator':15s}{'K':>3s}  {'baseline':14s}{'bias z':>7s}{'variance':>10s}{'signal/noise':>13s}"
@@ -40,7 +41,7 @@ def run(args: Namespace) -> tuple[dict, int]:
         print()
     found = {(row.scene, row.estimator, row.baseline): row.variance for row in rows}
     ratio = found["digits", "score_function", "none"] / found["digits", "analytic", "none"]
-    print(f"T8: on digits, the score function's variance is {ratio:,.0f} times that of the path.")
+    print(f"T8: on digits, the score function's variance is {ratio:,.0f} times that of the pathwise gradient.")
     plots.save(plots.estimator_lab(rows), path)
     print(path)
     return {"estimators": [row._asdict() for row in rows], "score_function_variance_ratio": ratio,

@@ -19,12 +19,12 @@ def add(commands: object) -> None:
     parser = add_run_command(commands, "evaluate", run, "measure a run on its held-out data")
     parser.add_argument("--data", metavar="NAME or PATH", help="measure on this data set's test part instead")
     parser.add_argument("--importance-samples", type=int, default=1000, metavar="K",
-                        help="samples of z an image; default: 1000")
-    parser.add_argument("--binarize", choices=BINARIZE, help="as the run was trained if absent; a run on gray pixels "
-                        "with a Bernoulli likelihood is then measured on dynamic binarization, for gray pixels have "
-                        "no likelihood")
-    parser.add_argument("--ledger", action="store_true", help="also say where the nats go: what z tells about x, and "
-                        "what is missing to log p(x)")
+                        help="samples of z for each image; default: 1000")
+    parser.add_argument("--binarize", choices=BINARIZE, help="as the run was trained if absent; but a run on gray "
+                        "pixels with a Bernoulli likelihood is then measured with dynamic binarization, because gray "
+                        "pixels have no likelihood")
+    parser.add_argument("--ledger", action="store_true", help="also print the parts of the loss, and those of the "
+                        "difference between log p(x) and the ELBO")
     parser.add_argument("--seed", type=int, default=0, help="seed of the samples; default: 0")
 
 
@@ -44,7 +44,7 @@ def run(args: Namespace) -> tuple[dict, int]:
         say("trained on gray pixels, which have no likelihood under a Bernoulli: measured on dynamically binarized "
             "pixels")
     note_compilation()
-    result = evaluate(model, data.test, args.importance_samples, args.seed, binarize)
+    result = evaluate(model, data.test, importance_samples=args.importance_samples, seed=args.seed, binarize=binarize)
     print(f"n {result.n}, pixels {result.binarization}, K {result.importance_samples}")
     if math.isnan(result.elbo):
         print(f"loss            {result.loss:10.3f} nats per example: gray pixels have no likelihood")
@@ -56,7 +56,7 @@ def run(args: Namespace) -> tuple[dict, int]:
     print(f"active units    {result.active_units:6d} of {model.n_latent}")
     if not args.ledger:
         return result._asdict(), 0
-    account = ledger(model, data.test, args.importance_samples, seed=args.seed, binarize=binarize)
+    account = ledger(model, data.test, importance_samples=args.importance_samples, seed=args.seed, binarize=binarize)
     _print_ledger(account)
     return {**result._asdict(), "ledger": account._asdict()}, 0
 
@@ -72,9 +72,9 @@ log n = {found.log_n:.3f}
         return
     exact = found.log_likelihood_by != "importance sampling"
     print(f"""log-likelihood  {found.log_likelihood:10.3f} +- {found.stderr:.3f} by {found.log_likelihood_by} \
-{"" if exact else f"(K {found.importance_samples}, q refined) "}=
+{"" if exact else f"(K {found.importance_samples}, q optimized) "}=
   ELBO          {found.elbo:10.3f} +- {found.elbo_stderr:.3f}
-  amortization  {found.amortization_gap:10.3f} +- {found.amortization_gap_stderr:.3f}, what one encoder for all costs
-  approximation {found.approximation_gap:10.3f}{"" if exact else " at least"}, what a diagonal Gaussian costs""")
+  amortization  {found.amortization_gap:10.3f} +- {found.amortization_gap_stderr:.3f}, the cost of one encoder for all x
+  approximation {found.approximation_gap:10.3f}{"" if exact else " at least"}, the cost of a diagonal Gaussian""")
     if math.isfinite(found.effective_sigma):
         print(f"effective sigma {found.effective_sigma:10.4f} a pixel")

@@ -30,7 +30,7 @@ def reconstruction_figure(model: Model, data: Dataset, n: int) -> "Figure":
     originals = data.test[:n]
     pixels = as_floats(originals[:, :model.n_visible], np.float64)
     return plots.reconstructions(pixels, model.reconstruct(originals), data.image_shape,
-                                 data.fields)
+                                 fields=data.fields)
 
 
 def condition_figure(model: VAE, data: Dataset) -> "Figure":
@@ -40,7 +40,7 @@ def condition_figure(model: VAE, data: Dataset) -> "Figure":
     images = model.decode(np.repeat(z, len(labels), axis=0), np.tile(labels, len(z)))
     return image_rows(images.reshape(len(z), len(labels), -1), data.image_shape,
                       [f"test image {k}" for k in range(len(z))],
-                      "z of an image, decoded for every label", labels, "label", fields=data.fields)
+                      "z of an image, decoded for every label", values=labels, label="label", fields=data.fields)
 
 
 def sample_figure(model: VAE, data: Dataset, n: int, seed: int, label: int | None = None) -> "Figure":
@@ -55,7 +55,7 @@ def decoded_grid_figure(model: VAE, data: Dataset) -> "Figure":
     """Draw the decoded means over the plane of a model with two latents."""
     axis = np.linspace(-3, 3, GRID)
     z = np.array([(z1, z2) for z2 in axis for z1 in axis])
-    return plots.decoded_grid(model.decode(z, 0), data.image_shape, axis, axis, data.fields)
+    return plots.decoded_grid(model.decode(z, 0), data.image_shape, axis, axis, fields=data.fields)
 
 
 def traversal_figure(model: VAE, data: Dataset, dimensions: np.ndarray, index: int | None,
@@ -65,4 +65,5 @@ def traversal_figure(model: VAE, data: Dataset, dimensions: np.ndarray, index: i
     z = traverse(base, dimensions, values)
     label = 0 if index is None or data.test_labels is None else data.test_labels[index]
     images = model.decode(z.reshape(-1, model.n_latent), label).reshape(len(dimensions), len(values), -1)
-    return plots.traversal(images, data.image_shape, values, [f"z{j + 1}" for j in dimensions], data.fields)
+    return plots.traversal(images, data.image_shape, values, [f"z{j + 1}" for j in dimensions],
+                           fields=data.fields)

@@ -143,7 +143,7 @@ def _write_test(name, own):
 
 
 def _models_to_check(args, rng):
-    """Yield (title, float64 model): the run's own, or small ones: activation x likelihood x depth, then estimators."""
+    """Yield (title, float64 model): the run's, or small ones of each activation, likelihood, depth and estimator."""
     if args.folder:
         model, _, _ = Run.open(args.folder).load_model()
         flat = model.parameters.flat

@@ -12,13 +12,13 @@ from .screen import print_filled, say
 
 def add(commands: object) -> None:
     """Add the command's parser."""
-    parser = add_command(commands, "lambda", run, "train at several weights of the KL, find each data set's best",
+    parser = add_command(commands, "lambda", run, "train at several weights of the KL, find the best for each data set",
                          "--data digits --betas 0.01,0.02,0.04")
     parser.add_argument("--data", metavar="NAME or PATH", action="append",
-                        help="a data set; give it again for another; default: digits and mnist5k")
+                        help="a data set; repeat the flag for several; default: digits and mnist5k")
     parser.add_argument("--betas", metavar="B,B,...", default=",".join(map(str, BETAS)),
-                        help=f"weights against half the squared error; default: {','.join(map(str, BETAS))}")
-    parser.add_argument("--epochs", type=int, default=20, metavar="N", help="of each model; default: 20")
+                        help=f"weights of the KL against half the squared error; default: {','.join(map(str, BETAS))}")
+    parser.add_argument("--epochs", type=int, default=20, metavar="N", help="epochs of each model; default: 20")
     parser.add_argument("--hidden", type=int, default=128, metavar="H", help="units in the hidden layer; default: 128")
     parser.add_argument("--latent", type=int, default=10, metavar="Z", help="latents; default: 10")
     parser.add_argument("--importance-samples", type=int, default=100, metavar="K",
@@ -36,7 +36,7 @@ def _betas(text):
 
 
 def run(args: Namespace) -> tuple[dict, int]:
-    """Train, print a table a data set, draw a figure."""
+    """Train, print a table for each data set, draw a figure."""
     betas, path = _betas(args.betas), figure_path(args.figure)
     sets = [load_data(source) for source in args.data or ("digits", "mnist5k")]
     note_compilation()
@@ -45,8 +45,8 @@ def run(args: Namespace) -> tuple[dict, int]:
         def after_model(point, name=data.name):
             say(f"{name}: beta {point.beta:.4g}")
 
-        curve = rate_distortion(data, betas, args.epochs, (args.hidden,), args.latent, args.importance_samples,
-                                args.seed, after_model=after_model)
+        curve = rate_distortion(data, betas, epochs=args.epochs, hidden=(args.hidden,), n_latent=args.latent,
+                                importance_samples=args.importance_samples, seed=args.seed, after_model=after_model)
         _print(curve)
         curves.append(curve)
     plots.save(plots.rate_distortion(curves), path)
@@ -65,7 +65,7 @@ def _print(curve):
         word = ("  learned" if point is curve.learned else "  best" if point.beta == curve.best_beta else "")
         print(f"{point.beta:9.4g}{point.sigma:7.3f}{point.rate:8.2f}{point.distortion:12.5f}{point.elbo:10.2f}"
               f"{point.log_likelihood:11.2f} +- {point.stderr:5.2f}{word}")
-    edge = " (at the edge of those tried: a better one may lie beyond)" if curve.at_edge else ""
+    edge = " (the smallest or largest one tried: a better one may lie beyond)" if curve.at_edge else ""
     print_filled(f"best beta {curve.best_beta:g}{edge}; the learned sigma implies {curve.implied_beta:.4g}, "
                  f"{curve.implied_beta / curve.best_beta:.2f} times that")
     print()

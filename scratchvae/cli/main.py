@@ -1,8 +1,7 @@
 """The command line: `scratchvae COMMAND`.
 
-Exit status: 0 on success, 1 if `gradcheck` finds a wrong gradient, 2 with one line on standard error for bad
-usage or bad input, 130, 143 or 129 after Ctrl-C, SIGTERM or SIGHUP (training saves first), 141 if nobody reads the
-output.
+Exit status: 0 on success; 1 if a command finds a fault; 2 with one line on standard error for bad usage or bad input;
+130, 143 or 129 after Ctrl-C, SIGTERM or SIGHUP (training saves first); 141 if nobody reads the output.
 """
 import argparse
 import errno
@@ -14,7 +13,7 @@ from . import attribute, bugs, codes, data, estimators, evaluate, gradcheck, lam
 from .parser import as_json, in_flags, OneLineParser
 from .screen import flush_streams, open_streams, say
 
-# In the order of --help.
+# The commands, in the order in which --help lists them.
 COMMANDS = (train, evaluate, pictures, attribute, codes, gradcheck, bugs, estimators, lambda_, reproduce, data)
 CLOSED = (errno.EPIPE, errno.EINVAL) if os.name == "nt" else (errno.EPIPE,)      # errors of a pipe that nobody reads
 
@@ -45,13 +44,13 @@ def main(argv: list[str] | None = None) -> int:
         status, complaint = 130, "interrupted"
     except MemoryError as error:
         status, complaint = 2, f"error: out of memory ({error}). Ask for less at once."
-    except OSError as error:                               # an error of the system that no command foresaw
+    except OSError as error:                               # an error of the system that no command handles
         status, failure = 2, error
     unwritten = flush_streams()
     if not status:
         failure = unwritten
     if failure:
-        if failure.errno in CLOSED and failure.filename is None:       # the reader has left, as `head` does
+        if failure.errno in CLOSED and failure.filename is None:       # nobody reads on, as after `| head`
             return 141
         status, complaint = 2, f"error: {failure}. Check the disk, its permissions and the present folder."
     if complaint:

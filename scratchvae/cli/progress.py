@@ -1,4 +1,4 @@
-"""What a person sees while training or fetching runs, and how signals end training without losing anything."""
+"""What is shown during training and fetching, and how signals end training without losing anything."""
 import math
 import signal
 import sys
@@ -18,7 +18,7 @@ PAUSE = 0.2             # seconds between two changes of the line in place
 
 
 class _Display:
-    """A line in place on a terminal; plain lines elsewhere."""
+    """A line that is replaced in place on a terminal; plain lines elsewhere."""
 
     def __init__(self):
         self.stream, self.in_place = sys.stderr, sys.stderr.isatty()
@@ -39,7 +39,7 @@ class _Display:
 
 
 class Progress(_Display):
-    """What training shows: on a terminal one line in place, elsewhere one plain line an epoch."""
+    """What training shows: on a terminal one line in place, elsewhere one plain line for each epoch."""
 
     def __init__(self, epochs: int) -> None:
         super().__init__()
@@ -65,7 +65,7 @@ class Progress(_Display):
         rate = self.steps / elapsed if elapsed > 0 else 0.0
         steps_left = (self.epochs - trainer.state.epoch) * trainer.batches - trainer.state.batch
         left = f"  {_clock(steps_left / rate) if rate > 0 else '?:??'} left"
-        held_out = trainer.state.history[-1].test_loss if trainer.state.history else math.nan  # of a whole epoch
+        held_out = trainer.state.history[-1].test_loss if trainer.state.history else math.nan  # after an epoch
         held_out = "" if math.isnan(held_out) else f"  held-out {held_out:.2f}"
         loss = f"epoch {epoch:{len(str(self.epochs))}d}/{self.epochs}  loss {loss:.2f}"
         short, words = f" = {reconstruction:.2f} + KL {kl:.2f}", f" = reconstruction {reconstruction:.2f} + KL {kl:.2f}"
@@ -95,7 +95,7 @@ class KernelProgress(_Display):
 
 
 class FetchProgress(_Display):
-    """What fetching shows: on a terminal one line in place, elsewhere one plain line a finished file."""
+    """What fetching shows: on a terminal one line in place, elsewhere one plain line for each finished file."""
 
     def __call__(self, name: str, done: int, size: int) -> None:
         """Show that `done` of `size` bytes of a file have come."""
@@ -113,7 +113,7 @@ class FetchProgress(_Display):
 def note_compilation() -> None:
     """Say, on a terminal, that kernels are compiled now, if they are."""
     if BACKEND == "numba" and sys.stderr.isatty() and not kernels_are_cached():
-        often = "once" if usable_folder() else "in every process: no folder can keep them, set SCRATCHVAE_CACHE to one"
+        often = "once" if usable_folder() else "in every process, because no folder can keep them: set SCRATCHVAE_CACHE"
         say(f"compiling kernels for this machine, {often} ...")
 
 

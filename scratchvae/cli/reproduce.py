@@ -70,12 +70,12 @@ def add(commands: object) -> None:
     parser.add_argument("--data", action="append", metavar="NAME=PATH", default=[],
                         help=f"where a data set is that is not fetched or bundled; {', '.join(WANTED)}")
     parser.add_argument("--budget", type=float, metavar="MINUTES",
-                        help="of training for each row and seed: it ends with the last stage that fits")
-    parser.add_argument("--seeds", type=int, default=1, metavar="N", help="how many, from 0 on; default: 1")
+                        help="minutes of training for each row and seed: it ends with the last stage that fits")
+    parser.add_argument("--seeds", type=int, default=1, metavar="N", help="number of seeds, from 0 on; default: 1")
     parser.add_argument("--importance-samples", type=int, default=5000, metavar="K",
-                        help="samples of z an image; default: 5000")
+                        help="samples of z for each image; default: 5000")
     parser.add_argument("--out", metavar="FOLDER", default="runs/reproduce",
-                        help="where the runs and the table go; an interrupted one goes on; default: runs/reproduce")
+                        help="where the runs and the table go; interrupted runs are continued; default: runs/reproduce")
 
 
 def run(args: argparse.Namespace) -> tuple[dict, int]:
@@ -124,7 +124,7 @@ def _reproduced(name, seed, sources, budget, args):
     if caught:
         return None, caught
     test, binarize = record.load_data(meta).test, record.config["binarize"]
-    found = evaluate(model, test, args.importance_samples, seed, binarize)
+    found = evaluate(model, test, importance_samples=args.importance_samples, seed=seed, binarize=binarize)
     seconds = float(arrays["history"][:, 7].sum())
     loss = held_out_objective(model, test, binarize=binarize, seed=seed).loss
     return dict(row=name, seed=seed, protocol=told.protocol, published=told.published, source=told.source,

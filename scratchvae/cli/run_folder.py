@@ -41,7 +41,7 @@ ADJUSTABLE = {"learning_rate", "rate_schedule", "warm_up", "decay_every", "decay
 OPTIMIZER_SETTINGS = ("beta1", "beta2", "epsilon", "momentum", "weight_decay", "clip_norm")
 MOST_TEXT = 1 << 24                                # most bytes of config.json that are read
 MOST_CLASSES = 1000                                # of --condition: each is a column of the data
-SHOWN = 2000                                       # test images that the figures of latents are drawn from
+IMAGES_SHOWN = 2000                                       # test images that the figures of latents are drawn from
 
 
 class Run:
@@ -63,7 +63,7 @@ class Run:
         try:
             config = json.loads(_read_text(path))
         except (ValueError, RecursionError) as error:
-            raise RunError(f"{path} is no JSON ({error}); expected the settings of a run. "
+            raise RunError(f"{path} is not JSON ({error}); expected the settings of a run. "
                            "Restore it, or train again with --overwrite.") from error
         if not isinstance(config, dict) or "data" not in config or "model" not in config:
             raise RunError(f"{path} holds no settings of a run: data and model are missing. "
@@ -87,9 +87,9 @@ class Run:
                    "model": model.kind}
         for name, value in self.config.items():
             if name in trained and name not in FREE and name not in changed and value != trained[name]:
-                raise RunError(f'{self.folder / CONFIG} says "{name}": {value!r}, the model was trained with '
-                               f"{trained[name]!r}: an edit changes no trained model. Put it back, or train another "
-                               "run.")
+                raise RunError(f'{self.folder / CONFIG} says "{name}": {value!r}, but the model was trained '
+                               f"with {trained[name]!r}; to edit the file does not change it. Undo the edit, or train "
+                               "another run.")
         return model, meta, arrays
 
     def load_data(self, meta: dict | None = None, source: str | None = None,
@@ -106,8 +106,8 @@ class Run:
         except (ConfigurationError, DataError) as error:
             if meta is None or source is not None:
                 raise
-            raise RunError(f"{error} If the data of the run in {self.folder} have moved, say where they are, with "
-                           "--data.") from error
+            raise RunError(f"{error} If the data of the run in {self.folder} have moved, say with --data where "
+                           "they are.") from error
         self.data = {"rows": len(data.train), "fingerprints": [fingerprint(data.train), fingerprint(data.test)]}
         if isinstance(wanted, dict) and wanted != self.data:
             raise RunError(f"{data.name} holds other data ({self.data['rows']} rows) than the run in {self.folder} was "
@@ -179,8 +179,8 @@ class Run:
     def _take_back(self):
         """Make the folder or its lock file again after somebody removed it during the run."""
         if self.exists(self.folder) and self._model_file() != self.saved:
-            raise RunError(f"{self.folder} was replaced by another run while this one was training; nothing of "
-                           "that one is overwritten. Train again, into another folder (--out).")
+            raise RunError(f"{self.folder} was replaced by another run while this one was training; that run "
+                           "is not overwritten. Train again, into another folder (--out).")
         self.lock.release()
         self.lock.acquire()
         self.write_config()
@@ -222,18 +222,18 @@ class Run:
         """Draw every figure that this model has; return the paths."""
         figures = {"learning_curves.png": plots.learning_curves(history)} if history else {}
         figures["reconstructions.png"] = reconstruction_figure(model, data, 10)
-        mu = model.transform(data.test[:SHOWN])
-        labels = None if data.test_labels is None else data.test_labels[:SHOWN]
+        mu = model.transform(data.test[:IMAGES_SHOWN])
+        labels = None if data.test_labels is None else data.test_labels[:IMAGES_SHOWN]
         if model.n_latent == 2:
             figures["latent_plane.png"] = plots.latent_plane(mu, labels)
         else:
             plane, explained = plots.principal_directions(mu)
-            figures["latent_plane.png"] = plots.latent_plane(plane, labels, explained)
+            figures["latent_plane.png"] = plots.latent_plane(plane, labels, explained=explained)
         if isinstance(model, VAE):
             if model.n_conditions:
                 figures["conditions.png"] = condition_figure(model, data)
             figures["samples.png"] = sample_figure(model, data, 64, seed=0)
-            figures["kl_per_dimension.png"] = plots.kl_per_dimension(kl_per_dimension(model, data.test[:SHOWN]))
+            figures["kl_per_dimension.png"] = plots.kl_per_dimension(kl_per_dimension(model, data.test[:IMAGES_SHOWN]))
             if model.n_latent == 2:
                 figures["decoded_grid.png"] = decoded_grid_figure(model, data)
         return [self.save_figure(figure, name) for name, figure in figures.items()]
@@ -245,13 +245,13 @@ def _read_text(path):
         with open_regular(path) as file:
             content = file.read(MOST_TEXT + 1)
         if len(content) > MOST_TEXT:
-            raise RunError(f"{path} has more than {MOST_TEXT:,} bytes, as no run writes. Restore it.")
+            raise RunError(f"{path} has more than {MOST_TEXT:,} bytes; no run writes so many. Restore it.")
         return content.decode()
     except OSError as error:
         raise RunError(f"{path} cannot be read: {error.strerror or error}. "
                        "Check the path and its permissions.") from error
     except UnicodeDecodeError as error:
-        raise RunError(f"{path} is damaged: no UTF-8 text ({error.reason} at byte {error.start}). "
+        raise RunError(f"{path} is damaged: it is not UTF-8 text ({error.reason} at byte {error.start}). "
                        "Restore it.") from error
 
 

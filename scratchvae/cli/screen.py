@@ -1,4 +1,4 @@
-"""What commands say and where it goes: streams that take any text, a line in place that fits the terminal."""
+"""What commands print: standard streams that take any text, and a line in place that fits the terminal."""
 import io
 import os
 import sys
@@ -11,11 +11,11 @@ _in_place = 0           # columns of the unfinished line in place on the termina
 
 
 def open_streams() -> None:
-    """Let the standard streams take any text: they escape what they cannot encode, and a closed one drops it."""
+    """Let the standard streams take any text: what they cannot encode is escaped, and a closed one drops all text."""
     for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
         stream = getattr(sys, name)
         if stream is None or getattr(stream, "closed", False):     # `>&-`, or a program without a console
-            setattr(sys, name, open(os.devnull, mode, encoding="utf-8"))   # in this order each gets its usual number
+            setattr(sys, name, open(os.devnull, mode, encoding="utf-8"))   # in order, so that each gets its number
         elif isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
 

@@ -47,7 +47,7 @@ TRAIN_DEFAULTS |= NEW_DEFAULTS
 
 
 def add(commands: object) -> None:
-    """Add the command's parser; flags that are not given are absent from its result, so that --resume can tell."""
+    """Add the command's parser; flags that are not given are absent from its result, as --resume must know."""
     train = add_command(commands, "train", run, "train a model and write a run folder", "--data digits --epochs 20")
 
     def default(name):
@@ -64,59 +64,62 @@ def add(commands: object) -> None:
                  f"{default('data')}")
     add_image_shape(train, argparse.SUPPRESS)
     add_transpose(train, argparse.SUPPRESS)
-    setting("--model", choices=KINDS, help=default("model"))
+    setting("--model", choices=KINDS, help=f"a variational autoencoder, or one without noise; {default('model')}")
     setting("--hidden", type=int, nargs="*", metavar="UNITS", help="hidden layer sizes, as in --hidden 400; the "
             f"decoder mirrors them; default: {TRAIN_DEFAULTS['hidden'][0]}")
     setting("--condition", action="store_const", const=True, help="give the labels to encoder and decoder: "
             "q(z | x, y) and p(x | z, y)")
     setting("--latent", dest="n_latent", type=int, metavar="Z", help=f"latent dimensions; {default('n_latent')}")
-    setting("--activation", choices=ACTIVATIONS, help=default("activation"))
-    setting("--likelihood", choices=LIKELIHOODS, help=default("likelihood"))
-    setting("--sigma", type=float, help="standard deviation of a pixel, for gaussian, or where a learned one starts; "
-            f"{default('sigma')}")
+    setting("--activation", choices=ACTIVATIONS, help=f"function of the hidden layers; {default('activation')}")
+    setting("--likelihood", choices=LIKELIHOODS, help=f"distribution of a pixel; {default('likelihood')}")
+    setting("--sigma", type=float, help="standard deviation of a pixel, for gaussian; where it is learned, its first "
+            f"value; {default('sigma')}")
     setting("--beta", type=float, help=f"weight of the KL term; {default('beta')}")
-    setting("--estimator", choices=ESTIMATORS, help=default("estimator"))
+    setting("--estimator", choices=ESTIMATORS, help=f"how the gradient is estimated; {default('estimator')}")
     setting("--samples", dest="n_samples", type=int, metavar="K",
-            help=f"samples of z an example; {default('n_samples')}")
+            help=f"samples of z for each example; {default('n_samples')}")
     setting("--baseline", choices=BASELINES, help=f"what score_function subtracts from the loss; {default('baseline')}")
-    setting("--schedule", choices=SCHEDULES, help=f"how the KL is weighted as training goes on; {default('schedule')}")
+    setting("--schedule", choices=SCHEDULES, help=f"how the KL's weight changes during training; {default('schedule')}")
     setting("--schedule-steps", type=int, metavar="N",
             help=f"steps of the ramp (linear, capacity) or of a cycle (cyclical); {default('schedule_steps')}")
-    setting("--nats", type=float, help="what each latent has for free (free_bits), or what all reach in the end "
-            f"(capacity); {default('nats')}")
-    setting("--binarize", choices=BINARIZE, help=default("binarize"))
-    setting("--epochs", type=int, metavar="N", help=default("epochs"))
-    setting("--batch-size", type=int, metavar="B", help=default("batch_size"))
-    setting("--learning-rate", type=float, help=default("learning_rate"))
+    setting("--nats", type=float, help="nats of KL that each latent has for free (free_bits), or that all reach "
+            f"together in the end (capacity); {default('nats')}")
+    setting("--binarize", choices=BINARIZE, help="leave gray pixels, draw them as 0 or 1 at each step, or compare "
+            f"them with 1/2; {default('binarize')}")
+    setting("--epochs", type=int, metavar="N", help=f"epochs in all; {default('epochs')}")
+    setting("--batch-size", type=int, metavar="B", help=f"training rows in each step; {default('batch_size')}")
+    setting("--learning-rate", type=float, help=f"length of the optimizer's steps; {default('learning_rate')}")
     setting("--rate-schedule", choices=RATES,
             help=f"how the learning rate changes; cosine ends at 0 after --epochs; {default('rate_schedule')}")
     setting("--warm-up", type=float, metavar="EPOCHS",
-            help=f"in which the learning rate grows from 0; {default('warm_up')}")
-    setting("--decay-every", type=float, metavar="EPOCHS", help=f"for steps; {default('decay_every')}")
-    setting("--decay-factor", type=float, metavar="F", help=f"for steps; {default('decay_factor')}")
-    setting("--optimizer", choices=OPTIMIZERS, help=default("optimizer"))
+            help=f"epochs in which the learning rate grows from 0; {default('warm_up')}")
+    setting("--decay-every", type=float, metavar="EPOCHS",
+            help=f"epochs after which the rate schedule steps lowers the rate; {default('decay_every')}")
+    setting("--decay-factor", type=float, metavar="F",
+            help=f"factor by which the rate schedule steps lowers the rate; {default('decay_factor')}")
+    setting("--optimizer", choices=OPTIMIZERS, help=f"how a gradient becomes a step; {default('optimizer')}")
     for flag, unit, text in (
-            ("--beta1", "SHARE", "of adam, kept of its running mean in a step; default: 0.9"),
-            ("--beta2", "SHARE", "of adam, kept of its running mean square; default: 0.999"),
-            ("--epsilon", "SIZE", "of adam, added to the root of the mean square; default: 1e-8"),
-            ("--momentum", "SHARE", "of sgd, kept of the last step; default: 0.9"),
-            ("--weight-decay", "SHARE", "of the parameters, times the learning rate, taken off in a step; default: 0"),
-            ("--clip-norm", "NORM", "to which longer gradients are shortened; default: none")):
+            ("--beta1", "SHARE", "for adam: share of its running mean that a step keeps; default: 0.9"),
+            ("--beta2", "SHARE", "for adam: share of its running mean square that a step keeps; default: 0.999"),
+            ("--epsilon", "SIZE", "for adam: what is added to the root of its mean square; default: 1e-8"),
+            ("--momentum", "SHARE", "for sgd: share of the last step that is added; default: 0.9"),
+            ("--weight-decay", "SHARE", "share of the parameters that a step at rate 1 takes off; default: 0"),
+            ("--clip-norm", "NORM", "length to which longer gradients are shortened; default: none")):
         setting(flag, type=float, metavar=unit, help=text)
-    setting("--patience", type=int, metavar="EPOCHS", help="stop when the held-out loss has not become less for so "
-            "many; default: train to the end")
-    setting("--keep", choices=KEPT, help="which epoch's parameters the other commands use: best is the one of the "
-            f"least held-out loss; {default('keep')}")
+    setting("--patience", type=int, metavar="EPOCHS", help="stop when the held-out loss has not fallen for so many "
+            "epochs; default: train to the end")
+    setting("--keep", choices=KEPT, help="which epoch's parameters the other commands use; best is the one of the "
+            f"smallest held-out loss; {default('keep')}")
     setting("--output-bias", choices=OUTPUT_BIASES,
             help=f"where the decoder's output bias starts: at the data's mean, or zero; {default('output_bias')}")
-    setting("--dtype", choices=("float32", "float64"), help=default("dtype"))
-    setting("--seed", type=int, help=default("seed"))
-    setting("--on-nonfinite", choices=POLICIES, help="of a batch whose loss or gradient is not finite: stop with its "
-            f"cause, or skip it; {default('on_nonfinite')}")
+    setting("--dtype", choices=("float32", "float64"), help=f"type of all numbers; {default('dtype')}")
+    setting("--seed", type=int, help=f"seed of weights, order and noise; {default('seed')}")
+    setting("--on-nonfinite", choices=POLICIES, help="what to do with a batch whose loss or gradient is not finite: "
+            f"stop and name the cause, or skip it; {default('on_nonfinite')}")
     train.add_argument("--out", metavar="RUN", help="the run folder; runs/<data>-<model> if absent")
     what = train.add_mutually_exclusive_group()
-    what.add_argument("--resume", action="store_true", help="go on with the run in the folder; --data then says where "
-                      "its data are now, if they have moved")
+    what.add_argument("--resume", action="store_true", help="continue the run in the folder; if its data have moved, "
+                      "--data says where they are now")
     what.add_argument("--overwrite", action="store_true", help="replace the run in the folder")
 
 
@@ -197,15 +200,15 @@ def resumed(record: Run, changed: Container[str]) -> tuple[Dataset, Trainer]:
                        "Begin another run.") from error
     if steps != batches or not 0 <= state.batch < trainer.batches:
         raise RunError(f"{record.folder / MODEL} was left after {steps} steps, epoch {state.epoch} and batch "
-                       f"{state.batch}, but epochs of {data.name} have {trainer.batches} batches: the data have "
-                       "other rows than they had. Name those of the run with --data, or begin another run.")
+                       f"{state.batch}, but epochs of {data.name} have {trainer.batches} batches: the data do "
+                       "not have as many rows as before. Name those of the run with --data, or begin another run.")
     if state.epoch >= record.config["epochs"]:
         raise ConfigurationError(f"the run in {record.folder} has {state.epoch} epochs; --epochs is "
                                  f"{record.config['epochs']}. Ask for more epochs in all, as in "
                                  f"--epochs {state.epoch + 10}.")
     if not meta.get("data"):
-        say(f"{record.folder / MODEL} is of an earlier version and does not say on which data it was trained; it goes "
-            f"on with what {data.name} holds now")
+        say(f"{record.folder / MODEL} is of an earlier version and does not say on which data it was trained; training "
+            f"continues on what {data.name} holds now")
     record.write_config()                                  # epochs or data may have changed
     return data, trainer
 
@@ -230,7 +233,7 @@ def _train(record, data, trainer):
     result, text = _report(record, trainer)
     text = "".join(f"figure   {path}\n" for path in paths) + text
     if caught:
-        show(text, sys.stdout)                             # the terminal may be gone; the status tells the signal
+        show(text, sys.stdout)                             # the terminal may be gone; the exit status names the signal
     else:
         print(text, end="")
     return result, 128 + caught[0] if caught else 0
@@ -260,7 +263,7 @@ def run_epochs(record: Run, trainer: Trainer) -> list[int]:
         if caught:
             record.save(trainer)
     if not trainer.is_patient():
-        say(f"stopped early: since epoch {trainer.state.history.best()} the held-out loss has not become less")
+        say(f"stopped early: since epoch {trainer.state.history.best()} the held-out loss has not fallen")
     elif trainer.state.epoch < record.config["epochs"]:
         say(f"stopped after step {trainer.state.optimizer.step}; saved. Go on with: "
             f"scratchvae train --out {record.folder} --resume")
@@ -279,7 +282,7 @@ def _report(record, trainer):
         return result, ""
     epoch = history.best() if record.config["keep"] == "best" else state.epoch
     last, seconds = history[epoch - 1], sum(history.column("seconds"))
-    sign = "<=" if ESTIMATORS[record.config["estimator"]].bound else "="   # other bounds are below it (S6)
+    sign = "<=" if ESTIMATORS[record.config["estimator"]].bound else "="   # S6
     parts = (f" {sign} reconstruction {last.test_reconstruction:.2f} + {model.beta:g} x KL {last.test_kl:.2f}"
              if isinstance(model, VAE) else "")
     result |= {"train_loss": last.train_loss, "test_loss": last.test_loss, "reconstruction": last.test_reconstruction,

@@ -18,10 +18,10 @@ from ..storage.atomic import write_atomically
 from ..storage.cache_folder import absolute, user_cache_folder
 from ..validation import number, one_of
 
-TIMEOUT = 20.0              # seconds until a mirror has sent the first byte of a file
-SLOWEST = 20_000            # bytes a second: a mirror that is slower over TIMEOUT seconds is given up
-PIECE = 1 << 16             # bytes read at a time
-WAIT = 0.2                  # seconds to wait for a queue: on Windows Ctrl-C is handled only between two waits
+TIMEOUT = 20.0           # seconds until a mirror has sent the first byte of a file
+SLOWEST = 20_000         # bytes a second: a mirror that is slower over TIMEOUT seconds is given up
+BYTES_AT_ONCE = 1 << 16  # bytes read at a time
+QUEUE_SECONDS = 0.2      # seconds to wait for a queue: on Windows Ctrl-C is handled only between two waits
 
 
 class RemoteFile(NamedTuple):
@@ -91,12 +91,14 @@ def missing_files(name: str) -> list[RemoteFile]:
     return [file for file in SETS[name].files if not (folder / file.name).is_file()]
 
 
-def fetch(name: str, mirrors: Sequence[str] | None = None, timeout: float = TIMEOUT, report: Callable | None = None,
+def fetch(name: str, mirrors: Sequence[str] | None = None, *, timeout: float = TIMEOUT, report: Callable | None = None,
           warn: Callable | None = None) -> Path:
     """Bring a data set into the cache folder, file by file, and return its folder; intact files are kept.
 
     A file is written under another name, checked against its published SHA-256 while it arrives, and then renamed.  If
-    a mirror fails or is too slow, the next one is asked.
+    a mirror fails or is too slow, the next one is asked.  Raises ConfigurationError for a bad
+    argument, DownloadError if no mirror gave a file as it was published, and RunError if the cache folder cannot be
+    written.
 
     Parameters
     ----------
@@ -111,14 +113,9 @@ def fetch(name: str, mirrors: Sequence[str] | None = None, timeout: float = TIME
         Called as report(file name, bytes so far, bytes in all) as they arrive.
     warn : callable, optional
         Called with a sentence when a mirror is given up and another one is asked.
-
-    Raises
-    ------
-    ConfigurationError, DownloadError, RunError
-        For a bad argument; if no mirror gave a file as it was published; if the cache folder cannot be written.
     """
     one_of("name", name, SETS)
-    number("timeout", timeout, 0.001, 86400, "It is in seconds: choose for example 20.", closed="both")
+    number("timeout", timeout, 0.001, 86400, "It is in seconds; choose for example 20.", closed="both")
     mirrors = SETS[name].mirrors if mirrors is None else mirrors
     if not isinstance(mirrors, (list, tuple)) or not mirrors or not all(map(_is_address, mirrors)):
         raise ConfigurationError(f"mirrors is {mirrors!r}; expected addresses that begin with http:// or https://. "
@@ -150,7 +147,7 @@ def _is_intact(path, file):
 
 def _digest(stream):
     digest = hashlib.sha256()
-    while piece := stream.read(PIECE):
+    while piece := stream.read(BYTES_AT_ONCE):
         digest.update(piece)
     return digest.hexdigest()
 
@@ -200,7 +197,7 @@ def _pieces(url, size, timeout):
     try:
         while True:
             try:
-                piece = request.arrived.get(timeout=min(WAIT, max(0, due - time.monotonic())))
+                piece = request.arrived.get(timeout=min(QUEUE_SECONDS, max(0, due - time.monotonic())))
             except queue.Empty:
                 now = time.monotonic()
                 if now < due:
@@ -252,7 +249,7 @@ class _Request(threading.Thread):
             if offered not in (None, self.size):
                 raise DownloadError(f"{self.url} offers {offered:,} bytes, expected {self.size:,}")
             done = 0
-            while piece := answer.read1(PIECE):
+            while piece := answer.read1(BYTES_AT_ONCE):
                 done += len(piece)
                 if done > self.size:
                     raise DownloadError(f"{self.url} sent more than the {self.size:,} bytes expected")

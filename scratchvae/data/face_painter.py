@@ -1,4 +1,4 @@
-"""How a face is painted: the nine factors, and the layers that make a picture of them.
+"""How a face is painted: nine factors, and the layers of paint that they determine.
 
 A face is layers of paint: hair, neck, head, eyes, brows, nose, mouth, fringe, all lit from a side.  How much of a pixel
 a layer covers is a smooth function of the distance from the pixel's center to the layer's edge.  So edges are
@@ -10,9 +10,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-SIDE = 32                         # pixels of a picture's side
-CHUNK = 64                        # faces painted at a time, so that their arrays fit in the cache
-EDGE = 0.8                        # pixels on either side of an edge over which a layer fades
+SIDE = 32           # pixels of a picture's side
+FACES_AT_ONCE = 64  # faces painted at a time, so that their arrays fit in the cache
+FADE_WIDTH = 0.8    # pixels on either side of an edge over which a layer fades
 # Brightness of each layer, 0 black to 1 white.
 BACKGROUND, HAIR, SKIN, NECK, WHITE, DARK, LIPS, LID, BROW = 0.45, 0.14, 0.80, 0.62, 0.97, 0.08, 0.34, 0.30, 0.20
 WHOLE, EYES, BROWS, NOSE, MOUTH, FRINGE = (slice(*rows) for rows in (       # the rows of pixels that a layer can reach
@@ -30,20 +30,20 @@ class Factor(NamedTuple):
 FACTORS = {
     "eye_size": Factor(1.1, 2.5, "pixels, half the height of an eye"),
     "eye_distance": Factor(8.0, 10.6, "pixels between the middles of the eyes"),
-    "gaze": Factor(-1.0, 1.0, "how far to the right, 1 near the corner"),
-    "brow_angle": Factor(-24.0, 24.0, "degrees, inner ends down"),
-    "mouth_curve": Factor(-2.0, 2.0, "pixels, corners above the middle"),
+    "gaze": Factor(-1.0, 1.0, "how far the eyes look to the right; at 1 the irises are near the corners"),
+    "brow_angle": Factor(-24.0, 24.0, "degrees by which the inner ends are lower"),
+    "mouth_curve": Factor(-2.0, 2.0, "pixels by which the corners are above the middle"),
     "mouth_width": Factor(2.8, 5.2, "pixels, half the width"),
     "face_width": Factor(8.8, 11.4, "pixels, half the width"),
-    "hair": Factor(-4.0, 11.0, "pixels, down to where it hangs"),
-    "light": Factor(-1.0, 1.0, "how far from the right"),
+    "hair": Factor(-4.0, 11.0, "pixels from the center down to the ends of the hair"),
+    "light": Factor(-1.0, 1.0, "how far from the right the light comes"),
 }
 LOW, HIGH = (np.array([getattr(factor, end) for factor in FACTORS.values()]) for end in ("low", "high"))
 
 
 def _cover(distance):
     """Return how much of a pixel a layer covers, 0 to 1; its edge is `distance` pixels away, negative inside."""
-    t = np.clip(0.5 - distance / (2 * EDGE), 0.0, 1.0)
+    t = np.clip(0.5 - distance / (2 * FADE_WIDTH), 0.0, 1.0)
     return t * t * (3 - 2 * t)
 
 
@@ -104,7 +104,7 @@ def _paint(factors):
 def paint(matrix: np.ndarray, dtype: type = np.float64) -> np.ndarray:
     """Draw faces from factors (n, 9), in the order of FACTORS: pixels (n, 1024) from 0 black to 1 white, row by row."""
     pictures = np.empty((len(matrix), SIDE * SIDE), dtype)
-    for start in range(0, len(matrix), CHUNK):
-        piece = matrix[start:start + CHUNK]
-        pictures[start:start + CHUNK] = _paint(piece).reshape(len(piece), -1)
+    for start in range(0, len(matrix), FACES_AT_ONCE):
+        piece = matrix[start:start + FACES_AT_ONCE]
+        pictures[start:start + FACES_AT_ONCE] = _paint(piece).reshape(len(piece), -1)
     return pictures

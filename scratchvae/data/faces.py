@@ -14,12 +14,12 @@ from ..validation import check_seed, integer, number
 from .face_painter import FACTORS, HIGH, LOW, paint, SIDE
 
 IMAGE_SHAPE = (SIDE, SIDE)
-N_TRAIN, N_TEST = 5000, 1000      # faces of `load_faces`
-MOST = 1_000_000                  # most faces drawn at once: 4 GB
-OUTSIDE = 0.5                     # how far a measured factor may lie outside its range, as a share of it
-STEP = 1e-4                       # step of the forward differences, as a share of a factor's range
+N_TRAIN, N_TEST = 5000, 1000  # faces of `load_faces`
+MOST_FACES = 1_000_000        # most faces drawn at once: 4 GB
+OUTSIDE = 0.5                 # how far a measured factor may lie outside its range, as a share of it
+DIFFERENCE_STEP = 1e-4        # step of the forward differences, as a share of a factor's range
 GAUSS_NEWTON_STEPS = 30
-STILL = 1e-3                      # a face whose last step was shorter is done, as a share of a factor's range
+STILL = 1e-3                  # a face whose last step was shorter is done, as a share of a factor's range
 
 
 class Faces(NamedTuple):
@@ -37,8 +37,8 @@ def _as_matrix(factors, what="factors"):
     columns = [as_finite(factors[name], name, ndim=(1,)) for name in FACTORS]
     lengths = {name: len(column) for name, column in zip(FACTORS, columns)}
     if len(set(lengths.values())) != 1:
-        raise ShapeError(f"{what} has so many numbers for each name: {lengths}; expected equally many, one a face. "
-                         "Fill up with np.full.")
+        raise ShapeError(f"{what} has arrays of these lengths: {lengths}; expected the same length, one number for "
+                         "each face. Make an array of one value with np.full.")
     return np.column_stack(columns)
 
 
@@ -77,12 +77,12 @@ def _correlation_matrix(correlation):
         value = number(f"correlation of {pair}", value, -1, 1, "Choose for example 0.8.", closed="neither")
         matrix[i, j] = matrix[j, i] = value
     if np.linalg.eigvalsh(matrix)[0] <= 1e-9:
-        raise ConfigurationError(f"correlation is {correlation}; no factors have all of these at once. Choose smaller "
-                                 "ones.")
+        raise ConfigurationError(f"correlation is {correlation}; no factors can have all of these correlations. Choose "
+                                 "smaller ones.")
     return matrix
 
 
-def make_faces(n: int, seed: int = 0, correlation: dict[tuple[str, str], float] | None = None) -> Faces:
+def make_faces(n: int, seed: int = 0, *, correlation: dict[tuple[str, str], float] | None = None) -> Faces:
     """Draw n faces at random, at most a million.
 
     The same seed always gives the same faces; a larger n begins with those of a smaller one.  Each factor is uniform
@@ -98,7 +98,7 @@ def make_faces(n: int, seed: int = 0, correlation: dict[tuple[str, str], float] 
     >>> print(np.corrcoef(faces.factors["eye_size"], faces.factors["mouth_curve"])[0, 1].round(1))
     0.8
     """
-    n = integer("n", n, 1, MOST, "Draw more in parts, each with a seed of its own.")
+    n = integer("n", n, 1, MOST_FACES, "Draw more in parts, each with a seed of its own.")
     root = np.linalg.cholesky(_correlation_matrix({} if correlation is None else correlation))
     normal = np.random.default_rng(check_seed(seed)).standard_normal((n, len(FACTORS)))
     normal = np.einsum("nj,ij->ni", normal, root)
@@ -133,8 +133,8 @@ def _slopes(u, pictures):
     slopes = np.empty((*u.shape, pictures.shape[1]))
     for k in range(u.shape[1]):
         moved = u.copy()
-        moved[:, k] += STEP
-        slopes[:, k] = (paint(LOW + (HIGH - LOW) * moved) - pictures) / STEP
+        moved[:, k] += DIFFERENCE_STEP
+        slopes[:, k] = (paint(LOW + (HIGH - LOW) * moved) - pictures) / DIFFERENCE_STEP
     return slopes
 
 
@@ -163,7 +163,7 @@ def measure(images: np.ndarray,
     else:
         u = (_as_matrix(start, "start") - LOW) / (HIGH - LOW)
         if len(u) != len(images):
-            raise ShapeError(f"start has {len(u)} faces, images {len(images)}; expected as many. Start each somewhere.")
+            raise ShapeError(f"start has {len(u)} faces and images {len(images)}; expected as many. Give each a start.")
     u = np.clip(u, -OUTSIDE, 1 + OUTSIDE)
     pictures = paint(LOW + (HIGH - LOW) * u)
     loss = np.sum((images - pictures)**2, axis=1)

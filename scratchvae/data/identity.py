@@ -10,7 +10,7 @@ from ..errors import DataError
 
 
 def fingerprint(x: np.ndarray) -> str:
-    """Return a SHA-256 of an array's shape, dtype and numbers, 64 hexadecimal digits: other data have another one.
+    """Return a SHA-256 of an array's shape, dtype and numbers, 64 hexadecimal digits, which differ for other data.
 
     The byte order and the order of axes in memory do not matter.  Of data of more than 16 MiB, 64 stretches of 256 KiB
     are hashed, spread evenly from the first byte to the last, so that a large mapped file is not read whole.  A change

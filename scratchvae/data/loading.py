@@ -51,6 +51,11 @@ class Dataset(NamedTuple):
     image_shape: tuple[int, ...]
     fields: tuple[str, ...] = ()
 
+    def __repr__(self) -> str:
+        labels = "without labels" if self.train_labels is None else "with labels"
+        return (f"<Dataset {self.name!r}: {len(self.train):,} training and {len(self.test):,} held-out rows of "
+                f"{self.train.shape[1]:,} {self.train.dtype} numbers, {labels}>")
+
 
 def load_data(source: str | Path, *, image_shape: Sequence[int] | None = None,
               transpose: bool | None = None) -> Dataset:

@@ -1,4 +1,4 @@
-"""What numbers in data mean, by one rule for arrays and files of every dtype.
+"""What the numbers in data mean: one rule for arrays and files of every dtype.
 
 - Floats mean themselves.
 - True means 1 and False means 0.
@@ -48,7 +48,7 @@ def as_data(x: np.ndarray, name: str) -> np.ndarray:
         x = np.require(x, storage_dtype(x.dtype), ("C", "A"))
     if x.dtype == np.uint8 and _highest(x) == 1:
         raise DataError(f"{name} has integers of nothing but 0 and 1; expected gray levels of 0..255, or bool or "
-                        "floats. Convert it with .astype(bool) if 1 is white, with / 255.0 if 255 is.")
+                        "floats. Convert it with .astype(bool) if 1 is white, with / 255.0 if 255 is white.")
     return x
 
 

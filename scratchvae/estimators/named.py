@@ -24,10 +24,8 @@ EVERY = {**ESTIMATORS, **SPECIMENS}
 def make_estimator(estimator: Any, **settings: Any) -> Estimator:
     """Return the estimator of a name in ESTIMATORS with the `settings` of its class, or an Estimator itself.
 
-    Raises
-    ------
-    ConfigurationError
-        For an unknown name, a setting that the estimator does not have, or another kind of object.
+    Raises ConfigurationError for an unknown name, a setting that the estimator does not have, or another kind of
+    object.
 
     Examples
     --------
@@ -49,10 +47,7 @@ def make_estimator(estimator: Any, **settings: Any) -> Estimator:
 def estimator_settings(estimator: Any) -> str | dict:
     """Return an estimator as a file holds it: its name, with its settings if they are not the defaults.
 
-    Raises
-    ------
-    ConfigurationError
-        For a custom estimator, which has no name in ESTIMATORS.
+    Raises ConfigurationError for a custom estimator, which has no name in ESTIMATORS.
 
     Examples
     --------
@@ -68,10 +63,11 @@ def estimator_settings(estimator: Any) -> str | dict:
 
 
 def head_gradient(estimator: Any, head: np.ndarray, eps: np.ndarray, nll: np.ndarray, d_nll_dz: np.ndarray,
-                  beta: float = 1.0, state: dict | None = None) -> np.ndarray:
+                  *, beta: float = 1.0, state: dict | None = None) -> np.ndarray:
     """Return the estimator's gradient with respect to the encoder's head, example by example.
 
-    No network runs: the caller passes what the decoder computes from each z.
+    No network runs: the caller passes what the decoder computes from each z.  Raises ConfigurationError or ShapeError
+    for unknown names, or arrays that do not fit each other.
 
     Parameters
     ----------
@@ -90,11 +86,6 @@ def head_gradient(estimator: Any, head: np.ndarray, eps: np.ndarray, nll: np.nda
     -------
     ndarray (B, 2Z)
         d_mu and d_logvar of each example's own loss: without the 1/B of E4.
-
-    Raises
-    ------
-    ConfigurationError, ShapeError
-        For unknown names, or arrays that do not fit each other.
 
     Examples
     --------

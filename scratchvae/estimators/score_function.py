@@ -23,16 +23,13 @@ BASELINES = {
 class ScoreFunction(Sampled):
     """z is held, and the loss moves with the density that z is drawn from (Williams 1992).            (S9)
 
+    Raises ConfigurationError for another baseline.
+
     Parameters
     ----------
     baseline : str
         "none", "moving_average" (of the loss of earlier steps) or "leave_one_out" (the mean of the example's other
         samples; Kool, van Hoof & Welling 2019).
-
-    Raises
-    ------
-    ConfigurationError
-        For another baseline.
     """
 
     baseline: str = "none"

@@ -116,4 +116,5 @@ def _other_layouts(trial, gradients, checks):
         return Variant(other.output, other.inputs, other.backward(np.nan), other.output_terms)
 
     own = isinstance(trial.layer, (Dense, MLP))                   # which would be compiled anew for a layout
-    return check_layouts(checks, gradients, variant, () if own else (*trial.inputs, "d_y"), ("x", "d_y"), len(trial.x))
+    return check_layouts(checks, gradients, variant, () if own else (*trial.inputs, "d_y"), rows=("x", "d_y"),
+                         batch=len(trial.x))

@@ -69,7 +69,7 @@ def _place(checks, found):
     return [new.pop(check.name, check) for check in checks] + list(new.values())
 
 
-def check_layouts(checks: list, gradients: dict, variant: Callable, names: tuple, rows: tuple = (),
+def check_layouts(checks: list, gradients: dict, variant: Callable, names: tuple, *, rows: tuple = (),
                   batch: int = 0) -> list:
     """Return checks that are all ok, with failed ones in their places if other layouts or batches are wrong.
 

@@ -23,7 +23,7 @@ def takes_generator(function: Callable) -> bool:
     return bool(needed)
 
 
-def own_checks(function: Callable, rng: np.random.Generator, move: bool = False) -> list:
+def own_checks(function: Callable, rng: np.random.Generator, *, move: bool = False) -> list:
     """Return the checks that function() or function(rng) makes.
 
     Parameters

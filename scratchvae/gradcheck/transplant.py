@@ -50,7 +50,8 @@ def transplant(mapping: dict, vae: VAE, *, transposed: bool | None = None) -> VA
                              + [f"has {', '.join(map(str, extra))} in addition"] * bool(extra))
         raise ShapeError(f"mapping {wrong}; expected one array for each of {', '.join(segments)}. Name them as "
                          "vae.parameters does.")
-    pairs = [pair for name, view in segments.items() for pair in foreign_views(name, view, mapping[name], transposed)]
+    pairs = [pair for name, view in segments.items() for pair
+             in foreign_views(name, view, mapping[name], transposed=transposed)]
     for foreign, view in pairs:
         view[...] = foreign
     return vae

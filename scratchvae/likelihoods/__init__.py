@@ -61,12 +61,8 @@ def make_likelihood(likelihood: Any, sigma: float = 1.0) -> Any:
     """Return the likelihood of a name in LIKELIHOODS, or `likelihood` itself if it has a likelihood's methods.
 
     `sigma` is the standard deviation of a pixel for "gaussian", and its first value for "gaussian_scalar" and
-    "gaussian_optimal".
-
-    Raises
-    ------
-    ConfigurationError
-        For an unknown name, or an object that lacks a method (which is named).
+    "gaussian_optimal".  Raises ConfigurationError for an unknown name, or an object that lacks a method (which is
+    named).
 
     Examples
     --------

@@ -80,7 +80,6 @@ class GaussianScalar(Gaussian):
     data's standard deviation if training sets the output bias by the data.
     """
 
-    sigma: float = 1.0
     name = "gaussian_scalar"
 
     def sigma_of(self, p: dict) -> float:
@@ -123,7 +122,6 @@ class GaussianOptimal(GaussianScalar):
     the held-out loss and samples use it.  Before training it is that of `sigma`.
     """
 
-    sigma: float = 1.0
     name = "gaussian_optimal"
 
     def _optimum(self, outputs, x, squares):

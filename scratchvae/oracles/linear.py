@@ -72,7 +72,9 @@ class LinearGaussian:
     """The linear-Gaussian VAE, every quantity exact.                                                  (G1 to G11)
 
     All arrays are float64, all results in nats.  X is always (n, D).  q is a `Posterior` (mu, logvar), a
-    `GaussianPosterior`, or None for the encoder's.
+    `GaussianPosterior`, or None for the encoder's.  Raises ShapeError or DataError if the arrays do not fit each other
+    or hold NaN or infinities, and ConfigurationError if sigma is not positive, beta is negative, or the encoder is not
+    a pair of arrays.
 
     Parameters
     ----------
@@ -86,13 +88,6 @@ class LinearGaussian:
         V (D, 2Z) and c (2Z,): [mu | logvar] = x V + c.
     beta : float
         Weight of the KL term in `expected_objective` and the gradients; `elbo` and `gap` have beta = 1.
-
-    Raises
-    ------
-    ShapeError, DataError
-        If the arrays do not fit each other or hold NaN or infinities.
-    ConfigurationError
-        If sigma is not positive, beta is negative, or the encoder is not a pair of arrays.
 
     Examples
     --------

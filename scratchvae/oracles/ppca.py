@@ -38,11 +38,14 @@ class PPCA(NamedTuple):
     log_p: float
 
 
-def ppca(X: np.ndarray, n_latent: int, sigma: float | None = None) -> PPCA:
+def ppca(X: np.ndarray, n_latent: int, *, sigma: float | None = None) -> PPCA:
     """Return the linear-Gaussian model that makes X most likely, with its best encoder, and its collapsed latents.
 
     The rows of W are orthogonal, so the encoder is exact and the mean ELBO of X equals `log_p`: this is the optimum
-    that a linear VAE is trained towards.                                                              (G12, G13)
+    that a linear VAE is trained toward.                                                              (G12, G13)
+
+    Raises ShapeError, DataError or ConfigurationError if X is no table of finite numbers, n_latent does not fit it, or
+    no noise is left to fit sigma to.
 
     Parameters
     ----------
@@ -52,11 +55,6 @@ def ppca(X: np.ndarray, n_latent: int, sigma: float | None = None) -> PPCA:
         Z, at most D.
     sigma : float, optional
         Standard deviation of a pixel; fitted too if not given, which needs Z below D.
-
-    Raises
-    ------
-    ShapeError, DataError, ConfigurationError
-        If X is no table of finite numbers, n_latent does not fit it, or no noise is left to fit sigma to.
 
     Examples
     --------

@@ -43,10 +43,10 @@ from ..vae import VAE
 from ..validation import integer, positive_integer
 from .rules import even_normal, expected_log_sum, gauss_hermite, GRID, PosteriorGrid, tabulate
 
-MOST_NODES = 300                           # of a Gauss-Hermite rule: numpy's overflows not far above
-NODES = {1: 200, 2: 100, 3: 24}            # noise variables -> nodes for each, if not given
-MOST_POINTS = 40_000                       # of a product rule: calls of the model
-ROWS = 4096                                # rows that the decoder takes at a time
+MOST_NODES = 300                 # most nodes of a Gauss-Hermite rule: not far above, numpy's overflows
+NODES = {1: 200, 2: 100, 3: 24}  # number of noise variables -> nodes for each, if not given
+MOST_POINTS = 40_000             # most points of a product rule: each is a call of the model
+DECODER_ROWS = 4096              # rows that the decoder takes at a time
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,7 +56,9 @@ class Quadrature:
     X is (n, D); results are in nats, float64.  `elbo`, `log_p`, `gap` and `iwae` do not depend on the model's beta and
     estimator; `expected_objective` and `expected_gradient` are averages of what it trains on.  The error is 1e-10 or
     less for a float64 VAE with smooth activations, unless q is much wider than the bends of its networks.  It is about
-    1e-3 with ReLU.  The error of T17 by log_p, elbo and gap shows the error of the nodes.
+    1e-3 with ReLU.  The error of T17 by log_p, elbo and gap shows the error of the nodes.  Raises ConfigurationError if
+    vae is not a VAE with one or two latents, or nodes is out of range; from `expected_objective` and
+    `expected_gradient` also if n_samples makes too many noise variables, or a loss depends on other examples.
 
     Parameters
     ----------
@@ -64,12 +66,6 @@ class Quadrature:
         Read at every call, so it may be trained in between; never changed.
     nodes : int, optional
         Gauss-Hermite nodes for each noise variable, at most 300; if not given, 200 for one variable and 100 for two.
-
-    Raises
-    ------
-    ConfigurationError
-        If vae is not a VAE with one or two latents, or nodes is out of range; from `expected_objective` and
-        `expected_gradient` also if n_samples makes too many noise variables, or a loss depends on other examples.
 
     Examples
     --------
@@ -170,9 +166,9 @@ class Quadrature:
         """Return log p(x | z), (m,), of one x (D,) and many z (m, Z)."""
         vae, nll = self.vae.for_evaluation(), np.empty(len(z))
         x = np.ascontiguousarray(x[None], vae.dtype)
-        for start in range(0, len(z), ROWS):
-            outputs = vae.decode_outputs(z[start:start + ROWS])
-            vae.likelihood.nll(vae.parameters.likelihood, outputs, x, nll[start:start + ROWS])
+        for start in range(0, len(z), DECODER_ROWS):
+            outputs = vae.decode_outputs(z[start:start + DECODER_ROWS])
+            vae.likelihood.nll(vae.parameters.likelihood, outputs, x, nll[start:start + DECODER_ROWS])
         if not np.isfinite(nll).all():
             raise DataError("log p(x | z) is not finite for some z near the prior or q; expected finite numbers. Check "
                             "vae.parameters for NaN, or use dtype='float64'.")

@@ -14,7 +14,7 @@ MAX_PAIRS = 20          # most reconstructions in one figure
 
 
 def reconstructions(originals: np.ndarray, reconstructions: np.ndarray, image_shape: tuple[int, ...],
-                    fields: Sequence[str] = ()) -> "Figure":
+                    *, fields: Sequence[str] = ()) -> "Figure":
     """Originals in the upper row, their reconstructions below; ten columns, then a second pair of rows.
 
     Parameters
@@ -40,8 +40,8 @@ def reconstructions(originals: np.ndarray, reconstructions: np.ndarray, image_sh
     return sheet.figure
 
 
-def image_grid(images: np.ndarray, image_shape: tuple[int, ...], title: str, columns: int | None = None,
-               fields: Sequence[str] = ()) -> "Figure":
+def image_grid(images: np.ndarray, image_shape: tuple[int, ...], title: str, *,
+               columns: int | None = None, fields: Sequence[str] = ()) -> "Figure":
     """Images side by side, in reading order, under a title.
 
     Parameters
@@ -71,7 +71,7 @@ def image_grid(images: np.ndarray, image_shape: tuple[int, ...], title: str, col
 
 
 def image_rows(images: np.ndarray, image_shape: tuple[int, ...], names: Sequence[str], title: str,
-               values: Any | None = None, label: str = "", left: float | None = None,
+               *, values: Any | None = None, label: str = "", left: float | None = None,
                fields: Sequence[str] = ()) -> "Figure":
     """Images in named rows, in the order given; `values` are written below the columns.
 
@@ -105,28 +105,28 @@ def image_rows(images: np.ndarray, image_shape: tuple[int, ...], names: Sequence
 
 
 def traversal(images: np.ndarray, image_shape: tuple[int, ...], values: Any,
-              dimension_names: Sequence[str], fields: Sequence[str] = ()) -> "Figure":
+              dimension_names: Sequence[str], *, fields: Sequence[str] = ()) -> "Figure":
     """One latent dimension a row, swept over `values` from left to right while the others keep their value.
 
     The images (rows, columns, D) are decoded means, whose D numbers are called `fields`; values are in standard
     deviations of the prior.
     """
-    return image_rows(images, image_shape, dimension_names, "Latent traversal: one dimension a row", values,
-                      "value of the dimension (prior standard deviations)", left=0.65, fields=fields)
+    return image_rows(images, image_shape, dimension_names, "Latent traversal: one dimension a row", values=values,
+                      label="value of the dimension (prior standard deviations)", left=0.65, fields=fields)
 
 
 def attribute_sweep(images: np.ndarray, image_shape: tuple[int, ...], values: Any, names: Sequence[str],
-                    title: str, fields: Sequence[str] = ()) -> "Figure":
+                    title: str, *, fields: Sequence[str] = ()) -> "Figure":
     """Decoded images (rows, columns, D) along attribute vectors, one face or one vector a row.
 
     `values` (columns,) are the multiples of the vector that were added, `fields` what the D numbers are called.
     """
-    return image_rows(images, image_shape, names, title, values, "a, how many times the vector is added",
+    return image_rows(images, image_shape, names, title, values=values, label="a, how many times the vector is added",
                       fields=fields)
 
 
 def decoded_grid(images: np.ndarray, image_shape: tuple[int, ...], z1: np.ndarray, z2: np.ndarray,
-                 fields: Sequence[str] = ()) -> "Figure":
+                 *, fields: Sequence[str] = ()) -> "Figure":
     """The decoder's means over a grid of the latent plane, as one mosaic with axes in latent units.
 
     z1 grows to the right and z2 upwards.

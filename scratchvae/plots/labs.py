@@ -10,7 +10,7 @@ from .sheet import FAINT, GRAY, INK, laid_out, new_figure, note, plain_axes, TES
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-CONVICTED = 5.0         # standard errors: an estimator whose bias is larger counts as biased
+BIASED = 5.0            # standard errors: an estimator whose bias is larger counts as biased
 APART = 0.15            # least distance between points whose beta is written, as a share of an axis
 SCENES = {"oracle": (INK, "o"), "digits": (TEST, "s")}          # color and marker of each scene that is drawn
 PANELS = {"bias_z": ("Bias", "standard errors"), "variance": ("Variance", "of the head's gradient, nats²"),
@@ -27,28 +27,24 @@ def estimator_lab(rows: Sequence) -> "Figure":
     if not rows:
         raise DataError("there are no rows of the scenes 'oracle' or 'digits'; expected at least one. "
                         "Pass what measure_estimators returns.")
-    names = list(dict.fromkeys(map(_name, rows)))
+    names, scenes = list(dict.fromkeys(map(_name, rows))), {row.scene for row in rows}
     figure = new_figure(12.0, 1.3 + 0.27 * len(names), layout="constrained")
     for axes, (field, (title, unit)) in zip(figure.subplots(1, len(PANELS), sharey=True), PANELS.items()):
         plain_axes(axes, title, unit, "")
         axes.hlines(range(len(names)), 0, 1, color=FAINT, linewidth=0.5, transform=axes.get_yaxis_transform())
         for scene, (color, marker) in SCENES.items():
             here = [row for row in rows if row.scene == scene and np.isfinite(getattr(row, field))]
-            if here and (field != "step_time" or scene == "digits" or not _has(rows, "digits")):
+            if here and not (field == "step_time" and scene == "oracle" and "digits" in scenes):
                 axes.plot([getattr(row, field) for row in here], [names.index(_name(row)) for row in here],
                           linestyle="", marker=marker, color=color, markersize=5, markerfacecolor="none", label=scene)
         axes.set_xscale("log")
         if field == "bias_z":
-            axes.axvline(CONVICTED, color=TEST, linewidth=1.0, linestyle="--", zorder=0.9)
-            note(axes, f"biased right of {CONVICTED:g}")
+            axes.axvline(BIASED, color=TEST, linewidth=1.0, linestyle="--", zorder=0.9)
+            note(axes, f"biased right of {BIASED:g}")
             axes.set_xlim(left=0.1)
         axes.set(yticks=range(len(names)), yticklabels=names, ylim=(len(names) - 0.5, -0.5))
     figure.axes[1].legend(frameon=False, fontsize=8)
     return laid_out(figure)
-
-
-def _has(rows, scene):
-    return any(row.scene == scene for row in rows)
 
 
 def _name(row):

@@ -52,7 +52,7 @@ def principal_directions(mu: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return projected, explained
 
 
-def latent_plane(mu: np.ndarray, labels: np.ndarray | None, explained: np.ndarray | None = None) -> "Figure":
+def latent_plane(mu: np.ndarray, labels: np.ndarray | None, *, explained: np.ndarray | None = None) -> "Figure":
     """Posterior means in a plane; each point is drawn as its label, each class named at its middle.
 
     Parameters

@@ -9,7 +9,7 @@ import numpy as np
 
 from ..arrays import as_finite, as_numbers, log_sum_exp
 from ..errors import ConfigurationError, DataError, ShapeError
-from ..validation import instance_of, integer, MOST
+from ..validation import check_seed, integer, LARGEST_COUNT
 
 SUM_TOLERANCE = 1e-6          # how far a sum of probabilities may be from 1: that of float32 ones is nearer
 INTEGRAL_TOLERANCE = 1e-3     # how far an integral on a grid may be from 1, with quadrature error and cut-off tails
@@ -39,12 +39,8 @@ class Discrete:
     """A distribution over finitely many outcomes.
 
     p, of any shape, is one distribution over all entries.  The probabilities must add up to 1 within 1e-6, and are then
-    scaled to do so exactly.  `log_p` has p's shape, and is -inf where p is 0.
-
-    Raises
-    ------
-    ShapeError, DataError
-        If p is no array of numbers, has a negative or infinite entry or NaN, or is not normalized.
+    scaled to do so exactly.  `log_p` has p's shape, and is -inf where p is 0.  Raises ShapeError or DataError if p is
+    no array of numbers, has a negative or infinite entry or NaN, or is not normalized.
 
     Examples
     --------
@@ -68,7 +64,8 @@ class Discrete:
 
 class Grid:
     """A density on a grid, integrated by the trapezoid rule (spectrally accurate for smooth densities that vanish
-    at both ends of an evenly spaced axis).
+    at both ends of an evenly spaced axis).  Raises ShapeError or DataError if the arrays do not fit, an axis does not
+    increase, or the density is negative or not normalized.
 
     Parameters
     ----------
@@ -85,11 +82,6 @@ class Grid:
         Logarithm of the quadrature weights.
     masses : Discrete
         Density times weight: the cells as outcomes.
-
-    Raises
-    ------
-    ShapeError, DataError
-        If the arrays do not fit, an axis does not increase, or the density is negative or not normalized.
 
     Examples
     --------
@@ -148,20 +140,18 @@ def _points(x, mean, ndim=None):
     return x
 
 
-def _standard_normal(n, shape, rng):
+def _standard_normal(n, shape, seed):
     """Draw (n, *shape) numbers from N(0, 1); n may be 0."""
-    integer("n", n, 0, MOST // max(1, math.prod(shape)), "Choose for example 100.")
-    instance_of("rng", rng, np.random.Generator, "Pass np.random.default_rng(0).")
+    integer("n", n, 0, LARGEST_COUNT // max(1, math.prod(shape)), "Choose for example 100.")
+    rng = seed if isinstance(seed, np.random.Generator) else np.random.default_rng(check_seed(seed))
     return rng.standard_normal((n, *shape))
 
 
 class DiagonalGaussian:
     """N(mu, diag(exp(logvar))) with mu and logvar (Z,), or a batch of them (n, Z): the encoder's output (T6).
 
-    Raises
-    ------
-    ShapeError, DataError
-        If the arrays do not fit, a value is not finite, or a log variance is not within +-700.
+    Raises ShapeError or DataError if the arrays do not fit, a value is not finite, or a log variance is not within
+    +-700.
 
     Examples
     --------
@@ -185,18 +175,16 @@ class DiagonalGaussian:
             standardized = (_points(x, self.mu) - self.mu) * np.exp(-0.5 * self.logvar)
             return -0.5 * (np.square(standardized) + self.logvar + LOG_2PI).sum(axis=-1)
 
-    def sample(self, n: int, rng: np.random.Generator) -> np.ndarray:
-        """Return n draws from the generator rng: (n, Z), or (n, batch, Z)."""
-        return self.mu + np.exp(0.5 * self.logvar) * _standard_normal(n, self.mu.shape, rng)
+    def sample(self, n: int, seed: int | np.random.Generator = 0) -> np.ndarray:
+        """Return n draws, (n, Z) or (n, batch, Z), from a seed or a generator."""
+        return self.mu + np.exp(0.5 * self.logvar) * _standard_normal(n, self.mu.shape, seed)
 
 
 class FullGaussian:
     """N(mean, covariance) with mean (Z,) and covariance (Z, Z); `cholesky` is its lower triangular L with L L^T.
 
-    Raises
-    ------
-    ShapeError, DataError
-        If the arrays do not fit or are not finite, or the covariance is not symmetric and positive definite.
+    Raises ShapeError or DataError if the arrays do not fit or are not finite, or the covariance is not symmetric and
+    positive definite.
 
     Examples
     --------
@@ -226,9 +214,9 @@ class FullGaussian:
         log_determinant = 2 * np.log(np.diag(self.cholesky)).sum()
         return -0.5 * (np.square(standardized).sum(axis=-1) + log_determinant + len(self.mean) * LOG_2PI)
 
-    def sample(self, n: int, rng: np.random.Generator) -> np.ndarray:
-        """Return n draws from the generator rng, (n, Z)."""
-        return self.mean + np.einsum("nj,ij->ni", _standard_normal(n, self.mean.shape, rng), self.cholesky)
+    def sample(self, n: int, seed: int | np.random.Generator = 0) -> np.ndarray:
+        """Return n draws, (n, Z), from a seed or a generator."""
+        return self.mean + np.einsum("nj,ij->ni", _standard_normal(n, self.mean.shape, seed), self.cholesky)
 
 
 def require_same_kind(p: Any, q: Any) -> None:

@@ -63,6 +63,8 @@ def cross_entropy(p: Any, q: Any) -> Any:
 def kl(p: Any, q: Any) -> Any:
     """Return KL(p || q) = E_p log(p / q) in nats: 0 where p = q, otherwise positive, and not symmetric (T1, T2).
 
+    Raises ConfigurationError or ShapeError if p and q are of different kinds or over different outcomes.
+
     Parameters
     ----------
     p, q : two of Discrete, Grid (the same one), DiagonalGaussian or FullGaussian
@@ -70,11 +72,6 @@ def kl(p: Any, q: Any) -> Any:
     Returns
     -------
     float, or ndarray (n,) for a batch of Gaussians; inf where q = 0 < p
-
-    Raises
-    ------
-    ConfigurationError, ShapeError
-        If p and q are of different kinds or over different outcomes.
 
     Examples
     --------
@@ -108,10 +105,7 @@ def _(p: Discrete, q):
 def expectation(p: Any, values: Any) -> float:
     """Return E_p values for a Discrete p and a number for each outcome; outcomes of probability 0 contribute 0.
 
-    Raises
-    ------
-    ConfigurationError, ShapeError
-        If p is no Discrete, or the values are not one for each of its outcomes.
+    Raises ConfigurationError or ShapeError if p is no Discrete, or the values are not one for each of its outcomes.
 
     Examples
     --------
@@ -157,10 +151,8 @@ def jensen_shannon(p: Any, q: Any) -> float:
 
     p and q are two Discrete, or two Grid with the same axes.
 
-    Raises
-    ------
-    ConfigurationError, ShapeError
-        For different kinds or outcomes, and for Gaussians: their average is not Gaussian and has no closed form.
+    Raises ConfigurationError or ShapeError for different kinds or outcomes, and for Gaussians: their average is not
+    Gaussian and has no closed form.
 
     Examples
     --------

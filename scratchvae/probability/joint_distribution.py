@@ -49,7 +49,8 @@ class JointView(NamedTuple):
 def joint_view(p_data: Any, q_z_given_x: Any, p_z: Any, p_x_given_z: Any) -> JointView:
     """Return every term of the three decompositions of a finite world (T18, T20).
 
-    Divergences are infinite where the encoder's joint is positive and the decoder's is 0.
+    Divergences are infinite where the encoder's joint is positive and the decoder's is 0.  Raises ShapeError or
+    DataError if the tables do not fit, or a row is no distribution.
 
     Parameters
     ----------
@@ -61,11 +62,6 @@ def joint_view(p_data: Any, q_z_given_x: Any, p_z: Any, p_x_given_z: Any) -> Joi
         The prior.
     p_x_given_z : array_like (Z, X)
         The decoder: a distribution over x a row.
-
-    Raises
-    ------
-    ShapeError, DataError
-        If the tables do not fit, or a row is no distribution.
 
     Examples
     --------
@@ -88,7 +84,8 @@ def joint_view_on_grid(x: Any, z: Any, log_p_data: Any, log_q_z_given_x: Any, lo
                        log_p_x_given_z: Any) -> JointView:
     """Return the same for one-dimensional x and z, integrated on a grid; entropy and ELBO are those of densities.
 
-    The decompositions are equal on every grid; the finer it is, the nearer they are to the integrals.
+    The decompositions are equal on every grid; the finer it is, the nearer they are to the integrals.  Raises
+    ShapeError or DataError if the arrays do not fit the grid, or a density does not integrate to 1 within 1e-3.
 
     Parameters
     ----------
@@ -96,11 +93,6 @@ def joint_view_on_grid(x: Any, z: Any, log_p_data: Any, log_q_z_given_x: Any, lo
         Increasing coordinates, wide and fine enough for every density below to integrate to 1.
     log_p_data, log_q_z_given_x, log_p_z, log_p_x_given_z : array_like (X,), (X, Z), (Z,), (Z, X)
         Log densities of the data, the encoder (a row for each x), the prior and the decoder (a row for each z).
-
-    Raises
-    ------
-    ShapeError, DataError
-        If the arrays do not fit the grid, or a density does not integrate to 1 within 1e-3.
 
     Examples
     --------

@@ -15,10 +15,8 @@ LEAST_FLOOR = 1e-13            # least `floor`: below it, rounding makes eigenva
 class GaussianMixture:
     """sum_k weights_k N(mean_k, covariance_k), with weights (K,) and K components (FullGaussian) of one dimension.
 
-    Raises
-    ------
-    ConfigurationError, ShapeError, DataError
-        If the weights are not probabilities of the components, or these are not FullGaussians of one dimension.
+    Raises ConfigurationError, ShapeError or DataError if the weights are not probabilities of the components, or these
+    are not FullGaussians of one dimension.
 
     Examples
     --------
@@ -75,9 +73,12 @@ class MixtureFit(NamedTuple):
     converged: bool
 
 
-def fit_mixture(z: Any, n_components: int = 10, seed: int = 0, floor: float = 1e-6, tolerance: float = 1e-4,
+def fit_mixture(z: Any, n_components: int = 10, *, seed: int = 0, floor: float = 1e-6, tolerance: float = 1e-4,
                 max_steps: int = 500) -> MixtureFit:
     """Fit a mixture of full-covariance Gaussians by expectation-maximization.
+
+    Raises ConfigurationError, ShapeError or DataError for settings out of range, or rows that are not finite or all the
+    same.
 
     Parameters
     ----------
@@ -95,11 +96,6 @@ def fit_mixture(z: Any, n_components: int = 10, seed: int = 0, floor: float = 1e
         Stop when a step gains less, in nats for each row.
     max_steps : int
         The largest number of steps.
-
-    Raises
-    ------
-    ConfigurationError, ShapeError, DataError
-        For settings out of range, or rows that are not finite or all the same.
 
     Examples
     --------

@@ -22,12 +22,7 @@ def mean_estimate(values: Any) -> Estimate:
     """Return the mean of values (n,) with its standard error.
 
     For -log p at draws from p it estimates the entropy of p, for -log q the cross entropy.  An infinite value makes
-    both numbers infinite.
-
-    Raises
-    ------
-    ShapeError, DataError
-        If values is not one array of numbers, or has NaN or -inf.
+    both numbers infinite.  Raises ShapeError or DataError if values is not one array of numbers, or has NaN or -inf.
 
     Examples
     --------
@@ -63,8 +58,11 @@ def _own(name, values):
     return values
 
 
-def kl_from_samples(log_p: Any, log_q: Any, estimator: Any = "plain") -> Estimate:
+def kl_from_samples(log_p: Any, log_q: Any, *, estimator: Any = "plain") -> Estimate:
     """Estimate KL(p || q) from draws of p, with a standard error (T1).
+
+    Raises ConfigurationError, ShapeError or DataError for an unknown estimator, arrays that do not fit, or values that
+    cannot be log densities.
 
     Parameters
     ----------
@@ -75,17 +73,13 @@ def kl_from_samples(log_p: Any, log_q: Any, estimator: Any = "plain") -> Estimat
         with r = q / p.  It is never negative, and also unbiased if p > 0 wherever q > 0, because then E_p r = 1.
         Where p and q are close it is far less noisy; where they are far apart r has heavy tails, and "plain" is better.
 
-    Raises
-    ------
-    ConfigurationError, ShapeError, DataError
-        For an unknown estimator, arrays that do not fit, or values that cannot be log densities.
-
     Examples
     --------
     >>> from scratchvae.probability.distributions import DiagonalGaussian
     >>> p, q = DiagonalGaussian([0.0], [0.0]), DiagonalGaussian([0.1], [0.0])
     >>> x = p.sample(1000, np.random.default_rng(0))
-    >>> plain, positive = (kl_from_samples(p.log_density(x), q.log_density(x), e) for e in ("plain", "positive"))
+    >>> plain, positive = (kl_from_samples(p.log_density(x), q.log_density(x), estimator=e)
+    ...                    for e in ("plain", "positive"))
     >>> positive.stderr < plain.stderr / 5, positive.value > 0
     (True, True)
     """

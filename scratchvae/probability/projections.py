@@ -5,8 +5,8 @@ from ..errors import ConfigurationError, DataError, ShapeError
 from .distributions import DiagonalGaussian, Grid
 from .divergences import kl
 
-STEPS, HALVINGS = 500, 30     # most steps, and most times that one of them is halved
-CONVERGED = 1e-14             # gain of a step, in nats, below which the search ends
+MOST_STEPS, MOST_HALVINGS = 500, 30  # most steps, and most times that one of them is halved
+CONVERGED = 1e-14                    # gain of a step, in nats, below which the search ends
 
 
 def _points(p):
@@ -44,17 +44,14 @@ def information_projection(p: Grid, start: DiagonalGaussian) -> DiagonalGaussian
     dKL/dlogvar = E_q[(s^2 - 1) r] / 2.  Divided by the Fisher information, 1 / sigma^2 and 1/2, they are the natural
     gradient.  A step along it is halved until KL falls.
 
+    Raises ConfigurationError, ShapeError or DataError if p is no Grid, has zeros, or `start` does not fit onto it.
+
     Parameters
     ----------
     p : Grid
         Positive everywhere (q is), and wide enough for every q on the way.
     start : DiagonalGaussian
         mu and logvar (d,), d the dimensions of the grid.
-
-    Raises
-    ------
-    ConfigurationError, ShapeError, DataError
-        If p is no Grid, has zeros, or `start` does not fit onto it.
 
     Examples
     --------
@@ -79,12 +76,12 @@ def information_projection(p: Grid, start: DiagonalGaussian) -> DiagonalGaussian
     except DataError as error:
         raise DataError(f"start does not lie on the grid: {error}") from error
     value = kl(density, p)
-    for _ in range(STEPS):
+    for _ in range(MOST_STEPS):
         sigma = np.exp(0.5 * q.logvar)
         s = (points - q.mu) / sigma
         weighted = (np.exp(density.masses.log_p) * (density.log_density - p.log_density))[..., None]
         d_mu, d_logvar = sigma * np.sum(weighted * s, axis=axes), np.sum(weighted * (s * s - 1), axis=axes)
-        for halving in range(HALVINGS):
+        for halving in range(MOST_HALVINGS):
             step = 0.5 ** halving
             trial = DiagonalGaussian(q.mu - step * d_mu, q.logvar - step * d_logvar)
             try:
@@ -99,4 +96,4 @@ def information_projection(p: Grid, start: DiagonalGaussian) -> DiagonalGaussian
         gained, q, density, value = value - trial_value, trial, trial_density, trial_value
         if gained < CONVERGED:
             return q
-    raise DataError(f"KL(q || p) still falls after {STEPS} steps; expected a minimum by then. Start nearer to it.")
+    raise DataError(f"KL(q || p) still falls after {MOST_STEPS} steps; expected a minimum by then. Start nearer to it.")
