@@ -321,7 +321,9 @@ def test_no_command_is_bad_usage(capsys):
 
 # What a command needs so that a flag's value is looked at.
 BESIDES = {"train": ["--data", "digits", "--likelihood", "gaussian", "--schedule", "capacity"],
-           "attribute": ["--attribute", "3"], "lambda": ["--data", "digits", "--epochs", "1", "--hidden", "4"]}
+           "attribute": ["--attribute", "3"], "encode": ["--to", "codes.npy"],
+           "interpolate": ["--from", "1", "--to", "2"],
+           "lambda": ["--data", "digits", "--epochs", "1", "--hidden", "4"]}
 
 
 def numeric_flags():
@@ -340,7 +342,7 @@ def test_a_number_that_is_refused_is_called_by_the_flag_that_was_typed(capsys, r
     monkeypatch.chdir(tmp_path)
     folder = [str(run) for action in parser._actions if action.dest == "folder"]
     words = parser.prog.split()[1:]
-    names = ["mnist" for action in parser._actions if action.dest == "names"]
+    names = ["mnist" for action in parser._actions if action.dest in ("names", "name", "other") and action.required]
     sgd = ["--optimizer", "sgd"] if flag == "--momentum" else []
     status, out, err = command(capsys, *words, *folder, *names, *BESIDES.get(words[0], ()), *sgd, f"{flag}={value}")
     assert status == 2 and out == "" and len(err.splitlines()) == 1
@@ -355,7 +357,7 @@ def test_a_number_that_is_refused_is_called_by_the_flag_that_was_typed(capsys, r
     (["train", "--model=gan"], "argument --model: 'gan' is unknown; known are vae, ae."),
     (["data", "fetch", "mnits"], "did you mean mnist?"), (["data", "lits"], "did you mean list?"),
     (["traverse", "run", "--n", "3"],
-     "unknown flag --n; known are --help, --json, --threads, --data, --latents, --index."),
+     "unknown flag --n; known are --help, --json, --threads, --data, --image-shape, --latents, --index."),
     (["train", "digits"], "'digits' is one word too many."),
     (["lambda", "--betas", "0.01"], "--betas is [0.01]; expected two or more different positive numbers."),
     (["lambda", "--betas", "1,x"], "--betas is '1,x'; expected numbers with commas between them."),
