@@ -41,6 +41,7 @@ ORDER = """
     testing
     bugs
     plots
+    pages
     __init__
     cli
     __main__

@@ -1,0 +1,3 @@
+import { $, data } from "../shared/page.js";
+
+$("data").dataset.read = Object.keys(data).length;
