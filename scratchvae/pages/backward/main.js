@@ -1,3 +1,13 @@
+// The page: every view draws itself whenever the state changes.
 import { $, data } from "../shared/page.js";
+import { change, load } from "./state.js";
+import {} from "./controls.js";
+import {} from "./graph.js";
+import {} from "./walk.js";
+import {} from "./panel.js";
 
-$("data").dataset.read = Object.keys(data).length;
+$("version").textContent = data.version;
+addEventListener("hashchange", load);
+addEventListener("resize", () => change({}));
+matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => change({}));
+load();

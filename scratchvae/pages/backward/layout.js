@@ -1,0 +1,41 @@
+// Where everything stands, by hand: one latent on a wide screen, two latents, and one latent on a narrow screen.
+// A place is the middle of a card; `other` lists the arrows whose words stand on their other side.
+
+export const HALF = { width: 46, height: 42, given: 25 };        // half a card; cards of what is given are lower
+
+const WIDE = {
+  size: [1200, 530], x1: [52, 130], x2: [52, 350], A: [191, 180], h: [191, 325], mu1: [332, 140], v1: [332, 370], sigma1: [470, 370],
+  eps1: [470, 250], z1: [610, 250], C: [746, 180], g: [746, 325], l1: [882, 140], l2: [882, 370], nll: [1018, 250], L: [1150, 250],
+  klm1: [470, 50], kls1: [470, 480], stub: [40, 0],
+  other: ["x1>A", "h>mu1", "h>v1", "g>l1", "g>l2", "z1>C", "eps1>z1", "sigma1>z1", "v1>kls1", "l2>nll"],
+};
+const TWO = {
+  size: [1200, 760], x1: [52, 200], x2: [52, 480], A: [175, 230], h: [195, 400], mu1: [340, 110], v1: [340, 285], v2: [340, 475], mu2: [340, 650],
+  klm1: [480, 50], eps1: [480, 165], sigma1: [480, 265], kls1: [480, 362], kls2: [480, 460], sigma2: [480, 557], eps2: [480, 655], klm2: [480, 710],
+  z1: [620, 215], z2: [620, 545], C: [752, 300], g: [752, 455], l1: [888, 260], l2: [888, 500], nll: [1020, 380], L: [1150, 380], stub: [40, 0],
+  other: ["x1>A", "g>l1", "g>l2", "z1>C", "l2>nll", "eps1>z1", "v1>kls1", "sigma2>z2", "v2>kls2"],
+};
+const NARROW = {
+  size: [380, 1290], x1: [105, 36], x2: [275, 36], A: [190, 150], h: [190, 285], mu1: [100, 415], v1: [280, 415], klm1: [53, 545], sigma1: [204, 545],
+  kls1: [327, 545], z1: [160, 690], eps1: [312, 690], C: [190, 820], g: [190, 946], l1: [86, 1066], l2: [294, 1066], nll: [190, 1150], L: [190, 1245],
+  stub: [0, 34], other: ["x1>A", "h>mu1", "mu1>klm1", "v1>sigma1", "g>l1", "l2>nll", "eps1>z1"],
+};
+
+export const placesOf = (Z, narrow) => Z === 2 ? TWO : narrow ? NARROW : WIDE;
+
+// How far along the way from one card to another its border lies.
+const border = (dx, dy, given) => Math.min(HALF.width / Math.abs(dx || 1e-9), (given ? HALF.given : HALF.height) / Math.abs(dy || 1e-9));
+
+// The ends of an arrow, three units off the cards, and where its words stand: beside its middle, `room` wide.
+export function arrow(places, from, to, given, room) {
+  const [x0, y0] = places[from];
+  if (to === "L" && from !== "nll") {                             // the loss has a KL term's arrow end in a small L
+    const [dx, dy] = places.stub, out = dx ? HALF.width + 3 : 0, down = dy ? HALF.height + 3 : 0;
+    return { ends: [x0 + out, y0 + down, x0 + out + dx, y0 + down + dy], words: dx ? [x0 + out + dx / 2, y0 - 16] : [x0 + 22, y0 + down + 14] };
+  }
+  const [x1, y1] = places[to], dx = x1 - x0, dy = y1 - y0, length = Math.hypot(dx, dy);
+  const p = border(dx, dy, given) + 3 / length, q = 1 - border(dx, dy) - 3 / length, middle = (p + q) / 2;
+  const side = (places.other.includes(`${from}>${to}`) ? -1 : 1) / length, nx = side * dy, ny = -side * dx;
+  const away = Math.abs(nx) * (room / 2 + 3) + Math.abs(ny) * 15 + 2;
+  return { ends: [x0 + p * dx, y0 + p * dy, x0 + q * dx, y0 + q * dy], words: [x0 + middle * dx + away * nx, y0 + middle * dy + away * ny] };
+}
