@@ -10,7 +10,7 @@ import { sign, signs } from "./words.js";
 
 const svg = $("graph"), narrow = matchMedia("(max-width: 1119px)");
 const GIVEN = { x1: "pixel", x2: "pixel", eps1: "noise", eps2: "noise" };
-const NOTES = { A: "x·U + a", nll: "−log p(x|z)", L: "nll + β KL" };
+const NOTES = { A: "x·U + a", C: "z·R + r", nll: "−log p(x|z)", L: "nll + β KL" };
 const { width: W, height: H, given: LOW } = HALF;
 let drawn = "", cards = {}, arrows = [], frame = null;
 
@@ -82,7 +82,7 @@ function build(net) {
   });
   cards = {};
   for (const name of ["x1", "x2", ...given]) cards[name] = card(name, GIVEN[name]);
-  for (const { name, text, bias } of net.nodes) cards[name] = card(name, NOTES[name] ?? text.replace("softplus", "sp"), bias);
+  for (const { name, text, bias } of net.nodes) cards[name] = card(name, NOTES[name] ?? text.replace(/ ([−/]) /g, "$1"), bias);
   for (const name in cards) {
     cards[name].g.setAttribute("transform", shift(places[name]));
     cards[name].bias?.setAttribute("transform", shift([places[name][0], places[name][1] + H + 5]));

@@ -5,6 +5,9 @@ import {} from "./controls.js";
 import {} from "./graph.js";
 import {} from "./walk.js";
 import {} from "./panel.js";
+import {} from "./cloud.js";
+import {} from "./break.js";
+import {} from "./train.js";
 
 $("version").textContent = data.version;
 addEventListener("hashchange", load);
