@@ -41,7 +41,7 @@ function compare(net, fault) {
   for (const name in right) {
     const off = Math.abs(right[name] - wrong[name]) > 1e-12 * Math.max(1, Math.abs(right[name])), row = make("tr", body);
     same &&= !off;
-    make("td", row, {}, `d ${sign(name, state.Z)}`);
+    make("td", row, {}, `d_${sign(name, state.Z)}`);
     make("td", row, {}, format(right[name]));
     make("td", row, off ? { class: "bad" } : {}, format(wrong[name]));
     make("td", row, {}, off && right[name] ? format(wrong[name] / right[name], 2) : "");
@@ -66,10 +66,10 @@ function curves(net, fault) {
       points.push([i, reconstruction + state.beta * kl]);
       now = next;
     }
-    return points.map(([i], k) => [i, points.slice(Math.max(0, k - 9), k + 1).reduce((sum, [, loss]) => sum + loss, 0) / Math.min(10, k + 1)]);
+    return points.map(([i], k) => [i, points.slice(Math.max(0, k - 29), k + 1).reduce((sum, [, loss]) => sum + loss, 0) / Math.min(30, k + 1)]);
   };
   const right = run(null), wrong = run(fault), all = [...right, ...wrong].map(([, y]) => y).filter(Number.isFinite), low = Math.min(...all), high = Math.max(...all);
-  const chart = axes($("curves"), [0, STEPS], [low - 0.05 * (high - low), high + 0.05 * (high - low) + 1e-9], { xLabel: "step", yLabel: "reported loss" });
+  const chart = axes($("curves"), [0, STEPS], [low - 0.05 * (high - low), high + 0.05 * (high - low) + 1e-9], { xLabel: "step", yLabel: "reported loss, mean of 30 steps" });
   line(chart, right, color("train"));
   line(chart, wrong, color("test"), [6, 4]);
   legend(chart, [["right", color("value")], ["with the fault – –", color("test")]]);

@@ -12,6 +12,7 @@ export function axes(canvas, [x0, x1], [y0, y1], { ratio = 1.6, xLabel = "", yLa
   const { context: c, width, height } = sheet(canvas, ratio), left = 46, right = width - 12, top = 24, bottom = height - 38;
   const x = at => left + (at - x0) / (x1 - x0) * (right - left), y = at => bottom - (at - y0) / (y1 - y0) * (bottom - top);
   c.strokeStyle = color("line");
+  c.lineWidth = 1;
   c.fillStyle = color("muted");
   c.beginPath();
   c.textAlign = "center";

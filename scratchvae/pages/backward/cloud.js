@@ -26,12 +26,15 @@ for (const name in ESTIMATORS) {
   panels[name] = { canvas: make("canvas", panel, { role: "img", id: `cloud-${name}` }), said: make("p", panel, { class: "small" }) };
 }
 
-// The estimator's gradients with K samples a draw; antithetic draws need an even number.
-function draw(name, t, K) {
-  const { paired: pairs } = ESTIMATORS[name], own = pairs ? Math.max(2, K) : K, key = `${state.seed} ${own} ${state.Z}`;
-  noise[key] ??= normals(DRAWS * own * state.Z, state.seed);
-  const eps = pairs ? paired(noise[key], own, state.Z) : noise[key];
-  return { K: own, found: headGradients(name, decode(t, state.Z, eps), own, state.baseline) };
+// Draws of a setting, for estimators that share them: gradients with K samples a draw. Antithetic draws need an even number.
+function drawer(t) {
+  const decoded = {};
+  return (name, K) => {
+    const { paired: pairs } = ESTIMATORS[name], own = pairs ? Math.max(2, K) : K, key = `${state.seed} ${own} ${state.Z}`;
+    noise[key] ??= normals(DRAWS * own * state.Z, state.seed);
+    const p = decoded[`${pairs} ${own}`] ??= decode(t, state.Z, pairs ? paired(noise[key], own, state.Z) : noise[key]);
+    return { K: own, found: headGradients(name, p, own, state.baseline) };
+  };
 }
 
 function drawCloud(name, found, exact, { mean }, R) {
@@ -63,9 +66,9 @@ function drawCloud(name, found, exact, { mean }, R) {
   c.stroke();
   c.fillStyle = color("muted");
   c.textAlign = "right";
-  c.fillText(`d ${sign(`mu${state.latent}`, state.Z)} →`, right - 5, bottom - 6);
+  c.fillText(`d_${sign(`mu${state.latent}`, state.Z)} →`, right - 5, bottom - 6);
   c.textAlign = "left";
-  c.fillText(`↑ d ${sign(`v${state.latent}`, state.Z)}`, 6, 16);
+  c.fillText(`↑ d_${sign(`v${state.latent}`, state.Z)}`, 6, 16);
   c.fillText(`frame: ± ${format(R, 2)}`, 6, bottom - 6);
   const words = `mean ${format(mean[a], 3)}, ${format(mean[b], 3)}; exact ${format(exact[a], 3)}, ${format(exact[b], 3)}` + (outside ? `; ${outside} outside` : "");
   put(said, words);
@@ -79,9 +82,9 @@ function reach(found, exact, share) {
 }
 
 function all(step) {
-  const t = step.at, results = {}, K = state.samples, elbo = expectedOfBound(t, state.Z, 1), bound = expectedOfBound(t, state.Z, K);
+  const t = step.at, draw = drawer(t), results = {}, K = state.samples, elbo = expectedOfBound(t, state.Z, 1), bound = expectedOfBound(t, state.Z, K);
   for (const name in ESTIMATORS) {
-    const { K: own, found } = draw(name, t, K), exact = ESTIMATORS[name].weighed ? bound : elbo;
+    const { K: own, found } = draw(name, K), exact = ESTIMATORS[name].weighed ? bound : elbo;
     results[name] = { K: own, found, exact, ...moments(found, exact) };
   }
   const shared = 1.1 * Math.max(...["monte_carlo", "analytic", "iwae"].map(name => reach(results[name].found, results[name].exact, 0.98)));
@@ -95,19 +98,19 @@ function all(step) {
     make("td", row, {}, ESTIMATORS[name].label);
     for (const words of [found.K, `${format(found.biasZ, 1)} s.e.`, found.variance.toPrecision(3), format(found.signal, 3)]) make("td", row, {}, String(words));
   }
-  make("caption", table, { class: "small" }, "Bias of the mean of 1,000 draws, in its standard errors; the variance is summed over d μ and d v.");
+  make("caption", table, { class: "small" }, "Bias of the mean of 1,000 draws, in its standard errors; the variance is summed over d_μ and d_v.");
   signals(t);
 }
 
 // Signal-to-noise for all K, one K a task, so that a drag never waits for it.
 function signals(t) {
-  const names = ["monte_carlo", "score_function", "iwae", "dreg"], found = Object.fromEntries(names.map(name => [name, []])), { Z } = state;
+  const names = ["monte_carlo", "score_function", "iwae", "dreg"], found = Object.fromEntries(names.map(name => [name, []])), { Z } = state, elbo = expectedOfBound(t, Z, 1);
   const next = i => {
     if (i < SAMPLES.length) {
-      const bound = expectedOfBound(t, Z, SAMPLES[i]);
+      const draw = drawer(t), bound = expectedOfBound(t, Z, SAMPLES[i]);
       for (const name of names) {
-        const exact = ESTIMATORS[name].weighed ? bound : expectedOfBound(t, Z, 1);
-        found[name].push([Math.log2(SAMPLES[i]), Math.log2(moments(draw(name, t, SAMPLES[i]).found, exact).signal)]);
+        const exact = ESTIMATORS[name].weighed ? bound : elbo;
+        found[name].push([Math.log2(SAMPLES[i]), Math.log2(moments(draw(name, SAMPLES[i]).found, exact).signal)]);
       }
       later = setTimeout(() => next(i + 1), 0);
       return;
@@ -118,7 +121,12 @@ function signals(t) {
     const styles = { monte_carlo: [color("muted"), [6, 4]], score_function: [color("muted"), [2, 3]], iwae: [color("bad"), []], dreg: [color("ok"), []] };
     for (const name of names) line(chart, found[name], ...styles[name]);
     legend(chart, [["Monte Carlo – –", color("muted")], ["score ···", color("muted")], ["IWAE", color("bad")], ["DReG", color("ok")]]);
-    $("signal").setAttribute("aria-label", `At K = 64: ${names.map(name => `${ESTIMATORS[name].label} ${format(2 ** found[name][6][1], 2)}`).join(", ")}`);
+    const ends = name => [0, 6].map(i => format(2 ** found[name][i][1], 3)).join(" to "), fails = found.dreg[6][1] < found.dreg[0][1] - 0.5;
+    const words = `From K = 1 to 64 IWAE's goes from ${ends("iwae")}, DReG's from ${ends("dreg")}. ` + (fails
+      ? "DReG's falls, too, where q is narrower than the posterior: then its weights have hardly a variance to average. Raise c of v."
+      : "The better the bound, the less IWAE's gradient tells the encoder; DReG's keeps telling.");
+    put($("signal-said"), words);
+    $("signal").setAttribute("aria-label", words);
   };
   next(0);
 }

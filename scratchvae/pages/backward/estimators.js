@@ -126,24 +126,22 @@ export function expected(t, Z) {
 export function expectedOfBound(t, Z, K) {
   if (K === 1) return expected(t, Z);
   const { eps, mass } = rule(t, Z, Z === 1 ? 361 : 61), p = decode(t, Z, eps), each = headGradients("monte_carlo", p, 1);
-  let top = -Infinity, typical = 0;
-  for (let i = 0; i < mass.length; i++) {
-    top = Math.max(top, p.logW[i]);
-    typical += mass[i] * p.logW[i];
-  }
-  const sum = new Float64Array(2 * Z), part = new Float64Array(2 * Z), step = 0.25;
-  for (let s = -top - 37; ; s += step) {
-    let phi = 0;
-    part.fill(0);
-    for (let i = 0; i < mass.length; i++) {
-      const uw = Math.exp(s + p.logW[i]), left = mass[i] * Math.exp(-uw);
+  const order = Array.from(mass.keys()).sort((a, b) => p.logW[b] - p.logW[a]), m = order.length, step = 0.25, sum = new Float64Array(2 * Z);
+  let phi = 1, waiting = mass.reduce((a, b) => a + b, 0), entered = 0, gone = 0;
+  for (let s = -p.logW[order[0]] - 37; gone < m && phi ** K > 1e-20; s += step) {       // log u; only some points are between 0 and 1
+    for (; entered < m && s + p.logW[order[entered]] > -37; entered++) waiting -= mass[order[entered]];
+    while (gone < entered && s + p.logW[order[gone]] > 3.7) gone++;
+    if (gone === entered && entered < m) s += step * Math.floor((-37 - p.logW[order[entered]] - s) / step);
+    const part = new Float64Array(2 * Z);
+    phi = waiting;
+    for (let at = gone; at < entered; at++) {
+      const i = order[at], uw = Math.exp(s + p.logW[i]), left = mass[i] * Math.exp(-uw);
       phi += left;
       for (let c = 0; c < 2 * Z; c++) part[c] += left * uw * each[i * 2 * Z + c];
     }
-    const rest = K * step * phi ** (K - 1);
-    for (let c = 0; c < 2 * Z; c++) sum[c] += rest * part[c];
-    if (s > -typical && phi ** K < 1e-17) return sum;
+    for (let c = 0; c < 2 * Z; c++) sum[c] += K * step * phi ** (K - 1) * part[c];
   }
+  return sum;
 }
 
 // Bias, variance and signal-to-noise of gradients (draws x n) against the exact expectation, as in

@@ -114,7 +114,7 @@ function drawCards(step, copies) {
     set(made.verdict, "class", found && !found.ok ? "verdict end bad" : "verdict end ok");
     const now = step.now && (step.now.name === name || step.now.from === name);
     set(made.g, "class", `card${now ? " now" : ""}${state.pick === name ? " picked" : ""}`);
-    set(made.g, "aria-label", `${sign(name, state.Z)}${known ? ` is ${format(step.value(name))}` : ""}` + (found ? `, its gradient d ${format(d)}, by finite differences `
+    set(made.g, "aria-label", `${sign(name, state.Z)}${known ? ` is ${format(step.value(name))}` : ""}` + (found ? `, its gradient ${format(d)}, by finite differences `
       + `${format(found.value)}, ${found.ok ? "agrees" : "differs"}` : ""));
     if (made.bias) {
       put(made.number, format(state[made.biasName], 2));
@@ -132,7 +132,7 @@ function drawArrows(step) {
     const walked = step.done > step.F && i < step.walked, local = localOf(edge, step.at, step.fault) * share(edge), one = edge.text === "1" && local === 1;
     const into = step.done <= step.F && step.now?.name === edge.to, known = step.known(edge.to) || edge.to in GIVEN;
     put(number, one || !known ? "" : format(local, edge.weight ? 2 : 3));
-    if (edge.text === "1" && edge.to === "L") put(note, one ? "1" : "1/BK");
+    if (edge.to === "L") put(note, edge.from !== "nll" ? (state.B > 1 ? "β/B" : "β") : one ? "1" : "1/BK");
     set(note, "y", one ? 4 : -3);
     set(g, "class", `edge${edge.from in GIVEN ? " given" : ""}${!step.all && walked ? " lit" : ""}${step.now === edge ? " now" : ""}${into ? " into" : ""}`
       + (state.pick === edge.key ? " picked" : ""));

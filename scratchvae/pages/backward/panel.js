@@ -2,7 +2,7 @@
 import { $, color, data, format, make, put, sheet, tiny } from "../shared/page.js";
 import { agrees, difference, errorOverStep, lossAlong } from "./differences.js";
 import { change, onChange, rangeOf, START, state } from "./state.js";
-import { localOf, rowsOf } from "./vae.js";
+import { localOf, rowsOf, sigmoid } from "./vae.js";
 import { numbers, sign, signs } from "./words.js";
 
 const FORMULAS = { D1: "F18", D2: "F19", D3: "F18", D4: "F18", D5: "F18", E2: "F10", E4: "F15", E5: "F17", E6: "F20", E7: "F21", E8: "F22", E9: "F23" };
@@ -28,22 +28,22 @@ function about(step) {
   copies.forEach((t, i) => Object.assign(t, step.rows[i]));
   if (edge) {
     const to = net.nodes.find(({ name }) => name === edge.to), t = { ...step.at }, f = x => (fault?.nodes?.[to.name] ?? to.f)({ ...t, [edge.from]: x });
-    return { title: `the arrow from ${sign(edge.from, Z)} to ${sign(edge.to, Z)}`, quotes: [edge.tag], f, x: t[edge.from], d: localOf(edge, t, fault), of: `d ${sign(edge.to, Z)}/d ${sign(edge.from, Z)}`,
-      lines: [`local derivative = ${signs(edge.text, Z)} = ${numbers(edge.text, { ...t, p1: step.p?.[0], p2: step.p?.[1] })}  (${tags(edge.tag)})`,
+    return { title: `the arrow from ${sign(edge.from, Z)} to ${sign(edge.to, Z)}`, quotes: [edge.tag], f, x: t[edge.from], d: localOf(edge, t, fault), of: `d_${sign(edge.to, Z)}/d_${sign(edge.from, Z)}`,
+      lines: [`local derivative = ${signs(edge.text, Z)} = ${numbers(edge.text, { ...t, p1: sigmoid(t.l1), p2: sigmoid(t.l2) })}  (${tags(edge.tag)})`,
         `of ${sign(edge.to, Z)} = ${signs(to.text, Z)}  (${tags(to.tag)})`], weight: edge.weight };
   }
   const node = net.nodes.find(({ name }) => name === pick), weight = Object.hasOwn(net.parameters, pick) ? pick : null;
   if (!node && !weight) return null;
-  const d = step.cotangent(pick), of = `d ${sign(pick, Z)}`, x = weight ? state[pick] : step.value(pick), f = lossAlong(net, copies, fault, pick, step.where(pick));
+  const d = step.cotangent(pick, net.edges.length), of = `d_${sign(pick, Z)}`, x = weight ? state[pick] : step.value(pick), f = lossAlong(net, copies, fault, pick, step.where(pick));
   if (weight) {
     const users = net.edges.filter(edge => edge.weight === pick), [user] = users, bias = net.nodes.find(({ bias }) => bias === pick);
-    const tag = bias ? "D4" : "D3", rule = bias ? `d ${sign(bias.name, Z)}, summed over rows` : `${sign(user.from, Z)} d ${sign(user.to, Z)}, summed over rows`;
+    const tag = bias ? "D4" : "D3", rule = bias ? `d_${sign(bias.name, Z)}, summed over rows` : `${sign(user.from, Z)} d_${sign(user.to, Z)}, summed over rows`;
     return { title: `${sign(pick, Z)}, ${bias ? "a bias" : "a weight"}`, quotes: [tag], d, of, x, f, weight, lines: [`${net.parameters[pick]} of the model`, `${of} = ${rule}  (${tags(tag)})`] };
   }
-  const out = net.edges.filter(edge => edge.from === pick), shared = out.map(edge => `d ${sign(edge.to, Z)} × ${signs(edge.text.includes(" ") ? `(${edge.text})` : edge.text, Z)}`).join(" + ");
+  const out = net.edges.filter(edge => edge.from === pick), shared = out.map(edge => `d_${sign(edge.to, Z)} × ${signs(edge.text.includes(" ") ? `(${edge.text})` : edge.text, Z)}`).join(" + ");
   return { title: `${sign(pick, Z)}, ${WORDS[word(pick)]}`, quotes: [sourceOf(node), ...new Set(out.map(edge => edge.tag).filter(tag => tag !== "E4"))], d, of, x, f,
     lines: [`${sign(pick, Z)} = ${signs(node.text, Z)}  (${tags(node.tag)}${word(pick) === "kls" || word(pick) === "klm" ? ", F7" : ""})`, `shape ${shapeOf(node)}`,
-      pick === "L" ? "d L = 1" : `${of} = ${shared}`] };
+      pick === "L" ? "d_L = 1" : `${of} = ${shared}`] };
 }
 
 function plot(found) {

@@ -6,7 +6,7 @@ import { FAULTS } from "./faults.js";
 export const START = {
   Z: 1, B: 1, K: 1, n: 1, k: 1, likelihood: "bernoulli", beta: 1,
   x11: 1, x12: 0, x21: 0.2, x22: 0.9, eps111: 0.8, eps112: -0.5, eps121: -1.1, eps122: 0.4, eps211: 0.3, eps212: 1.2, eps221: -0.6, eps222: -0.9,
-  U1: 0.9, U2: -0.7, a: 0.1, Wm1: 1.1, Wm2: 0.7, Wv1: -0.8, Wv2: 0.5, cm1: 0.2, cm2: -0.4, cv1: -0.3, cv2: -0.6,
+  U1: 0.9, U2: -0.7, a: 0.1, Wm1: 1.1, Wm2: 0.7, Wv1: -0.8, Wv2: 0.5, cm1: 0.2, cm2: -0.4, cv1: 0.9, cv2: -0.6,
   R1: 1.2, R2: -0.8, r: -0.1, S1: 1.4, S2: -1.1, s1: 0.2, s2: -0.3,
   step: -1, ask: "no", pick: "mu1", fault: "", h: -3, samples: 1, baseline: 0, latent: 1, seed: 1, common: 1, optimizer: "adam", rate: 0.03,
 };
@@ -25,7 +25,7 @@ function allowed(key, value) {
 }
 
 export const state = {};
-const views = [];
+export const views = [];
 export const onChange = view => views.push(view);
 
 // All that one step computes at the present state, for the views: `at` is the row that the graph shows.

@@ -29,14 +29,14 @@ function backwardWords(step, { from, to, text, weight }) {
   if (step.net.nodes.some(node => node.name === from)) {
     const products = distinct(step, to, step.where(from)).map(({ t, d }) => `${bracket(d)} × ${bracket(localOf({ from, to, local: step.now.local, key: step.now.key }, t, step.fault) * share)}`);
     const so = before ? step.cotangent(from, step.walked - 1) : null;
-    lines.push([`d ${from}`, ` = ${before ? "so far + " : ""}d ${sign(to, Z)} × ${signs(text.includes(" ") && !per ? `(${text})` : text, Z)}${per} = ${before ? `${format(so)} + ` : ""}${products.join(" + ")} = `,
+    lines.push([`d ${from}`, ` = ${before ? "so far + " : ""}d_${sign(to, Z)} × ${signs(text.includes(" ") && !per ? `(${text})` : text, Z)}${per} = ${before ? `${format(so)} + ` : ""}${products.join(" + ")} = `,
       format(step.cotangent(from))]);
   }
   if (weight) {
     const products = distinct(step, to, () => true).map(({ t, d }) => `${bracket(d)} × ${bracket(t[from])}`);
-    lines.push([`d ${weight}`, ` = d ${sign(to, Z)} × ${sign(from, Z)} = ${products.join(" + ")} = `, format(step.cotangent(weight))]);
+    lines.push([`d ${weight}`, ` = d_${sign(to, Z)} × ${sign(from, Z)} = ${products.join(" + ")} = `, format(step.cotangent(weight))]);
     const bias = step.net.nodes.find(node => node.name === to).bias;
-    if (step.complete(bias)) lines.push([`d ${bias}`, ` = d ${sign(to, Z)} = `, format(step.cotangent(bias))]);
+    if (step.complete(bias)) lines.push([`d ${bias}`, ` = d_${sign(to, Z)} = `, format(step.cotangent(bias))]);
   }
   return lines;
 }
@@ -47,7 +47,7 @@ function words(step) {
   return step.done <= step.F ? forwardWords(step, step.now) : backwardWords(step, step.now);
 }
 
-const name = ([subject]) => subject && subject.split(" ").map(word => word === "d" ? "d" : sign(word, state.Z)).join(" ");
+const name = ([subject]) => subject.startsWith("d ") ? `d_${sign(subject.slice(2), state.Z)}` : subject && sign(subject, state.Z);
 
 // The next number: after `to` steps, with what it is called.
 function next(to) {
@@ -65,8 +65,8 @@ function advance(to) {
   if (state.ask === "no" || to < 1) return change({ step: to });
   asking = next(to);
   const { node, edge, target } = asking, called = sign(target, state.Z);
-  put($("asked"), (node ? `Next: ${called} = ${signs(node.text, state.Z)}.` : edge.weight === target ? `Next: d ${called} = d ${sign(edge.to, state.Z)} × ${sign(edge.from, state.Z)}.`
-    : `Next: d ${called}, after the arrow with ${signs(edge.text, state.Z)} from ${sign(edge.to, state.Z)} back to ${called}.`) + (state.ask === "sign" ? " Its sign?" : " Its number?"));
+  put($("asked"), (node ? `Next: ${called} = ${signs(node.text, state.Z)}.` : edge.weight === target ? `Next: d_${called} = d_${sign(edge.to, state.Z)} × ${sign(edge.from, state.Z)}.`
+    : `Next: d_${called}, after the arrow with ${signs(edge.text, state.Z)} from ${sign(edge.to, state.Z)} back to ${called}.`) + (state.ask === "sign" ? " Its sign?" : " Its number?"));
   $("signs").hidden = state.ask !== "sign";
   $("guess").hidden = state.ask !== "number";
   $("question").hidden = false;
