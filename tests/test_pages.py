@@ -1,14 +1,20 @@
 """The pages in a real browser: their arithmetic is the package's, and hands can use them."""
 import json
+import re
+import webbrowser
 from functools import cache
+from pathlib import Path
 
 import numpy as np
 import pytest
 
-from browser import Browser, needs_browser
+from browser import Browser, needs_browser, TWO_FRAMES
 from scratchvae import VAE
+from scratchvae.bugs import BUGS, inject
+from scratchvae.cli.main import main
+from scratchvae.estimators import head_gradient
 from scratchvae.oracles import Quadrature
-from scratchvae.pages import backward_page
+from scratchvae.pages import backward_page, build_page
 
 N_CASES = 1000
 CLOSE = 1e-12                   # relative to the largest number of the gradient: both sides add up a few dozen terms
@@ -51,7 +57,6 @@ def drawn_case(i):
         theta |= {"s1": rng.uniform(-1000, 1000), "s2": rng.uniform(-40, 40)} if i % 12 != 3 else {}
     beta, X = rng.uniform(0.1, 4), rng.random((2, 2)) if i % 3 else rng.integers(0, 2, (2, 2)).astype(float)
     eps, draws = rng.standard_normal((2, 2, Z)), rng.standard_normal((samples, Z))
-    baseline = 0.0
     vae = vae_of(Z, likelihood, K=K)
     vae.parameters.layout.unpack(np.array(list(theta.values())), vae.parameters.flat)
     vae.beta = beta
@@ -60,7 +65,7 @@ def drawn_case(i):
     other.parameters.flat[:] = vae.parameters.flat
     other.beta = beta
     _, head = other.gradient(X[:1], draws[None])
-    settings = {**theta, "Z": Z, "B": B, "K": K, "likelihood": likelihood, "beta": beta, "baseline": baseline,
+    settings = {**theta, "Z": Z, "B": B, "K": K, "likelihood": likelihood, "beta": beta,
                 "estimator": estimator, "samples": samples, "draws": draws.ravel().tolist(),
                 **{f"x{n + 1}{d + 1}": X[n, d] for n in range(2) for d in range(2)},
                 **{f"eps{n + 1}{k + 1}{j + 1}": eps[n, k, j] for n in range(2) for k in range(2) for j in range(Z)}}
@@ -75,7 +80,7 @@ IN_THE_PAGE = """(cases => {
         const net = network(s.Z, s.likelihood), rows = rowsOf(s), found = gradient(net, rows);
         let eps = Float64Array.from(s.draws);
         if (s.estimator === "antithetic") eps = paired(eps, s.samples, s.Z);
-        const head = headGradients(s.estimator, decode(rows[0], s.Z, eps), s.samples, s.baseline);
+        const head = headGradients(s.estimator, decode(rows[0], s.Z, eps), s.samples);
         return { loss: found.loss, gradient: s.names.map(name => found.gradient[name]), head: [...head] };
     });
 })"""
@@ -91,5 +96,237 @@ def test_the_pages_numbers_are_the_packages(browser, page):
         for key in worst:
             a, b = np.atleast_1d(wanted[i][key]), np.atleast_1d(np.array(found[i][key], float))
             worst[key] = max(worst[key], (float(np.max(np.abs(a - b)) / np.max(np.abs(a))), i))
-    print(worst)
     assert all(error < CLOSE for error, _ in worst.values()), worst
+
+
+def set_up(vae, state):
+    """Give a model the parameters and beta of the page's state; return X and eps of the first example."""
+    vae.parameters.layout.unpack(np.array([state[name] for name in names_of(vae.n_latent)]), vae.parameters.flat)
+    vae.beta = state["beta"]
+    return np.array([[state["x11"], state["x12"]]], float), np.array([[state[f"eps11{j + 1}"] for j in range(vae.n_latent)]])
+
+
+@needs_browser
+@pytest.mark.parametrize("fragment", ["#S1=0.8&S2=-0.5&cv1=0.4&beta=0.7", "#Z=2&cv1=-0.8&R1=0.8&R2=-0.4&S1=0.8"])
+def test_the_expectations_in_the_page_are_those_of_quadrature(browser, page, fragment):
+    """Those of the ELBO's gradient are the oracle's; those of the bound of two samples are the average over a grid."""
+    browser.open(page, fragment)
+    state, one, two = browser.evaluate("""(() => {
+        const { expectedOfBound } = modules["backward/estimators.js"], { state, compute } = modules["backward/state.js"];
+        return [state, ...[1, 2].map(K => [...expectedOfBound(compute().at, state.Z, K)])];
+    })()""")
+    Z = state["Z"]
+    vae = vae_of(Z, "bernoulli")
+    X, _ = set_up(vae, state)
+    exact = Quadrature(vae, nodes=48 if Z == 2 else 150).expected_gradient(X)[1]["encoder.head.b"]
+    assert np.max(np.abs(exact - one)) < 1e-9
+    axis = np.linspace(-6, 6, 49 if Z == 1 else 13)
+    mass = np.exp(-axis**2 / 2) / np.exp(-axis**2 / 2).sum()
+    grid = np.stack(np.meshgrid(*[axis] * (2 * Z), indexing="ij"), axis=-1).reshape(-1, 2, Z)
+    shares = np.prod(np.stack(np.meshgrid(*[mass] * (2 * Z), indexing="ij"), axis=-1).reshape(-1, 2 * Z), axis=1)
+    head = np.concatenate(vae.encode(X), axis=1)
+    z = (head[0, :Z] + np.exp(head[0, Z:] / 2) * grid).reshape(-1, Z)
+    outputs, p = vae.decode_outputs(z), vae.parameters.decoder
+    slopes = (1 / (1 + np.exp(-outputs)) - X) @ p.head.W.T * (1 - np.tanh(z @ p[0].W + p[0].b)**2) @ p[0].W.T
+    nll = np.sum(np.logaddexp(0, outputs) - X * outputs, axis=1)
+    for estimator in ("iwae", "dreg"):
+        found = head_gradient(estimator, np.repeat(head, len(grid), axis=0), grid.reshape(-1, Z), nll, slopes, vae.beta)
+        assert np.max(np.abs(shares @ found - two)) < (1e-7 if Z == 1 else 1e-3)
+
+
+@needs_browser
+def test_the_pages_faults_are_the_museums(browser, page):
+    browser.open(page, "#beta=2.5")
+    state, found = browser.evaluate("""(() => {
+        const { state } = modules["backward/state.js"], { FAULTS } = modules["backward/faults.js"];
+        const { gradient, network, rowsOf } = modules["backward/vae.js"], net = network(1, "bernoulli");
+        return [state, Object.fromEntries(Object.keys(FAULTS).map(name =>
+            [name, gradient(net, rowsOf(state), FAULTS[name])]))];
+    })()""")
+    assert len(found) > 20 and set(found) <= set(BUGS)
+    for name, wrong in found.items():
+        with inject(name):
+            vae = vae_of(1, "bernoulli")
+            X, eps = set_up(vae, state)
+            objective, gradient = vae.gradient(X, eps)
+        wanted = dict(zip(names_of(1), gradient.layout.pack(gradient.flat)))
+        assert objective.loss == pytest.approx(wrong["loss"], rel=CLOSE), name
+        assert wrong["gradient"] == pytest.approx(wanted, rel=CLOSE, abs=CLOSE), name
+
+
+STATE = 'modules["backward/state.js"].state'
+
+
+def middle(browser, selector):
+    """Scroll to an element and return the middle of it in the window."""
+    return browser.evaluate(f"""(() => {{
+        const node = document.querySelector({json.dumps(selector)});
+        node.scrollIntoView({{ block: "center", behavior: "instant" }});
+        const box = node.getBoundingClientRect();
+        return [box.x + box.width / 2, box.y + box.height / 2];
+    }})()""")
+
+
+@needs_browser
+def test_numbers_change_under_the_mouse_and_the_keys(browser, page):
+    browser.viewport(1440)
+    browser.open(page)
+    x, y = middle(browser, '[aria-label="weight Wμ from h to μ"]')
+    before = browser.evaluate(f"{STATE}.Wm1")
+    browser.drag([(x, y), (x + 10, y), (x + 26, y)])
+    assert browser.evaluate(f"{STATE}.Wm1") == pytest.approx(before + 26 * 6 / 260)
+    browser.evaluate("""document.querySelector('[aria-label="bias cv"]').focus()""")
+    for key in "-1.25":
+        browser.key(key)
+    assert browser.evaluate(f"{STATE}.cv1") == -1.25
+    browser.key("ArrowRight", 3)
+    assert browser.evaluate(f"{STATE}.cv1") == -1.22
+    x, y = middle(browser, "#given-eps1")
+    browser.drag([(x, y), (x + 60, y)])
+    assert browser.evaluate(f"{STATE}.eps111") > 1
+    agree = browser.evaluate("document.getElementById('verdict').textContent")
+    assert agree == "27 of 27 gradients agree"
+    browser.evaluate("new Promise(done => setTimeout(done, 400))")
+    state, fragment = browser.evaluate(f"[{STATE}, location.hash]")
+    browser.open(page, fragment)
+    assert browser.evaluate(STATE) == state and "cv1=-1.22" in fragment
+    browser.open(page, "#x11=9&U1=abc&step=1e9&fault=nope&Z=7&K=1.5&pick=%3Cb%3E&toString=1&seed=-5")
+    assert browser.evaluate(f"(s => [s.x11, s.U1, s.step, s.fault, s.Z, s.K, s.pick, s.seed])({STATE})") == \
+        [1, 0.9, 99, "", 1, 1, "mu1", 1]
+
+
+@needs_browser
+def test_buttons_walk_and_ask_and_train(browser, page):
+    browser.open(page)
+    text = "document.getElementById('said').innerText"
+    for _ in range(3):
+        browser.key("Tab")
+    browser.evaluate("document.getElementById('back').focus()")
+    browser.key("Enter", 2)
+    assert "d_KLμ = d_L × β = 1.0000 × 1.0000 = 1.0000" in browser.evaluate(text)
+    walked = browser.evaluate("""(async () => {
+        const back = document.getElementById("back"), frame = () => new Promise(requestAnimationFrame), said = [];
+        for (let i = 0; i < 18; i++) { back.click(); await frame(); await frame(); said.push(document.getElementById("said").innerText); }
+        return said;
+    })()""")
+    assert any(line.startswith("d_v = so far + d_KLσ × ((σ² − 1) / 2) = ") for line in walked)
+    assert walked[-1].startswith("Forward computes")                                     # all is shown again
+    browser.open(page, "#ask=sign")
+    browser.evaluate("document.getElementById('forward').click()")
+    browser.key("Enter")                                                                   # the first answer is +
+    assert browser.evaluate("document.getElementById('score').textContent") == \
+        "Right: it is 1.0000. Your score: 1 of 1."
+    browser.open(page, "#beta=0.2&Z=2&rate=0.1")
+    before = browser.evaluate(STATE)
+    press = "['one', 'one', 'one'].forEach(id => document.getElementById(id).click())"
+    browser.evaluate(press)
+    trained = browser.evaluate(STATE)
+    browser.evaluate("document.getElementById('rewind').click()")
+    assert trained != before and browser.evaluate(STATE) == before
+    browser.evaluate(press)
+    assert browser.evaluate(STATE) == trained                                              # the same noise again
+
+
+LAYOUT = """(() => {
+    const bad = [], box = node => node.getBoundingClientRect(), name = node => node.textContent.trim().slice(0, 30);
+    const over = (p, q, w, h) => Math.min(p.right, q.right) - Math.max(p.left, q.left) > w
+        && Math.min(p.bottom, q.bottom) - Math.max(p.top, q.top) > h;
+    const all = selector => [...document.querySelectorAll(selector)], view = box(document.getElementById("graph"));
+    const texts = all("#graph text").filter(node => node.textContent.trim());
+    texts.forEach((node, i) => {
+        const p = box(node);
+        if (p.left < view.left || p.right > view.right || p.top < view.top || p.bottom > view.bottom)
+            bad.push(`${name(node)} leaves the graph`);
+        for (const other of texts.slice(i + 1)) if (over(p, box(other), 1, 3.5)) bad.push(`${name(node)} | ${name(other)}`);
+    });
+    for (const card of all("#graph .card, #graph .chip")) {
+        const p = box(card.querySelector("rect"));
+        for (const node of card.querySelectorAll("text"))
+            if (box(node).left < p.left || box(node).right > p.right) bad.push(`${name(node)} leaves its card`);
+        for (const node of all("#graph .edge text"))
+            if (node.textContent.trim() && over(p, box(node), 1, 2)) bad.push(`${name(node)} under ${name(card)}`);
+    }
+    for (const node of all("p, button, label, output, h1, h2, h3, td, th, pre, select, span"))
+        if (node.getClientRects().length && getComputedStyle(node).display !== "inline" && node.scrollWidth > node.clientWidth + 1)
+            bad.push(`cut: ${name(node) || node.id}`);
+    if (document.documentElement.scrollWidth > innerWidth) bad.push(`${document.documentElement.scrollWidth} wide`);
+    return [...new Set(bad)];
+})()"""
+FAR = "U1 U2 a Wm1 Wm2 Wv1 Wv2 cm1 cm2 cv1 cv2 R1 R2 r S1 S2 s1 s2 eps111 eps112".split()
+STATES = ["", *("&".join(f"{name}={sign}3" for name in FAR) + "&x12=1&beta=4" for sign in ("", "-")),
+          "step=22&U1=-2&B=2&K=2&fault=missing_half"]
+
+
+@needs_browser
+@pytest.mark.parametrize("width", [380, 768, 1440])
+def test_nothing_overlaps_and_no_text_is_cut(browser, page, width):
+    browser.viewport(width)
+    browser.open(page)
+    for fragment in (f"Z={Z}&{state}" for state in STATES for Z in (1, 2)):
+        assert not browser.evaluate(f"location.hash = '{fragment}'; {TWO_FRAMES}.then(() => {LAYOUT})"), fragment
+    assert not browser.requests and not browser.errors
+
+
+CONTRAST = """(() => {
+    const canvas = document.createElement("canvas").getContext("2d"), bad = new Set();
+    const rgb = color => { canvas.fillStyle = "#000"; canvas.fillStyle = color; canvas.fillRect(0, 0, 1, 1);
+        return [...canvas.getImageData(0, 0, 1, 1).data].slice(0, 3); };
+    const light = color => rgb(color).map(c => c / 255).map(c => c <= 0.04045 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4)
+        .reduce((sum, c, i) => sum + c * [0.2126, 0.7152, 0.0722][i], 0);
+    for (const node of document.querySelectorAll("main *")) {
+        if (![...node.childNodes].some(child => child.nodeType === 3 && child.textContent.trim()) || !node.getClientRects().length) continue;
+        if (node.disabled || ["OPTION", "OPTGROUP"].includes(node.tagName)) continue;
+        const style = getComputedStyle(node), ink = node instanceof SVGElement ? style.fill : style.color;
+        let ground = node;
+        if (node instanceof SVGElement) ground = node.closest(".panel");
+        while (ground && /rgba\\(.*, 0\\)|transparent/.test(getComputedStyle(ground).backgroundColor)) ground = ground.parentElement;
+        const card = node.closest?.(".card"), paper = card ? getComputedStyle(card.querySelector(".box")).fill : getComputedStyle(ground ?? document.body).backgroundColor;
+        const [a, b] = [light(ink), light(paper)].sort((p, q) => q - p), ratio = (a + 0.05) / (b + 0.05);
+        if (ratio < 4.5) bad.add(`${node.textContent.trim().slice(0, 20)}: ${ink} on ${paper} is ${ratio.toFixed(1)}`);
+    }
+    return [...bad];
+})()"""
+
+
+@needs_browser
+def test_everything_can_be_read_and_has_a_name(browser, page):
+    browser.viewport(1440)
+    for scheme in ("light", "dark"):
+        browser.media(prefers_color_scheme=scheme)
+        browser.open(page, "#fault=missing_half&step=22")
+        browser.evaluate("new Promise(done => setTimeout(done, 300))")
+        assert not browser.evaluate(CONTRAST), scheme
+    tree = browser.tree()
+    assert sum(role == "slider" for role, _ in tree) > 20
+    assert not [role for role, name in tree if role in ("slider", "button", "combobox", "img", "image", "checkbox") and not name]
+
+
+def test_data_cannot_end_the_script_that_holds_them():
+    html = build_page("backward", {"name": "</script><script>alert(1)</script>"})
+    assert "alert(1)</script>" not in html and html.count("<script") == html.count("</script>") == 2
+    with pytest.raises(ValueError):
+        build_page("backward", {"weights": [float("nan")]})
+
+
+def test_the_command_writes_one_file_and_opens_it(tmp_path, capsys, monkeypatch):
+    opened, out = [], tmp_path / "new" / "page.html"
+    monkeypatch.setattr(webbrowser, "open", lambda url: opened.append(url) or True)
+    assert main(["backward", "--out", str(out), "--open", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out.splitlines()[-1]) == {"file": str(out)}
+    assert opened == [out.as_uri()] and out.stat().st_size < 700_000
+    assert not re.search(r"(?:src|href)=\"(?!data:)|https?://(?!www.w3.org/2000/svg)", out.read_text(encoding="utf-8"))
+    assert main(["backward", "--out", str(tmp_path / "page.txt")]) == 2
+    assert "--out is" in capsys.readouterr().err
+
+
+def without_lines(html):
+    """The page without what changes with every commit: the version, and the numbers of the lines that it quotes."""
+    return re.sub(r'"version":"[^"]*"|"line":\d+', "", html)
+
+
+def test_the_prebuilt_page_is_what_the_command_makes():
+    prebuilt = Path(__file__).parent.parent / "demos/pages/backward.html"
+    if not prebuilt.parent.parent.exists():
+        pytest.skip("not a checkout")
+    assert without_lines(prebuilt.read_text(encoding="utf-8")) == without_lines(backward_page()), \
+        "run `scratchvae backward --out demos/pages/backward.html`"

@@ -33,10 +33,10 @@ STATEMENTS = {
 
 @cache
 def _statements(file):
-    """Return a file's text, and the statements in it that hold no others, in order."""
+    """Return a file's text, its lines, and the statements in it that hold no others, in order."""
     text = (PACKAGE / file).read_text(encoding="utf-8")
     found = [node for node in ast.walk(ast.parse(text)) if isinstance(node, ast.stmt) and not hasattr(node, "body")]
-    return text, sorted(found, key=lambda node: node.lineno)
+    return text, text.splitlines(), sorted(found, key=lambda node: node.lineno)
 
 
 def quoted(file: str, piece: str) -> dict:
@@ -52,12 +52,11 @@ def quoted(file: str, piece: str) -> dict:
     >>> quoted("kernels/dense.py", "d_b[:] =")["code"]
     'd_b[:] = d_y.sum(axis=0)'
     """
-    text, statements = _statements(file)
+    text, lines, statements = _statements(file)
     for node in statements:
-        code = ast.get_source_segment(text, node)
-        if code.startswith(piece):
-            return {"file": f"scratchvae/{file}", "line": node.lineno,
-                    "code": code.replace("\n" + " " * node.col_offset, "\n")}
+        if lines[node.lineno - 1].startswith(piece, node.col_offset):
+            code = ast.get_source_segment(text, node).replace("\n" + " " * node.col_offset, "\n")
+            return {"file": f"scratchvae/{file}", "line": node.lineno, "code": code}
     raise LookupError(f"no statement of {file} begins with {piece!r}")
 
 

@@ -3,13 +3,12 @@ import { $, color, data, format, make, put } from "../shared/page.js";
 import { axes, legend, line } from "./charts.js";
 import { CHECKS } from "./checks.js";
 import { FAULTS } from "./faults.js";
-import { change, onChange, state } from "./state.js";
+import { change, onChange, onRest, state } from "./state.js";
 import { start, trainStep } from "./training.js";
 import { gradient, rowsOf } from "./vae.js";
 import { sign } from "./words.js";
 
 const STEPS = 300;
-let later = 0;
 
 make("option", $("fault"), { value: "" }, "none");
 for (const [title, inside] of [["A gradient check sees these", true], ["Loss and gradient agree", false]]) {
@@ -81,15 +80,15 @@ function curves(net, fault) {
   $("curves").setAttribute("aria-label", words);
 }
 
-onChange(({ net, fault }) => {
+onChange(({ fault }) => {
   $("fault").value = state.fault;
   $("broken").hidden = !fault;
-  clearTimeout(later);
-  if (!fault) return put($("planted"), "The graph is right.");
-  later = setTimeout(() => {
-    story(data.museum[state.fault]);
-    compare(net, fault);
-    convict(net, fault);
-    curves(net, fault);
-  }, 40);
+  if (!fault) put($("planted"), "The graph is right.");
+});
+onRest($("break"), ({ net, fault }) => {
+  if (!fault) return;
+  story(data.museum[state.fault]);
+  compare(net, fault);
+  convict(net, fault);
+  curves(net, fault);
 });

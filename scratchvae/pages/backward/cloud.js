@@ -3,7 +3,7 @@ import { $, color, format, make, put, sheet } from "../shared/page.js";
 import { axes, legend, line } from "./charts.js";
 import { slider } from "./controls.js";
 import { decode, ESTIMATORS, expectedOfBound, headGradients, moments, normals, paired } from "./estimators.js";
-import { change, onChange, state } from "./state.js";
+import { change, onChange, onRest, state } from "./state.js";
 import { sign } from "./words.js";
 
 const DRAWS = 1000, SAMPLES = [1, 2, 4, 8, 16, 32, 64], BINS = 36;
@@ -23,7 +23,7 @@ make("button", controls, { id: "redraw" }, "Draw again").addEventListener("click
 for (const name in ESTIMATORS) {
   const panel = make("div", $("clouds"), { class: "panel" }), { label: called, tag } = ESTIMATORS[name];
   make("h3", panel, {}, `${called} (${tag})`);
-  panels[name] = { canvas: make("canvas", panel, { role: "img", id: `cloud-${name}` }), said: make("p", panel, { class: "small" }) };
+  panels[name] = { canvas: make("canvas", panel, { role: "img", id: `cloud-${name}`, "aria-label": `1,000 gradients by ${called}` }), said: make("p", panel, { class: "small" }) };
 }
 
 // Draws of a setting, for estimators that share them: gradients with K samples a draw. Antithetic draws need an even number.
@@ -99,6 +99,7 @@ function all(step) {
     for (const words of [found.K, `${format(found.biasZ, 1)} s.e.`, found.variance.toPrecision(3), format(found.signal, 3)]) make("td", row, {}, String(words));
   }
   make("caption", table, { class: "small" }, "Bias of the mean of 1,000 draws, in its standard errors; the variance is summed over d_μ and d_v.");
+  clearTimeout(later);
   signals(t);
 }
 
@@ -131,7 +132,7 @@ function signals(t) {
   next(0);
 }
 
-onChange(step => {
+onChange(() => {
   samples.value = SAMPLES.indexOf(state.samples);
   put(samplesOut, String(state.samples));
   samples.setAttribute("aria-valuetext", `K = ${state.samples}`);
@@ -139,6 +140,5 @@ onChange(step => {
   latent.value = state.latent;
   latent.parentElement.hidden = state.Z === 1;
   common.checked = state.common === 1;
-  clearTimeout(later);
-  later = setTimeout(() => all(step), 40);
 });
+onRest($("cloud"), all);

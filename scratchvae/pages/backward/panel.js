@@ -41,9 +41,10 @@ function about(step) {
     return { title: `${sign(pick, Z)}, ${bias ? "a bias" : "a weight"}`, quotes: [tag], d, of, x, f, weight, lines: [`${net.parameters[pick]} of the model`, `${of} = ${rule}  (${tags(tag)})`] };
   }
   const out = net.edges.filter(edge => edge.from === pick), shared = out.map(edge => `d_${sign(edge.to, Z)} × ${signs(edge.text.includes(" ") ? `(${edge.text})` : edge.text, Z)}`).join(" + ");
-  return { title: `${sign(pick, Z)}, ${WORDS[word(pick)]}`, quotes: [sourceOf(node), ...new Set(out.map(edge => edge.tag).filter(tag => tag !== "E4"))], d, of, x, f,
+  const back = [...new Set(out.map(edge => edge.tag))];
+  return { title: `${sign(pick, Z)}, ${WORDS[word(pick)]}`, quotes: [sourceOf(node), ...back.filter(tag => tag !== "E4")], d, of, x, f,
     lines: [`${sign(pick, Z)} = ${signs(node.text, Z)}  (${tags(node.tag)}${word(pick) === "kls" || word(pick) === "klm" ? ", F7" : ""})`, `shape ${shapeOf(node)}`,
-      pick === "L" ? "d_L = 1" : `${of} = ${shared}`] };
+      pick === "L" ? "d_L = 1" : `${of} = ${shared}  (${back.map(tags).join("; ")})`] };
 }
 
 function plot(found) {

@@ -47,6 +47,14 @@ export function compute() {
   };
 }
 
+// A view that takes long is drawn while its section is in sight, and at most every 40 ms.
+export function onRest(section, view) {
+  let waiting = 0, stale = null, seen = false;
+  const rest = () => { if (seen && stale) waiting ||= setTimeout(() => { const step = stale; stale = null; waiting = 0; view(step); }, 40); };
+  new IntersectionObserver(([entry]) => { seen = entry.isIntersecting; rest(); }).observe(section);
+  onChange(step => { stale = step; rest(); });
+}
+
 const draw = onceAFrame(() => {
   const step = compute();
   for (const view of views) view(step);

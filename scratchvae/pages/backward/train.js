@@ -1,13 +1,13 @@
 // Train: steps that move the graph's weights; the two parts of the loss, the tug at each latent, the codes.
-import { $, clamp, color, format, put } from "../shared/page.js";
+import { $, color, format, put } from "../shared/page.js";
 import { axes, dot, legend, line } from "./charts.js";
 import { decode, headGradients, rule } from "./estimators.js";
-import { change, onChange, state } from "./state.js";
+import { change, onChange, onRest, state } from "./state.js";
 import { DATA, dataRows, start, trainStep } from "./training.js";
 import { forward, network } from "./vae.js";
 import { sign } from "./words.js";
 
-let run = null, parts = [], timer = 0, later = 0;
+let run = null, parts = [], timer = 0;
 
 // The run goes on from its own weights; where the reader has moved them, it begins anew from there.
 function current() {
@@ -144,11 +144,15 @@ function drawCodes(net) {
   $("codes").setAttribute("aria-label", words);
 }
 
-onChange(({ net }) => {
+onChange(() => {
   if (document.activeElement !== $("rate")) $("rate").value = Math.log10(state.rate);
   $("optimizer").value = state.optimizer;
-  put($("rate-out"), format(clamp(state.rate, 0, 1), 3));
+  put($("rate-out"), format(state.rate, 3));
   put($("trained"), `step ${run?.step ?? 0}`);
-  clearTimeout(later);
-  later = setTimeout(() => { current(); drawParts(); drawTug(net); drawCodes(net); }, timer ? 0 : 40);
+});
+onRest($("train"), ({ net }) => {
+  current();
+  drawParts();
+  drawTug(net);
+  drawCodes(net);
 });
