@@ -74,7 +74,7 @@ function curves(net, fault) {
   legend(chart, [["right", color("value")], ["with the fault – –", color("test")]]);
   const [[, first]] = wrong, last = wrong.at(-1)[1], other = right.at(-1)[1];
   const words = `With the fault the reported loss goes from ${format(first, 3)} to ${format(last, 3)}; the right one ends at ${format(other, 3)}. ` +
-    (!(last < first) ? "Here the curve gives it away." : last < other ? "It looks better than the right one, and is not." : last - other < 0.05 * Math.abs(other) ? "It falls as it should, and gives nothing away."
+    (!(last < first) ? "Here the curve gives it away." : Math.abs(last - other) < 0.02 * Math.abs(other) ? "It falls as it should, and gives nothing away." : last < other ? "It looks better than the right one, and is not."
       : "It falls. Without the right curve beside it, who would know?");
   put($("fine"), words);
   $("curves").setAttribute("aria-label", words);

@@ -96,9 +96,9 @@ function all(step) {
     const found = results[name], row = make("tr", body);
     drawCloud(name, found.found, found.exact, found, state.common ? shared : 1.1 * reach(found.found, found.exact, 0.99));
     make("td", row, {}, ESTIMATORS[name].label);
-    for (const words of [found.K, `${format(found.biasZ, 1)} s.e.`, found.variance.toPrecision(3), format(found.signal, 3)]) make("td", row, {}, String(words));
+    for (const words of [found.K, format(found.biasZ, 1), found.variance.toPrecision(3), format(found.signal, 3)]) make("td", row, {}, String(words));
   }
-  make("caption", table, { class: "small" }, "Bias of the mean of 1,000 draws, in its standard errors; the variance is summed over d_μ and d_v.");
+  make("caption", table, { class: "small" }, "Bias of the mean of 1,000 draws in standard errors; variance summed over d_μ and d_v.");
   clearTimeout(later);
   signals(t);
 }
@@ -118,7 +118,7 @@ function signals(t) {
     }
     const ys = Object.values(found).flat().map(([, y]) => y).filter(Number.isFinite), low = Math.floor(Math.min(...ys)), high = Math.ceil(Math.max(...ys) + 0.01);
     const chart = axes($("signal"), [0, 6], [low, high], { xTicks: [0, 1, 2, 3, 4, 5, 6], yTicks: Array.from({ length: Math.floor((high - low) / 2) + 1 }, (_, i) => low + 2 * i),
-      xLabel: "K", yLabel: "signal/noise", write: power => String(Number((2 ** power).toPrecision(2))) });
+      xLabel: "K", write: power => String(Number((2 ** power).toPrecision(2))) });
     const styles = { monte_carlo: [color("muted"), [6, 4]], score_function: [color("muted"), [2, 3]], iwae: [color("bad"), []], dreg: [color("ok"), []] };
     for (const name of names) line(chart, found[name], ...styles[name]);
     legend(chart, [["Monte Carlo – –", color("muted")], ["score ···", color("muted")], ["IWAE", color("bad")], ["DReG", color("ok")]]);

@@ -8,7 +8,7 @@ import { change, onChange, state } from "./state.js";
 import { localOf, rowsOf } from "./vae.js";
 import { sign, signs } from "./words.js";
 
-const svg = $("graph"), narrow = matchMedia("(max-width: 1119px)");
+const svg = $("graph"), narrow = matchMedia("(max-width: 1119px)"), still = matchMedia("(prefers-reduced-motion: reduce)");
 const GIVEN = { x1: "pixel", x2: "pixel", eps1: "noise", eps2: "noise" };
 const NOTES = { A: "x·U + a", C: "z·R + r", nll: "−log p(x|z)", L: "nll + β KL" };
 const { width: W, height: H, given: LOW } = HALF;
@@ -151,7 +151,7 @@ onChange(step => {
   put($("verdict"), all ? `${right} of ${all} gradients agree` : "");
   put($("worst"), all ? `largest |d − Δ| ${worst.toExponential(0).replace("-", "−")}` : "");
   const now = arrows.find(({ edge }) => edge === step.now)?.line ?? cards[step.now?.name]?.g;
-  if (now && now !== frame && (narrow.matches || state.Z === 2)) now.scrollIntoView({ block: "center", inline: "center", behavior: "smooth" });
+  if (now && now !== frame && (narrow.matches || state.Z === 2)) now.scrollIntoView({ block: "center", inline: "center", behavior: still.matches ? "auto" : "smooth" });
   frame = now;
 });
 narrow.addEventListener("change", () => change({}));
