@@ -41,8 +41,8 @@ ORDER = """
     testing
     bugs
     plots
-    pages
     __init__
+    pages
     cli
     __main__
 """

@@ -174,7 +174,7 @@ def test_numbers_change_under_the_mouse_and_the_keys(browser, page):
     x, y = middle(browser, '[aria-label="weight Wμ from h to μ"]')
     before = browser.evaluate(f"{STATE}.Wm1")
     browser.drag([(x, y), (x + 10, y), (x + 26, y)])
-    assert browser.evaluate(f"{STATE}.Wm1") == pytest.approx(before + 26 * 6 / 260)
+    assert browser.evaluate(f"{STATE}.Wm1") == pytest.approx(before + 26 * 0.02)
     browser.evaluate("""document.querySelector('[aria-label="bias cv"]').focus()""")
     for key in "-1.25":
         browser.key(key)

@@ -1,16 +1,30 @@
 // Line charts and scatter plots on a canvas: axes with round numbers, and colors of the course.
-import { color, format, sheet } from "../shared/page.js";
+import { color, sheet } from "../shared/page.js";
 
-// Round numbers from low to high, about `count` of them.
-export function ticks(low, high, count = 4) {
-  const raw = (high - low) / count, ten = 10 ** Math.floor(Math.log10(raw)), step = ten * [1, 2, 5, 10].find(k => k * ten >= raw);
-  return Array.from({ length: Math.floor(high / step) - Math.ceil(low / step) + 1 }, (_, i) => (Math.ceil(low / step) + i) * step);
+// Round numbers from low to high, about four of them.
+function ticks(low, high) {
+  const ten = 10 ** Math.floor(Math.log10((high - low) / 4));
+  const step = ten * [1, 2, 5, 10].find(k => k * ten >= (high - low) / 4);
+  const first = Math.ceil(low / step);
+  return Array.from({ length: Math.floor(high / step) - first + 1 }, (_, i) => (first + i) * step);
 }
 
+const short = x => String(Number(x.toPrecision(3))).replace("-", "−");
+
 // Clears the canvas and draws axes of [low, high]; returns the context and the functions from numbers to pixels.
-export function axes(canvas, [x0, x1], [y0, y1], { ratio = 1.6, xLabel = "", yLabel = "", xTicks = ticks(x0, x1), yTicks = ticks(y0, y1), write = format } = {}) {
-  const { context: c, width, height } = sheet(canvas, ratio), left = 46, right = width - 12, top = 24, bottom = height - 38;
-  const x = at => left + (at - x0) / (x1 - x0) * (right - left), y = at => bottom - (at - y0) / (y1 - y0) * (bottom - top);
+export function axes(
+  canvas,
+  [x0, x1],
+  [y0, y1],
+  { ratio = 1.6, xLabel = "", yLabel = "", xTicks = ticks(x0, x1), yTicks = ticks(y0, y1), write = short } = {},
+) {
+  const { context: c, width, height } = sheet(canvas, ratio);
+  const left = 46;
+  const right = width - 12;
+  const top = 24;
+  const bottom = height - 38;
+  const x = at => left + ((at - x0) / (x1 - x0)) * (right - left);
+  const y = at => bottom - ((at - y0) / (y1 - y0)) * (bottom - top);
   c.strokeStyle = color("line");
   c.lineWidth = 1;
   c.fillStyle = color("muted");
@@ -19,13 +33,13 @@ export function axes(canvas, [x0, x1], [y0, y1], { ratio = 1.6, xLabel = "", yLa
   for (const at of xTicks) {
     c.moveTo(x(at), top);
     c.lineTo(x(at), bottom);
-    c.fillText(write(at, 2).replace(/(\.\d*?)0+$/, "$1").replace(/\.$/, ""), x(at), bottom + 15);
+    c.fillText(write(at), x(at), bottom + 15);
   }
   c.textAlign = "right";
   for (const at of yTicks) {
     c.moveTo(left, y(at));
     c.lineTo(right, y(at));
-    c.fillText(write(at, 2).replace(/(\.\d*?)0+$/, "$1").replace(/\.$/, ""), left - 5, y(at) + 4);
+    c.fillText(write(at), left - 5, y(at) + 4);
   }
   c.stroke();
   c.textAlign = "center";
@@ -50,15 +64,16 @@ export function dot({ c, x, y }, [px, py], style, hollow = false, size = 4) {
   c.arc(x(px), y(py), size, 0, 7);
   c.fillStyle = c.strokeStyle = style;
   c.lineWidth = 1.6;
-  if (hollow) c.stroke(); else c.fill();
+  if (hollow) c.stroke();
+  else c.fill();
 }
 
-// Names of lines in a row at the upper right: [text, style].
+// Names of lines in a row at the upper right: {text: name of a color}.
 export function legend({ c, right }, entries) {
-  c.textAlign = "right";
   let at = right;
-  for (const [text, style] of [...entries].reverse()) {
-    c.fillStyle = style;
+  c.textAlign = "right";
+  for (const [text, name] of Object.entries(entries).reverse()) {
+    c.fillStyle = color(name);
     c.fillText(text, at, 14);
     at -= c.measureText(text).width + 12;
   }

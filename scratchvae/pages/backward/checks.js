@@ -2,30 +2,39 @@
 import { format } from "../shared/page.js";
 import { agrees, difference, lossAlong } from "./differences.js";
 import { sign } from "./words.js";
-import { forward, gradient, rowsOf } from "./vae.js";
+import { forward, gradient, klOf, rowsOf } from "./vae.js";
 
-const NODES = Array.from({ length: 81 }, (_, i) => (i - 40) / 5), MASS = NODES.map(e => Math.exp(-e * e / 2) / Math.sqrt(2 * Math.PI) / 5);
+const NODES = Array.from({ length: 81 }, (_, i) => (i - 40) / 5);
+const MASS = NODES.map(e => Math.exp((-e * e) / 2) / Math.sqrt(2 * Math.PI) / 5);
 const differs = (a, b) => !(Math.abs(a - b) <= 1e-9 * Math.max(1, Math.abs(b)));
 
 export const CHECKS = {
   "gradient check": (net, s, fault) => {
-    const rows = rowsOf(s), found = gradient(net, rows, fault).gradient;
-    const wrong = Object.keys(found).filter(name => !agrees(found[name], difference(lossAlong(net, rowsOf(s), fault, name), s[name])));
-    return wrong.length ? `d is not the slope of the loss for ${wrong.map(name => sign(name, net.Z)).join(", ")}` : "";
+    const rows = rowsOf(s);
+    const found = gradient(net, rows, fault).gradient;
+    const wrong = Object.keys(found).filter(
+      name => !agrees(found[name], difference(lossAlong(net, rowsOf(s), fault, name), s[name])),
+    );
+    return wrong.length ? `d is not the slope of the loss for ${wrong.map(name => sign(name)).join(", ")}` : "";
   },
   // The averages over eps below are sums over the nodes of the trapezoid rule: z of every node at once, the latents are independent.
   "sampler moments": (net, s, fault) => {
     for (let j = 1; j <= net.Z; j++) {
-      const { z, t } = samples(net, s, fault, j), mean = MASS.reduce((sum, m, i) => sum + m * z[i], 0), variance = MASS.reduce((sum, m, i) => sum + m * (z[i] - mean) ** 2, 0);
+      const { z, t } = samples(net, s, fault, j);
+      const mean = MASS.reduce((sum, m, i) => sum + m * z[i], 0);
+      const variance = MASS.reduce((sum, m, i) => sum + m * (z[i] - mean) ** 2, 0);
       if (differs(mean, t[`mu${j}`]) || differs(variance, Math.exp(t[`v${j}`])))
-        return `${sign(`z${j}`, net.Z)} has mean ${format(mean, 3)} and variance ${format(variance, 3)}; q says ${format(t[`mu${j}`], 3)} and ${format(Math.exp(t[`v${j}`]), 3)}`;
+        return `${sign(`z${j}`)} has mean ${format(mean, 3)} and variance ${format(variance, 3)}; q says ${format(t[`mu${j}`], 3)} and ${format(Math.exp(t[`v${j}`]), 3)}`;
     }
     return "";
   },
   "KL by quadrature": (net, s, fault) => {
-    let reported = 0, wanted = 0;
+    let reported = 0;
+    let wanted = 0;
     for (let j = 1; j <= net.Z; j++) {
-      const { z, t } = samples(net, s, fault, j), mu = t[`mu${j}`], v = t[`v${j}`];
+      const { z, t } = samples(net, s, fault, j);
+      const mu = t[`mu${j}`];
+      const v = t[`v${j}`];
       reported += t[`klm${j}`] + t[`kls${j}`];
       wanted += MASS.reduce((sum, m, i) => sum + m * 0.5 * (z[i] ** 2 - (z[i] - mu) ** 2 * Math.exp(-v) - v), 0);
     }
@@ -34,11 +43,12 @@ export const CHECKS = {
   "probabilities sum to one": (net, s, fault) => {
     if (s.likelihood === "gaussian") return "";
     let sum = 0;
-    for (const x1 of [0, 1]) for (const x2 of [0, 1]) {
-      const [t] = rowsOf({ ...s, x11: x1, x12: x2 });
-      forward(net, [t], fault, { name: "h", value: 0.5, where: () => true });            // z must not depend on x here
-      sum += Math.exp(-t.nll);
-    }
+    for (const x1 of [0, 1])
+      for (const x2 of [0, 1]) {
+        const [t] = rowsOf({ ...s, x11: x1, x12: x2 });
+        forward(net, [t], fault, { name: "h", value: 0.5, where: () => true }); // z must not depend on x here
+        sum += Math.exp(-t.nll);
+      }
     return differs(sum, 1) ? `exp(−nll) adds up to ${format(sum)} over the four pictures` : "";
   },
   "beta linearity": (net, s, fault) => {
@@ -47,13 +57,17 @@ export const CHECKS = {
       forward(net, [t], fault);
       return t;
     };
-    const t = at(s.beta), grown = at(s.beta + 1).L - t.L, kl = t.klm1 + t.kls1 + (net.Z === 2 ? t.klm2 + t.kls2 : 0);
+    const t = at(s.beta);
+    const grown = at(s.beta + 1).L - t.L;
+    const kl = klOf(t, net.Z);
     return differs(grown, kl) ? `the loss grows by ${format(grown)} when β does by 1; the KL is ${format(kl)}` : "";
   },
 };
 
 function samples(net, s, fault, j) {
-  const [t] = rowsOf(s), node = net.nodes.find(({ name }) => name === `z${j}`), f = fault?.nodes?.[`z${j}`] ?? node.f;
+  const [t] = rowsOf(s);
+  const node = net.nodes.find(({ name }) => name === `z${j}`);
+  const f = fault?.nodes?.[`z${j}`] ?? node.f;
   forward(net, [t], fault);
   return { t, z: NODES.map(e => f({ ...t, [`eps${j}`]: e })) };
 }

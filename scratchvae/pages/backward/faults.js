@@ -1,5 +1,5 @@
 // Faults of the museum (scratchvae/bugs) that this VAE can have, by the museum's names: other formulas of nodes, or other
-// local derivatives of edges. Those that change both consistently no gradient check can find.
+// local derivatives of edges. Those that change both consistently no gradient check can find. Some need a setting.
 import { sigmoid, softplus } from "./vae.js";
 
 const each = make => Object.assign({}, ...[1, 2].map(j => make(j, { mu: `mu${j}`, v: `v${j}`, sigma: `sigma${j}`, eps: `eps${j}`, z: `z${j}` })));
@@ -7,7 +7,7 @@ const sigmaOf = make => ({ locals: each((j, { v, sigma }) => ({ [`${v}>${sigma}`
 const klSlope = make => ({ locals: each((j, { v }) => ({ [`${v}>kls${j}`]: t => make(Math.exp(0.5 * t[v])) })) });
 const kl = make => ({ locals: each(j => ({ [`klm${j}>L`]: make, [`kls${j}>L`]: make })) });
 const slopes = make => ({ locals: { "A>h": t => make(t.h), "C>g": t => make(t.g) } });
-const logits = make => ({ bernoulli: true, locals: { "l1>nll": t => make(t.l1, t.x1), "l2>nll": t => make(t.l2, t.x2) } });
+const logits = make => ({ needs: { likelihood: "bernoulli" }, locals: { "l1>nll": t => make(t.l1, t.x1), "l2>nll": t => make(t.l2, t.x2) } });
 const noise = (value, slope) => ({
   nodes: each((j, { mu, sigma, eps, z }) => ({ [z]: t => t[mu] + value(t[sigma]) * t[eps] })),
   locals: each((j, { sigma, eps, z }) => ({ [`${sigma}>${z}`]: t => slope(t[sigma]) * t[eps] })),
@@ -23,8 +23,8 @@ export const FAULTS = {
   kl_without_log: klSlope(sigma => 0.5 * sigma ** 2),
   sigma_for_variance_in_kl: klSlope(sigma => 0.5 * (sigma - 1)),
   kl_not_differentiated: kl(() => 0),
-  beta_not_in_gradient: kl(() => 1),
-  kl_averaged_twice: kl(t => t.beta / t.B),
+  beta_not_in_gradient: { ...kl(() => 1), needs: { beta: 2.5 } },
+  kl_averaged_twice: { ...kl(t => t.beta / t.B), needs: { B: 2 } },
   z_for_mu: { locals: each((j, { mu, z }) => ({ [`${mu}>klm${j}`]: t => t[z] })) },
   sample_detached: { locals: each((j, { mu, sigma, z }) => ({ [`${mu}>${z}`]: () => 0, [`${sigma}>${z}`]: () => 0 })) },
   forgotten_slope: slopes(() => 1),

@@ -5,16 +5,21 @@ import { agrees, difference, lossAlong } from "./differences.js";
 import { arrow, HALF, placesOf } from "./layout.js";
 import { describe, scrubbed } from "./scrub.js";
 import { change, onChange, state } from "./state.js";
-import { localOf, rowsOf } from "./vae.js";
+import { localOf, rowsOf, shareOf } from "./vae.js";
 import { sign, signs } from "./words.js";
 
-const svg = $("graph"), narrow = matchMedia("(max-width: 1119px)"), still = matchMedia("(prefers-reduced-motion: reduce)");
+const svg = $("graph");
+const narrow = matchMedia("(max-width: 1119px)");
+const still = matchMedia("(prefers-reduced-motion: reduce)");
 const GIVEN = { x1: "pixel", x2: "pixel", eps1: "noise", eps2: "noise" };
 const NOTES = { A: "x·U + a", C: "z·R + r", nll: "−log p(x|z)", L: "nll + β KL" };
 const { width: W, height: H, given: LOW } = HALF;
-let drawn = "", cards = {}, arrows = [], frame = null;
+let drawn = "";
+let cards = {};
+let arrows = [];
+let frame = null;
 
-const settingOf = name => name.startsWith("x") ? `x${state.n}${name[1]}` : `eps${state.n}${state.k}${name[3]}`;
+const settingOf = name => (name.startsWith("x") ? `x${state.n}${name[1]}` : `eps${state.n}${state.k}${name[3]}`);
 const pick = key => change({ pick: key });
 
 function button(node, key) {
@@ -29,11 +34,13 @@ function button(node, key) {
 }
 
 function card(name, note, bias) {
-  const given = name in GIVEN, g = make("g", svg, { class: given ? "card given" : "card" }), top = given ? -LOW : -H, text = (cls, x, y, words) =>
-    make("text", g, { class: cls, x, y: top + y }, words);
+  const given = name in GIVEN;
+  const g = make("g", svg, { class: given ? "card given" : "card" });
+  const top = given ? -LOW : -H;
+  const text = (cls, x, y, words) => make("text", g, { class: cls, x, y: top + y }, words);
   make("rect", g, { class: "box", x: -W, y: top, width: 2 * W, height: -2 * top, rx: 9 });
-  text("name", 7 - W, 17, sign(name, state.Z));
-  text("note", 7 - W, 33, signs(note, state.Z));
+  text("name", 7 - W, 17, sign(name));
+  text("note", 7 - W, 33, signs(note));
   const made = { g, name, value: text("v end", W - 7, 17) };
   if (given) {
     scrubbed(g, () => settingOf(name));
@@ -42,47 +49,96 @@ function card(name, note, bias) {
   button(g, name);
   text("d", 7 - W, 55, "d");
   text("note", 7 - W, 73, "Δ");
-  Object.assign(made, { d: text("d end", W - 7, 55), difference: text("note end", W - 21, 73), verdict: text("verdict end", W - 6, 73) });
+  Object.assign(made, {
+    d: text("d end", W - 7, 55),
+    difference: text("note end", W - 21, 73),
+    verdict: text("verdict end", W - 6, 73),
+  });
   if (bias) {
     made.bias = make("g", svg, { class: "chip" });
     make("rect", made.bias, { x: -34, y: -9, width: 68, height: 19, rx: 9 });
-    make("text", made.bias, { x: -28, y: 5 }, sign(bias, state.Z));
+    make("text", made.bias, { x: -28, y: 5 }, sign(bias));
     made.number = make("text", made.bias, { class: "v end", x: 28, y: 5 });
     made.biasName = bias;
-    scrubbed(made.bias, () => bias, () => pick(bias));
+    scrubbed(
+      made.bias,
+      () => bias,
+      () => pick(bias),
+    );
   }
   return made;
 }
 
 // Builds the graph anew for another number of latents or another layout.
 function build(net) {
-  const places = placesOf(state.Z, narrow.matches), shift = at => `translate(${at})`;
+  const places = placesOf(state.Z, narrow.matches);
+  const shift = at => `translate(${at})`;
   svg.replaceChildren();
   svg.setAttribute("viewBox", `0 0 ${places.size.join(" ")}`);
   svg.setAttribute("class", state.Z === 2 ? "two" : "one");
   const tips = make("defs", svg);
   for (const id of ["tip", "back-tip", "fore-tip"])
-    make("path", make("marker", tips, { id, viewBox: "0 0 8 8", refX: 7, refY: 4, markerWidth: 8, markerHeight: 8, markerUnits: "userSpaceOnUse",
-      orient: "auto-start-reverse" }), { d: "M0 0L8 4L0 8z" });
-  const given = net.nodes.filter(({ of }) => of === "nk").map(({ name }) => name).filter(name => name[0] === "z").map(z => `eps${z[1]}`);
-  const noise = given.map(eps => ({ from: eps, to: `z${eps[3]}`, key: `${eps}>z${eps[3]}`, text: `sigma${eps[3]}`, local: t => t[`sigma${eps[3]}`], plain: true }));
+    make(
+      "path",
+      make("marker", tips, {
+        id,
+        viewBox: "0 0 8 8",
+        refX: 7,
+        refY: 4,
+        markerWidth: 8,
+        markerHeight: 8,
+        markerUnits: "userSpaceOnUse",
+        orient: "auto-start-reverse",
+      }),
+      { d: "M0 0L8 4L0 8z" },
+    );
+  const given = net.nodes
+    .filter(({ of }) => of === "nk")
+    .map(({ name }) => name)
+    .filter(name => name[0] === "z")
+    .map(z => `eps${z[1]}`);
+  const noise = given.map(eps => ({
+    from: eps,
+    to: `z${eps[3]}`,
+    key: `${eps}>z${eps[3]}`,
+    text: `sigma${eps[3]}`,
+    local: t => t[`sigma${eps[3]}`],
+    plain: true,
+  }));
   arrows = [...net.edges, ...noise].map(edge => {
-    const g = make("g", svg, { class: "edge" }), words = signs(edge.text, state.Z);
-    const { ends, words: [x, y] } = arrow(places, edge.from, edge.to, edge.from in GIVEN, Math.max(5.8 * words.length, edge.text === "1" ? 6 : 38));
+    const g = make("g", svg, { class: "edge" });
+    const words = signs(edge.text);
+    const {
+      ends,
+      words: [x, y],
+    } = arrow(places, edge.from, edge.to, edge.from in GIVEN, Math.max(5.8 * words.length, edge.text === "1" ? 6 : 38));
     const line = make("path", g, { d: `M${ends.slice(0, 2)}L${ends.slice(2)}` });
-    if (edge.to === "L" && edge.from !== "nll") make("text", g, { class: "end-of-stub", x: ends[2] + (places.stub[0] ? 9 : 0), y: ends[3] + (places.stub[1] ? 14 : 4) }, "L");
-    const box = make("g", g, { transform: shift([x, y]) }), note = make("text", box, { class: "note", y: edge.text === "1" ? 4 : -3 }, words);
-    const number = make("text", box, { y: 11 }), made = { edge, g, line, box, note, number };
+    if (edge.to === "L" && edge.from !== "nll")
+      make(
+        "text",
+        g,
+        { class: "end-of-stub", x: ends[2] + (places.stub[0] ? 9 : 0), y: ends[3] + (places.stub[1] ? 14 : 4) },
+        "L",
+      );
+    const box = make("g", g, { transform: shift([x, y]) });
+    const note = make("text", box, { class: "note", y: edge.text === "1" ? 4 : -3 }, words);
+    const number = make("text", box, { y: 11 });
+    const made = { edge, g, line, box, note, number };
     make("rect", box, { class: "touch", x: -24, y: -16, width: 48, height: 32 });
     if (edge.weight) {
       box.setAttribute("class", "weight");
-      scrubbed(box, () => edge.weight, () => pick(edge.key));
+      scrubbed(
+        box,
+        () => edge.weight,
+        () => pick(edge.key),
+      );
     } else if (!edge.plain) button(g, edge.key);
     return made;
   });
   cards = {};
   for (const name of ["x1", "x2", ...given]) cards[name] = card(name, GIVEN[name]);
-  for (const { name, text, bias } of net.nodes) cards[name] = card(name, NOTES[name] ?? text.replace(/ ([−/]) /g, "$1"), bias);
+  for (const { name, text, bias } of net.nodes)
+    cards[name] = card(name, NOTES[name] ?? text.replace(/ ([−/]) /g, "$1"), bias);
   for (const name in cards) {
     cards[name].g.setAttribute("transform", shift(places[name]));
     cards[name].bias?.setAttribute("transform", shift([places[name][0], places[name][1] + H + 5]));
@@ -90,10 +146,15 @@ function build(net) {
 }
 
 function drawCards(step, copies) {
-  const { net, fault } = step, tally = { right: 0, all: 0, worst: 0 };
+  const { net, fault } = step;
+  const tally = { right: 0, all: 0, worst: 0 };
   const judge = (name, d) => {
     copies.forEach((t, i) => Object.assign(t, step.rows[i]));
-    const found = difference(lossAlong(net, copies, fault, name, step.where(name)), name in net.parameters ? state[name] : step.value(name)), ok = agrees(d, found);
+    const found = difference(
+      lossAlong(net, copies, fault, name, step.where(name)),
+      name in net.parameters ? state[name] : step.value(name),
+    );
+    const ok = agrees(d, found);
     tally.all++;
     tally.right += ok;
     tally.worst = Math.max(tally.worst, Math.abs(d - found.value));
@@ -103,10 +164,13 @@ function drawCards(step, copies) {
     const made = cards[name];
     if (!made.d) {
       put(made.value, format(step.at[name], 4));
-      describe(made.g, settingOf(name), `${sign(name, state.Z)}, ${GIVEN[name]}`);
+      describe(made.g, settingOf(name), `${sign(name)}, ${GIVEN[name]}`);
       continue;
     }
-    const known = step.known(name), whole = step.complete(name), d = step.begun(name) ? step.cotangent(name) : NaN, found = whole ? judge(name, d) : null;
+    const known = step.known(name);
+    const whole = step.complete(name);
+    const d = step.begun(name) ? step.cotangent(name) : NaN;
+    const found = whole ? judge(name, d) : null;
     put(made.value, known ? format(step.value(name)) : "·");
     put(made.d, step.begun(name) ? format(d) : "·");
     put(made.difference, found ? format(found.value) : "·");
@@ -114,11 +178,18 @@ function drawCards(step, copies) {
     set(made.verdict, "class", found && !found.ok ? "verdict end bad" : "verdict end ok");
     const now = step.now && (step.now.name === name || step.now.from === name);
     set(made.g, "class", `card${now ? " now" : ""}${state.pick === name ? " picked" : ""}`);
-    set(made.g, "aria-label", `${sign(name, state.Z)}${known ? ` is ${format(step.value(name))}` : ""}` + (found ? `, its gradient ${format(d)}, by finite differences `
-      + `${format(found.value)}, ${found.ok ? "agrees" : "differs"}` : ""));
+    set(
+      made.g,
+      "aria-label",
+      `${sign(name)}${known ? ` is ${format(step.value(name))}` : ""}` +
+        (found
+          ? `, its gradient ${format(d)}, by finite differences ` +
+            `${format(found.value)}, ${found.ok ? "agrees" : "differs"}`
+          : ""),
+    );
     if (made.bias) {
       put(made.number, format(state[made.biasName], 2));
-      describe(made.bias, made.biasName, `bias ${sign(made.biasName, state.Z)}`);
+      describe(made.bias, made.biasName, `bias ${sign(made.biasName)}`);
       set(made.bias, "class", `chip${state.pick === made.biasName ? " picked" : ""}`);
     }
   }
@@ -127,17 +198,33 @@ function drawCards(step, copies) {
 }
 
 function drawArrows(step) {
-  const share = edge => edge.to === "L" ? 1 / state.B / (edge.from === "nll" ? state.K : 1) : 1;
   arrows.forEach(({ edge, g, box, note, number }, i) => {
-    const walked = step.done > step.F && i < step.walked, local = localOf(edge, step.at, step.fault) * share(edge), one = edge.text === "1" && local === 1;
-    const into = step.done <= step.F && step.now?.name === edge.to, known = step.known(edge.to) || edge.to in GIVEN;
+    const walked = step.done > step.F && i < step.walked;
+    const local = localOf(edge, step.at, step.fault) * shareOf(edge, state);
+    const one = edge.text === "1" && local === 1;
+    const into = step.done <= step.F && step.now?.name === edge.to;
+    const known = step.known(edge.to) || edge.to in GIVEN;
     put(number, one || !known ? "" : format(local, edge.weight ? 2 : 3));
     if (edge.to === "L") put(note, edge.from !== "nll" ? (state.B > 1 ? "β/B" : "β") : one ? "1" : "1/BK");
     set(note, "y", one ? 4 : -3);
-    set(g, "class", `edge${edge.from in GIVEN ? " given" : ""}${!step.all && walked ? " lit" : ""}${step.now === edge ? " now" : ""}${into ? " into" : ""}`
-      + (state.pick === edge.key ? " picked" : ""));
-    if (edge.weight) describe(box, edge.weight, `weight ${sign(edge.weight, state.Z)} from ${sign(edge.from, state.Z)} to ${sign(edge.to, state.Z)}`);
-    else set(g, "aria-label", `from ${sign(edge.from, state.Z)} to ${sign(edge.to, state.Z)}: local derivative ${signs(edge.text, state.Z)}${known ? ` is ${format(local, 3)}` : ""}`);
+    set(
+      g,
+      "class",
+      `edge${edge.from in GIVEN ? " given" : ""}${!step.all && walked ? " lit" : ""}${step.now === edge ? " now" : ""}${into ? " into" : ""}` +
+        (state.pick === edge.key ? " picked" : ""),
+    );
+    if (edge.weight)
+      describe(
+        box,
+        edge.weight,
+        `weight ${sign(edge.weight)} from ${sign(edge.from)} to ${sign(edge.to)}`,
+      );
+    else
+      set(
+        g,
+        "aria-label",
+        `from ${sign(edge.from)} to ${sign(edge.to)}: local derivative ${signs(edge.text)}${known ? ` is ${format(local, 3)}` : ""}`,
+      );
   });
 }
 
@@ -151,7 +238,8 @@ onChange(step => {
   put($("verdict"), all ? `${right} of ${all} gradients agree` : "");
   put($("worst"), all ? `largest |d − Δ| ${worst.toExponential(0).replace("-", "−")}` : "");
   const now = arrows.find(({ edge }) => edge === step.now)?.line ?? cards[step.now?.name]?.g;
-  if (now && now !== frame && (narrow.matches || state.Z === 2)) now.scrollIntoView({ block: "center", inline: "center", behavior: still.matches ? "auto" : "smooth" });
+  if (now && now !== frame && (narrow.matches || state.Z === 2))
+    now.scrollIntoView({ block: "center", inline: "center", behavior: still.matches ? "auto" : "smooth" });
   frame = now;
 });
 narrow.addEventListener("change", () => change({}));

@@ -5,6 +5,7 @@ export const SIGMA_X = 0.5;                                     // of Gaussian p
 
 export const softplus = l => Math.max(l, 0) + Math.log1p(Math.exp(-Math.abs(l)));
 export const sigmoid = l => 0.5 * (1 + Math.tanh(0.5 * l));
+export const klOf = (t, Z) => t.klm1 + t.kls1 + (Z === 2 ? t.klm2 + t.kls2 : 0);
 const latents = (Z, make) => Array.from({ length: Z }, (_, j) => make(j + 1)).flat();
 
 // The parameters by name: where each lies in the package's model.
@@ -40,7 +41,7 @@ const nodesOf = (Z, gaussian) => [
     : ["nll", "E4", "nk", "softplus(l1) − x1 l1 + softplus(l2) − x2 l2",
       t => softplus(t.l1) - t.x1 * t.l1 + softplus(t.l2) - t.x2 * t.l2],
   ["L", "E4", "", `nll + beta (${latents(Z, j => [`klm${j} + kls${j}`]).join(" + ")})`,
-    t => t.nll + t.beta * (t.klm1 + t.kls1 + (Z === 2 ? t.klm2 + t.kls2 : 0))],
+    t => t.nll + t.beta * klOf(t, Z)],
 ].map(([name, tag, of, text, f, bias]) => ({ name, tag, of, text, f, bias }));
 
 // Edges in the order of the backward pass: from, to, tag, d(to)/d(from) as text and as a function, the weight on the arrow.
@@ -92,6 +93,9 @@ export function forward(net, rows, fault, held) {
   }
   return sum / rows.length;
 }
+
+// What stands before an arrow into L: the 1/B and 1/K of the means.
+export const shareOf = (edge, { B, K }) => (edge.to !== "L" ? 1 : edge.from === "nll" ? 1 / (B * K) : 1 / B);
 
 export const localOf = (edge, t, fault) => (fault?.locals?.[edge.key] ?? edge.local)(t);
 
