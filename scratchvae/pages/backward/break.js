@@ -1,4 +1,4 @@
-// Break it: a fault of the museum in the graph; the wrong gradient beside the right one, who convicts it, and its curve.
+// Break it: a fault of the museum in the graph, the wrong gradient beside the right one, who convicts it, its curve.
 import { $, color, data, format, make, put, tableHead, tableRow, tell } from "../shared/page.js";
 import { axes, legend, line } from "./charts.js";
 import { CHECKS } from "./checks.js";
@@ -64,7 +64,7 @@ function lossCurve(net, fault) {
   const losses = [];
   let now = start(net, state);
   for (let i = 0; i < STEPS; i++) {
-    const { next, reconstruction, kl } = trainStep(net, settings, now, fault);
+    const { next, reconstruction, kl } = trainStep(settings, now, fault);
     losses.push(reconstruction + state.beta * kl);
     now = next;
   }

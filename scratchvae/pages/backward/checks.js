@@ -17,14 +17,16 @@ export const CHECKS = {
     );
     return wrong.length ? `d is not the slope of the loss for ${wrong.map(name => sign(name)).join(", ")}` : "";
   },
-  // The averages over eps below are sums over the nodes of the trapezoid rule: z of every node at once, the latents are independent.
+  // Averages over eps are sums over the nodes of the trapezoid rule; the latents are independent.
   "sampler moments": (net, s, fault) => {
     for (let j = 1; j <= net.Z; j++) {
       const { z, t } = samples(net, s, fault, j);
       const mean = MASS.reduce((sum, m, i) => sum + m * z[i], 0);
       const variance = MASS.reduce((sum, m, i) => sum + m * (z[i] - mean) ** 2, 0);
-      if (differs(mean, t[`mu${j}`]) || differs(variance, Math.exp(t[`v${j}`])))
-        return `${sign(`z${j}`)} has mean ${format(mean, 3)} and variance ${format(variance, 3)}; q says ${format(t[`mu${j}`], 3)} and ${format(Math.exp(t[`v${j}`]), 3)}`;
+      const says = [t[`mu${j}`], Math.exp(t[`v${j}`])];
+      const [found, wanted] = [[mean, variance], says].map(pair => pair.map(x => format(x, 3)));
+      if (differs(mean, says[0]) || differs(variance, says[1]))
+        return `${sign(`z${j}`)} has mean and variance ${found.join(", ")}; q says ${wanted.join(", ")}`;
     }
     return "";
   },

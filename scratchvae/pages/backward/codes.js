@@ -89,7 +89,8 @@ export function drawCodes(net) {
   const rows = dataRows(state, 0);
   forward(net, rows);
   legend(net.Z === 1 ? drawLine(rows) : drawPlane(rows), { "q(z|x)": "value", "p(z|x) – –": "test" });
-  const shown = net.Z === 1 ? "One row an example, from (0, 1) below to (1, 0) above" : "Lines half a nat below the top";
+  const rowsUp = "One row an example, from (0, 1) below to (1, 0) above";
+  const shown = net.Z === 1 ? rowsUp : "Lines half a nat below the top";
   tell(
     "codes",
     `${shown}: q, which the encoder says, and the true posterior, which the decoder implies. ` +

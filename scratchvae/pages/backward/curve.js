@@ -33,8 +33,8 @@ export function drawCurve({ f, x, d }, wrong) {
       : state.h > -3.5
         ? "To the right curvature rules: its error grows as h²."
         : "Near the best step for a central difference.";
-  const words = `h = ${h.toExponential(1).replace("-", "−")}: difference ${format(value, 8)}, error ${tiny(error)}. ${why}`;
-  tell("curve", words);
+  const step = h.toExponential(1).replace("-", "−");
+  tell("curve", `h = ${step}: difference ${format(value, 8)}, error ${tiny(error)}. ${why}`);
   put($("h-out"), `1e${format(state.h, 1)}`);
   if (Number($("h").value) !== state.h) $("h").value = state.h;
 }

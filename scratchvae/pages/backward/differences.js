@@ -1,5 +1,5 @@
-// Finite differences that know how wrong they may be, as in scratchvae/gradcheck/numerical.py: central differences with steps
-// h, h/2 and h/4, extrapolated twice; what the second extrapolation changes bounds what is left, and rounding is counted.
+// Finite differences that know how wrong they may be, as in scratchvae/gradcheck/numerical.py: central differences with
+// steps h, h/2 and h/4, extrapolated twice. What the second extrapolation changes bounds the rest; rounding is counted.
 import { forward } from "./vae.js";
 
 const EPSILON = 2 ** -52;

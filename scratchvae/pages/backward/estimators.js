@@ -2,7 +2,7 @@
 // [d_mu ... d_v ...], and the exact expectation by quadrature (G14, and for K samples G17's way of taking the sum out).
 import { SIGMA_X, sigmoid, softplus } from "./vae.js";
 
-// A standard normal number that is a function of (seed, index): the same draws for the same seed, whatever was drawn before.
+// Random numbers that are functions of (seed, index): the same for the same seed, whatever was drawn before.
 export function uniform(seed, index) {
   let x = Math.imul(seed + 0x6d2b79f5, 0x9e3779b1) ^ Math.imul(index + 1, 0x85ebca6b);
   x = Math.imul(x ^ (x >>> 16), 0x7feb352d);
@@ -68,7 +68,8 @@ function weights(logW, first, K, out) {
 
 const path = (p, k, j, v) => v * p.J[k * p.Z + j];
 const sampled = (p, k, j, v) => path(p, k, j, v) + p.beta * v * p.z[k * p.Z + j]; // S5
-const landing = (p, k, j, v) => path(p, k, j, v) + p.beta * v * (p.z[k * p.Z + j] - p.eps[k * p.Z + j] / p.sigma[j]); // S7
+const landing = (p, k, j, v) =>
+  path(p, k, j, v) + p.beta * v * (p.z[k * p.Z + j] - p.eps[k * p.Z + j] / p.sigma[j]); // S7
 
 // Each: what a sample of weight v sends to (z_j), and what the head gets besides. `weighed`: v is S6's, not 1/K.
 export const ESTIMATORS = {
@@ -123,8 +124,8 @@ export function paired(eps, K, Z) {
   return out;
 }
 
-// Nodes and masses of the trapezoid rule for averages over eps. Its error falls as exp(-2 pi d / step), d the distance of
-// the loss's nearest pole from the real axis: the logits' softplus has one where tanh(C) S + s = i pi.
+// Nodes and masses of the trapezoid rule for averages over eps. Its error falls as exp(-2 pi d / step), d the distance
+// of the loss's nearest pole from the real axis: the logits' softplus has one where tanh(C) S + s = i pi.
 export function rule(t, Z, most = Z === 1 ? 1441 : 161) {
   const pole =
     t.likelihood === "gaussian" ? Math.PI / 2 : Math.atan(Math.PI / Math.max(Math.abs(t.S1), Math.abs(t.S2), 1e-9));

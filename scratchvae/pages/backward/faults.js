@@ -1,13 +1,17 @@
-// Faults of the museum (scratchvae/bugs) that this VAE can have, by the museum's names: other formulas of nodes, or other
+// Faults of the museum (scratchvae/bugs) that this VAE can have, by its names: other formulas of nodes, or other
 // local derivatives of edges. Those that change both consistently no gradient check can find. Some need a setting.
 import { sigmoid, softplus } from "./vae.js";
 
-const each = make => Object.assign({}, ...[1, 2].map(j => make(j, { mu: `mu${j}`, v: `v${j}`, sigma: `sigma${j}`, eps: `eps${j}`, z: `z${j}` })));
+const named = j => ({ mu: `mu${j}`, v: `v${j}`, sigma: `sigma${j}`, eps: `eps${j}`, z: `z${j}` });
+const each = make => ({ ...make(1, named(1)), ...make(2, named(2)) });                  // for both latents
 const sigmaOf = make => ({ locals: each((j, { v, sigma }) => ({ [`${v}>${sigma}`]: make(sigma) })) });
 const klSlope = make => ({ locals: each((j, { v }) => ({ [`${v}>kls${j}`]: t => make(Math.exp(0.5 * t[v])) })) });
 const kl = make => ({ locals: each(j => ({ [`klm${j}>L`]: make, [`kls${j}>L`]: make })) });
 const slopes = make => ({ locals: { "A>h": t => make(t.h), "C>g": t => make(t.g) } });
-const logits = make => ({ needs: { likelihood: "bernoulli" }, locals: { "l1>nll": t => make(t.l1, t.x1), "l2>nll": t => make(t.l2, t.x2) } });
+const logits = make => ({
+  needs: { likelihood: "bernoulli" },
+  locals: { "l1>nll": t => make(t.l1, t.x1), "l2>nll": t => make(t.l2, t.x2) },
+});
 const noise = (value, slope) => ({
   nodes: each((j, { mu, sigma, eps, z }) => ({ [z]: t => t[mu] + value(t[sigma]) * t[eps] })),
   locals: each((j, { sigma, eps, z }) => ({ [`${sigma}>${z}`]: t => slope(t[sigma]) * t[eps] })),

@@ -1,5 +1,5 @@
-// The graph: a card for every node with its value, its cotangent d and the finite difference of it, an arrow for every edge
-// with its local derivative. Weights and biases are numbers that can be dragged.
+// The graph: a card for every node with its value, its cotangent d and the finite difference of it, an arrow for every
+// edge with its local derivative. Weights and biases are numbers that can be dragged.
 import { $, format, make, put, set } from "../shared/page.js";
 import { agrees, difference, lossAlong } from "./differences.js";
 import { arrow, HALF, placesOf } from "./layout.js";
@@ -13,6 +13,10 @@ const narrow = matchMedia("(max-width: 1119px)");
 const still = matchMedia("(prefers-reduced-motion: reduce)");
 const GIVEN = { x1: "pixel", x2: "pixel", eps1: "noise", eps2: "noise" };
 const NOTES = { A: "x·U + a", C: "z·R + r", nll: "−log p(x|z)", L: "nll + β KL" };
+const TIP = {
+  viewBox: "0 0 8 8", refX: 7, refY: 4, markerWidth: 8, markerHeight: 8,
+  markerUnits: "userSpaceOnUse", orient: "auto-start-reverse",
+};
 const { width: W, height: H, given: LOW } = HALF;
 let drawn = "";
 let cards = {};
@@ -20,6 +24,7 @@ let arrows = [];
 let frame = null;
 
 const settingOf = name => (name.startsWith("x") ? `x${state.n}${name[1]}` : `eps${state.n}${state.k}${name[3]}`);
+const classNames = flags => Object.keys(flags).filter(name => flags[name]).join(" ");
 const pick = key => change({ pick: key });
 
 function button(node, key) {
@@ -60,11 +65,7 @@ function card(name, note, bias) {
     make("text", made.bias, { x: -28, y: 5 }, sign(bias));
     made.number = make("text", made.bias, { class: "v end", x: 28, y: 5 });
     made.biasName = bias;
-    scrubbed(
-      made.bias,
-      () => bias,
-      () => pick(bias),
-    );
+    scrubbed(made.bias, () => bias, () => pick(bias));
   }
   return made;
 }
@@ -78,65 +79,35 @@ function build(net) {
   svg.setAttribute("class", state.Z === 2 ? "two" : "one");
   const tips = make("defs", svg);
   for (const id of ["tip", "back-tip", "fore-tip"])
-    make(
-      "path",
-      make("marker", tips, {
-        id,
-        viewBox: "0 0 8 8",
-        refX: 7,
-        refY: 4,
-        markerWidth: 8,
-        markerHeight: 8,
-        markerUnits: "userSpaceOnUse",
-        orient: "auto-start-reverse",
-      }),
-      { d: "M0 0L8 4L0 8z" },
-    );
-  const given = net.nodes
-    .filter(({ of }) => of === "nk")
-    .map(({ name }) => name)
-    .filter(name => name[0] === "z")
-    .map(z => `eps${z[1]}`);
-  const noise = given.map(eps => ({
-    from: eps,
-    to: `z${eps[3]}`,
-    key: `${eps}>z${eps[3]}`,
-    text: `sigma${eps[3]}`,
-    local: t => t[`sigma${eps[3]}`],
-    plain: true,
-  }));
+    make("path", make("marker", tips, { id, ...TIP }), { d: "M0 0L8 4L0 8z" });
+  const latents = [1, 2].slice(0, net.Z);
+  const noise = latents.map(j => {
+    const [from, to, text] = [`eps${j}`, `z${j}`, `sigma${j}`];
+    return { from, to, text, key: "", local: t => t[text] };
+  });
   arrows = [...net.edges, ...noise].map(edge => {
     const g = make("g", svg, { class: "edge" });
     const words = signs(edge.text);
-    const {
-      ends,
-      words: [x, y],
-    } = arrow(places, edge.from, edge.to, edge.from in GIVEN, Math.max(5.8 * words.length, edge.text === "1" ? 6 : 38));
+    const room = Math.max(5.8 * words.length, edge.text === "1" ? 6 : 38);
+    const { ends, words: at } = arrow(places, edge.from, edge.to, edge.from in GIVEN, room);
     const line = make("path", g, { d: `M${ends.slice(0, 2)}L${ends.slice(2)}` });
-    if (edge.to === "L" && edge.from !== "nll")
-      make(
-        "text",
-        g,
-        { class: "end-of-stub", x: ends[2] + (places.stub[0] ? 9 : 0), y: ends[3] + (places.stub[1] ? 14 : 4) },
-        "L",
-      );
-    const box = make("g", g, { transform: shift([x, y]) });
+    if (edge.from.startsWith("kl")) {
+      const [right, down] = places.stub.map(Boolean);
+      make("text", g, { x: ends[2] + 9 * right, y: ends[3] + (down ? 14 : 4) }, "L");
+    }
+    const box = make("g", g, { transform: shift(at) });
     const note = make("text", box, { class: "note", y: edge.text === "1" ? 4 : -3 }, words);
     const number = make("text", box, { y: 11 });
     const made = { edge, g, line, box, note, number };
     make("rect", box, { class: "touch", x: -24, y: -16, width: 48, height: 32 });
     if (edge.weight) {
       box.setAttribute("class", "weight");
-      scrubbed(
-        box,
-        () => edge.weight,
-        () => pick(edge.key),
-      );
-    } else if (!edge.plain) button(g, edge.key);
+      scrubbed(box, () => edge.weight, () => pick(edge.key));
+    } else if (edge.key) button(g, edge.key);
     return made;
   });
   cards = {};
-  for (const name of ["x1", "x2", ...given]) cards[name] = card(name, GIVEN[name]);
+  for (const name of ["x1", "x2", ...latents.map(j => `eps${j}`)]) cards[name] = card(name, GIVEN[name]);
   for (const { name, text, bias } of net.nodes)
     cards[name] = card(name, NOTES[name] ?? text.replace(/ ([−/]) /g, "$1"), bias);
   for (const name in cards) {
@@ -177,20 +148,15 @@ function drawCards(step, copies) {
     put(made.verdict, !found ? "" : found.ok ? "✓" : "✗");
     set(made.verdict, "class", found && !found.ok ? "verdict end bad" : "verdict end ok");
     const now = step.now && (step.now.name === name || step.now.from === name);
-    set(made.g, "class", `card${now ? " now" : ""}${state.pick === name ? " picked" : ""}`);
-    set(
-      made.g,
-      "aria-label",
-      `${sign(name)}${known ? ` is ${format(step.value(name))}` : ""}` +
-        (found
-          ? `, its gradient ${format(d)}, by finite differences ` +
-            `${format(found.value)}, ${found.ok ? "agrees" : "differs"}`
-          : ""),
-    );
+    set(made.g, "class", classNames({ card: true, now, picked: state.pick === name }));
+    const is = known ? ` is ${format(step.value(name))}` : "";
+    const verdict = found?.ok ? "they agree" : "they differ";
+    const slopes = found ? `, gradient ${format(d)}, finite difference ${format(found.value)}, ${verdict}` : "";
+    set(made.g, "aria-label", `${sign(name)}${is}${slopes}`);
     if (made.bias) {
       put(made.number, format(state[made.biasName], 2));
       describe(made.bias, made.biasName, `bias ${sign(made.biasName)}`);
-      set(made.bias, "class", `chip${state.pick === made.biasName ? " picked" : ""}`);
+      set(made.bias, "class", classNames({ chip: true, picked: state.pick === made.biasName }));
     }
   }
   for (const name in net.parameters) if (step.complete(name)) judge(name, step.cotangent(name));
@@ -207,24 +173,19 @@ function drawArrows(step) {
     put(number, one || !known ? "" : format(local, edge.weight ? 2 : 3));
     if (edge.to === "L") put(note, edge.from !== "nll" ? (state.B > 1 ? "β/B" : "β") : one ? "1" : "1/BK");
     set(note, "y", one ? 4 : -3);
-    set(
-      g,
-      "class",
-      `edge${edge.from in GIVEN ? " given" : ""}${!step.all && walked ? " lit" : ""}${step.now === edge ? " now" : ""}${into ? " into" : ""}` +
-        (state.pick === edge.key ? " picked" : ""),
-    );
-    if (edge.weight)
-      describe(
-        box,
-        edge.weight,
-        `weight ${sign(edge.weight)} from ${sign(edge.from)} to ${sign(edge.to)}`,
-      );
-    else
-      set(
-        g,
-        "aria-label",
-        `from ${sign(edge.from)} to ${sign(edge.to)}: local derivative ${signs(edge.text)}${known ? ` is ${format(local, 3)}` : ""}`,
-      );
+    const classes = {
+      edge: true,
+      given: edge.from in GIVEN,
+      lit: !step.all && walked,
+      now: step.now === edge,
+      into,
+      picked: state.pick === edge.key,
+    };
+    set(g, "class", classNames(classes));
+    const way = `from ${sign(edge.from)} to ${sign(edge.to)}`;
+    const is = known ? ` is ${format(local, 3)}` : "";
+    if (edge.weight) describe(box, edge.weight, `weight ${sign(edge.weight)} ${way}`);
+    else set(g, "aria-label", `${way}: local derivative ${signs(edge.text)}${is}`);
   });
 }
 

@@ -8,7 +8,8 @@ import { factor, numbers, sign, signs } from "./words.js";
 
 // The course's formulas (demos/README.md) beside the package's equations.
 const FORMULAS = {
-  D1: "F18", D2: "F19", D3: "F18", D4: "F18", D5: "F18", E2: "F10", E4: "F15", E5: "F17", E6: "F20", E7: "F21", E8: "F22", E9: "F23",
+  D1: "F18", D2: "F19", D3: "F18", D4: "F18", D5: "F18",
+  E2: "F10", E4: "F15", E5: "F17", E6: "F20", E7: "F21", E8: "F22", E9: "F23",
 };
 // What a node is, the letter of its columns, and the statement that computes it where its tag alone does not say.
 const NODES = {
@@ -38,14 +39,17 @@ function shapeOf({ name, of }) {
   return letter ? `(${rows}, ${letter}) = (${count}, ${size})` : `(${rows},) = (${count},)`;
 }
 
-// What the panel says about an edge, a node or a parameter: a title, lines, the statements to quote, the gradient d and its
-// name, and the function f at x whose slope it is; `weight` is the parameter that can be typed.
+// What the panel says about an edge, a node or a parameter: a title, lines, the statements to quote, the gradient d and
+// its name, and the function f at x whose slope it is; `weight` is the parameter that can be typed.
 function edgeFacts({ net, at, fault }, edge) {
   const { name, text, tag, f } = net.nodes.find(node => node.name === edge.to);
   const worked = numbers(edge.text, { ...at, p1: sigmoid(at.l1), p2: sigmoid(at.l2) });
   return {
     title: `the arrow from ${sign(edge.from)} to ${sign(name)}`,
-    lines: [`local derivative = ${signs(edge.text)} = ${worked}${tags(edge.tag)}`, `of ${sign(name)} = ${signs(text)}${tags(tag)}`],
+    lines: [
+      `local derivative = ${signs(edge.text)} = ${worked}${tags(edge.tag)}`,
+      `of ${sign(name)} = ${signs(text)}${tags(tag)}`,
+    ],
     quotes: [edge.tag],
     name: `d_${sign(name)}/d_${sign(edge.from)}`,
     d: localOf(edge, at, fault),

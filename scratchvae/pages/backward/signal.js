@@ -8,8 +8,8 @@ const DRAWS = 1000;
 const noise = {};
 let later = 0;
 
-// Returns a function of an estimator's name and K that draws its gradients at the numbers `t`, (DRAWS x 2Z), from samples
-// that the estimators share. Antithetic draws need an even K: `own` is what they have.
+// Returns a function of an estimator's name and K that draws its gradients at the numbers `t`, (DRAWS x 2Z).
+// The estimators share their samples. Antithetic draws need an even K: `own` is what they have.
 export function drawer(t) {
   const decoded = {};
   return (name, K) => {

@@ -3,7 +3,7 @@ import { clamp, onceAFrame, readFragment, writeFragment } from "../shared/page.j
 import { FAULTS } from "./faults.js";
 import { backward, forward, network, rowsOf, sharing, total } from "./vae.js";
 
-// x and eps with their indices (example, pixel) and (example, sample, latent); `n` and `k` are those that the graph shows.
+// The indices of x are (example, pixel), of eps (example, sample, latent); the graph shows example n and sample k.
 export const START = {
   Z: 1, B: 1, K: 1, n: 1, k: 1, likelihood: "bernoulli", beta: 1,
   x11: 1, x12: 0, x21: 0.2, x22: 0.9,
@@ -22,7 +22,8 @@ const CHOICES = {
 };
 const RANGES = { beta: [0, 4], step: [-1, 99], seed: [1, 1e6], h: [-12, 0], baseline: [-4, 8], rate: [0.001, 0.3] };
 
-export const rangeOf = name => RANGES[name] ?? (name[0] === "x" ? [0, 1] : name.startsWith("eps") ? [-3, 3] : [-9, 9]);
+export const rangeOf = name =>
+  RANGES[name] ?? (name.startsWith("x") ? [0, 1] : name.startsWith("eps") ? [-3, 3] : [-9, 9]);
 
 // A usable value for what the fragment says, or undefined.
 function allowed(key, value) {
@@ -37,8 +38,8 @@ export const state = {};
 const views = [];
 export const onChange = view => views.push(view);
 
-// All that one step computes at the present state, for the views. Of the walk `done` things are shown: nodes in the order
-// of the forward pass, F of them, then `walked` edges; `now` is the last of them. `at` is the row that the graph shows.
+// All that one step computes at the present state, for the views. `at` is the row that the graph shows. Of the walk
+// `done` things are shown: nodes in the order of the forward pass, F of them, then `walked` edges; `now` is the last.
 export function compute(now = state.step) {
   const net = network(state.Z, state.likelihood);
   const rows = rowsOf(state);

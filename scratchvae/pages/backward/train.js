@@ -26,7 +26,7 @@ function current() {
 
 function step() {
   const net = current();
-  const { next, reconstruction, kl } = trainStep(net, state, run);
+  const { next, reconstruction, kl } = trainStep(state, run);
   if (!Object.values(next.theta).every(Number.isFinite)) {
     stop();
     return put($("trained"), "The numbers are no longer finite. Rewind, and take a smaller rate.");
@@ -58,7 +58,7 @@ $("rewind").addEventListener("click", () => {
   change(first);
 });
 $("optimizer").addEventListener("change", () => {
-  run = run && { ...run, m: {}, v: {} };
+  run = run && { ...start(run.net, state), step: run.step };
   change({ optimizer: $("optimizer").value });
 });
 $("rate").addEventListener("input", () => change({ rate: 10 ** Number($("rate").value) }));

@@ -1,5 +1,5 @@
-// The VAE of chapter 4 as two tables, NODES forward and EDGES backward, which drive the arithmetic, the drawing and the words.
-// Names as in demos/tiny.py: A, h, mu, v = log sigma^2, sigma, z, C, g, l, nll, L. A formula's text is in these names, too.
+// The VAE of chapter 4 as two tables, nodes forward and edges backward, which drive the arithmetic, the drawing and the
+// words. Names as in demos/tiny.py: A, h, mu, v = log sigma^2, sigma, z, C, g, l, nll, L, also in the formulas' text.
 
 export const SIGMA_X = 0.5;                                     // of Gaussian pixels
 
@@ -14,10 +14,11 @@ const parametersOf = Z => Object.fromEntries([
   ...latents(Z, j => [[`Wm${j}`, `encoder.head.W[0, ${j - 1}]`], [`Wv${j}`, `encoder.head.W[0, ${Z + j - 1}]`],
     [`cm${j}`, `encoder.head.b[${j - 1}]`], [`cv${j}`, `encoder.head.b[${Z + j - 1}]`]]),
   ...latents(Z, j => [[`R${j}`, `decoder.0.W[${j - 1}, 0]`]]), ["r", "decoder.0.b[0]"],
-  ["S1", "decoder.head.W[0, 0]"], ["S2", "decoder.head.W[0, 1]"], ["s1", "decoder.head.b[0]"], ["s2", "decoder.head.b[1]"]]);
+  ["S1", "decoder.head.W[0, 0]"], ["S2", "decoder.head.W[0, 1]"],
+  ["s1", "decoder.head.b[0]"], ["s2", "decoder.head.b[1]"]]);
 
-// Nodes in the order of the forward pass: tag, formula as text and as a function of one row's numbers. `of` is "n" for one
-// value an example, "nk" for one a sample; `bias` is the node's own.
+// Nodes in the order of the forward pass: tag, formula as text and as a function of one row's numbers. `of` is "n" for
+// one value an example, "nk" for one a sample; `bias` is the node's own.
 const nodesOf = (Z, gaussian) => [
   ["A", "D1", "n", "x1 U1 + x2 U2 + a", t => t.x1 * t.U1 + t.x2 * t.U2 + t.a, "a"],
   ["h", "D1", "n", "tanh(A)", t => Math.tanh(t.A)],
@@ -31,7 +32,8 @@ const nodesOf = (Z, gaussian) => [
       [`klm${j}`, "E4", "n", `${mu}² / 2`, t => 0.5 * t[mu] * t[mu]],
       [`kls${j}`, "E4", "n", `(${sigma}² − 1 − ${v}) / 2`, t => 0.5 * (Math.expm1(t[v]) - t[v])]];
   }),
-  ["C", "D1", "nk", Z === 1 ? "z1 R1 + r" : "z1 R1 + z2 R2 + r", t => t.z1 * t.R1 + (Z === 2 ? t.z2 * t.R2 : 0) + t.r, "r"],
+  ["C", "D1", "nk", `${latents(Z, j => [`z${j} R${j}`]).join(" + ")} + r`,
+    t => t.z1 * t.R1 + (Z === 2 ? t.z2 * t.R2 : 0) + t.r, "r"],
   ["g", "D1", "nk", "tanh(C)", t => Math.tanh(t.C)],
   ["l1", "E3", "nk", "g S1 + s1", t => t.g * t.S1 + t.s1, "s1"],
   ["l2", "E3", "nk", "g S2 + s2", t => t.g * t.S2 + t.s2, "s2"],
@@ -44,11 +46,12 @@ const nodesOf = (Z, gaussian) => [
     t => t.nll + t.beta * klOf(t, Z)],
 ].map(([name, tag, of, text, f, bias]) => ({ name, tag, of, text, f, bias }));
 
-// Edges in the order of the backward pass: from, to, tag, d(to)/d(from) as text and as a function, the weight on the arrow.
+// Edges in the order of the backward pass: from, to, tag, d(to)/d(from) as text and as a function, the arrow's weight.
 const edgesOf = (Z, gaussian) => [
   ["nll", "L", "E4", "1", () => 1],
   ...latents(Z, j => [[`klm${j}`, "L", "E4", "beta", t => t.beta], [`kls${j}`, "L", "E4", "beta", t => t.beta]]),
-  ...[1, 2].map(d => gaussian ? [`l${d}`, "nll", "E9", `(l${d} − x${d}) / 0.25`, t => (t[`l${d}`] - t[`x${d}`]) / SIGMA_X ** 2]
+  ...[1, 2].map(d => gaussian
+    ? [`l${d}`, "nll", "E9", `(l${d} − x${d}) / 0.25`, t => (t[`l${d}`] - t[`x${d}`]) / SIGMA_X ** 2]
     : [`l${d}`, "nll", "E5", `p${d} − x${d}`, t => sigmoid(t[`l${d}`]) - t[`x${d}`]]),
   ["g", "l1", "D5", "S1", t => t.S1, "S1"], ["g", "l2", "D5", "S2", t => t.S2, "S2"],
   ["C", "g", "D2", "1 − g²", t => 1 - t.g * t.g],
@@ -69,11 +72,14 @@ const edgesOf = (Z, gaussian) => [
 const known = {};
 export function network(Z, likelihood) {
   return known[Z + likelihood] ??= {
-    Z, parameters: parametersOf(Z), nodes: nodesOf(Z, likelihood === "gaussian"), edges: edgesOf(Z, likelihood === "gaussian"),
+    Z,
+    parameters: parametersOf(Z),
+    nodes: nodesOf(Z, likelihood === "gaussian"),
+    edges: edgesOf(Z, likelihood === "gaussian"),
   };
 }
 
-// One object of numbers for each sample of each example: what the functions above are called with. `s` holds the parameters,
+// One object of numbers for each sample of each example: what the functions above are called with. `s` has parameters,
 // beta, pixels x11 ... (example, pixel) and noise eps111 ... (example, sample, latent).
 export function rowsOf(s) {
   const rows = [];
@@ -82,8 +88,8 @@ export function rowsOf(s) {
   return rows;
 }
 
-// Forward: fills the rows and returns the loss, the mean over them (E4: 1/B and 1/K). A fault may replace formulas; a node
-// that is `held` keeps its value in the rows that `held.where` names.
+// Forward: fills the rows and returns the loss, the mean over them (E4: 1/B and 1/K). A fault may replace formulas; a
+// node that is `held` keeps its value in the rows that `held.where` names.
 export function forward(net, rows, fault, held) {
   let sum = 0;
   for (const t of rows) {
@@ -107,14 +113,14 @@ export function backward(net, rows, fault, steps = net.edges.length) {
     for (let i = 0; i < steps; i++) {
       const edge = net.edges[i];
       d[edge.from] = (d[edge.from] ?? 0) + d[edge.to] * localOf(edge, t, fault);
-      if (edge.weight) d[edge.weight] = d[edge.to] * t[edge.from];                                                     // D3
+      if (edge.weight) d[edge.weight] = d[edge.to] * t[edge.from]; // D3
     }
-    for (const { name, bias } of net.nodes) if (bias && name in d) d[bias] = d[name];                                  // D4
+    for (const { name, bias } of net.nodes) if (bias && name in d) d[bias] = d[name]; // D4
     return d;
   });
 }
 
-// Which rows share a quantity: a node has one value a sample ("nk") or an example ("n"); parameters and L are everybody's.
+// Which rows share a quantity: a node has one value a sample ("nk") or an example ("n"); parameters and L are all rows'.
 export function sharing(net, name, n, k) {
   const of = net.nodes.find(node => node.name === name)?.of ?? "";
   return t => (of === "" || t.n === n) && (of !== "nk" || t.k === k);
@@ -129,5 +135,6 @@ export function total(rows, d, name, where) {
 // The gradient of all parameters, by name.
 export function gradient(net, rows, fault) {
   const loss = forward(net, rows, fault), d = backward(net, rows, fault);
-  return { loss, gradient: Object.fromEntries(Object.keys(net.parameters).map(name => [name, total(rows, d, name, () => true)])) };
+  const sums = Object.keys(net.parameters).map(name => [name, total(rows, d, name, () => true)]);
+  return { loss, gradient: Object.fromEntries(sums) };
 }

@@ -5,7 +5,7 @@ import { change, compute, onChange, state } from "./state.js";
 import { localOf, shareOf, sharing, total } from "./vae.js";
 import { bracket, factor, numbers, sign, signs } from "./words.js";
 
-const ALL = "Forward computes the nodes, one at a time. Back walks the chain rule from the loss to the weights, by arrows.";
+const ALL = "Forward computes one node after the other. Back walks the chain rule from the loss to the weights.";
 const NONE = "Nothing is computed yet. What is given: the pixels, the noise, the weights and β.";
 let timer = 0;
 
@@ -46,8 +46,8 @@ function backwardLines(step, edge) {
   }
   if (weight) {
     const everywhere = () => true;
-    const worked = products(step, to, everywhere, t => t[from]);
-    lines.push([`d_${sign(weight)}`, ` = d_${sign(to)} × ${sign(from)} = ${worked} = `, format(step.cotangent(weight))]);
+    const worked = ` = d_${sign(to)} × ${sign(from)} = ${products(step, to, everywhere, t => t[from])} = `;
+    lines.push([`d_${sign(weight)}`, worked, format(step.cotangent(weight))]);
     const { bias } = net.nodes.find(({ name }) => name === to);
     if (step.complete(bias)) lines.push([`d_${sign(bias)}`, ` = d_${sign(to)} = `, format(step.cotangent(bias))]);
   }
