@@ -175,6 +175,11 @@ def test_numbers_change_under_the_mouse_and_the_keys(browser, page):
     before = browser.evaluate(f"{STATE}.Wm1")
     browser.drag([(x, y), (x + 10, y), (x + 26, y)])
     assert browser.evaluate(f"{STATE}.Wm1") == pytest.approx(before + 26 * 0.02)
+    for node, title in (('[aria-label="weight Wμ from h to μ"]', "Wμ, a weight"),
+                        ('[aria-label^="from σ to z"]', "the arrow from σ to z")):
+        browser.drag([middle(browser, node)])
+        assert browser.evaluate("document.getElementById('picked').textContent").startswith(title), node
+        assert "✓ they agree" in browser.evaluate("document.getElementById('facts').textContent"), node
     browser.evaluate("""document.querySelector('[aria-label="bias cv"]').focus()""")
     for key in "-1.25":
         browser.key(key)

@@ -90,7 +90,8 @@ function build(net) {
     const words = signs(edge.text);
     const room = Math.max(5.8 * words.length, edge.text === "1" ? 6 : 38);
     const { ends, words: at } = arrow(places, edge.from, edge.to, edge.from in GIVEN, room);
-    const line = make("path", g, { d: `M${ends.slice(0, 2)}L${ends.slice(2)}` });
+    const d = `M${ends.slice(0, 2)}L${ends.slice(2)}`;
+    const line = make("path", g, { class: "line", d });
     if (edge.from.startsWith("kl")) {
       const [right, down] = places.stub.map(Boolean);
       make("text", g, { x: ends[2] + 9 * right, y: ends[3] + (down ? 14 : 4) }, "L");
@@ -98,13 +99,15 @@ function build(net) {
     const box = make("g", g, { transform: shift(at) });
     const note = make("text", box, { class: "note", y: edge.text === "1" ? 4 : -3 }, words);
     const number = make("text", box, { y: 11 });
-    const made = { edge, g, line, box, note, number };
     make("rect", box, { class: "touch", x: -24, y: -16, width: 48, height: 32 });
     if (edge.weight) {
       box.setAttribute("class", "weight");
-      scrubbed(box, () => edge.weight, () => pick(edge.key));
-    } else if (edge.key) button(g, edge.key);
-    return made;
+      scrubbed(box, () => edge.weight, () => pick(edge.weight));
+    }
+    const named = edge.weight ? make("path", g, { class: "touch", d }) : g;          // what a click on the arrow hits
+    if (edge.key) button(named, edge.key);
+    else named.setAttribute("role", "img");
+    return { edge, g, line, named, box, note, number };
   });
   cards = {};
   for (const name of ["x1", "x2", ...latents.map(j => `eps${j}`)]) cards[name] = card(name, GIVEN[name]);
@@ -164,7 +167,7 @@ function drawCards(step, copies) {
 }
 
 function drawArrows(step) {
-  arrows.forEach(({ edge, g, box, note, number }, i) => {
+  arrows.forEach(({ edge, g, named, box, note, number }, i) => {
     const walked = step.done > step.F && i < step.walked;
     const local = localOf(edge, step.at, step.fault) * shareOf(edge, state);
     const one = edge.text === "1" && local === 1;
@@ -179,13 +182,13 @@ function drawArrows(step) {
       lit: !step.all && walked,
       now: step.now === edge,
       into,
-      picked: state.pick === edge.key,
+      picked: state.pick === edge.key || state.pick === edge.weight,
     };
     set(g, "class", classNames(classes));
     const way = `from ${sign(edge.from)} to ${sign(edge.to)}`;
     const is = known ? ` is ${format(local, 3)}` : "";
     if (edge.weight) describe(box, edge.weight, `weight ${sign(edge.weight)} ${way}`);
-    else set(g, "aria-label", `${way}: local derivative ${signs(edge.text)}${is}`);
+    set(named, "aria-label", `${way}: local derivative ${signs(edge.text)}${is}`);
   });
 }
 

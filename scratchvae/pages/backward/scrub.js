@@ -24,6 +24,7 @@ export function scrubbed(node, nameOf, picked) {
     start.moved ||= Math.abs(dx) > 3;
     if (start.moved) put(nameOf(), start.value + dx * PACE * (event.shiftKey ? 0.1 : 1));
   });
+  node.addEventListener("click", event => event.stopPropagation());
   node.addEventListener("pointercancel", () => {
     start = null;
   });
