@@ -79,8 +79,7 @@ function curves(net, fault) {
   const all = [...right, ...wrong].map(([, loss]) => loss).filter(Number.isFinite);
   const [low, high] = [Math.min(...all), Math.max(...all)];
   const room = 0.05 * (high - low) + 1e-9;
-  const labels = { xLabel: "step", yLabel: `reported loss, mean of ${SMOOTH} steps` };
-  const chart = axes($("curves"), [0, STEPS], [low - room, high + room], labels);
+  const chart = axes($("curves"), [0, STEPS], [low - room, high + room], { xLabel: "step", yLabel: "reported loss" });
   line(chart, right, color("train"));
   line(chart, wrong, color("test"), [6, 4]);
   legend(chart, { right: "value", "with the fault – –": "test" });
@@ -93,7 +92,7 @@ function curves(net, fault) {
         ? "It looks better than the right one, and is not."
         : "It falls. Without the right curve beside it, who would know?";
   const ends = `from ${format(first, 3)} to ${format(last, 3)}; the right one ends at ${format(other, 3)}`;
-  tell("curves", `With the fault the reported loss goes ${ends}. ${verdict}`);
+  tell("curves", `With the fault the reported loss, a mean of ${SMOOTH} steps, goes ${ends}. ${verdict}`);
 }
 
 onChange(({ fault }) => {

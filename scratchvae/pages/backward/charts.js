@@ -1,10 +1,10 @@
 // Line charts and scatter plots on a canvas: axes with round numbers, and colors of the course.
 import { color, sheet } from "../shared/page.js";
 
-// Round numbers from low to high, about four of them.
+// Round numbers from low to high, about five of them.
 function ticks(low, high) {
-  const ten = 10 ** Math.floor(Math.log10((high - low) / 4));
-  const step = ten * [1, 2, 5, 10].find(k => k * ten >= (high - low) / 4);
+  const ten = 10 ** Math.floor(Math.log10((high - low) / 5));
+  const step = ten * [1, 2, 5, 10].find(k => k * ten >= (high - low) / 5);
   const first = Math.ceil(low / step);
   return Array.from({ length: Math.floor(high / step) - first + 1 }, (_, i) => (first + i) * step);
 }

@@ -7,6 +7,7 @@ import { change, onChange, onRest, SAMPLES, state } from "./state.js";
 import { sign } from "./words.js";
 
 const BINS = 36;
+const small = x => (x < 1e-3 ? x.toExponential(1).replace("-", "−") : x.toPrecision(3));
 const panels = {};
 
 const controls = $("cloud-controls");
@@ -112,7 +113,7 @@ function drawAll({ at: t }) {
   for (const result of results) {
     const { name, own, biasZ, variance, signal } = result;
     drawCloud(result, 1.1 * (state.common ? Math.max(...wide) : reach(result, 0.99)));
-    tableRow(body, [ESTIMATORS[name].label, own, format(biasZ, 1), variance.toPrecision(3), format(signal, 3)]);
+    tableRow(body, [ESTIMATORS[name].label, own, format(biasZ, 1), small(variance), format(signal, 3)]);
   }
   drawSignal(t);
 }

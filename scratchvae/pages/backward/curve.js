@@ -28,7 +28,9 @@ export function drawCurve({ f, x, d }, wrong) {
   if (Number.isFinite(error)) dot(chart, [state.h, power(error)], color("test"), false, 5);
   const why = wrong
     ? "It does not fall below the fault, whatever h is."
-    : state.h < -6
+    : points.at(-1)[1] < -10
+      ? "A straight line has no curvature: there is only rounding."
+      : state.h < -6
       ? "To the left rounding rules: its error grows as 1/h."
       : state.h > -3.5
         ? "To the right curvature rules: its error grows as h²."

@@ -1,6 +1,6 @@
 // The graph: a card for every node with its value, its cotangent d and the finite difference of it, an arrow for every
 // edge with its local derivative. Weights and biases are numbers that can be dragged.
-import { $, format, make, put, set } from "../shared/page.js";
+import { $, format, make, put, set, tiny } from "../shared/page.js";
 import { agrees, difference, lossAlong } from "./differences.js";
 import { arrow, HALF, placesOf } from "./layout.js";
 import { describe, scrubbed } from "./scrub.js";
@@ -200,7 +200,7 @@ onChange(step => {
   const { right, all, worst } = drawCards(step, rowsOf(state));
   $("verdict").className = right === all ? "ok" : "bad";
   put($("verdict"), all ? `${right} of ${all} gradients agree` : "");
-  put($("worst"), all ? `largest |d − Δ| ${worst.toExponential(0).replace("-", "−")}` : "");
+  put($("worst"), all ? `largest |d − Δ| ${tiny(worst)}` : "");
   const now = arrows.find(({ edge }) => edge === step.now)?.line ?? cards[step.now?.name]?.g;
   if (now && now !== frame && (narrow.matches || state.Z === 2))
     now.scrollIntoView({ block: "center", inline: "center", behavior: still.matches ? "auto" : "smooth" });

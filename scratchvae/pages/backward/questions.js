@@ -1,27 +1,14 @@
 // Questions before a number of the walk is shown, and the score.
 import { $, format, put } from "../shared/page.js";
 import { change, compute, state } from "./state.js";
-import { sign, signs } from "./words.js";
 
 const score = { right: 0, asked: 0 };
 let asking = null;
 
-// Asks for what the step numbered `to` will show.
-export function ask(to) {
-  const { F, now, value, cotangent } = compute(to);
-  const forward = to <= F;
-  const target = forward ? now.name : now.from.startsWith("x") ? now.weight : now.from;
-  const name = sign(target);
-  asking = { to, value: forward ? value(target) : cotangent(target) };
-  put(
-    $("asked"),
-    (forward
-      ? `Next: ${name} = ${signs(now.text)}.`
-      : target === now.weight
-        ? `Next: d_${name} = d_${sign(now.to)} × ${sign(now.from)}.`
-        : `Next: d_${name}, after the arrow ${signs(now.text)} from ${sign(now.to)} back to ${name}.`) +
-      (state.ask === "sign" ? " Its sign?" : " Its number?"),
-  );
+// Asks for the value that the step numbered `to` will show.
+export function ask(to, name, formula, value) {
+  asking = { to, value };
+  put($("asked"), `Next: ${name} = ${formula}. Its ${state.ask}?`);
   $("signs").hidden = state.ask !== "sign";
   $("guess").hidden = state.ask !== "number";
   $("question").hidden = false;

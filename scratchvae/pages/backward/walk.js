@@ -26,7 +26,7 @@ function products(step, to, where, local) {
 function forwardLine(step, { name, text }) {
   const all = step.rows.map(t => format(t.L));
   const worked = name === "L" && all.length > 1 ? `the mean of ${all.join(" and ")}` : numbers(text, step.at);
-  return [sign(name), ` = ${signs(text)} = ${worked} = `, format(step.value(name))];
+  return [sign(name), signs(text), worked, step.value(name)];
 }
 
 function backwardLines(step, edge) {
@@ -37,27 +37,21 @@ function backwardLines(step, edge) {
     const before = net.edges.slice(0, step.walked - 1).some(other => other.from === from);
     const divided = to !== "L" || step.rows.length === 1 ? "" : from === "nll" ? " / (BK)" : " / B";
     const worked = products(step, to, step.where(from), t => localOf(edge, t, fault) * shareOf(edge, state));
-    lines.push([
-      `d_${sign(from)}`,
-      ` = ${before ? "so far + " : ""}d_${sign(to)} × ${factor(text)}${divided} = ` +
-        `${before ? `${format(step.cotangent(from, step.walked - 1))} + ` : ""}${worked} = `,
-      format(step.cotangent(from)),
-    ]);
+    const soFar = before ? [`so far + `, `${format(step.cotangent(from, step.walked - 1))} + `] : ["", ""];
+    const formula = `${soFar[0]}d_${sign(to)} × ${factor(text)}${divided}`;
+    lines.push([`d_${sign(from)}`, formula, soFar[1] + worked, step.cotangent(from)]);
   }
   if (weight) {
     const everywhere = () => true;
-    const worked = ` = d_${sign(to)} × ${sign(from)} = ${products(step, to, everywhere, t => t[from])} = `;
-    lines.push([`d_${sign(weight)}`, worked, format(step.cotangent(weight))]);
+    const worked = products(step, to, everywhere, t => t[from]);
+    lines.push([`d_${sign(weight)}`, `d_${sign(to)} × ${sign(from)}`, worked, step.cotangent(weight)]);
     const { bias } = net.nodes.find(({ name }) => name === to);
-    if (step.complete(bias)) lines.push([`d_${sign(bias)}`, ` = d_${sign(to)} = `, format(step.cotangent(bias))]);
+    if (step.complete(bias)) lines.push([`d_${sign(bias)}`, `d_${sign(to)}`, "", step.cotangent(bias)]);
   }
   return lines;
 }
 
-function linesOf(step) {
-  if (step.all || !step.done) return [["", step.all ? ALL : NONE, ""]];
-  return step.done <= step.F ? [forwardLine(step, step.now)] : backwardLines(step, step.now);
-}
+const linesOf = step => (step.done <= step.F ? [forwardLine(step, step.now)] : backwardLines(step, step.now));
 
 function stop() {
   clearInterval(timer);
@@ -77,7 +71,8 @@ const next = () => (state.step < 0 || state.step >= compute().last ? 1 : state.s
 function onward(to) {
   if (state.ask === "no" || to > compute().last) return go(to);
   stop();
-  ask(to);
+  const [[name, formula, , value]] = linesOf(compute(to));
+  ask(to, name, formula, value);
 }
 
 $("forward").addEventListener("click", () => onward(next()));
@@ -96,18 +91,19 @@ $("play").addEventListener("click", () => {
 });
 
 onChange(step => {
-  const lines = linesOf(step);
-  const key = JSON.stringify(lines);
+  const resting = step.all ? ALL : step.now ? "" : NONE;
+  const lines = resting ? [] : linesOf(step);
+  const key = resting + JSON.stringify(lines);
   $("ask").value = state.ask;
   $("undo").disabled = state.step === 0;
   if ($("said").dataset.key === key) return;
   $("said").dataset.key = key;
-  $("said").replaceChildren();
-  for (const [subject, equals, result] of lines) {
+  $("said").replaceChildren(resting);
+  for (const [name, formula, worked, value] of lines) {
     const p = make("p", $("said"));
-    const style = { class: subject.startsWith("d_") ? "d" : "v" };
-    make("b", p, style, subject);
-    p.append(equals);
-    make("b", p, style, result);
+    const style = { class: name.startsWith("d_") ? "d" : "v" };
+    make("b", p, style, name);
+    p.append(` = ${formula} = ${worked && `${worked} = `}`);
+    make("b", p, style, format(value));
   }
 });
