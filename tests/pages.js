@@ -14,7 +14,7 @@ window.checks = {
     });
   },
 
-  // Loss and gradient with each fault, at the page's state.
+  // The page's state, loss and gradient with each fault there, and the faults that the page has words for.
   faults() {
     const { state } = modules["backward/state.js"];
     const { FAULTS } = modules["backward/faults.js"];
@@ -23,7 +23,7 @@ window.checks = {
       name,
       gradient(network(1, "bernoulli"), rowsOf(state), fault),
     ]);
-    return [{ ...state }, Object.fromEntries(found)];
+    return [{ ...state }, Object.fromEntries(found), Object.keys(modules["shared/page.js"].data.museum)];
   },
 
   // The exact expectations of the head's gradient, of the ELBO and of the bound of two samples.

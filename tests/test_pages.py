@@ -10,7 +10,7 @@ import pytest
 from browser import Browser, needs_browser, TWO_FRAMES
 
 from scratchvae import VAE
-from scratchvae.bugs import BUGS, inject
+from scratchvae.bugs import inject
 from scratchvae.cli.main import main
 from scratchvae.estimators import head_gradient
 from scratchvae.oracles import Quadrature
@@ -112,9 +112,9 @@ def test_the_expectations_in_the_page_are_those_of_quadrature(browser, page, fra
     Z = state["Z"]
     vae = vae_of(Z, "bernoulli")
     X, _ = set_up(vae, state)
-    exact = Quadrature(vae, nodes=48 if Z == 2 else 150).expected_gradient(X)[1]["encoder.head.b"]
+    exact = Quadrature(vae, nodes=32 if Z == 2 else 150).expected_gradient(X)[1]["encoder.head.b"]
     assert np.max(np.abs(exact - one)) < 1e-9
-    axis = np.linspace(-6, 6, 49 if Z == 1 else 13)
+    axis = np.linspace(-6, 6, 49 if Z == 1 else 15)
     mass = np.exp(-axis**2 / 2) / np.exp(-axis**2 / 2).sum()
     grid = np.stack(np.meshgrid(*[axis] * (2 * Z), indexing="ij"), axis=-1).reshape(-1, 2, Z)
     shares = np.prod(np.stack(np.meshgrid(*[mass] * (2 * Z), indexing="ij"), axis=-1).reshape(-1, 2 * Z), axis=1)
@@ -125,14 +125,14 @@ def test_the_expectations_in_the_page_are_those_of_quadrature(browser, page, fra
     nll = np.sum(np.logaddexp(0, outputs) - X * outputs, axis=1)
     for estimator in ("iwae", "dreg"):
         found = head_gradient(estimator, np.repeat(head, len(grid), axis=0), grid.reshape(-1, Z), nll, slopes, vae.beta)
-        assert np.max(np.abs(shares @ found - two)) < (1e-7 if Z == 1 else 1e-3)
+        assert np.max(np.abs(shares @ found - two)) < (1e-7 if Z == 1 else 1e-4)
 
 
 @needs_browser
 def test_the_pages_faults_are_the_museums(browser, page):
     browser.open(page, "#beta=2.5")
-    state, found = ask(browser, "faults")
-    assert len(found) > 20 and set(found) <= set(BUGS)
+    state, found, told = ask(browser, "faults")
+    assert len(found) > 20 and list(found) == told
     for name, wrong in found.items():
         with inject(name):
             vae = vae_of(1, "bernoulli")
@@ -234,7 +234,7 @@ def test_buttons_walk_and_ask_and_train(browser, page):
 
 
 FAR = "U1 U2 a Wm1 Wm2 Wv1 Wv2 cm1 cm2 cv1 cv2 R1 R2 r S1 S2 s1 s2 eps111 eps112".split()
-STATES = ["", *("&".join(f"{name}={sign}3" for name in FAR) + "&x12=1&beta=4" for sign in ("", "-")),
+STATES = ["", *("&".join(f"{name}={sign}9" for name in FAR) + "&x12=1&beta=4" for sign in ("", "-")),
           "step=22&U1=-2&B=2&K=2&fault=missing_half"]
 
 

@@ -1,13 +1,13 @@
 """The page on one training step of a tiny VAE, `scratchvae backward`, and what it quotes from this package."""
 import ast
+import re
 from functools import cache
-from pathlib import Path
 
 from .. import __version__
 from ..bugs import BUGS
-from .assembly import build_page
+from .assembly import build_page, FOLDER
 
-PACKAGE = Path(__file__).parents[1]
+PACKAGE = FOLDER.parent
 
 # What computes each equation: a file, and how the statement in it begins.
 STATEMENTS = {
@@ -68,7 +68,9 @@ def backward_page() -> str:
     >>> backward_page().startswith("<!doctype html>")
     True
     """
-    museum = {bug.name: {"what": bug.what, "seen_in": bug.seen_in, "symptom": bug.symptom,
-                         "detected_by": bug.detected_by, "diagnosis": bug.diagnosis} for bug in BUGS.values()}
+    faults = re.findall(r"^  (\w+): ", (FOLDER / "backward/faults.js").read_text(encoding="utf-8"), re.MULTILINE)
+    museum = {name: {"what": BUGS[name].what, "seen_in": BUGS[name].seen_in, "symptom": BUGS[name].symptom,
+                     "detected_by": BUGS[name].detected_by, "diagnosis": BUGS[name].diagnosis}
+              for name in faults if name in BUGS}
     return build_page("backward", {"version": __version__, "museum": museum,
                                    "source": {tag: quoted(*where) for tag, where in STATEMENTS.items()}})
