@@ -34,9 +34,14 @@ const NARROW = {
 
 export const placesOf = (Z, narrow) => (Z === 2 ? TWO : narrow ? NARROW : WIDE);
 
-// How far along the way from one card to another its border lies.
-const border = (dx, dy, given) =>
-  Math.min(HALF.width / Math.abs(dx || 1e-9), (given ? HALF.given : HALF.height) / Math.abs(dy || 1e-9));
+const CHIP = /^(A|mu|v|C|l)\d?$/;                               // cards with a bias below them, 15 units high
+
+// How far along the way of dx, dy from the middle of a card its border lies.
+function border(name, dx, dy, given) {
+  const across = HALF.width / Math.abs(dx || 1e-9);
+  const height = given ? HALF.given : HALF.height + (dy > 0 && CHIP.test(name) ? 15 : 0);
+  return Math.min(across, height / Math.abs(dy || 1e-9));
+}
 
 // A short arrow from a KL's card to a small L: both ends, and where its words stand.
 function stub([x, y], [dx, dy]) {
@@ -50,8 +55,8 @@ export function arrow(places, from, to, given, room) {
   const [[x0, y0], [x1, y1]] = [places[from], places[to]];
   const [dx, dy] = [x1 - x0, y1 - y0];
   const length = Math.hypot(dx, dy);
-  const p = border(dx, dy, given) + 3 / length;
-  const q = 1 - border(dx, dy) - 3 / length;
+  const p = border(from, dx, dy, given) + 3 / length;
+  const q = 1 - border(to, -dx, -dy) - 3 / length;
   const side = (places.other.includes(`${from}>${to}`) ? -1 : 1) / length;
   const [nx, ny] = [side * dy, -side * dx];
   const away = (Math.abs(nx) * (room + 6)) / 2 + Math.abs(ny) * 15 + 2;
