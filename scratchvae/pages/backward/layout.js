@@ -34,13 +34,15 @@ const NARROW = {
 
 export const placesOf = (Z, narrow) => (Z === 2 ? TWO : narrow ? NARROW : WIDE);
 
-const CHIP = /^(A|mu|v|C|l)\d?$/;                               // cards with a bias below them, 15 units high
+const CHIP = /^(A|mu|v|C|l)\d?$/;                               // cards with a bias below them
+const [CHIP_WIDTH, CHIP_HEIGHT] = [36, 15];                     // half of its width, all of its height
 
 // How far along the way of dx, dy from the middle of a card its border lies.
 function border(name, dx, dy, given) {
-  const across = HALF.width / Math.abs(dx || 1e-9);
-  const height = given ? HALF.given : HALF.height + (dy > 0 && CHIP.test(name) ? 15 : 0);
-  return Math.min(across, height / Math.abs(dy || 1e-9));
+  const [right, down] = [Math.abs(dx || 1e-9), Math.abs(dy || 1e-9)];
+  const chip = HALF.height + CHIP_HEIGHT;
+  if (dy > 0 && CHIP.test(name) && chip * right < CHIP_WIDTH * down) return chip / down;
+  return Math.min(HALF.width / right, (given ? HALF.given : HALF.height) / down);
 }
 
 // A short arrow from a KL's card to a small L: both ends, and where its words stand.
