@@ -8,7 +8,7 @@ import json
 import re
 from pathlib import Path
 
-FOLDER = Path(__file__).parent
+FOLDER = Path(__file__).resolve().parent
 STYLE = re.compile(r'<link rel="stylesheet" href="([^"]+)">')
 SCRIPT = re.compile(r'<script type="module" src="([^"]+)"></script>')
 DATA = '<script type="application/json" id="data">{}</script>'
@@ -37,7 +37,7 @@ def build_page(name: str, data: dict) -> str:
     False
     """
     page = FOLDER / name / "page.html"
-    text = json.dumps(data, ensure_ascii=False, allow_nan=False, separators=(",", ":")).replace("<", "\\u003c")
+    text = json.dumps(data, allow_nan=False, separators=(",", ":")).replace("<", "\\u003c")
     html = page.read_text(encoding="utf-8")
     html = STYLE.sub(lambda link: f"<style>\n{(page.parent / link[1]).read_text(encoding='utf-8')}</style>", html)
     html = SCRIPT.sub(lambda link: f"<script>\n{_joined((page.parent / link[1]).resolve())}</script>", html)
