@@ -86,7 +86,7 @@ function drawCloud({ name, found, exact, mean }, R) {
     `mean ${format(mean[a], 3)}, ${format(mean[b], 3)}; exact ${format(exact[a], 3)}, ${format(exact[b], 3)}` +
     (outside ? `; ${outside} outside` : "");
   put(said, words);
-  canvas.setAttribute("aria-label", `1,000 gradients by ${ESTIMATORS[name].label}: ${words}`);
+  set(canvas, "aria-label", `1,000 gradients by ${ESTIMATORS[name].label}: ${words}`);
 }
 
 // How far this share of the draws lies from the expectation, at most, along either axis.

@@ -146,7 +146,7 @@ export function rule(t, Z, most = Z === 1 ? 1441 : 161) {
 }
 
 // The exact expectation of the gradient: of the ELBO's, the same for every estimator of it.
-export function expected(t, Z) {
+function expected(t, Z) {
   const { eps, mass } = rule(t, Z);
   const found = headGradients("analytic", decode(t, Z, eps), 1);
   const sum = new Float64Array(2 * Z);

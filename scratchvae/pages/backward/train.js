@@ -3,6 +3,7 @@ import { $, color, format, put, tell } from "../shared/page.js";
 import { axes, dot, legend, line } from "./charts.js";
 import { drawCodes } from "./codes.js";
 import { decode, headGradients, rule } from "./estimators.js";
+import { FAULTS } from "./faults.js";
 import { change, onChange, onRest, state } from "./state.js";
 import { dataRows, start, trainStep } from "./training.js";
 import { forward, network } from "./vae.js";
@@ -26,7 +27,7 @@ function current() {
 
 function step() {
   const net = current();
-  const { next, reconstruction, kl } = trainStep(state, run);
+  const { next, reconstruction, kl } = trainStep(state, run, FAULTS[state.fault]);
   if (!Object.values(next.theta).every(Number.isFinite)) {
     stop();
     return put($("trained"), "The numbers are no longer finite. Rewind, and take a smaller rate.");
@@ -110,7 +111,7 @@ onChange(() => {
   if (document.activeElement !== $("rate")) $("rate").value = Math.log10(state.rate);
   $("optimizer").value = state.optimizer;
   put($("rate-out"), format(state.rate, 3));
-  put($("trained"), `step ${run?.step ?? 0}`);
+  put($("trained"), `step ${run?.step ?? 0}${state.fault && ", with the fault"}`);
 });
 onRest($("train"), ({ net }) => {
   current();
