@@ -1,7 +1,7 @@
 // The cloud: 1,000 draws of every estimator's gradient at the present setting, around the exact expectation.
-import { $, color, format, make, put, set, sheet, tableHead, tableRow } from "../shared/page.js";
+import { $, color, format, make, put, set, sheet, tableHead, tableRow, tiny } from "../shared/page.js";
 import { slider } from "./controls.js";
-import { ESTIMATORS, expectedOfBound, moments } from "./estimators.js";
+import { ESTIMATORS, expectedOfBound, moments, quadratureError } from "./estimators.js";
 import { drawer, drawSignal } from "./signal.js";
 import { change, onChange, onRest, SAMPLES, state } from "./state.js";
 import { sign } from "./words.js";
@@ -115,6 +115,9 @@ function drawAll({ at: t }) {
     drawCloud(result, 1.1 * (state.common ? Math.max(...wide) : reach(result, 0.99)));
     tableRow(body, [ESTIMATORS[name].label, own, format(biasZ, 1), small(variance), format(signal, 3)]);
   }
+  const error = quadratureError(t, Z);
+  const large = error > 1e-3 ? ": the weights are too large for its nodes" : "";
+  put($("exact"), `○ is exact to about ${tiny(error)}${large}.`);
   drawSignal(t);
 }
 

@@ -124,26 +124,35 @@ export function paired(eps, K, Z) {
   return out;
 }
 
-// Nodes and masses of the trapezoid rule for averages over eps. Its error falls as exp(-2 pi d / step), d the distance
-// of the loss's nearest pole from the real axis: the logits' softplus has one where tanh(C) S + s = i pi.
+// The step of the trapezoid rule along the noise of latent j, with at most `most` nodes from -9 to 9. Its error falls
+// as exp(-2 pi d / step), d the distance of the loss's nearest pole from the real axis: the logits' softplus has one
+// where tanh(C) S + s = i pi, and tanh itself where C = i pi / 2.
+function stepOf(t, j, most) {
+  const slope = Math.max(Math.abs(t.S1), Math.abs(t.S2), 1e-9);
+  const pole = t.likelihood === "gaussian" ? Math.PI / 2 : Math.atan(Math.PI / slope);
+  const d = pole / Math.max(Math.abs(t[`R${j}`]) * Math.exp(0.5 * t[`v${j}`]), 1e-9);
+  const step = 9 / Math.ceil(9 / Math.max(Math.min(0.25, (2 * Math.PI * d) / 33), 18 / most));
+  return { step, error: Math.exp((-2 * Math.PI * d) / step) };
+}
+
+// Nodes and masses of the rule for averages over eps.
 export function rule(t, Z, most = Z === 1 ? 1441 : 161) {
-  const pole =
-    t.likelihood === "gaussian" ? Math.PI / 2 : Math.atan(Math.PI / Math.max(Math.abs(t.S1), Math.abs(t.S2), 1e-9));
-  const axes = [1, 2].slice(0, Z).map(j => {
-    const d = pole / Math.max(Math.abs(t[`R${j}`]) * Math.exp(0.5 * t[`v${j}`]), 1e-9);
-    const half = Math.ceil(9 / Math.max(Math.min(0.25, (2 * Math.PI * d) / 33), 18 / most));
-    const step = 9 / half;
-    return Array.from({ length: 2 * half + 1 }, (_, i) => (i - half) * step).map(e => [
-      e,
-      (Math.exp(-0.5 * e * e) / Math.sqrt(2 * Math.PI)) * step,
-    ]);
+  const [first, second] = [1, 2].slice(0, Z).map(j => {
+    const { step } = stepOf(t, j, most);
+    const half = Math.round(9 / step);
+    const nodes = Array.from({ length: 2 * half + 1 }, (_, i) => (i - half) * step);
+    return nodes.map(e => [e, (Math.exp(-0.5 * e * e) / Math.sqrt(2 * Math.PI)) * step]);
   });
-  const points =
-    Z === 1
-      ? axes[0].map(([e, mass]) => [[e], mass])
-      : axes[0].flatMap(([e, mass]) => axes[1].map(([other, more]) => [[e, other], mass * more]));
+  const points = second
+    ? first.flatMap(([e, mass]) => second.map(([other, more]) => [[e, other], mass * more]))
+    : first.map(([e, mass]) => [[e], mass]);
   return { eps: Float64Array.from(points.flatMap(([e]) => e)), mass: Float64Array.from(points, ([, mass]) => mass) };
 }
+
+const NODES = { 1: 361, 2: 61 };                                // of an axis, for the bound of K samples
+
+// About how wrong the expectations below are, relative to them.
+export const quadratureError = (t, Z) => Math.max(1e-15, ...[1, 2].slice(0, Z).map(j => stepOf(t, j, NODES[Z]).error));
 
 // The exact expectation of the gradient: of the ELBO's, the same for every estimator of it.
 function expected(t, Z) {
@@ -158,7 +167,7 @@ function expected(t, Z) {
 // E[sum_k w_k g_k / sum w] = K integral of E[w g e^(-u w)] E[e^(-u w)]^(K - 1) du, by the trapezoid rule in log u.
 export function expectedOfBound(t, Z, K) {
   if (K === 1) return expected(t, Z);
-  const { eps, mass } = rule(t, Z, Z === 1 ? 361 : 61);
+  const { eps, mass } = rule(t, Z, NODES[Z]);
   const p = decode(t, Z, eps);
   const each = headGradients("monte_carlo", p, 1);
   const order = Array.from(mass.keys()).sort((a, b) => p.logW[b] - p.logW[a]);

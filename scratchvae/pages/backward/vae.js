@@ -120,7 +120,7 @@ export function backward(net, rows, fault, steps = net.edges.length) {
   });
 }
 
-// Which rows share a quantity: a node has one value a sample ("nk") or an example ("n"); parameters and L are all rows'.
+// Which rows share a quantity: a node has one value a sample ("nk") or an example ("n"); all rows share L and weights.
 export function sharing(net, name, n, k) {
   const of = net.nodes.find(node => node.name === name)?.of ?? "";
   return t => (of === "" || t.n === n) && (of !== "nk" || t.k === k);
