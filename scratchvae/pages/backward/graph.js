@@ -173,7 +173,7 @@ function drawArrows(step) {
     const one = edge.text === "1" && local === 1;
     const into = step.done <= step.F && step.now?.name === edge.to;
     const known = step.known(edge.to) || edge.to in GIVEN;
-    put(number, one || !known ? "" : format(local, edge.weight ? 2 : 3));
+    put(number, one || !(known || edge.weight) ? "" : format(local, edge.weight ? 2 : 3));
     if (edge.to === "L") put(note, edge.from !== "nll" ? (state.B > 1 ? "β/B" : "β") : one ? "1" : "1/BK");
     set(note, "y", one ? 4 : -3);
     const classes = {
