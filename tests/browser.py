@@ -112,15 +112,17 @@ class Browser:
 
     def open(self, path, fragment=""):
         """Load a file anew with this fragment, and wait until it is drawn."""
-        self.url = "about:blank"
-        self.call("Page.navigate", url=self.url)                 # another fragment of the same file would load nothing
-        self.url, self._seen = Path(path).resolve().as_uri(), []
-        reply, end = self.call("Page.navigate", url=self.url + fragment), time.monotonic() + self.timeout
+        self._load("about:blank", "")                            # another fragment of the same file would load nothing
+        self._load(Path(path).resolve().as_uri(), fragment)
+        self.evaluate(TWO_FRAMES)
+
+    def _load(self, url, fragment):
+        self.url, self._seen, end = url, [], time.monotonic() + self.timeout
+        reply = self.call("Page.navigate", url=url + fragment)
         if "errorText" in reply:
-            raise BrowserError(f"{self.url}: {reply['errorText']}")
+            raise BrowserError(f"{url}: {reply['errorText']}")
         while "Page.loadEventFired" not in self._seen:
             self._receive(end, "Page.navigate")
-        self.evaluate(TWO_FRAMES)
 
     def evaluate(self, expression):
         """Return the value of an expression, or of its promise."""
