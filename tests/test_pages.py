@@ -124,7 +124,8 @@ def test_the_expectations_in_the_page_are_those_of_quadrature(browser, page, fra
     slopes = (1 / (1 + np.exp(-outputs)) - X) @ p.head.W.T * (1 - np.tanh(z @ p[0].W + p[0].b)**2) @ p[0].W.T
     nll = np.sum(np.logaddexp(0, outputs) - X * outputs, axis=1)
     for estimator in ("iwae", "dreg"):
-        found = head_gradient(estimator, np.repeat(head, len(grid), axis=0), grid.reshape(-1, Z), nll, slopes, vae.beta)
+        found = head_gradient(estimator, np.repeat(head, len(grid), axis=0), grid.reshape(-1, Z), nll, slopes,
+                              beta=vae.beta)
         assert np.max(np.abs(shares @ found - two)) < (1e-7 if Z == 1 else 1e-4)
 
 
