@@ -6,6 +6,8 @@ The network and its derivation are the three tables of demos/tiny.py, in the ord
 T8: the chain runs through the draw z, back into mu and v.  T10: v is log sigma^2, hence both halves of E7.
 T15: the loss is the negative ELBO, reconstruction plus KL, and the library computes the same one.  T16: Gaussian pixels
 change two lines, E8 and E9.
+
+`scratchvae backward --open` makes this graph a page: every number can be dragged, and every product walked.
 """
 import numpy as np
 

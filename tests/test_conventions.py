@@ -42,6 +42,7 @@ ORDER = """
     testing
     bugs
     __init__
+    pages
     cli
     __main__
 """

@@ -15,7 +15,7 @@ for words in ("train --data digits --hidden 4 --latent 2 --epochs 1 --out run", 
               "sample run", "reconstruct run", "traverse run", "attribute run --attribute 3", "gradcheck run",
               "estimators --epochs 1 --draws 256",
               "lambda --data digits --betas 0.5,1 --hidden 4 --epochs 1 --importance-samples 2",
-              "data list", "bugs missing_half --data digits --epochs 2", "bugs --json"):
+              "backward --out page.html", "data list", "bugs missing_half --data digits --epochs 2", "bugs --json"):
     sys.argv[1:] = words.split()
     try:
         runpy.run_module("scratchvae", run_name="__main__")

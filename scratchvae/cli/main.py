@@ -9,13 +9,13 @@ import os
 
 from ..errors import ScratchVAEError
 from ..kernels.threads import set_threads
-from . import attribute, bugs, codes, data, estimators, evaluate, gradcheck, lambda_, pictures, reproduce, train
+from . import attribute, backward, bugs, codes, data, estimators, evaluate, gradcheck, lambda_, pictures, reproduce, train
 from .parser import as_json, in_flags, OneLineParser
 from .screen import flush_streams, open_streams, say
 
 # The commands, in the order in which --help lists them.
-COMMANDS = (train, evaluate, pictures, attribute, codes, gradcheck, bugs, estimators, lambda_, reproduce, data)
-CLOSED = (errno.EPIPE, errno.EINVAL) if os.name == "nt" else (errno.EPIPE,)      # errors of a pipe that nobody reads
+COMMANDS = (train, evaluate, pictures, attribute, codes, gradcheck, bugs, estimators, lambda_, reproduce, backward, data)
+CLOSED = (errno.EPIPE, errno.EINVAL) if os.name == "nt" else (errno.EPIPE,)      # errors if nobody reads a pipe
 
 
 def build_parser() -> argparse.ArgumentParser:

@@ -132,14 +132,22 @@ def add_lab_flags(parser: argparse.ArgumentParser, seed_of: str, figure: str) ->
 
 def figure_path(name: str) -> Path:
     """Return the figure's path and make its folder; raises RunError or ConfigurationError if that is impossible."""
-    path = file_path("--figure", name)
-    if path.is_dir() or path.suffix.lower() != ".png":
-        raise ConfigurationError(f"--figure is {name!r}; expected a file's name that ends in .png. "
-                                 "Pass for example figure.png.")
+    return out_path("--figure", name, ".png")
+
+
+def out_path(flag: str, name: str, suffix: str) -> Path:
+    """Return the path of a file to write, whose name ends in `suffix`, and make its folder.
+
+    Raises RunError or ConfigurationError, in the words of the flag, if that is impossible.
+    """
+    path = file_path(flag, name)
+    if path.is_dir() or path.suffix.lower() != suffix:
+        raise ConfigurationError(f"{flag} is {name!r}; expected a file's name that ends in {suffix}. "
+                                 f"Pass for example {flag.strip('-')}{suffix}.")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise RunError(f"{path.parent} cannot be made: {error.strerror}. Choose another --figure.") from error
+        raise RunError(f"{path.parent} cannot be made: {error.strerror}. Choose another {flag}.") from error
     return path
 
 

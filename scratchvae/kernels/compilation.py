@@ -1,5 +1,6 @@
 """The kernels that training may need, compiled before it does: for classrooms, containers, and the line that counts."""
 import multiprocessing
+import signal
 from collections.abc import Iterator
 from concurrent.futures import as_completed, ProcessPoolExecutor
 
@@ -23,10 +24,10 @@ CALLS = {
     "gaussian_nll": "F2 F2 f D1", "gaussian_nll_backward": "F2 F2 f D1 D1 F2",
     "add_up": "D1 D1 D1", "are_below": "F1 f D1", "sgd_update": "F1 F1 F1 f f", "adam_update": "F1 F1 F1 F1 i f f f f",
     "dense_backward": "F2 F2 F2 F2 i F2 F1 F2"}
-ENCODER = {"standard_normal", "gaussian_forward", "gaussian_backward"}     # an autoencoder does without
+OF_VAE = {"gaussian_forward", "gaussian_backward", "add_up"}               # an autoencoder does without
 # What `scratchvae train` needs by itself; with another likelihood or optimizer it is as many.
-TRAIN = {"dense_forward", "dense_backward", "gather_rows", "bernoulli_nll", "bernoulli_nll_backward", "add_up",
-         "are_below", "adam_update"} | ENCODER
+TRAIN = {"dense_forward", "dense_backward", "gather_rows", "standard_normal", "bernoulli_nll",
+         "bernoulli_nll_backward", "are_below", "adam_update"} | OF_VAE
 
 
 def signatures(name: str, dtype: str) -> Iterator:
@@ -56,6 +57,10 @@ def compile_all(everything: bool) -> Iterator:
     jobs = [(name, dtype) for name in CALLS for dtype in ("float32", "float64")
             if (everything or name in TRAIN and dtype == "float32") and (name, dtype) != ("add_up", "float64")]
     processes = min(len(jobs), config.NUMBA_DEFAULT_NUM_THREADS)
-    with ProcessPoolExecutor(processes, multiprocessing.get_context("spawn")) as pool:
+    pool = ProcessPoolExecutor(processes, multiprocessing.get_context("spawn"), signal.signal,
+                               (signal.SIGINT, signal.SIG_IGN))         # Ctrl-C is for this process
+    try:
         for done, job in enumerate(as_completed([pool.submit(compile_kernel, *job) for job in jobs]), 1):
             yield done, len(jobs), job.result()
+    finally:
+        pool.shutdown(cancel_futures=True)

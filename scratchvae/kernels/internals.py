@@ -13,7 +13,7 @@ if BACKEND == "numba":
     from numba.core.callconv import CPUCallConv
     from numba.core.codegen import JITCodeLibrary
     from numba.core.compiler import CompileResult
-    from numba.core.cpu import CPUContext
+    from numba.core.cpu import CPUContext, CPUTargetOptions
     from numba.core.dispatcher import Dispatcher
     from numba.core.errors import TypingError
     from numba.core.pythonapi import PythonAPI
@@ -30,8 +30,10 @@ if BACKEND == "numba":
             (CPUContext, "make_tuple"), (PythonAPI, "gil_ensure"), (PythonAPI, "gil_release"),
             (PythonAPI, "save_thread"), (PythonAPI, "restore_thread")],
     }
+    # Kernels allocate nothing, so the compiler need not count who uses an array.
+    NO_COUNTS = {"_nrt": False} if hasattr(CPUTargetOptions, "_nrt") else {}
 else:
-    NullCache, SAVES = object, {}
+    NullCache, SAVES, NO_COUNTS = object, {}, {}
 
 
 def missing() -> str | None:
@@ -45,5 +47,5 @@ if MISSING:
     warnings.warn(f"this version of Numba has no {MISSING}: kernels give the same results, but take longer to compile, "
                   "and run in one thread. Install a version of Numba that the README names.", RuntimeWarning)
 
-__all__ = ["cgutils", "codegen", "CompileResult", "config", "dumps", "MISSING", "NullCache", "parallel", "rtsys",
-           "TypingError"]
+__all__ = ["cgutils", "codegen", "CompileResult", "config", "dumps", "MISSING", "NO_COUNTS", "NullCache", "parallel",
+           "rtsys", "TypingError"]

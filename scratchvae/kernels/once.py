@@ -22,7 +22,7 @@ _LOADED: dict[str, Any] = {}        # by name: the code, for as long as the proc
 def separate(dispatcher: Any) -> Any:
     """Keep the code of a device function in the cache, and let `call` use it."""
     maker = f"{dispatcher.__module__.rpartition('.')[2]}.{dispatcher.__name__}"
-    dispatcher._cache = KernelCache(f"{dispatcher.__name__}{PART}")
+    dispatcher._cache = KernelCache(maker + PART)
 
     def load(key):
         name = name_of(maker, key)

@@ -67,7 +67,7 @@ if BACKEND == "numba":
                                                                                WORD.as_pointer(), BYTES]),
                                builder.module.get_unique_name("part"))
         function.linkage = "internal"
-        set.add(function.attributes, "noinline")
+        function.attributes.add("noinline")
         inner = ir.IRBuilder(function.append_basic_block())
         first = inner.sub(*(inner.ptrtoint(place, WORD) for place in (inner.load(function.args[0]), function.args[3])))
         given = inner.load(inner.bitcast(function.args[3], packed.as_pointer()))

@@ -17,7 +17,7 @@ from typing import Callable, NamedTuple
 from . import once, parallel
 from .backend import BACKEND
 from .cache import KernelCache
-from .internals import MISSING
+from .internals import MISSING, NO_COUNTS
 from .parallel import running_threads, WHOLE, within  # noqa: F401 (for kernels)
 from .threads import one_at_a_time
 
@@ -28,8 +28,7 @@ if BACKEND == "numba":
 FASTMATH = frozenset({"nsz", "arcp", "contract", "afn", "reassoc"})
 # For code whose order of operations is its accuracy (polynomials after a range reduction, compensated sums).
 STRICT = frozenset({"contract"})
-# Kernels allocate nothing, so the compiler need not count who uses an array.
-COMMON = dict(error_model="numpy", _nrt=False)
+COMMON = dict(error_model="numpy", **NO_COUNTS)
 
 
 class Twin(NamedTuple):
