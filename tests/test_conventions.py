@@ -40,6 +40,7 @@ ORDER = """
     gradcheck
     testing
     bugs practice
+    explain
     plots
     __init__
     pages
@@ -147,6 +148,28 @@ def test_every_equation_that_is_cited_is_derived_and_every_derived_one_is_cited(
     assert cited <= derived, cited - derived
     for name in derived:
         assert len(re.findall(rf"\b{name}\b", text)) > 1, f"{name} is derived and nowhere used"
+
+
+def test_a_tag_leads_to_the_twin_the_compiled_line_and_a_test():
+    """`grep -rn E7 scratchvae tests`, which the README promises, for every E, D, L, S, O and F."""
+    def tags(paths):
+        return {tag for path in paths for tag in re.findall(r"\b[EDLSOF]\d+\b", path.read_text(encoding="utf-8"))}
+
+    every = {f"{family}{k}" for family, most in zip("EDLSOF", (9, 5, 12, 11, 2, 39)) for k in range(1, most + 1)}
+    tested = tags(path for path in TESTS.rglob("*.py") if path.name not in ("test_practice.py", "grading.py"))
+    assert not every - tested, f"no test cites {every - tested}"
+    assert not every - tags(FILES), f"no line of code cites {every - tags(FILES)}"
+    for path in (PACKAGE / "kernels").glob("*.py"):
+        twins, compiled = "", ""
+        for node in ast.walk(tree(path)):
+            if isinstance(node, ast.FunctionDef):
+                text = "\n".join(path.read_text().splitlines()[node.lineno - 1:node.end_lineno])
+                if node.decorator_list:
+                    compiled += text
+                elif node.name.endswith("_ref"):
+                    twins += ast.get_docstring(node) or ""
+        without = set(re.findall(r"\b[EDLSO]\d+\b", twins)) - set(re.findall(r"\b[EDLSO]\d+\b", compiled))
+        assert not without, f"{path.name}: no compiled line has {without}"
 
 
 def documented_functions():

@@ -37,7 +37,7 @@ def at_minus(t):
 
 @device(EXACT, forceinline=True)
 def continuous_terms(logits, i, pixel):
-    """A(logit) - pixel logit, and its derivative A'(logit) - pixel, from one exponential and one logarithm."""
+    """A(logit) - pixel logit (L1), its derivative A'(logit) - pixel (L2), from one exp and one log; near 0 L3."""
     logit = logits[i]
     f = type(logit)
     zero, one, half, boundary = f(0), f(1), f(0.5), f(NEAR)

@@ -18,7 +18,7 @@ HALF_LOG_2PI = 0.5 * math.log(2 * math.pi)
 
 @device(EXACT, forceinline=True)
 def diagonal_terms(outputs, i, pixel):
-    """The nll of a pixel without log(2 pi) / 2, and its derivatives by mean and by raw, from one exponential.
+    """The nll of a pixel without log(2 pi) / 2 (L6, L7), and its derivatives by mean (L8) and raw (L9, L10).
 
     With q = raw - MIN_LOGVAR the precision exp(-logvar) is MAX_PRECISION / (1 + exp(q)): nothing overflows.
     """
@@ -96,6 +96,6 @@ def squared_errors_ref(means, x, squares):
 
 @twin_of(squared_errors_ref, parallel=True, fastmath=EXACT)
 def squared_errors(means, x, squares, part=WHOLE):
-    # means (B*K, D), x (B, D), squares (B*K,)
+    # means (B*K, D), x (B, D), squares (B*K,)                                             (L4)
     for r in within(part, len(means)):
         squares[r] = row_of_squares(means, x, r, 0.0, means, False)

@@ -2,6 +2,8 @@
 
 Row r of the outputs belongs to example r // K, where K is len(outputs) // len(x): the data are not copied
 K times.  nll is float64 whatever the outputs are: sums over pixels must not lose what training gains.
+
+`gradcheck` runs the compiled lines, as it does in `gaussian`.
 """
 import math
 
@@ -19,7 +21,7 @@ def example_rows(x, outputs):
 
 @device(EXACT, forceinline=True)
 def bernoulli_terms(logits, i, pixel):
-    """softplus(logit) - pixel logit, and its derivative sigmoid(logit) - pixel, from one exponential.
+    """softplus(logit) - pixel logit (E4), and its derivative sigmoid(logit) - pixel (E5), from one exponential.
 
     The first is |logit| (1 - pixel or pixel) + log(1 + exp(-|logit|)): nothing cancels, nothing overflows.
     """
@@ -70,7 +72,7 @@ def bernoulli_nll_backward(logits, x, d_nll, nll, d_logits, part=WHOLE):
 
 @device(EXACT, forceinline=True)
 def square_terms(means, i, pixel):
-    """(mean - pixel)^2, and half its derivative."""
+    """(mean - pixel)^2 of E8, and half its derivative, of E9."""
     residual = means[i] - pixel
     return residual * residual, residual
 
