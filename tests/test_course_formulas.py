@@ -82,6 +82,9 @@ def f2():                   # F2
     d = log_q - log_p
     yield kl(log_p, log_q), integral(np.exp(log_q) - np.exp(log_p) - np.exp(log_p) * d)       # E_p[e^d - 1 - d]
     yield float(np.min(np.expm1(d) - d) >= 0), 1
+    p, q = np.array([1.0, 0.0]), np.array([0.5, 0.5])              # q has mass off p's support: it is to be added
+    excess = p[0] * (q[0] / p[0] - 1 - np.log(q[0] / p[0]))
+    yield p[0] * np.log(p[0] / q[0]), excess + q[p == 0].sum()
 
 
 def f3():                   # F3
@@ -168,6 +171,10 @@ def f13():                  # F13
     yield WEIGHTS @ (NODES * term), -1
     yield second_moment(0.0) - 1, (n - 1) ** 2 + 5.5 * (n - 1) + 7.5
     yield second_moment(n * mean) - 1, 1.5 * (n - 1) + 4.5
+    best = first + (n - 1) * mean                                  # E[eps_1^2 f]; the quadratic's vertex, E eps_1^2 = 1
+    yield best, n + 1
+    yield second_moment(best) - 1, 1.5 * (n - 1) + 3.5
+    yield slope(second_moment, best), 0
     yield mean, 1
 
 
@@ -486,3 +493,26 @@ def test_what_the_text_points_at_exists():
         chapter = ROOT / "demos" / script
         assert chapter.exists() and re.search(rf"\b{tag}\b|\bT\d+ (to|-) ",
                                               chapter.read_text()), f"{tag} is not in {script}"
+
+
+def test_the_text_says_what_the_formulas_need():
+    """F2's condition, F13's best baseline, brackets around what is summed, and one meaning for lambda and for beta."""
+    assert "no mass off the support" in TEXT and "best constant baseline" not in TEXT and "= Z + 1$" in TEXT
+    assert "(`beta` in code)" not in TEXT and r"\beta = \lambda / 2" in TEXT
+    f22 = re.search(r"```math\n([^`]*)\\tag\{F22\}", TEXT)[1]
+    assert re.search(r"\\sum_d \\Big\[.*\\log\\sigma_x.*\\Big\]", f22)
+    for file in ("elbo.py", "likelihoods/__init__.py", "kernels/likelihoods.py", "kernels/continuous_bernoulli.py",
+                 "kernels/learned_sigma.py"):
+        text = (ROOT / "scratchvae" / file).read_text()
+        sums = re.findall(r"nll(?: \(B\*K,\))? = (?:1/2 )?sum_d (.)", text)
+        assert sums and set(sums) <= set("[("), (file, sums)
+    for file in (ROOT / "README.md", ROOT / "demos" / "README.md"):
+        assert "five files" not in file.read_text()
+
+
+def test_a_forgotten_half_is_seen_in_the_graph_of_chapter_4():
+    """The part of d_v that comes through the draw, which the figure shows with three decimals."""
+    from demos.c04_backprop_by_hand import example, walk
+    _, _, eps, t = example(0)
+    walk(t)
+    assert abs(t["d_z"] * eps[0, 0] * t["sigma"] / 2) > 0.02

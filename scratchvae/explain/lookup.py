@@ -3,12 +3,11 @@ import ast
 import difflib
 import re
 import textwrap
-from collections.abc import Iterator
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from ..bugs import BUGS
+from ..bugs import BUGS, source_of
 from ..errors import ConfigurationError
 from ..practice import EXERCISES
 from .numbers import checked_now
@@ -93,32 +92,13 @@ def _derived(tag: str) -> tuple[str, str]:
     return "", ""
 
 
-def _definitions(path: Path) -> Iterator[tuple[str, str]]:
-    """Yield (name, source) of a file's functions and methods."""
-    text, tree = _text(path), _tree(path)
-    for owner in (tree, *(node for node in tree.body if isinstance(node, ast.ClassDef))):
-        for node in owner.body:
-            if isinstance(node, ast.FunctionDef):
-                prefix = f"{owner.name}." if isinstance(owner, ast.ClassDef) else ""
-                yield prefix + node.name, ast.get_source_segment(text, node) or ""
-
-
-@lru_cache(None)
-def _tags_of(target: Any) -> frozenset:
-    """Return the tags that the source of a target of faults, or of its twin, cites."""
-    path = PACKAGE.parent / (target.__module__.replace(".", "/") + ".py")
-    path = path if path.exists() else path.with_suffix("") / "__init__.py"
-    names = target.__qualname__, f"{target.__qualname__}_ref"
-    return frozenset(tag for name, text in _definitions(path) if name in names for tag in TAG.findall(text))
-
-
 @lru_cache(None)
 def _tags_of_bug(name: str) -> tuple:
     """Return the tags in what a fault replaces, that first whose formula shares most words with its description."""
     bug = BUGS[name]
     words = set(re.findall(r"\w+", bug.what + " " + bug.diagnosis))
     shared = {tag: len(words & set(re.findall(r"\w+", _derived(tag)[0].rpartition("\n")[0])))
-              for target in bug.targets for tag in _tags_of(target) if tag[0] not in "TF"}
+              for target in bug.targets for tag in TAG.findall(source_of(target)) if tag[0] not in "TF"}
     return tuple(sorted(shared, key=lambda tag: (-shared[tag], tag)))
 
 

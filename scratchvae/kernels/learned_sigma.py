@@ -43,7 +43,7 @@ def diagonal_nll_ref(outputs, x, nll):
     """nll (B*K,) in nats per row, of outputs (B*K, 2D) = [mean | raw] and x (B, D).
 
     logvar = MIN_LOGVAR + softplus(raw - MIN_LOGVAR)                                       (L6)
-    nll = 1/2 sum_d (x - mean)^2 exp(-logvar) + logvar + log(2 pi)                         (L7)
+    nll = 1/2 sum_d [(x - mean)^2 exp(-logvar) + logvar + log(2 pi)]                       (L7)
     The kernel is within 8 ulp.
     """
     n_visible = x.shape[1]
@@ -64,7 +64,7 @@ def diagonal_nll(outputs, x, nll, part=WHOLE):
 def diagonal_nll_backward_ref(outputs, x, d_nll, nll, d_outputs):
     """nll as above and d_outputs (B*K, 2D) at once; d_nll (B*K,) float64 is dL/d(nll) of each row.
 
-    forward was nll = 1/2 sum_d (x - mean)^2 exp(-logvar) + logvar + const, logvar = softplus(raw - lowest) + lowest, so
+    forward was nll = 1/2 sum_d [(x - mean)^2 exp(-logvar) + logvar + const], logvar = lowest + softplus(raw - lowest):
         d_mean   = d_nll (mean - x) exp(-logvar)                                           (L8)
         d_logvar = d_nll (1 - (x - mean)^2 exp(-logvar)) / 2                               (L9)
         d_raw    = d_logvar sigmoid(raw - lowest)                                          (L10)

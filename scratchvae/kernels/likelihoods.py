@@ -37,7 +37,7 @@ bernoulli_row = row_loop(bernoulli_terms)
 
 
 def bernoulli_nll_ref(logits, x, nll):
-    """nll (B*K,) = sum_d softplus(logit) - x logit, in nats per row.                      (E4)
+    """nll (B*K,) = sum_d [softplus(logit) - x logit], in nats per row.                    (E4)
 
     The kernel is within 5 ulp.
     """
@@ -55,7 +55,7 @@ def bernoulli_nll(logits, x, nll, part=WHOLE):
 def bernoulli_nll_backward_ref(logits, x, d_nll, nll, d_logits):
     """nll as above and d_logits (B*K, D) at once; d_nll (B*K,) float64 is dL/d(nll) of each row.
 
-    forward was nll = sum_d softplus(logit) - x logit, so
+    forward was nll = sum_d [softplus(logit) - x logit], so
         d_logit = d_nll (sigmoid(logit) - x)                                               (E5)
     The kernel is within 5 ulp.
     """
@@ -81,7 +81,7 @@ row_of_squares = row_loop(square_terms)
 
 
 def gaussian_nll_ref(means, x, sigma, nll):
-    """nll (B*K,) = sum_d (x - mean)^2 / (2 sigma^2) + log(sigma) + log(2 pi) / 2, in nats per row.   (E8)
+    """nll (B*K,) = sum_d [(x - mean)^2 / (2 sigma^2) + log(sigma) + log(2 pi) / 2], in nats per row. (E8)
 
     The kernel is within 5 ulp.
     """

@@ -35,7 +35,7 @@ def bernoulli_nll(l, x):
     l (B, K, D)   logits, what the decoder puts out; p = sigmoid(l)
     x (B, D)      pixels, 0 or 1
 
-    Return sum_d softplus(l) - x l, (B, K); it must be right at l = 1000, too.    (E4, F16)
+    Return sum_d [softplus(l) - x l], (B, K); it must be right at l = 1000, too.    (E4, F16)
     """
     softplus = np.maximum(l, 0) + np.log1p(np.exp(-np.abs(l)))
     return (softplus - x[:, None] * l).sum(axis=2)

@@ -40,7 +40,7 @@ def continuous_bernoulli_nll(a, x):
     a (B, D)   logits
     x (B, D)   pixels, from 0 to 1
 
-    Return sum_d A(a) - x a, (B,), with A(a) = log((exp(a) - 1) / a).  It must be right at a = 0, where
+    Return sum_d [A(a) - x a], (B,), with A(a) = log((exp(a) - 1) / a).  It must be right at a = 0, where
     A is 0, and at a = 1000.                                                      (L1)
     """
     t = np.abs(a)

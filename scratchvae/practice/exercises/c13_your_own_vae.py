@@ -152,7 +152,7 @@ def learns_digits(answer, rng):
     t = forward(p, held_out, rng.standard_normal((len(held_out), 1, 4)))
     value = float(np.mean(bernoulli_nll(t["l"], held_out)) + np.mean(kl_normal(t["mu"], t["logvar"])))
     return "" if value < LEARNED else (
-        f"the held-out loss is {value:.1f} nats a digit after 12 epochs, and must be less than {LEARNED:g} (the mean of "
+        f"the held-out loss is {value:.1f} nats a digit after 12 epochs; it must be less than {LEARNED:g} (the mean of "
         f"each pixel gives {ALONE}): is the order shuffled, is the step counted on, are p, m and v kept?")
 
 
