@@ -5,6 +5,7 @@ from textwrap import indent
 
 from .. import bugs
 from ..data.loading import load_data
+from ..history import History
 from .screen import print_filled
 
 FULL = 10               # points of a right guess; each detector costs one
@@ -12,7 +13,7 @@ HELP = ("Type `buy 3` for a detector's evidence, `guess 2` for a suspect (names 
         "`give up` to be told.")
 
 
-def show_curves(right: object, wrong: object, name: str) -> None:
+def show_curves(right: History, wrong: History, name: str) -> None:
     """Print two learning curves side by side."""
     print(f"\n{name}, held-out loss in nats per example\nepoch       right    with bug")
     for k, epoch in enumerate(right):
@@ -75,12 +76,12 @@ def play(args: Namespace) -> tuple[dict, int]:
     """Show model, data and curves, sell evidence, take one guess, and explain."""
     hidden, data, bought = bugs.mystery_bug(args.hide, args.level), load_data(args.data), {}
     right, wrong, stopped = bugs.train_both(hidden.name, data, args.epochs, args.seed)
-    curves = [[epoch.test_loss for epoch in history] for history in (right, wrong)]
+    curves = [epoch.test_loss for epoch in right], [epoch.test_loss for epoch in wrong]
     settings = ", ".join(f"{key}={value}" for key, value in bugs.demonstration_settings(hidden.name).items())
     print_filled(f"Level {args.level}: {bugs.LEVELS[args.level]}. A VAE with {settings} was trained twice on "
                  f"{data.name}, once with a fault.")
     show_curves(right, wrong, data.name)
-    verdict = verdict_on_curve(*curves, stopped)
+    verdict = verdict_on_curve(curves[0], curves[1], stopped)
     print_filled(verdict)
     _show_choices(hidden, bought)
     print()
