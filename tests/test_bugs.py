@@ -254,6 +254,7 @@ def test_the_list_takes_one_screen(capsys):
 
 
 @pytest.mark.parametrize("words", [("nothing_known",), ("missing_half", "--all"), ("--hide", "-1"),
+                                   ("--hide", "1", "--level", "9"),
                                    ("missing_half", "--epochs", "1")])
 def test_bad_requests_end_in_one_line(capsys, words):
     status, _, err = command(capsys, "bugs", *words)

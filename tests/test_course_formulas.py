@@ -444,7 +444,7 @@ def f39():                  # F39
     yield solution[1], plain - apart @ solution[2:]
 
 
-def f40():
+def f40():                  # F40
     """Two polynomials of degree d share at most d residues: what is more than that is nothing."""
     p, rng = 101, np.random.default_rng(0)
     x = np.arange(p)
@@ -454,7 +454,7 @@ def f40():
         yield max(0, np.count_nonzero(powers @ f % p == powers @ g % p) - degree), 0
 
 
-def f41():
+def f41():                  # F41
     """P = 2 Q + 1: powers of a square modulo P add their exponents modulo Q."""
     P, Q = 23, 11
     for a, b in np.ndindex(Q, Q):

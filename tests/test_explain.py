@@ -15,7 +15,7 @@ from scratchvae.explain import explain, lookup
 from scratchvae.explain.words import CHAPTERS, CLAIMS, FORMULAS, WORDS
 
 ROOT = Path(scratchvae.__file__).parents[1]
-EQUATIONS = [f"{family}{k}" for family, most in zip("EDLSGO", (9, 5, 12, 11, 17, 2)) for k in range(1, most + 1)]
+EQUATIONS = [f"{family}{k}" for family, most in lookup.EQUATIONS.items() for k in range(1, most + 1)]
 
 
 @pytest.fixture(autouse=True)
@@ -54,9 +54,9 @@ def test_the_tables_are_those_of_the_course():
     text = (ROOT / "demos" / "README.md").read_text(encoding="utf-8")
     for block in re.findall(r"```math\n(.*?)```", text, flags=re.DOTALL):
         formula, tags = re.search(r"\\tag\{(F\d+)\}", block)[1], re.findall(r"\(([ED]\d)\)", block)
-        assert not tags or FORMULAS[formula] in tags, formula
+        assert FORMULAS[formula] in tags or not tags, formula
     claims = re.findall(r"^\| (T\d+) \|.*\[`(c\d\d)`\]", text, flags=re.MULTILINE)
-    assert [(tag, CLAIMS[tag][1][:3]) for tag, _ in claims] == claims and len(claims) == len(CLAIMS) == 22
+    assert [(tag, CLAIMS[tag][1][:3]) for tag, _ in claims] == claims and len(claims) == len(CLAIMS)
     for chapter in {*CHAPTERS.values(), *(chapter for _, chapter in CLAIMS.values())}:
         assert (ROOT / "demos" / f"{chapter}.py").exists()
 

@@ -32,7 +32,7 @@ ALL = pytest.mark.parametrize("exercise", EXERCISES.values(), ids=list(EXERCISES
 def solve(folder, names=tuple(EXERCISES), **bodies):
     """Write model answers, or other bodies, into a folder's files or notebook."""
     texts = {name: EXERCISES[name].answer + "\n" for name in names} | bodies
-    for path in folder.glob("c*.py"):
+    for path in folder.glob("*.py"):
         text = path.read_text()
         for name, new in texts.items():
             text = text.replace(EXERCISES[name].template, new)

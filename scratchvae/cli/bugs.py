@@ -18,8 +18,7 @@ def add(commands: object) -> None:
     parser.add_argument("name", metavar="NAME", nargs="?", help="train a small VAE with and without this bug")
     parser.add_argument("--all", action="store_true", help="plant every bug in turn and ask all detectors")
     parser.add_argument("--hide", type=int, metavar="SEED", help="plant one without naming it: a detective game")
-    parser.add_argument("--level", type=int, choices=tuple(bugs.LEVELS), default=1,
-                        help="of the game; 1 is the easiest and the default")
+    parser.add_argument("--level", type=int, default=1, metavar="L", help="of the game, 1 to 3; default: 1")
     parser.add_argument("--data", metavar="NAME or PATH", default="digits", help="what to train on; default: digits")
     parser.add_argument("--epochs", type=int, default=15, metavar="N", help="epochs of each run; default: 15")
     parser.add_argument("--seed", type=int, default=0, help="seed of weights, noise and the case; default: 0")
@@ -33,6 +32,7 @@ def run(args: Namespace) -> tuple[dict, int]:
     integer("epochs", args.epochs, 2)
     if args.hide is not None:
         integer("hide", args.hide, 0, SEEDS - 1, "Choose for example 1.")
+        integer("level", args.level, 1, len(bugs.LEVELS), "Begin with 1.")
     if args.name is None and args.hide is None and not args.all:
         return _list()
     note_compilation()

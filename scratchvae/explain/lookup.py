@@ -18,7 +18,8 @@ TESTS = PACKAGE.parent / "tests"
 TAG = re.compile(r"\b[TFEDLSGO]\d+\b")
 DERIVED = {"E": "elbo.py", "L": "likelihoods/__init__.py", "S": "estimators/__init__.py", "D": "kernels/dense.py",
            "O": "kernels/optimizers.py", "G": "oracles"}
-ELSEWHERE = {"S10": "schedules.py"}
+ELSEWHERE = {"S10": "schedules.py", "O3": "optimizers.py", "O4": "optimizers.py"}
+EQUATIONS = {"E": 9, "D": 5, "L": 12, "S": 11, "G": 17, "O": 4}
 
 
 class Explanation(NamedTuple):
@@ -117,11 +118,11 @@ def _known(word: str) -> bool:
 
 
 def _refuse(word):
-    equations = [f"{family}{k}" for family, most in zip("EDLSGO", (9, 5, 12, 11, 17, 2)) for k in range(1, most + 1)]
+    equations = [f"{family}{k}" for family, most in EQUATIONS.items() for k in range(1, most + 1)]
     known = [*equations, *FORMULAS, *CLAIMS, *WORDS, *BUGS, *EXERCISES]
     nearest = ", ".join(difflib.get_close_matches(word, known, n=5, cutoff=0))
     raise ConfigurationError(f"{word!r} is no tag and no word of the course; the nearest are {nearest}. Tags are E1 to "
-                             "E9, D, L, S, G, O, the course's F1 to F39 and T1 to T22.")
+                             f"E9, D, L, S, G, O, the course's F1 to F{len(FORMULAS)} and T1 to T{len(CLAIMS)}.")
 
 
 def explain(word: str) -> Explanation:

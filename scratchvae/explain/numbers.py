@@ -74,7 +74,8 @@ NUMBERS: dict[str, Callable] = {
         9: "score_function", 11: "score_function"}.items()},
     **dict.fromkeys(("T1", "T2", "T3"), divergence), **dict.fromkeys(("T18", "T19", "T20"), joint),
     **dict.fromkeys([*(f"G{k}" for k in range(1, 8)), "T11", "T13", "T14", "T15", "T17"], bound), "T12": prior_draws,
-    "T6": partial(exercise, "kl_normal"), "O2": partial(exercise, "adam"), "T22": partial(exercise, "attribute_vector")}
+    "T6": partial(exercise, "kl_normal"), "O2": partial(exercise, "adam"), "T22": partial(exercise, "attribute_vector"),
+    "T23": partial(exercise, "d_logvar")}
 
 
 def checked_now(word: str) -> str:

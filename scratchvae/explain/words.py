@@ -6,7 +6,7 @@ FORMULAS = {
     "F10": "E2", "F11": "T8", "F12": "S9", "F13": "S9", "F14": "T9", "F15": "E4", "F16": "E4", "F17": "E5", "F18": "D3",
     "F19": "D2", "F20": "E6", "F21": "E7", "F22": "E8", "F23": "E9", "F24": "T11", "F25": "G1", "F26": "T12",
     "F27": "T13", "F28": "T14", "F29": "T15", "F30": "T16", "F31": "T17", "F32": "S6", "F33": "T18", "F34": "T18",
-    "F35": "T18", "F36": "T18", "F37": "T20", "F38": "T22", "F39": "T22"}
+    "F35": "T18", "F36": "T18", "F37": "T20", "F38": "T22", "F39": "T22", "F40": "T23", "F41": "T23"}
 
 # The course's claims: in short, and the chapter.
 CLAIMS = {
@@ -31,7 +31,8 @@ CLAIMS = {
     "T19": ("training ties both networks to one joint distribution; each can then be used alone", "c09_joint_view"),
     "T20": ("neither p(x) nor the aggregate posterior q(z) is matched directly", "c09_joint_view"),
     "T21": ("posterior means are good features", "c10_features"),
-    "T22": ("v = mean code with an attribute - mean code without it moves the attribute", "c11_attribute_vectors")}
+    "T22": ("v = mean code with an attribute - mean code without it moves the attribute", "c11_attribute_vectors"),
+    "T23": ("formulas that agree at random residues are one", "c13_certificate")}
 
 # The chapter of an equation, by its family or alone.
 CHAPTERS = {"E": "c04_backprop_by_hand", "D": "c04_backprop_by_hand", "S": "c08_elbo_gap", "L": "c06_lambda",

@@ -62,7 +62,7 @@ class Exercise(NamedTuple):
 
     @property
     def chapter(self) -> str:
-        """The file, named as the course's chapter."""
+        """The file, named as the course's chapter if there is one."""
         return self.function.__module__.rpartition(".")[2]
 
     @property

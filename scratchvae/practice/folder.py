@@ -30,7 +30,7 @@ def _files():
     for module in CHAPTERS:
         name = module.__name__.rpartition(".")[2]
         parts = [exercise.template for exercise in EXERCISES.values() if exercise.chapter == name]
-        head = HEAD.format(text=f"{module.__doc__.strip()}  (Chapter {name} of the course.)")
+        head = HEAD.format(text=f"{module.__doc__.strip()}  ({name})")
         imports = "".join(f"{line}\n" for line in chapter_imports(module))
         files[f"{name}.py"] = "\n\n".join([head + (imports and f"\n{imports}"), *parts])
     return files
