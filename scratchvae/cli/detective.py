@@ -65,7 +65,7 @@ def _explain(name):
     bug = bugs.BUGS[name]
     print(f"\nIt was {name}.")
     for label, text in (("what", bug.what), ("seen in", bug.seen_in), ("symptom", bug.symptom),
-                        ("convicted", f"by {', '.join(bug.detected_by)}")):
+                        ("found", f"by {', '.join(bug.detected_by)}")):
         print_filled(text, f"  {label:10s} ", " " * 13)
     print(f"\nThe patch\n{indent(bugs.patch(name), '  ')}\n\nWhat it changes in a small model")
     for line in bugs.effect(name):
@@ -75,7 +75,7 @@ def _explain(name):
 def play(args: Namespace) -> tuple[dict, int]:
     """Show model, data and curves, sell evidence, take one guess, and explain."""
     hidden, data, bought = bugs.mystery_bug(args.hide, args.level), load_data(args.data), {}
-    right, wrong, stopped = bugs.train_both(hidden.name, data, args.epochs, args.seed)
+    right, wrong, stopped = bugs.train_both(hidden.name, data, epochs=args.epochs, seed=args.seed)
     curves = [epoch.test_loss for epoch in right], [epoch.test_loss for epoch in wrong]
     settings = ", ".join(f"{key}={value}" for key, value in bugs.demonstration_settings(hidden.name).items())
     print_filled(f"Level {args.level}: {bugs.LEVELS[args.level]}. A VAE with {settings} was trained twice on "

@@ -148,7 +148,7 @@ def explain(word: str) -> Explanation:
         meaning = f"a fault: {bug.what} Seen in {bug.seen_in}. {bug.symptom.capitalize()}."
         found = _of_tag(tag, meaning) if tag else Explanation(word, meaning, "", "", "", [], [], "", "", [], "")
         return found._replace(word=word, faults=[], number=checked_now(word), chapter="c12_bug_museum",
-                              tests=[f"convicted by {', '.join(bug.detected_by)}"])
+                              tests=[f"found by {', '.join(bug.detected_by)}"])
     meaning, tag = WORDS.get(word, ("", ""))
     tag = tag or FORMULAS.get(word) or (EXERCISES[word].tag if word in EXERCISES else word)
     meaning = meaning or (EXERCISES[word].title if word in EXERCISES else CLAIMS.get(tag, ("",))[0])

@@ -4,7 +4,7 @@ from functools import partial
 
 import numpy as np
 
-from ..bugs import BUGS, convictions, random_case
+from ..bugs import BUGS, detections, random_case
 from ..gradcheck import check_model
 from ..oracles import LinearGaussian
 from ..practice import EXERCISES, judge
@@ -82,5 +82,5 @@ def checked_now(word: str) -> str:
     """Return a sentence with a number that was computed just now, for a tag or a fault; "" if there is none."""
     if word in BUGS:
         detector = BUGS[word].detected_by[0]
-        return f"planted now, {detector} finds: {convictions(word, 0, [detector])[detector]}"
+        return f"planted now, {detector} finds: {detections(word, detectors=[detector])[detector]}"
     return NUMBERS[word]() if word in NUMBERS else ""

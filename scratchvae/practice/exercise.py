@@ -112,7 +112,7 @@ def without_docstring(tree: Any) -> Any:
     return ast.FunctionDef(tree.name, tree.args, body, [], None, None, lineno=1)
 
 
-def exercise(tag: str, draw: Callable, hints: tuple, slips: tuple = (), loss: Callable | None = None, by: Any = (),
+def exercise(tag: str, draw: Callable, *, hints: tuple, slips: tuple = (), loss: Callable | None = None, by: Any = (),
              surrogate: Callable | None = None, corners: tuple = (), laws: tuple = (), free: bool = False) -> Callable:
     """Register the function below as the model answer of an exercise.
 

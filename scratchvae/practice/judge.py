@@ -112,7 +112,7 @@ def _same(wanted, found):
     return bool(np.allclose(found, wanted, rtol=0, atol=CLOSE * scale + 1e-300))
 
 
-def judge(exercise: Exercise, answer: Callable, seed: int | None = None) -> Verdict:
+def judge(exercise: Exercise, answer: Callable, *, seed: int | None = None) -> Verdict:
     """Return the Verdict on an answer, a function; nothing that it does leads to an error.
 
     Parameters
