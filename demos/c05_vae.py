@@ -6,6 +6,7 @@ T10: the head puts out log sigma^2: any real number will do, and sigma = exp(log
 twice.  That it is sigma, and not sigma^2, which multiplies eps is seen in the draws.
 
 Look at the samples: blurred, and some are no digits.  Chapter 9 asks why.  In the plane, near codes give like images.
+`scratchvae explore RUN --open` makes a page of a run: draw, encode, walk, and draw from prior and q(z).
 """
 import numpy as np
 
