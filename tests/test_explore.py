@@ -258,7 +258,7 @@ def test_bounds_fits_and_ways_are_those_of_the_library(run, browser):
     np.testing.assert_allclose(found[0], ladder, rtol=1e-12)
     np.testing.assert_allclose(found[1], w.sum()**2 / (w**2).sum(), rtol=1e-12)
     for way, path in zip(found[2:4], ("straight", "spherical")):
-        np.testing.assert_allclose(way, interpolate(a, b, 5, path)[1], rtol=1e-12)
+        np.testing.assert_allclose(way, interpolate(a, b, 5, path=path)[1], rtol=1e-12)
     draws = np.array(found[4])
     mean = np.einsum("k,kj->j", mixture["shares"], mixture["means"])
     second = sum(s * (np.outer(m, m) + np.array(f) @ np.array(f).T)

@@ -42,8 +42,8 @@ def model_data(model: VAE, data: Dataset, source: str, binarize: str = "none", s
                      for of in (model, held))
     train, test = held.encode(data.train[:FITTED]), held.encode(data.test[:MEASURED])
     drawn = AggregatePosterior(*(half.astype("float64") for half in train)).sample(DRAWS, seed)
-    mixture = fit_mixture(drawn, COMPONENTS, seed, tolerance=1e-3).mixture
-    z, prior = mixture.sample(DRAWS, seed), DiagonalGaussian(np.zeros(held.n_latent), np.zeros(held.n_latent))
+    mixture = fit_mixture(drawn, COMPONENTS, seed=seed, tolerance=1e-3).mixture
+    z, prior = mixture.sample(DRAWS, seed=seed), DiagonalGaussian(np.zeros(held.n_latent), np.zeros(held.n_latent))
     names, vectors, leak = attributes(held, data, source, train.mu)
     shown = _shown(data)
     pixels, low, high = _as_levels(data.test[shown], data)
