@@ -57,7 +57,7 @@ def one_draw(x=1.2, mu=0.5, v=-0.6, eps=0.8):
              "nll": (3.75, 1.4, f"(x − z)²/2\n= {(x - z) ** 2 / 2:.3f}"), "L": (4.9, 1.4, f"L = {loss(mu, v):.3f}")}
     edges = [(*arrow, f"{text} = {value:.3f}".replace("-", "−") if text != "1" else "1") for arrow,
              (text, value, _) in local.items()]
-    edges += [("eps", "z", ""), *((name, "L", "1") for name in ("nll", "kl_mu", "kl_v"))]
+    edges += [("eps", "z", f"σ = {sigma:.3f}"), *((name, "L", "1") for name in ("nll", "kl_mu", "kl_v"))]
     nodes = {name: (across, up, text.replace("-", "−")) for name, (across, up, text) in nodes.items()}
     return [Claim("T8",
                   f"z = mu + sigma eps: the {len(local)} local derivatives of a draw's graph, and finite differences",

@@ -63,13 +63,18 @@ def picture(t):
                              "One step: value and cotangent d in each box, local derivatives on the arrows", 16, 4.6)
 
 
-def run(settings):
+def example(seed):
+    """The tiny VAE of a seed: (vae, X, eps, its nodes)."""
     vae = VAE(2, n_latent=1, hidden=(1,), activation="tanh", dtype="float64")
-    rng = np.random.default_rng(settings.seed)
+    rng = np.random.default_rng(seed)
     vae.parameters.flat[:] = rng.uniform(-1.2, 1.2, vae.parameters.flat.size)
     X, eps = np.array([[1.0, 0.0]]), rng.standard_normal((1, 1))
     given = {name: vae.parameters[segment].copy() for name, segment in PARAMETERS.items()}
-    t = forward({**given, "x": X[0], "eps": eps[0, 0]})
+    return vae, X, eps, forward({**given, "x": X[0], "eps": eps[0, 0]})
+
+
+def run(settings):
+    vae, X, eps, t = example(settings.seed)
     lines, local_error, chain_error = walk(t)
     objective, gradient = vae.gradient(X, eps)
     off = max(np.abs(gradient[segment] - t["d_" + name]).max() for name, segment in PARAMETERS.items())

@@ -8,6 +8,7 @@ twice.  That it is sigma, and not sigma^2, which multiplies eps is seen in the d
 The last figure is of a VAE that is given the digit as well, q(z | x, y) and p(x | z, y): z is left to tell the style.
 
 Look at the samples: blurred, and some are no digits.  Chapter 9 asks why.  In the plane, near codes give like images.
+`scratchvae explore RUN --open` makes a page of a run: draw, encode, walk, and draw from prior and q(z).
 """
 import numpy as np
 

@@ -16,7 +16,7 @@ over the batch.  Forward, in order:
     (E2)  z = mu + sigma eps,  sigma = exp(logvar / 2),  eps ~ N(0, I)             given, an argument
     (E3)  l = decoder(z)
     (E4)  L = 1/B sum_n [ 1/K sum_k nll(l, x)  +  beta kl ]
-          nll = sum_d softplus(l) - x l                                            Bernoulli, l a logit
+          nll = sum_d [softplus(l) - x l]                                          Bernoulli, l a logit
           kl  = 1/2 sum_j (mu^2 + sigma^2 - 1 - logvar)                            N(mu, sigma^2) from N(0, 1)
 
 E4's nll: with p = sigmoid(l), -log p = softplus(-l) = softplus(l) - l and -log(1 - p) = softplus(l), so
@@ -35,7 +35,7 @@ Backward, from the loss to the parameters, each line one factor of the chain rul
 The 1/2 in both terms of E7 is the same: sigma is the square root of exp(logvar).
 With a Gaussian likelihood of fixed sigma_x the decoder puts out means, and instead of E4's and E5's lines
 
-    (E8)  nll = sum_d (x - l)^2 / (2 sigma_x^2) + log sigma_x + log(2 pi) / 2
+    (E8)  nll = sum_d [(x - l)^2 / (2 sigma_x^2) + log sigma_x + log(2 pi) / 2]
     (E9)  d_l = (l - x) / (sigma_x^2 B K)
 
 With conditions y, given as C one-hot columns, the encoder reads [x | y] and the decoder [z | y]: E1 to E9 hold for each

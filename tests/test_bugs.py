@@ -1,4 +1,6 @@
 """The museum: the detectors on its label find each bug, none finds one in the right code, and patches are undone."""
+import io
+import json
 import sys
 import threading
 
@@ -7,7 +9,9 @@ import pytest
 from test_cli import command, result
 
 from scratchvae import bugs, elbo, VAE
-from scratchvae.bugs import BUGS, demonstrate, detections, DETECTORS, examine, inject, mystery_bug, random_case
+from scratchvae.bugs import (BUGS, demonstrate, detections, DETECTORS, effect, evidence, examine, inject, LEVELS,
+                             mystery_bug, patch, random_case)
+from scratchvae.cli.detective import verdict_on_curve
 from scratchvae.data.loading import Dataset
 from scratchvae.errors import ConfigurationError
 from scratchvae.gradcheck import check_model
@@ -183,14 +187,74 @@ def test_a_bug_by_name_prints_both_curves_and_the_verdicts(capsys):
     assert "gradient check: finds nothing" in out and "with bug" in out
 
 
-def test_a_hidden_bug_stays_unnamed_until_it_is_revealed(capsys):
-    name = mystery_bug(5)
-    status, out, _ = command(capsys, "bugs", "--hide", "5", "--epochs", "2", "--json")
-    assert status == 0 and name not in out and BUGS[name].what not in out and "finds it" in out
-    assert f"{name}\n" in command(capsys, "bugs", "--hide", "5", "--reveal", "--epochs", "2")[1]
+def play(capsys, monkeypatch, *lines, seed=5, level=1):
+    """Play the detective game with these lines: (standard output, the JSON's row)."""
+    monkeypatch.setattr(sys, "stdin", io.StringIO("".join(f"{line}\n" for line in lines)))
+    status, out, _ = command(capsys, "bugs", "--hide", seed, "--level", level, "--epochs", "2", "--json")
+    assert status == 0
+    return out, json.loads(out.splitlines()[-1])["bugs"][0]
+
+
+def test_a_hidden_bug_stays_unnamed_until_there_is_a_guess(capsys, monkeypatch):
+    hidden = mystery_bug(5)
+    out, row = play(capsys, monkeypatch, "buy gradient check", "list", "nonsense", "buy 99")
+    assert row["name"] is row["convicted_by"] is row["guess"] is None and row["bought"] == ["gradient check"]
+    assert all(out.count(f"  {name}: ") == 2 for name in hidden.suspects) and "by differences" in out
+    assert "finds it" not in out and BUGS[hidden.name].diagnosis not in out and "The patch" not in out
+
+
+def test_evidence_costs_and_a_guess_is_explained(capsys, monkeypatch):
+    hidden = mystery_bug(5)
+    out, row = play(capsys, monkeypatch, "buy 1", "buy 1", "buy 5", f"guess {hidden.suspects.index(hidden.name) + 1}")
+    assert row["name"] == hidden.name and row["score"] == 8 and "Right: 8 of 10 points, 2 detectors" in out
+    assert all(words in out for words in ("@@", "with " + hidden.name, "What it changes", BUGS[hidden.name].seen_in))
+    wrong = next(name for name in hidden.suspects if name != hidden.name)
+    out, row = play(capsys, monkeypatch, f"guess {wrong}")
+    assert row["score"] == 0 and row["guess"] == wrong and row["name"] == hidden.name
+    assert play(capsys, monkeypatch, "give up")[1]["name"] == hidden.name
+
+
+@pytest.mark.parametrize("level", LEVELS)
+def test_seeds_do_not_give_the_answer_away(level):
+    """Each place and each fault of the level come up; no suspect is ruled out by the model that is shown."""
+    hidden = [mystery_bug(seed, level) for seed in range(600)]
+    places = np.bincount([mystery.suspects.index(mystery.name) for mystery in hidden], minlength=5)
+    assert places.min() > 80                                        # of 120; seven standard deviations are 69
+    possible = {name for name, bug in BUGS.items() if bool(bug.diagnosis) == (level == 1)}
+    assert {mystery.name for mystery in hidden} == possible
+    for mystery in hidden:
+        settings = BUGS[mystery.name].settings.items()
+        assert len(set(mystery.suspects)) == 5
+        assert all(BUGS[name].settings.items() <= settings for name in mystery.suspects)
+
+
+@pytest.mark.parametrize("name", list(BUGS)[::7])
+def test_evidence_has_no_verdict_and_the_patch_is_there(name):
+    bug = BUGS[name]
+    said = evidence(name, bug.detected_by[0])
+    assert said and not said.startswith(("wrong", "as it should be")) and "?" not in said
+    assert not bug.diagnosis or bug.diagnosis not in said
+    assert "+++ with " + name in patch(name) and effect(name)
+
+
+@pytest.mark.parametrize("wrong, said", [
+    ([30.0, 20.0, 15.0], "falls, and ends 25.0 % below the right one's: the wrong curve is the better one"),
+    ([30.0, 29.0, 40.0, 50.0], "climbs, and ends 150.0 % above the right one's: the curve gives it away"),
+    ([30.0, 50.0, 40.0, 35.0], "goes up and down"), ([30.0, 29.9, 30.01], "hardly moves"),
+    ([30.0, 20.0], "the curves tell nothing"),
+    ([-10.0, -30.0], "falls, and ends 250.0 % below")])
+def test_what_is_said_of_a_curve_is_what_it_does(wrong, said):
+    """A loss that went up once and came down again was said to climb."""
+    assert said in verdict_on_curve([30.0, 20.0], wrong, "")
+
+
+def test_the_list_takes_one_screen(capsys):
+    _, out, _ = command(capsys, "bugs")
+    assert len(out.splitlines()) < 40 and all(name in out for name in BUGS) and "heads (" in out
 
 
 @pytest.mark.parametrize("words", [("nothing_known",), ("missing_half", "--all"), ("--hide", "-1"),
+                                   ("--hide", "1", "--level", "9"),
                                    ("missing_half", "--epochs", "1")])
 def test_bad_requests_end_in_one_line(capsys, words):
     status, _, err = command(capsys, "bugs", *words)

@@ -107,15 +107,18 @@ def test_the_moduli_are_a_chain_of_three_primes():
 
 @pytest.mark.parametrize("activation", ACTIVATIONS)
 def test_the_dense_twins_are_exact(activation):
+    """D1, D2, D3, D4, D5."""
     assert_exact(certify(*dense_case(activation)))
 
 
 def test_the_gaussian_twins_are_exact():
+    """E2, E4, E6, E7."""
     assert_exact(certify(*gaussian_case()))
 
 
 @pytest.mark.parametrize("name", PIXELS)
 def test_the_twins_of_the_likelihoods_are_exact(name):
+    """E4, E5; E8, E9; L1, L2, L3; L6, L7, L8, L9, L10."""
     assert_exact(certify(*pixels_case(name)))
 
 

@@ -40,7 +40,8 @@ ORDER = """
     analysis
     gradcheck
     testing
-    bugs
+    bugs practice
+    explain
     __init__
     pages
     cli
@@ -150,6 +151,28 @@ def test_every_equation_that_is_cited_is_derived_and_every_derived_one_is_cited(
         assert len(re.findall(rf"\b{name}\b", text)) > 1, f"{name} is derived and nowhere used"
 
 
+def test_a_tag_leads_to_the_twin_the_compiled_line_and_a_test():
+    """`grep -rn E7 scratchvae tests`, which the README promises, for every E, D, L, S, O and F."""
+    def tags(paths):
+        return {tag for path in paths for tag in re.findall(r"\b[EDLSOF]\d+\b", path.read_text(encoding="utf-8"))}
+
+    every = {f"{family}{k}" for family, most in zip("EDLSOF", (9, 5, 12, 11, 4, 41)) for k in range(1, most + 1)}
+    tested = tags(path for path in TESTS.rglob("*.py") if path.name not in ("test_practice.py", "grading.py"))
+    assert not every - tested, f"no test cites {every - tested}"
+    assert not every - tags(FILES), f"no line of code cites {every - tags(FILES)}"
+    for path in (PACKAGE / "kernels").glob("*.py"):
+        twins, compiled = "", ""
+        for node in ast.walk(tree(path)):
+            if isinstance(node, ast.FunctionDef):
+                text = "\n".join(path.read_text().splitlines()[node.lineno - 1:node.end_lineno])
+                if node.decorator_list:
+                    compiled += text
+                elif node.name.endswith("_ref"):
+                    twins += ast.get_docstring(node) or ""
+        without = set(re.findall(r"\b[EDLSO]\d+\b", twins)) - set(re.findall(r"\b[EDLSO]\d+\b", compiled))
+        assert not without, f"{path.name}: no compiled line has {without}"
+
+
 def documented_functions():
     for path in FILES:
         for node in ast.walk(tree(path)):
@@ -220,9 +243,13 @@ def decorators(node):
             if isinstance(call, ast.Call) and isinstance(call.func, ast.Name)}
 
 
-@pytest.mark.parametrize("path", [path for path in FILES if not room(path).startswith("kernels.")], ids=room)
+@pytest.mark.parametrize("path", [path for path in FILES if not room(path).startswith(
+    ("kernels.", "practice.exercises."))], ids=room)
 def test_public_functions_are_annotated(path):
-    """Numba finds the types of what it compiles itself, so kernels have none, nor have the faults that replace them."""
+    """Numba finds the types of what it compiles itself, so kernels have none, nor have the faults that replace them.
+
+    Exercises are written as students write them.
+    """
     missing = []
     for name, node in public(tree(path)):
         if isinstance(node, ast.FunctionDef) and not {"bug", "bug_maker"} & decorators(node):
@@ -306,6 +333,9 @@ MAY_CALL_BLAS = {
     **dict.fromkeys(["gradcheck.hints.dense", "gradcheck.hints.model", "gradcheck.contract", "gradcheck.hints.head",
                      "gradcheck.hints.sample_weights", "bugs.detectors"],
                     "compares with tolerances far above rounding"),
+    **dict.fromkeys(["practice.exercises.c02_autoencoder", "practice.exercises.c04_backprop_by_hand",
+                     "practice.exercises.c06_lambda", "practice.exercises.c09_joint_view",
+                     "practice.exercises.your_own_vae"], "exercises, which are compared with tolerances"),
     "bugs.networks": "planted bugs, whose numbers are compared with tolerances",
     "plots.plane": "where points lie in a picture",
     **dict.fromkeys(["analysis.attribute_vectors", "probability.distributions", "probability.divergences", "data.faces",

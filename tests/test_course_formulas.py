@@ -71,25 +71,28 @@ def log_joint(z):
     return np.log(likelihood(z)) + log_normal(z, 0, 1)
 
 
-def f1():
+def f1():                   # F1
     mean, var = (0.3, 1.2), (0.8, 1.7)
     closed = 0.5 * (var[0] / var[1] + (mean[1] - mean[0]) ** 2 / var[1] - 1 + np.log(var[1] / var[0]))
     yield kl(log_normal(GRID, mean[0], var[0]), log_normal(GRID, mean[1], var[1])), closed
 
 
-def f2():
+def f2():                   # F2
     log_p, log_q = log_normal(GRID, 0.3, 0.8), log_normal(GRID, 1.2, 1.7)
     d = log_q - log_p
     yield kl(log_p, log_q), integral(np.exp(log_q) - np.exp(log_p) - np.exp(log_p) * d)       # E_p[e^d - 1 - d]
     yield float(np.min(np.expm1(d) - d) >= 0), 1
+    p, q = np.array([1.0, 0.0]), np.array([0.5, 0.5])              # q has mass off p's support: it is to be added
+    excess = p[0] * (q[0] / p[0] - 1 - np.log(q[0] / p[0]))
+    yield p[0] * np.log(p[0] / q[0]), excess + q[p == 0].sum()
 
 
-def f3():
+def f3():                   # F3
     log_p, log_q = log_normal(GRID, 0.3, 0.8), log_normal(GRID, 1.2, 1.7)
     yield kl(log_p, log_q), -integral(np.exp(log_p) * log_q) + integral(np.exp(log_p) * log_p)
 
 
-def f4():
+def f4():                   # F4
     log_p = np.logaddexp(np.log(0.6) + log_normal(GRID, -2, 0.6), np.log(0.4) + log_normal(GRID, 2.5, 0.4))
     p, mu, var = np.exp(log_p), 0.7, 2.0
     yield slope(lambda m: kl(log_p, log_normal(GRID, m, var)), mu), (mu - integral(p * GRID)) / var
@@ -97,7 +100,7 @@ def f4():
                 var), (var - integral(p * (GRID - mu) ** 2)) / (2 * var ** 2)
 
 
-def f5():
+def f5():                   # F5
     """PCA is the best linear pair: no step from it lowers the loss, which is the discarded variance."""
     x = np.random.default_rng(0).standard_normal((50, 4)) @ np.diag([3.0, 2.0, 1.0, 0.5])
     x -= x.mean(axis=0)
@@ -110,30 +113,30 @@ def f5():
     yield np.abs(np.concatenate([gradient(loss, E).ravel(), gradient(loss, D).ravel()])).max(), 0
 
 
-def f6():
+def f6():                   # F6
     x, c = GRID[::100], 7.0
     yield np.tanh(3 * ((c * np.sin(x)) / c)), np.tanh(3 * np.sin(x))
 
 
-def f7():
+def f7():                   # F7
     mu, v = np.array([0.4, -1.1]), np.array([-0.7, 0.5])
     yield (sum(kl(log_normal(GRID, m, np.exp(w)), log_normal(GRID, 0, 1)) for m, w in zip(mu, v)),
            0.5 * np.sum(np.exp(v) + mu ** 2 - 1 - v))
 
 
-def f8():
+def f8():                   # F8
     mu, v = np.random.default_rng(1).normal(0, 0.7, (2, 3, 2))
     yield (np.mean([[kl(log_normal(GRID, m, np.exp(w)), log_normal(GRID, 0, 1)) for m, w in zip(*row)]
                     for row in zip(mu, v)]) * 2,
            np.sum(np.exp(v) + mu ** 2 - 1 - v) / 2 / 3)
 
 
-def f9():
+def f9():                   # F9
     yield slope(lambda v: np.exp(v / 2), V), SIGMA / 2
     yield slope(lambda v: 0.5 * (np.exp(v) + MU ** 2 - 1 - v), V), (SIGMA ** 2 - 1) / 2
 
 
-def f10():
+def f10():                  # F10
     """z = mu + sigma eps has the distribution that it should: the same expectation of any function."""
     yield WEIGHTS @ np.cos(MU + SIGMA * NODES), integral(np.exp(log_normal(GRID, MU, SIGMA ** 2)) * np.cos(GRID))
 
@@ -142,19 +145,19 @@ def expected_sine(mu, v):
     return integral(np.exp(log_normal(GRID, mu, np.exp(v))) * np.sin(2 * GRID))
 
 
-def f11():
+def f11():                  # F11
     z = MU + SIGMA * NODES
     yield slope(lambda m: expected_sine(m, V), MU), WEIGHTS @ (2 * np.cos(2 * z))
     yield slope(lambda v: expected_sine(MU, v), V), WEIGHTS @ (2 * np.cos(2 * z) * SIGMA * NODES / 2)
 
 
-def f12():
+def f12():                  # F12
     z = MU + SIGMA * NODES
     yield slope(lambda m: expected_sine(m, V), MU), WEIGHTS @ (np.sin(2 * z) * NODES / SIGMA)
     yield slope(lambda v: expected_sine(MU, v), V), WEIGHTS @ (np.sin(2 * z) * (NODES ** 2 - 1) / 2)
 
 
-def f13():
+def f13():                  # F13
     """The variances for Z = 5, from the moments of one dimension: f is a sum of independent terms."""
     n, term = 5, 0.5 * (NODES - 1) ** 2
     mean, spread = WEIGHTS @ term, WEIGHTS @ term ** 2 - (WEIGHTS @ term) ** 2
@@ -168,10 +171,14 @@ def f13():
     yield WEIGHTS @ (NODES * term), -1
     yield second_moment(0.0) - 1, (n - 1) ** 2 + 5.5 * (n - 1) + 7.5
     yield second_moment(n * mean) - 1, 1.5 * (n - 1) + 4.5
+    best = first + (n - 1) * mean                                  # E[eps_1^2 f]; the quadratic's vertex, E eps_1^2 = 1
+    yield best, n + 1
+    yield second_moment(best) - 1, 1.5 * (n - 1) + 3.5
+    yield slope(second_moment, best), 0
     yield mean, 1
 
 
-def f14():
+def f14():                  # F14
     """For D(z) = w z both terms have closed forms, and the minimum over sigma is where their slopes cancel."""
     x, w, weight = 1.3, 0.8, 0.6
 
@@ -223,7 +230,7 @@ class Step:
         return (self.d_l() @ self.S.T * (1 - self.h ** 2)) @ self.R.T
 
 
-def f15():
+def f15():                  # F15
     """Against the ELBO of its definition, term by term with log densities: the pixels' and both Gaussians'."""
     step = Step()
     p, x = sigmoid(step.l), step.x[:, None]
@@ -233,17 +240,17 @@ def f15():
     yield step.loss(), -log_likelihood.mean() + 0.7 * np.mean(divergence)
 
 
-def f16():
+def f16():                  # F16
     l, x = np.linspace(-6, 6, 25), np.linspace(0, 1, 25)
     yield softplus(l) - x * l, -x * np.log(sigmoid(l)) - (1 - x) * np.log(1 - sigmoid(l))
 
 
-def f17():
+def f17():                  # F17
     step = Step()
     yield gradient(step.loss, step.l), step.d_l()
 
 
-def f18():
+def f18():                  # F18
     rng = np.random.default_rng(4)
     x, W, b, d_y = (rng.standard_normal(shape) for shape in ((5, 3), (3, 2), (2,), (5, 2)))
 
@@ -255,44 +262,44 @@ def f18():
     yield gradient(f, x), d_a @ W.T
 
 
-def f19():
+def f19():                  # F19
     a = np.array([-2.3, -0.4, 0.7, 1.9])
     for act, of_output in ((lambda a: np.maximum(a, 0), lambda y: y > 0), (np.tanh, lambda y: 1 - y ** 2),
                            (sigmoid, lambda y: y * (1 - y)), (softplus, lambda y: 1 - np.exp(-y))):
         yield slope(act, a), of_output(act(a))
 
 
-def f20():
+def f20():                  # F20
     step = Step()
     d_mu = step.d_z().sum(axis=1) + step.beta * step.mu / 3
     yield gradient(step.from_inputs, step.mu), d_mu
 
 
-def f21():
+def f21():                  # F21
     step = Step()
     sigma = np.exp(step.v / 2)
     d_v = (step.d_z() * step.eps).sum(axis=1) * sigma / 2 + step.beta * (sigma ** 2 - 1) / 6
     yield gradient(step.from_inputs, step.v), d_v
 
 
-def f22():
+def f22():                  # F22
     step = Step(gaussian=True)
     yield step.nll(), -log_normal(step.x[:, None], step.l, step.sigma_x ** 2).sum(axis=2)
 
 
-def f23():
+def f23():                  # F23
     step = Step(gaussian=True)
     yield gradient(step.loss, step.l), step.d_l()
 
 
-def f24():
+def f24():                  # F24
     """p(x) as an average over the prior, and p is a density over x: for p(x | z) = N(x; tanh 2z, 1/2)."""
     p = [WEIGHTS @ np.exp(log_normal(x, np.tanh(2 * NODES), 0.5)) for x in np.linspace(-7, 7, 281)]
     yield sum(p) * 0.05, 1
     yield (WEIGHTS @ np.exp(log_normal(1.3, 0.4 * NODES, 0.5)), np.exp(log_normal(1.3, 0, 0.5 + 0.16)))
 
 
-def f25():
+def f25():                  # F25
     W, b, var, x = np.array([[0.9, -0.4]]), np.array([0.2, 0.5]), 0.3, np.array([1.0, -0.7])
     cov = W.T @ W + var * np.eye(2)
     closed = -0.5 * ((x - b) @ np.linalg.solve(cov, x - b) + np.linalg.slogdet(2 * np.pi * cov)[1])
@@ -300,7 +307,7 @@ def f25():
     yield np.log(integral(np.exp(log_p_x_given_z + log_normal(GRID, 0, 1)))), closed
 
 
-def f26():
+def f26():                  # F26
     """Independent dimensions multiply: two of them by a double sum, against one squared; p(x | z) = N(1; z, 1/10)."""
     w, weights = np.exp(log_normal(1.0, GRID, 0.1)), np.exp(log_normal(GRID, 0, 1)) * (GRID[1] - GRID[0])
     few, weights_few = w[::10], weights[::10] * 10
@@ -310,7 +317,7 @@ def f26():
     yield float(one < 1), 1
 
 
-def f27():
+def f27():                  # F27
     p_x = integral(np.exp(log_joint(GRID)))
     for mu, var in ((MU, SIGMA ** 2), (0.9, 1.5)):
         q = np.exp(log_normal(GRID, mu, var))
@@ -324,7 +331,7 @@ def elbo(mu=MU, var=SIGMA ** 2):
     return integral(np.exp(log_q) * (log_joint(GRID) - log_q))
 
 
-def f28():
+def f28():                  # F28
     log_p = np.log(integral(np.exp(log_joint(GRID))))
     bounds = [elbo(mu, var) for mu in (-1, 0, 1, 2) for var in (0.1, 0.5, 1.5)]
     yield float(max(bounds) < log_p), 1
@@ -332,12 +339,12 @@ def f28():
     yield elbo(), log_p - kl(log_q, log_joint(GRID) - log_p)
 
 
-def f29():
+def f29():                  # F29
     log_q = log_normal(GRID, MU, SIGMA ** 2)
     yield elbo(), integral(np.exp(log_q) * np.log(likelihood(GRID))) - 0.5 * (SIGMA ** 2 + MU ** 2 - 1 - V)
 
 
-def f30():
+def f30():                  # F30
     x, l, sigma_x, divergence = np.array([0.3, 0.9, 0.1]), np.array([0.5, 0.6, 0.2]), 0.4, 2.1
     one_draw = log_normal(x, l, sigma_x ** 2).sum() - divergence
     weight, const = 2 * sigma_x ** 2, 3 * sigma_x ** 2 * np.log(2 * np.pi * sigma_x ** 2)
@@ -347,14 +354,14 @@ def f30():
     yield [2 * half, 3 * mean], [np.sum((x - l) ** 2) + weight * divergence] * 2
 
 
-def f31():
+def f31():                  # F31
     log_p = np.log(integral(np.exp(log_joint(GRID))))
     yield log_p - elbo(), kl(log_normal(GRID, MU, SIGMA ** 2), log_joint(GRID) - log_p)
     exact = log_joint(GRID) - log_p                                  # q = the posterior: nothing is left
     yield integral(np.exp(exact) * (log_joint(GRID) - exact)), log_p
 
 
-def f32():
+def f32():                  # F32
     eps = np.linspace(-9, 9,
                       91)                                   # tanh is not entire: the trapezoid rule does better here
     z, p = MU + SIGMA * eps, np.exp(log_normal(eps, 0, 1)) * (eps[1] - eps[0])
@@ -378,13 +385,13 @@ def joint_kl():
     return discrete_kl(p_data[:, None] * q, (p_z[:, None] * p_x).T)
 
 
-def f33():
+def f33():                  # F33
     p_data, q, p_z, p_x = world()
     bound = np.sum(q * (np.log(p_x.T) + np.log(p_z) - np.log(q)), axis=1)
     yield joint_kl(), -p_data @ bound + p_data @ np.log(p_data)
 
 
-def f34():
+def f34():                  # F34
     p_data, q, _, _ = world()
     q_z = p_data @ q
     backward = p_data[:, None] * q / q_z
@@ -392,7 +399,7 @@ def f34():
     yield backward @ q_z, p_data                                              # ... with the data as their average
 
 
-def f35():
+def f35():                  # F35
     p_data, q, p_z, p_x = world()
     p = p_z @ p_x
     posterior = (p_z[:, None] * p_x / p).T
@@ -400,7 +407,7 @@ def f35():
                                                    b in zip(p_data, q, posterior))
 
 
-def f36():
+def f36():                  # F36
     p_data, q, p_z, p_x = world()
     q_z = p_data @ q
     backward = (p_data[:, None] * q / q_z).T
@@ -408,7 +415,7 @@ def f36():
                                                   b in zip(q_z, backward, p_x))
 
 
-def f37():
+def f37():                  # F37
     p_data, q, p_z, _ = world()
     q_z, joint = p_data @ q, p_data[:, None] * q
     information = discrete_kl(joint, p_data[:, None] * q_z)
@@ -423,21 +430,21 @@ def faces():
                                                                   [1, 0, 2]) + other @ rng.standard_normal((2, 3))
 
 
-def f38():
+def f38():                  # F38
     """The mean difference is the least-squares slope on the label alone."""
     label, _, codes = faces()
     slopes = np.linalg.lstsq(np.stack([np.ones(200), label], axis=1), codes, rcond=None)[0]
     yield codes[label == 1].mean(axis=0) - codes[label == 0].mean(axis=0), slopes[1]
 
 
-def f39():
+def f39():                  # F39
     label, other, codes = faces()
     plain, apart = (a[label == 1].mean(axis=0) - a[label == 0].mean(axis=0) for a in (codes, other))
     solution = np.linalg.lstsq(np.column_stack([np.ones(200), label, other]), codes, rcond=None)[0]
     yield solution[1], plain - apart @ solution[2:]
 
 
-def f40():
+def f40():                  # F40
     """Two polynomials of degree d share at most d residues: what is more than that is nothing."""
     p, rng = 101, np.random.default_rng(0)
     x = np.arange(p)
@@ -447,7 +454,7 @@ def f40():
         yield max(0, np.count_nonzero(powers @ f % p == powers @ g % p) - degree), 0
 
 
-def f41():
+def f41():                  # F41
     """P = 2 Q + 1: powers of a square modulo P add their exponents modulo Q."""
     P, Q = 23, 11
     for a, b in np.ndindex(Q, Q):
@@ -486,3 +493,26 @@ def test_what_the_text_points_at_exists():
         chapter = ROOT / "demos" / script
         assert chapter.exists() and re.search(rf"\b{tag}\b|\bT\d+ (to|-) ",
                                               chapter.read_text()), f"{tag} is not in {script}"
+
+
+def test_the_text_says_what_the_formulas_need():
+    """F2's condition, F13's best baseline, brackets around what is summed, and one meaning for lambda and for beta."""
+    assert "no mass off the support" in TEXT and "best constant baseline" not in TEXT and "= Z + 1$" in TEXT
+    assert "(`beta` in code)" not in TEXT and r"\beta = \lambda / 2" in TEXT
+    f22 = re.search(r"```math\n([^`]*)\\tag\{F22\}", TEXT)[1]
+    assert re.search(r"\\sum_d \\Big\[.*\\log\\sigma_x.*\\Big\]", f22)
+    for file in ("elbo.py", "likelihoods/__init__.py", "kernels/likelihoods.py", "kernels/continuous_bernoulli.py",
+                 "kernels/learned_sigma.py"):
+        text = (ROOT / "scratchvae" / file).read_text()
+        sums = re.findall(r"nll(?: \(B\*K,\))? = (?:1/2 )?sum_d (.)", text)
+        assert sums and set(sums) <= set("[("), (file, sums)
+    for file in (ROOT / "README.md", ROOT / "demos" / "README.md"):
+        assert "five files" not in file.read_text()
+
+
+def test_a_forgotten_half_is_seen_in_the_graph_of_chapter_4():
+    """The part of d_v that comes through the draw, which the figure shows with three decimals."""
+    from demos.c04_backprop_by_hand import example, walk
+    _, _, eps, t = example(0)
+    walk(t)
+    assert abs(t["d_z"] * eps[0, 0] * t["sigma"] / 2) > 0.02

@@ -41,6 +41,7 @@ def assert_checks(checks):
 
 @given(problems())
 def test_gradient_of_every_vae_segment_agrees_with_differences(problem):
+    """E1, E2, E3, E4, E5, E6, E7, and D1, D2, D3, D4, D5 in every layer."""
     assert_checks(check_model(*problem))
 
 
@@ -115,6 +116,7 @@ def test_gradient_changes_neither_model_nor_arguments(problem):
 
 
 def test_standard_deviation_of_a_sample_is_exp_of_half_logvar():
+    """E2, T10."""
     n, logvar = 200_000, np.array([-4.0, -1.0, 0.0, 1.5])
     mu = np.array([0.0, 3.0, -2.0, 1.0])
     eps = np.random.default_rng(0).standard_normal((n, 4))

@@ -53,7 +53,7 @@ def assert_checks(checks):
 @pytest.mark.parametrize("likelihood", LIKELIHOODS)
 @pytest.mark.parametrize("name", EVERY)
 def test_gradient_of_every_segment_agrees_with_differences_of_what_it_derives(name, likelihood):
-    """Every estimator meets every likelihood and, as they take turns, every activation and depth."""
+    """S5, S7, S8, S9 of S1, S2 and S6 against S11; every estimator meets every likelihood, in turn every activation."""
     turn = list(EVERY).index(name) + list(LIKELIHOODS).index(likelihood)
     activation = list(ACTIVATIONS)[turn % len(ACTIVATIONS)]
     vae = made(name, likelihood=likelihood, activation=activation, seed=turn, beta=(1.0, 0.6, 2.0)[turn % 3],
@@ -196,6 +196,7 @@ def expected(name, mu, logvar, beta, **settings):
 @pytest.mark.parametrize("name, settings", [(name, {}) for name in ESTIMATORS if name != "score_function"]
                          + [("score_function", dict(baseline=b)) for b in BASELINES])
 def test_expected_gradient_is_the_derivative_of_the_expected_loss(name, settings, beta):
+    """S3, S4: what both ways of r give, or one of them, has the expectation of the derivative."""
     mu, logvar, h = 0.4, -0.6, 1e-3
 
     def slope(step):                                      # fourth order: 8 (f(h) - f(-h)) - (f(2h) - f(-2h)), over 12 h

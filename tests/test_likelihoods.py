@@ -272,7 +272,7 @@ def test_continuous_bernoulli_refuses_what_has_no_density():
 # Learned sigmas -------------------------------------------------------------------------------------------------------
 
 def test_the_gradient_of_one_sigma_vanishes_at_the_mean_squared_error():
-    """T16: sigma^2 = SSE / (N D) is the lambda that the data ask for; the nll has its minimum there."""
+    """L4, L5, T16: sigma^2 = SSE / (N D) is the lambda that the data ask for; the nll has its minimum there."""
     likelihood, p, outputs, x, _ = problem("gaussian_scalar")
     mse = np.square(outputs - x.repeat(2, axis=0)).mean()
     best = {"logvar": np.array([math.log(mse)])}
@@ -287,7 +287,7 @@ def test_the_gradient_of_one_sigma_vanishes_at_the_mean_squared_error():
 
 
 def test_through_an_optimal_sigma_nothing_flows_if_rows_weigh_the_same():
-    """The envelope theorem: the gradient is that of a Gaussian whose sigma is held where it is."""
+    """L11, L12, the envelope theorem: the gradient is that of a Gaussian whose sigma is held where it is."""
     _, p, outputs, x, weights = problem("gaussian_optimal")
     residual = outputs - x.repeat(2, axis=0)
     variance = np.square(residual).mean()
@@ -313,6 +313,7 @@ def test_an_optimal_sigma_has_a_floor_and_its_gradient_there_is_that_of_a_fixed_
 
 
 def test_the_soft_clip_bounds_sigma_below_and_lets_gradients_through():
+    """L6, L10."""
     raw = np.linspace(-40, 5, 200)[:, None]
     logvar = GaussianDiagonal().logvar(np.concatenate([np.zeros_like(raw), raw], axis=1))
     assert (logvar >= MIN_LOGVAR).all() and (np.diff(logvar[:, 0]) > 0).all()

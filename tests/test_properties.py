@@ -209,6 +209,7 @@ rates, memories = scales(1e-5, 1.0), st.sampled_from([0.0, 0.5, 0.9, 0.99])
     (SGD, scalar_sgd, st.tuples(rates, memories))], ids=["adam", "sgd"])
 @given(st.data())
 def test_an_optimizer_does_what_its_formula_does_to_each_number(optimizer, reference, settings, data):
+    """O1, O2."""
     rng, steps, chosen = data.draw(generators()), data.draw(st.integers(1, 8)), data.draw(settings)
     theta = rng.standard_normal(5)
     gradients = rng.standard_normal((steps, 5)) * 10.0 ** rng.integers(-6, 3, (steps, 5))

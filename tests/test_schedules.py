@@ -51,7 +51,7 @@ def test_capacity_moves_its_target():
 @pytest.mark.parametrize("part", [0.2, 0.8])
 @pytest.mark.parametrize("kind", ["free_bits", "capacity"])
 def test_gradient_of_a_penalized_objective_agrees_with_differences(kind, part, estimator, n_samples):
-    """Latents, or the whole KL, on both sides of the kink: the penalty's level lies between the KLs that there are."""
+    """S10.  Latents, or the whole KL, on both sides of the kink: the level lies between the KLs that there are."""
     vae = random_vae(estimator, n_samples)
     ws, rng = vae.workspace(3), np.random.default_rng(1)
     ws.x[:], ws.eps[:] = rng.random(ws.x.shape), rng.standard_normal(ws.eps.shape)

@@ -22,7 +22,7 @@ from ..training import Trainer
 from ..vae import VAE
 from . import detectors, estimators, heads, likelihoods, networks, reporting, training, training_detectors
 from .cases import Case, random_case
-from .injection import BUGS, find_bug, inject
+from .injection import find_bug, inject
 
 FILES = (heads, networks, likelihoods, estimators, training, reporting)       # to import them fills BUGS
 
@@ -72,11 +72,6 @@ def detections(name: str, seed: int = 0, *, detectors: list | None = None) -> di
         return examine(random_case(seed, **bug.case_settings), detectors)
 
 
-def mystery_bug(seed: int) -> str:
-    """Return the name of a bug drawn with a seed, for exercises."""
-    return str(np.random.default_rng(seed).choice(list(BUGS)))
-
-
 class Demonstration(NamedTuple):
     """Two runs on the same data and seeds, without and with a bug, and what the detectors find in the second.
 
@@ -103,8 +98,24 @@ def demonstrate(name: str, data: Dataset, *, epochs: int = 15, seed: int = 0) ->
     seed : int
         Seed of the weights, noise and order, and of the case that the detectors examine.
     """
-    bug = find_bug(name)
-    model_settings = {"activation": "tanh", **bug.settings, "hidden": (32, 32), "n_latent": 4}
+    right, wrong, stopped = train_both(name, data, epochs=epochs, seed=seed)
+    return Demonstration(right, wrong, stopped, detections(name, seed))
+
+
+def demonstration_settings(name: str) -> dict:
+    """Return the settings of the small VAE that is trained with a bug."""
+    return {"activation": "tanh", **find_bug(name).settings, "hidden": (32, 32), "n_latent": 4}
+
+
+def train_both(name: str, data: Dataset, *, epochs: int = 15, seed: int = 0) -> tuple[History, History, str]:
+    """Return the histories of training without and with a bug, and why the second stopped, if it did.
+
+    Parameters
+    ----------
+    name, data, epochs, seed
+        As in `demonstrate`.
+    """
+    bug, model_settings = find_bug(name), demonstration_settings(name)
     settings = dict(batch_size=32, learning_rate=5e-3, validation=data.test, seed=seed,
                     optimizer="sgd" if bug.targets == (SGD.update,) else "adam",
                     binarize="none" if model_settings.get("likelihood") == "gaussian" else "dynamic")
@@ -124,4 +135,4 @@ def demonstrate(name: str, data: Dataset, *, epochs: int = 15, seed: int = 0) ->
     right, _ = train()
     with inject(name), np.errstate(all="ignore"):
         wrong, stopped = train()
-    return Demonstration(right, wrong, stopped, detections(name, seed))
+    return right, wrong, stopped

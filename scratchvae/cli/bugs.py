@@ -5,6 +5,7 @@ from .. import bugs
 from ..data.loading import load_data
 from ..errors import ConfigurationError
 from ..validation import check_seed, integer, SEEDS
+from .detective import play, show_curves, verdict_on_curve
 from .parser import add_command
 from .progress import note_compilation
 from .screen import print_filled
@@ -16,8 +17,8 @@ def add(commands: object) -> None:
                          "--hide 1")
     parser.add_argument("name", metavar="NAME", nargs="?", help="train a small VAE with and without this bug")
     parser.add_argument("--all", action="store_true", help="plant every bug in turn and ask all detectors")
-    parser.add_argument("--hide", type=int, metavar="SEED", help="plant one without naming it: an exercise")
-    parser.add_argument("--reveal", action="store_true", help="with --hide: tell its name")
+    parser.add_argument("--hide", type=int, metavar="SEED", help="plant one without naming it: a detective game")
+    parser.add_argument("--level", type=int, default=1, metavar="L", help="of the game, 1 to 3; default: 1")
     parser.add_argument("--data", metavar="NAME or PATH", default="digits", help="what to train on; default: digits")
     parser.add_argument("--epochs", type=int, default=15, metavar="N", help="epochs of each run; default: 15")
     parser.add_argument("--seed", type=int, default=0, help="seed of weights, noise and the case; default: 0")
@@ -31,14 +32,13 @@ def run(args: Namespace) -> tuple[dict, int]:
     integer("epochs", args.epochs, 2)
     if args.hide is not None:
         integer("hide", args.hide, 0, SEEDS - 1, "Choose for example 1.")
+        integer("level", args.level, 1, len(bugs.LEVELS), "Begin with 1.")
     if args.name is None and args.hide is None and not args.all:
         return _list()
     note_compilation()
     if args.all:
         return _examine_all(args.seed)
-    hidden = args.hide is not None and not args.reveal
-    name = args.name if args.hide is None else bugs.mystery_bug(args.hide)
-    return _demonstrate(name, args, hidden)
+    return play(args) if args.hide is not None else _demonstrate(args.name, args)
 
 
 def _row(bug, detected_by, diagnosis):
@@ -58,12 +58,11 @@ def _describe(bug):
 
 
 def _list():
-    for bug in bugs.BUGS.values():
-        _describe(bug)
-        _say("found by", ", ".join(bug.detected_by))
-    print()
-    print_filled(f"{len(bugs.BUGS)} bugs. `scratchvae bugs NAME` plants one; `scratchvae bugs --hide 1` does not say "
-                 "which.")
+    for file in bugs.FILES:
+        names = [bug.name for bug in bugs.BUGS.values() if bug.make.__module__ == file.__name__]
+        print_filled(", ".join(names), f"{file.__name__.rpartition('.')[2]} ({len(names)}): ", "  ")
+    print_filled(f"{len(bugs.BUGS)} bugs. `scratchvae bugs NAME` plants one, `scratchvae explain NAME` says what it "
+                 "is, and `scratchvae bugs --hide 1` does not say which.")
     return {"bugs": [_row(bug, bug.detected_by, bug.diagnosis) for bug in bugs.BUGS.values()]}, 0
 
 
@@ -82,40 +81,17 @@ def _examine_all(seed):
     return {"bugs": rows, "innocent": innocent, "ok": right}, 0 if right else 1
 
 
-def _verdict_on_curve(right, wrong, stopped):
-    if stopped:
-        return f"Training stops: {stopped}"
-    first, last, other = wrong[0].test_loss, wrong[-1].test_loss, right[-1].test_loss
-    if last > first:
-        return "The held-out loss climbs: the curve shows that something is wrong."
-    share = 100 * (last - other) / abs(other)
-    fine = "the curve looks right." if abs(share) < 5 else "a falling curve alone does not show this."
-    return f"The held-out loss ends {share:+.1f} % from the right one's: {fine}"
-
-
-def _demonstrate(name, args, hidden):
+def _demonstrate(name, args):
     data = load_data(args.data)
     shown = bugs.demonstrate(name, data, epochs=args.epochs, seed=args.seed)
     bug = bugs.find_bug(name)
-    if not hidden:
-        _describe(bug)
-    print(f"\n{data.name}, held-out loss in nats per example\nepoch       right    with bug")
-    for k, epoch in enumerate(shown.right):
-        wrong = f"{shown.wrong[k].test_loss:12.2f}" if k < len(shown.wrong) else f"{'-':>12s}"
-        print(f"{epoch.epoch:5d}{epoch.test_loss:12.2f}{wrong}")
-    verdict = _verdict_on_curve(shown.right, shown.wrong, shown.stopped)
+    _describe(bug)
+    show_curves(shown.right, shown.wrong, data.name)
+    curves = {"right": [epoch.test_loss for epoch in shown.right], "wrong": [epoch.test_loss for epoch in shown.wrong]}
+    verdict = verdict_on_curve(curves["right"], curves["wrong"], shown.stopped)
     print_filled(verdict)
     print()
     for detector, text in shown.findings.items():
-        said = ("finds nothing" if not text else "finds it" if hidden else f"finds it: {text}")
-        print_filled(f"{detector}: {said}", "  ", "      ")
+        print_filled(f"{detector}: {f'finds it: {text}' if text else 'finds nothing'}", "  ", "      ")
     found = {detector: text for detector, text in shown.findings.items() if text}
-    curves = {"right": [epoch.test_loss for epoch in shown.right], "wrong": [epoch.test_loss for epoch in shown.wrong],
-              "curve": verdict}
-    if hidden:
-        print()
-        print_filled(f"Which bug is it? In Python, `with inject(mystery_bug({args.hide})): ...` of scratchvae.bugs "
-                     f"plants it for experiments; `scratchvae bugs --hide {args.hide} --reveal` names it.")
-        unnamed = dict.fromkeys(("name", "what", "seen_in", "symptom", "diagnosis"))
-        return {"bugs": [{**unnamed, "convicted_by": list(found), **curves}]}, 0
-    return {"bugs": [{**_row(bug, found, next(iter(found.values()), "")), **curves}]}, 0
+    return {"bugs": [{**_row(bug, found, next(iter(found.values()), "")), **curves, "curve": verdict}]}, 0

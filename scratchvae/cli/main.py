@@ -9,14 +9,14 @@ import os
 
 from ..errors import ScratchVAEError
 from ..kernels.threads import set_threads
-from . import (attribute, backward, bugs, codes, data, estimators, evaluate, gradcheck, lambda_, pictures, reproduce,
-               train)
+from . import (attribute, backward, bugs, codes, data, estimators, evaluate, explain, explore, gradcheck, lambda_,
+               pictures, practice, reproduce, train)
 from .parser import as_json, in_flags, OneLineParser
 from .screen import flush_streams, open_streams, say
 
 # The commands, in the order in which --help lists them.
-COMMANDS = (train, evaluate, pictures, attribute, codes, gradcheck, bugs, estimators, lambda_, reproduce, backward,
-            data)
+COMMANDS = (train, evaluate, pictures, attribute, codes, gradcheck, practice, explain, bugs, estimators, lambda_,
+            reproduce, backward, explore, data)
 CLOSED = (errno.EPIPE, errno.EINVAL) if os.name == "nt" else (errno.EPIPE,)      # errors if nobody reads a pipe
 
 

@@ -37,7 +37,7 @@ def at_minus(t):
 
 @device(EXACT, forceinline=True)
 def continuous_terms(logits, i, pixel):
-    """A(logit) - pixel logit, and its derivative A'(logit) - pixel, from one exponential and one logarithm."""
+    """A(logit) - pixel logit (L1), its derivative A'(logit) - pixel (L2), from one exp and one log; near 0 L3."""
     logit = logits[i]
     f = type(logit)
     zero, one, half, boundary = f(0), f(1), f(0.5), f(NEAR)
@@ -59,7 +59,7 @@ continuous_row = row_loop(continuous_terms)
 
 
 def continuous_bernoulli_nll_ref(logits, x, nll):
-    """nll (B*K,) = sum_d A(logit) - x logit, A(a) = log((exp(a) - 1) / a), in nats per row.  (L1)
+    """nll (B*K,) = sum_d [A(logit) - x logit], A(a) = log((exp(a) - 1) / a), in nats per row.  (L1)
 
     The kernel is within 8 ulp.
     """
@@ -77,7 +77,7 @@ def continuous_bernoulli_nll(logits, x, nll, part=WHOLE):
 def continuous_bernoulli_nll_backward_ref(logits, x, d_nll, nll, d_logits):
     """nll as above and d_logits (B*K, D) at once; d_nll (B*K,) float64 is dL/d(nll) of each row.
 
-    forward was nll = sum_d A(logit) - x logit, so
+    forward was nll = sum_d [A(logit) - x logit], so
         d_logit = d_nll (A'(logit) - x),  A'(logit) = 1 - A'(-logit)                       (L2)
     The kernel is within 8 ulp.
     """

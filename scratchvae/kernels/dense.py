@@ -1,4 +1,7 @@
-"""One dense layer, y = act(x W + b): forward and backward, fused with the matrix products that they need."""
+"""One dense layer, y = act(x W + b): forward and backward, fused with the matrix products that they need.
+
+`gradcheck` runs the compiled lines, as it does in `gaussian`.
+"""
 import numpy as np
 
 from .activations import IDENTITY, RELU, SIGMOID, SOFTPLUS, TANH
@@ -86,14 +89,14 @@ def dense_forward_ref(x, W, b, activation, y):
 
 @twin_of(dense_forward_ref, parallel=True)
 def dense_forward(x, W, b, activation, y):
-    # x (B, n_in), W (n_in, n_out), b (n_out,), y (B, n_out)
+    # x (B, n_in), W (n_in, n_out), b (n_out,), y (B, n_out)                               (D1)
     in_parallel(_forward, shares_for(2 * W.size * len(x)), (x, W, b, activation, y))
 
 
 @device(separate=True)
 def _d_W_and_d_x(x, W, d_y, d_W, d_b, d_x, part):
-    multiply(True, False, x, d_y, d_W, d_b, False, IDENTITY, part)
-    multiply(False, True, d_y[:len(d_x)], W, d_x, d_b, False, IDENTITY, part)
+    multiply(True, False, x, d_y, d_W, d_b, False, IDENTITY, part)                         # (D3)
+    multiply(False, True, d_y[:len(d_x)], W, d_x, d_b, False, IDENTITY, part)              # (D5)
 
 
 def dense_backward_ref(x, W, y, d_y, activation, d_W, d_b, d_x):

@@ -2,6 +2,9 @@
 
 The head holds both parameters of q(z | x) side by side: head (B, 2Z) = [mu | logvar], logvar = log sigma^2.
 With K samples an example, row r of eps and z belongs to example r // K.
+
+`gradcheck` and training run the compiled lines, which bear the same tags: break a twin, and the test that
+compares it with its kernel fails, not `gradcheck`.
 """
 import numpy as np
 
@@ -39,11 +42,11 @@ def gaussian_forward(head, eps, z, kl, part=WHOLE):
         for j in range(n_latent):
             sigma[j] = exp(half * logvar[j])
             total += mu[j] * mu[j] + (expm1(logvar[j]) - logvar[j])
-        kl[b] = 0.5 * total
+        kl[b] = 0.5 * total                                                                # (E4)
         for r in range(first, last + 1):
             sample, noise = z[r], eps[r]
             for j in range(n_latent):
-                sample[j] = mu[j] + sigma[j] * noise[j]
+                sample[j] = mu[j] + sigma[j] * noise[j]                                    # (E2)
 
 
 def gaussian_backward_ref(head, eps, d_z, d_kl, d_head):
@@ -75,11 +78,11 @@ def gaussian_backward(head, eps, d_z, d_kl, d_head, part=WHOLE):
         d_mu, d_logvar = d_head[b, :n_latent], d_head[b, n_latent:]
         first = b * n_samples
         for j in range(n_latent):
-            d_mu[j] = d_z[first, j] + d_kl[j] * mu[j]
+            d_mu[j] = d_z[first, j] + d_kl[j] * mu[j]                                      # (E6)
             d_logvar[j] = d_z[first, j] * eps[first, j]
         for r in range(first + 1, first + n_samples):
             for j in range(n_latent):
                 d_mu[j] += d_z[r, j]
                 d_logvar[j] += d_z[r, j] * eps[r, j]
         for j in range(n_latent):
-            d_logvar[j] = half * (d_logvar[j] * exp(half * logvar[j]) + d_kl[j] * expm1(logvar[j]))
+            d_logvar[j] = half * (d_logvar[j] * exp(half * logvar[j]) + d_kl[j] * expm1(logvar[j]))        # (E7)

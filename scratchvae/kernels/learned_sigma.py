@@ -18,7 +18,7 @@ HALF_LOG_2PI = 0.5 * math.log(2 * math.pi)
 
 @device(EXACT, forceinline=True)
 def diagonal_terms(outputs, i, pixel):
-    """The nll of a pixel without log(2 pi) / 2, and its derivatives by mean and by raw, from one exponential.
+    """The nll of a pixel without log(2 pi) / 2 (L6, L7), and its derivatives by mean (L8) and raw (L9, L10).
 
     With q = raw - MIN_LOGVAR the precision exp(-logvar) is MAX_PRECISION / (1 + exp(q)): nothing overflows.
     """
@@ -43,7 +43,7 @@ def diagonal_nll_ref(outputs, x, nll):
     """nll (B*K,) in nats per row, of outputs (B*K, 2D) = [mean | raw] and x (B, D).
 
     logvar = MIN_LOGVAR + softplus(raw - MIN_LOGVAR)                                       (L6)
-    nll = 1/2 sum_d (x - mean)^2 exp(-logvar) + logvar + log(2 pi)                         (L7)
+    nll = 1/2 sum_d [(x - mean)^2 exp(-logvar) + logvar + log(2 pi)]                       (L7)
     The kernel is within 8 ulp.
     """
     n_visible = x.shape[1]
@@ -64,7 +64,7 @@ def diagonal_nll(outputs, x, nll, part=WHOLE):
 def diagonal_nll_backward_ref(outputs, x, d_nll, nll, d_outputs):
     """nll as above and d_outputs (B*K, 2D) at once; d_nll (B*K,) float64 is dL/d(nll) of each row.
 
-    forward was nll = 1/2 sum_d (x - mean)^2 exp(-logvar) + logvar + const, logvar = softplus(raw - lowest) + lowest, so
+    forward was nll = 1/2 sum_d [(x - mean)^2 exp(-logvar) + logvar + const], logvar = lowest + softplus(raw - lowest):
         d_mean   = d_nll (mean - x) exp(-logvar)                                           (L8)
         d_logvar = d_nll (1 - (x - mean)^2 exp(-logvar)) / 2                               (L9)
         d_raw    = d_logvar sigmoid(raw - lowest)                                          (L10)
@@ -96,6 +96,6 @@ def squared_errors_ref(means, x, squares):
 
 @twin_of(squared_errors_ref, parallel=True, fastmath=EXACT)
 def squared_errors(means, x, squares, part=WHOLE):
-    # means (B*K, D), x (B, D), squares (B*K,)
+    # means (B*K, D), x (B, D), squares (B*K,)                                             (L4)
     for r in within(part, len(means)):
         squares[r] = row_of_squares(means, x, r, 0.0, means, False)

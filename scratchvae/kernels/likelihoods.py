@@ -2,6 +2,8 @@
 
 Row r of the outputs belongs to example r // K, where K is len(outputs) // len(x): the data are not copied
 K times.  nll is float64 whatever the outputs are: sums over pixels must not lose what training gains.
+
+`gradcheck` runs the compiled lines, as it does in `gaussian`.
 """
 import math
 
@@ -19,7 +21,7 @@ def example_rows(x, outputs):
 
 @device(EXACT, forceinline=True)
 def bernoulli_terms(logits, i, pixel):
-    """softplus(logit) - pixel logit, and its derivative sigmoid(logit) - pixel, from one exponential.
+    """softplus(logit) - pixel logit (E4), and its derivative sigmoid(logit) - pixel (E5), from one exponential.
 
     The first is |logit| (1 - pixel or pixel) + log(1 + exp(-|logit|)): nothing cancels, nothing overflows.
     """
@@ -35,7 +37,7 @@ bernoulli_row = row_loop(bernoulli_terms)
 
 
 def bernoulli_nll_ref(logits, x, nll):
-    """nll (B*K,) = sum_d softplus(logit) - x logit, in nats per row.                      (E4)
+    """nll (B*K,) = sum_d [softplus(logit) - x logit], in nats per row.                    (E4)
 
     The kernel is within 5 ulp.
     """
@@ -53,7 +55,7 @@ def bernoulli_nll(logits, x, nll, part=WHOLE):
 def bernoulli_nll_backward_ref(logits, x, d_nll, nll, d_logits):
     """nll as above and d_logits (B*K, D) at once; d_nll (B*K,) float64 is dL/d(nll) of each row.
 
-    forward was nll = sum_d softplus(logit) - x logit, so
+    forward was nll = sum_d [softplus(logit) - x logit], so
         d_logit = d_nll (sigmoid(logit) - x)                                               (E5)
     The kernel is within 5 ulp.
     """
@@ -70,7 +72,7 @@ def bernoulli_nll_backward(logits, x, d_nll, nll, d_logits, part=WHOLE):
 
 @device(EXACT, forceinline=True)
 def square_terms(means, i, pixel):
-    """(mean - pixel)^2, and half its derivative."""
+    """(mean - pixel)^2 of E8, and half its derivative, of E9."""
     residual = means[i] - pixel
     return residual * residual, residual
 
@@ -79,7 +81,7 @@ row_of_squares = row_loop(square_terms)
 
 
 def gaussian_nll_ref(means, x, sigma, nll):
-    """nll (B*K,) = sum_d (x - mean)^2 / (2 sigma^2) + log(sigma) + log(2 pi) / 2, in nats per row.   (E8)
+    """nll (B*K,) = sum_d [(x - mean)^2 / (2 sigma^2) + log(sigma) + log(2 pi) / 2], in nats per row. (E8)
 
     The kernel is within 5 ulp.
     """

@@ -78,7 +78,7 @@ def sgd_update_ref(theta, gradient, velocity, learning_rate, momentum):
 
 @twin_of(sgd_update_ref, parallel=True, fastmath=STRICT)
 def sgd_update(theta, gradient, velocity, learning_rate, momentum, part=WHOLE):
-    # theta, gradient, velocity (n,)
+    # theta, gradient, velocity (n,)                                                       (O1)
     kind = theta.dtype.type
     rate, keep = kind(learning_rate), kind(momentum)
     smallest = kind(NEGLIGIBLE32 if theta.itemsize == 4 else NEGLIGIBLE64)
@@ -109,7 +109,7 @@ def adam_update_ref(theta, gradient, m, v, step, learning_rate, beta1, beta2, ep
 
 @twin_of(adam_update_ref, parallel=True, fastmath=STRICT)
 def adam_update(theta, gradient, m, v, step, learning_rate, beta1, beta2, epsilon, part=WHOLE):
-    # theta, gradient, m, v (n,)
+    # theta, gradient, m, v (n,)                                                           (O2)
     kind = theta.dtype.type
     rate, unbias = kind(learning_rate / (1 - beta1 ** step)), kind(1 / (1 - beta2 ** step))
     blend1, blend2, floor = kind(1 - beta1), kind(1 - beta2), kind(epsilon)

@@ -7,7 +7,7 @@ the notation of `elbo`, R = B K rows r, and d_nll the cotangent of each row's nl
 A **continuous Bernoulli** is the density on [0, 1] whose log is linear in x, p(x) = exp(a x) / integral of exp(a x).
 The decoder puts out the logits a:
 
-    (L1)  nll = sum_d A(a) - x a,   A(a) = log((exp(a) - 1) / a)         the integral over x from 0 to 1
+    (L1)  nll = sum_d [A(a) - x a],   A(a) = log((exp(a) - 1) / a)         the integral over x from 0 to 1
     (L2)  d_a = d_nll (A'(a) - x),  A'(a) = 1 / (1 - exp(-a)) - 1 / a    the mean of x, as of every exponential family
     (L3)  A(a) = a / 2 + log(1 + u),  1 + u = sinh(a / 2) / (a / 2) = sum_n w^n / (2n + 1)!,  w = (a / 2)^2
 
@@ -26,7 +26,7 @@ Half the squared error plus lambda KL is L4 with sigma^2 = lambda (T16): a learn
 go to 0, so logvar is kept above `MIN_LOGVAR` by a clip whose derivative is nowhere 0:
 
     (L6)  logvar = MIN_LOGVAR + softplus(raw - MIN_LOGVAR)
-    (L7)  nll = 1/2 sum_d (x - m)^2 exp(-logvar) + logvar + log(2 pi)
+    (L7)  nll = 1/2 sum_d [(x - m)^2 exp(-logvar) + logvar + log(2 pi)]
     (L8)  d_m = d_nll (m - x) exp(-logvar)
     (L9)  d_logvar = d_nll (1 - (x - m)^2 exp(-logvar)) / 2
     (L10) d_raw = d_logvar sigmoid(raw - MIN_LOGVAR)

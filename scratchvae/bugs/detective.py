@@ -1,0 +1,160 @@
+"""The detective game: a fault without its name, five suspects, evidence without a verdict, the patch at the end."""
+import ast
+import difflib
+import inspect
+import re
+import textwrap
+from collections.abc import Callable
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from ..errors import ScratchVAEError
+from ..gradcheck import check_model
+from ..gradcheck.hints.model import check_parts
+from .cases import random_case
+from .catalog import DETECTORS, examine
+from .injection import Bug, BUGS, find_bug, inject
+
+LEVELS = {1: "a gradient check sees it; the suspects are of all kinds",
+          2: "no gradient check sees it; the suspects are of all kinds",
+          3: "no gradient check sees it; the suspects are those that most resemble it"}
+SUSPECTS = 5
+PACKAGE = Path(__file__).parents[1]
+
+
+class Mystery(NamedTuple):
+    """What a seed hides: the fault's name, and five suspects, the fault among them."""
+
+    name: str
+    suspects: tuple
+
+
+def _alike(bug: Bug, other: Bug) -> int:
+    """Return how much two faults resemble each other: where they lie, and which detectors find them."""
+    shared = len(set(bug.detected_by) & set(other.detected_by))
+    return 2 * shared + (bug.make.__module__ == other.make.__module__) + bool(set(bug.targets) & set(other.targets))
+
+
+def mystery_bug(seed: int, level: int = 1) -> Mystery:
+    """Return the Mystery of a seed at a level, one of LEVELS.
+
+    Every fault of the level is as likely as any other, and at each place among the suspects.  All suspects could be in
+    the model that is shown; if it is an uncommon one, two others are of its kind.
+
+    Examples
+    --------
+    >>> hidden = mystery_bug(0, level=3)
+    >>> hidden.name in hidden.suspects, len(set(hidden.suspects))
+    (True, 5)
+    """
+    rng = np.random.default_rng([seed, level])
+    name = str(rng.choice([name for name, bug in BUGS.items() if bool(bug.diagnosis) == (level == 1)]))
+    settings = BUGS[name].settings
+    others = [str(other) for other in rng.permutation(sorted(set(BUGS) - {name}))
+              if BUGS[str(other)].settings.items() <= settings.items()]
+    if level == 3:
+        others.sort(key=lambda other: -_alike(BUGS[name], BUGS[other]))
+    kin = [other for other in others if settings and BUGS[other].settings == settings][:2]
+    others = kin + [other for other in others if other not in kin]
+    return Mystery(name, tuple(str(suspect) for suspect in rng.permutation([name, *others[:SUSPECTS - 1]])))
+
+
+def _table(checks: Any) -> str:
+    rows = [f"{'array':18s}{'entry':>8s}{'by hand':>14s}{'by differences':>16s}"]
+    rows += [f"{check.name:18s}{','.join(map(str, check.index)):>8s}{check.analytic:14.6g}{check.numeric:16.6g}"
+             for check in checks]
+    return "\n".join(rows)
+
+
+def evidence(name: str, detector: str, seed: int = 0) -> str:
+    """Return what a detector sees of a fault on the random case of a seed: numbers, without verdict or hint."""
+    with inject(name) as bug, np.errstate(all="ignore"):
+        case = random_case(seed, **bug.case_settings)
+        try:
+            if detector == "gradient check":
+                return _table(check_model(case.model, case.X, case.eps, seed=case.seed))
+            if detector == "layer check":
+                return _table(check_parts(case.model, case.X, case.rng()))
+        except ScratchVAEError as error:
+            return f"it stopped: {error}"
+        said = examine(case, [detector])[detector]
+    if said.startswith("wrong: "):                                   # then hints follow, which are verdicts
+        return f"these differ from differences of the loss: {said.removeprefix('wrong: ').partition(';')[0]}"
+    measured = " ".join(part for part in re.split(r"(?<=[.:;]) ", said) if not part.endswith("?")).rstrip(":;")
+    return measured or f"as it should be: {_first_line(DETECTORS[detector])}"
+
+
+def _first_line(function: Callable) -> str:
+    tree: Any = ast.parse(textwrap.dedent(inspect.getsource(function))).body[0]
+    return " ".join((ast.get_docstring(tree) or "").split())
+
+
+@lru_cache(None)
+def _definitions(path: Path) -> dict:
+    """Return {name: source} of a file's functions and methods."""
+    text, found = path.read_text(encoding="utf-8"), {}
+    tree: Any = ast.parse(text)
+    for owner in (tree, *(node for node in tree.body if isinstance(node, ast.ClassDef))):
+        for node in owner.body:
+            if isinstance(node, ast.FunctionDef):
+                prefix = f"{owner.name}." if isinstance(owner, ast.ClassDef) else ""
+                lines = text.splitlines()[node.lineno - 1:node.end_lineno]
+                found[prefix + node.name] = textwrap.dedent("\n".join(lines))
+    return found
+
+
+def source_of(target: Any) -> str:
+    """Return the source of what a fault replaces: of a kernel, that of its twin and its own."""
+    path = PACKAGE.parent / (target.__module__.replace(".", "/") + ".py")
+    definitions = _definitions(path if path.exists() else path.with_suffix("") / "__init__.py")
+    return "\n\n".join(definitions[name] for name in (f"{target.__qualname__}_ref", target.__qualname__)
+                       if name in definitions)
+
+
+def _body(source: str) -> list[str]:
+    """Return the lines of a function without decorators, comments and docstrings."""
+    tree: Any = ast.parse(source)
+    function = tree.body[0]
+    function.decorator_list = []
+    for node in ast.walk(function):
+        if isinstance(node, ast.FunctionDef) and ast.get_docstring(node):
+            node.body = node.body[1:] or [ast.Pass()]
+    return ast.unparse(function).splitlines()
+
+
+def patch(name: str) -> str:
+    """Return the fault's code as a diff from what it replaces."""
+    bug = find_bug(name)
+    right = [line for target in bug.targets for line in _body(source_of(target) or "def unknown(): pass")]
+    wrong = _body(textwrap.dedent(inspect.getsource(bug.make)))
+    places = ", ".join(target.__qualname__ for target in bug.targets)
+    return "\n".join(difflib.unified_diff(right, wrong, places, f"with {name}", lineterm="", n=0))
+
+
+def effect(name: str, seed: int = 0) -> list[str]:
+    """Return what a fault changes in the loss and the gradient of the random case of a seed, a line each."""
+    with np.errstate(all="ignore"):
+        def numbers():
+            case = random_case(seed, **find_bug(name).case_settings)
+            objective, gradient = case.model.gradient(case.X, case.eps)
+            return {**objective._asdict(), **{segment: view.copy() for segment, view in gradient.segments()}}
+
+        right = numbers()
+        with inject(name):
+            try:
+                wrong = numbers()
+            except ScratchVAEError as error:
+                return [f"it stops: {error}"]
+    lines = []
+    for part, before in right.items():
+        before, after = np.ravel(before), np.ravel(wrong[part])
+        off = ~np.isclose(after, before, rtol=1e-9, atol=1e-12)
+        if off.any():
+            at = int(np.argmax(np.abs(after - before)))
+            ratio = f" ({after[at] / before[at]:.4g} x)" if before[at] else ""
+            lines.append(f"{part}: {np.count_nonzero(off)} of {off.size} numbers, such as {before[at]:.6g} -> "
+                         f"{after[at]:.6g}{ratio}")
+    return lines or ["neither the loss nor its gradient: what is trained on, reported or drawn is another"]

@@ -1,0 +1,120 @@
+"""`scratchvae bugs --hide SEED`: the detective game, played on standard input."""
+import sys
+from argparse import Namespace
+from textwrap import indent
+
+from .. import bugs
+from ..data.loading import load_data
+from ..history import History
+from .screen import print_filled
+
+FULL = 10               # points of a right guess; each detector costs one
+HELP = ("Type `buy 3` for a detector's evidence, `guess 2` for a suspect (names work, too), `list` to see both again, "
+        "`give up` to be told.")
+
+
+def show_curves(right: History, wrong: History, name: str) -> None:
+    """Print two learning curves side by side."""
+    print(f"\n{name}, held-out loss in nats per example\nepoch       right    with bug")
+    for k, epoch in enumerate(right):
+        other = f"{wrong[k].test_loss:12.2f}" if k < len(wrong) else f"{'-':>12s}"
+        print(f"{epoch.epoch:5d}{epoch.test_loss:12.2f}{other}")
+
+
+def verdict_on_curve(right: list, wrong: list, stopped: str) -> str:
+    """Return what two learning curves say, lists of held-out losses.
+
+    Examples
+    --------
+    >>> verdict_on_curve([30.0, 25.0], [30.0, 20.0], "")
+    "With the fault the loss falls, and ends 20.0 % below the right one's: the wrong curve is the better one."
+    """
+    if stopped:
+        return f"Training stops: {stopped}"
+    first, last, other = wrong[0], wrong[-1], right[-1]
+    change, share = (last - first) / abs(first), 100 * (last - other) / abs(other)
+    steps = [b > a for a, b in zip(wrong, wrong[1:])]
+    moves = ("hardly moves" if abs(change) < 0.01 else "falls" if change < 0
+             else "climbs" if sum(steps) > len(steps) / 2 else "goes up and down")
+    if abs(share) < 0.05:
+        return f"With the fault the loss {moves}, and ends where the right one does: the curves tell nothing."
+    side = "below" if share < 0 else "above"
+    tells = ("the wrong curve is the better one." if share < 0 else "the curve gives it away." if moves != "falls"
+             else "nobody who has one curve alone would know.")
+    return f"With the fault the loss {moves}, and ends {abs(share):.1f} % {side} the right one's: {tells}"
+
+
+def _show_choices(hidden, bought):
+    print()
+    for k, name in enumerate(hidden.suspects, 1):
+        print_filled(bugs.BUGS[name].what, f"  suspect {k}  {name}: ", " " * 13)
+    print()
+    for k, name in enumerate(bugs.DETECTORS, 1):
+        print(f"  {'bought' if name in bought else 'detector'} {k:2d}  {name}")
+
+
+def _chosen(words, known):
+    """Return the member of a list that a number or a name stands for, or None."""
+    word = " ".join(words)
+    if word.isdecimal() and 1 <= int(word) <= len(known):
+        return known[int(word) - 1]
+    return word if word in known else None
+
+
+def _explain(name):
+    bug = bugs.BUGS[name]
+    print(f"\nIt was {name}.")
+    for label, text in (("what", bug.what), ("seen in", bug.seen_in), ("symptom", bug.symptom),
+                        ("found", f"by {', '.join(bug.detected_by)}")):
+        print_filled(text, f"  {label:10s} ", " " * 13)
+    print(f"\nThe patch\n{indent(bugs.patch(name), '  ')}\n\nWhat it changes in a small model")
+    for line in bugs.effect(name):
+        print_filled(line, "  ", "      ")
+
+
+def play(args: Namespace) -> tuple[dict, int]:
+    """Show model, data and curves, sell evidence, take one guess, and explain."""
+    hidden, data, bought = bugs.mystery_bug(args.hide, args.level), load_data(args.data), {}
+    right, wrong, stopped = bugs.train_both(hidden.name, data, epochs=args.epochs, seed=args.seed)
+    curves = [epoch.test_loss for epoch in right], [epoch.test_loss for epoch in wrong]
+    settings = ", ".join(f"{key}={value}" for key, value in bugs.demonstration_settings(hidden.name).items())
+    print_filled(f"Level {args.level}: {bugs.LEVELS[args.level]}. A VAE with {settings} was trained twice on "
+                 f"{data.name}, once with a fault.")
+    show_curves(right, wrong, data.name)
+    verdict = verdict_on_curve(curves[0], curves[1], stopped)
+    print_filled(verdict)
+    _show_choices(hidden, bought)
+    print()
+    print_filled(HELP)
+    guess = None
+    while guess is None:
+        if sys.stdin.isatty():
+            print("> ", end="", flush=True)
+        line = sys.stdin.readline()
+        action, *words = line.split() or ["", ""]
+        if not line:
+            break
+        detector, suspect = _chosen(words, list(bugs.DETECTORS)), _chosen(words, hidden.suspects)
+        if action == "buy" and detector:
+            bought.setdefault(detector, bugs.evidence(hidden.name, detector, args.seed))
+            print(f"{detector} ({len(bought)} bought)\n{indent(bought[detector], '  ')}")
+        elif action == "guess" and suspect:
+            guess = suspect
+        elif (action, *words) == ("give", "up"):
+            guess = ""
+        elif action == "list":
+            _show_choices(hidden, bought)
+        elif action:
+            print_filled(HELP)
+    score = max(1, FULL - len(bought)) if guess == hidden.name else 0
+    row = {"suspects": list(hidden.suspects), "bought": list(bought), "guess": guess, "score": score,
+           "right": curves[0], "wrong": curves[1], "curve": verdict, "name": None, "what": None, "seen_in": None,
+           "symptom": None, "diagnosis": None, "convicted_by": None}
+    if guess is None:
+        print_filled(f"No guess. Play it in a terminal, or pipe it: echo guess 1 | scratchvae bugs --hide {args.hide}")
+        return {"bugs": [row]}, 0
+    bug = bugs.BUGS[hidden.name]
+    print(f"{'Right' if score else 'Not that one'}: {score} of {FULL} points, {len(bought)} detectors used.")
+    _explain(hidden.name)
+    return {"bugs": [{**row, "name": bug.name, "what": bug.what, "seen_in": bug.seen_in, "symptom": bug.symptom,
+                      "diagnosis": bug.diagnosis, "convicted_by": list(bug.detected_by)}]}, 0

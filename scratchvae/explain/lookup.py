@@ -1,0 +1,167 @@
+"""Where a tag is derived, computed, tested and broken: read off the installed package, and a checkout's tests."""
+import ast
+import difflib
+import re
+import textwrap
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from ..bugs import BUGS, source_of
+from ..errors import ConfigurationError
+from ..practice import EXERCISES
+from .numbers import checked_now
+from .words import CHAPTERS, CLAIMS, FORMULAS, WORDS
+
+PACKAGE = Path(__file__).parents[1]
+TESTS = PACKAGE.parent / "tests"
+TAG = re.compile(r"\b[TFEDLSGO]\d+\b")
+DERIVED = {"E": "elbo.py", "L": "likelihoods/__init__.py", "S": "estimators/__init__.py", "D": "kernels/dense.py",
+           "O": "kernels/optimizers.py", "G": "oracles"}
+ELSEWHERE = {"S10": "schedules.py", "O3": "optimizers.py", "O4": "optimizers.py"}
+EQUATIONS = {"E": 9, "D": 5, "L": 12, "S": 11, "G": 17, "O": 4}
+
+
+class Explanation(NamedTuple):
+    """What is known of a word; lists are empty and texts "" where there is nothing.
+
+    Attributes
+    ----------
+    word, meaning, tag : str
+        What was asked for, in short, and the equation or claim that it leads to.
+    formula, derivation : str
+        As the derivation has them, with the file and line of each.
+    lines, tests : list of str
+        "file:line: text" of what cites the tag.
+    chapter, exercise : str
+        Of the course, and of `scratchvae practice`.
+    faults : list of str
+        Faults of the museum in what computes it.
+    number : str
+        What was computed just now.
+    """
+
+    word: str
+    meaning: str
+    tag: str
+    formula: str
+    derivation: str
+    lines: list
+    tests: list
+    chapter: str
+    exercise: str
+    faults: list
+    number: str
+
+
+@lru_cache(None)
+def _text(path: Path) -> str:
+    return path.read_text(encoding="utf-8")
+
+
+@lru_cache(None)
+def _tree(path: Path) -> Any:
+    return ast.parse(_text(path))
+
+
+def _cited(tag: str, folder: Path) -> list[str]:
+    """Return "file:line: text" of every line under a folder that has the tag, but for tables; the derivation first."""
+    paths = [path for path in folder.rglob("*.py") if path.parent.name not in ("exercises", "explain", "cli")]
+    paths.sort(key=lambda path: (path.name != "elbo.py", path.parent.name != "kernels", path))
+    return [f"{path.relative_to(folder.parent).as_posix()}:{k}: {line.strip()}" for path in paths
+            for k, line in enumerate(_text(path).splitlines(), 1) if re.search(rf"\b{tag}\b", line)]
+
+
+@lru_cache(None)
+def _derived(tag: str) -> tuple[str, str]:
+    """Return (the formula's lines with their place, the paragraphs before it and about it)."""
+    where = PACKAGE / ELSEWHERE.get(tag, DERIVED.get(tag[0], ""))
+    for path in sorted(where.glob("*.py")) if where.is_dir() else [where]:
+        lines = _text(path).splitlines()
+        for k, line in enumerate(lines):
+            begins, ends = re.match(rf" +\({tag}\) ", line), line.rstrip().endswith(f"({tag})")
+            if begins or ends and tag[0] in "DO" and not line.lstrip().startswith("#"):
+                last = k + 1
+                while begins and lines[last].strip() and not re.match(r" +\([A-Z]\d+\) ", lines[last]):
+                    last += 1
+                place = f"{path.relative_to(PACKAGE.parent).as_posix()}:{k + 1}"
+                formula = textwrap.dedent("\n".join(lines[k:last]))
+                parts = (ast.get_docstring(_tree(path)) or "").split("\n\n")
+                at = next((n for n, part in enumerate(parts) if begins and re.search(rf"^ *\({tag}\) ", part, re.M)), 0)
+                rest = [part for n, part in enumerate(parts) if n == at - 1 or n == at + 1 and tag in part]
+                return f"{formula}\n{place}", "\n\n".join(rest)
+    return "", ""
+
+
+@lru_cache(None)
+def _tags_of_bug(name: str) -> tuple:
+    """Return the tags in what a fault replaces, that first whose formula shares most words with its description."""
+    bug = BUGS[name]
+    words = set(re.findall(r"\w+", bug.what + " " + bug.diagnosis))
+    shared = {tag: len(words & set(re.findall(r"\w+", _derived(tag)[0].rpartition("\n")[0])))
+              for target in bug.targets for tag in TAG.findall(source_of(target)) if tag[0] not in "TF"}
+    return tuple(sorted(shared, key=lambda tag: (-shared[tag], tag)))
+
+
+def _faults(tag: str) -> list[str]:
+    return [name for name in BUGS if tag in _tags_of_bug(name)[:1]]
+
+
+def _exercise(tag: str) -> str:
+    own = [name for name, exercise in EXERCISES.items() if exercise.tag == tag]
+    return ", ".join(own or [name for name, exercise in EXERCISES.items() if re.search(rf"\b{tag}\b", exercise.text)])
+
+
+def _known(word: str) -> bool:
+    kinds = (FORMULAS, CLAIMS, WORDS, BUGS, EXERCISES)
+    return any(word in kind for kind in kinds) or bool(re.fullmatch("[EDLSGO][0-9]+", word) and _derived(word)[0])
+
+
+def _refuse(word):
+    equations = [f"{family}{k}" for family, most in EQUATIONS.items() for k in range(1, most + 1)]
+    known = [*equations, *FORMULAS, *CLAIMS, *WORDS, *BUGS, *EXERCISES]
+    nearest = ", ".join(difflib.get_close_matches(word, known, n=5, cutoff=0))
+    raise ConfigurationError(f"{word!r} is no tag and no word of the course; the nearest are {nearest}. Tags are E1 to "
+                             f"E9, D, L, S, G, O, the course's F1 to F{len(FORMULAS)} and T1 to T{len(CLAIMS)}.")
+
+
+def explain(word: str) -> Explanation:
+    """Return what is known of a tag ("E7", "T17", "F21"), a word ("nats"), a fault ("missing_half") or an exercise.
+
+    Raises
+    ------
+    ConfigurationError
+        For an unknown word, with the nearest ones.
+
+    Examples
+    --------
+    >>> explain("F21").tag, explain("E7").exercise
+    ('E7', 'd_logvar')
+    """
+    asked = word
+    word = next((name for name in (word, word.upper(), word.lower().replace(" ", "_")) if _known(name)), "")
+    if not word:
+        _refuse(asked)
+    if word in BUGS:
+        bug = BUGS[word]
+        tag = next(iter(_tags_of_bug(word)), "")
+        meaning = f"a fault: {bug.what} Seen in {bug.seen_in}. {bug.symptom.capitalize()}."
+        found = _of_tag(tag, meaning) if tag else Explanation(word, meaning, "", "", "", [], [], "", "", [], "")
+        return found._replace(word=word, faults=[], number=checked_now(word), chapter="c12_bug_museum",
+                              tests=[f"found by {', '.join(bug.detected_by)}"])
+    meaning, tag = WORDS.get(word, ("", ""))
+    tag = tag or FORMULAS.get(word) or (EXERCISES[word].tag if word in EXERCISES else word)
+    meaning = meaning or (EXERCISES[word].title if word in EXERCISES else CLAIMS.get(tag, ("",))[0])
+    found = _of_tag(tag, meaning)
+    if word in FORMULAS:
+        tests = [line for line in _cited(word, TESTS) if "explain" not in line] if TESTS.is_dir() else []
+        found = found._replace(tests=tests + found.tests)
+    return found._replace(word=word)
+
+
+def _of_tag(tag, meaning):
+    formula, derivation = _derived(tag) if tag[0] not in "TF" else (CLAIMS.get(tag, ("",))[0], "")
+    chapter = CLAIMS[tag][1] if tag in CLAIMS else CHAPTERS.get(tag, CHAPTERS.get(tag[0], ""))
+    return Explanation(tag, meaning, tag, formula, derivation, _cited(tag, PACKAGE),
+                       _cited(tag, TESTS) if TESTS.is_dir() else [], chapter, _exercise(tag), _faults(tag),
+                       checked_now(tag))

@@ -1,0 +1,211 @@
+"""A student's folder: files with empty bodies, or one notebook, and what has been solved."""
+import difflib
+import importlib
+import inspect
+import json
+import linecache
+import os
+import sys
+import textwrap
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from ..errors import ConfigurationError, RunError
+from ..storage.atomic import write_atomically
+from .exercise import chapter_imports, Exercise, EXERCISES
+from .exercises import CHAPTERS
+from .foreign import as_sentence, Attempt
+from .judge import judge, Verdict
+
+PROGRESS, NOTEBOOK = "progress.json", "practice.ipynb"
+HEAD = '"""{text}\n\nWrite the bodies, then ask: scratchvae practice check\n"""\nimport numpy as np\n'
+
+
+def _files():
+    """Return {name: text} of one file a chapter."""
+    files = {}
+    for module in CHAPTERS:
+        name = module.__name__.rpartition(".")[2]
+        parts = [exercise.template for exercise in EXERCISES.values() if exercise.chapter == name]
+        head = HEAD.format(text=f"{module.__doc__.strip()}  ({name})")
+        imports = "".join(f"{line}\n" for line in chapter_imports(module))
+        files[f"{name}.py"] = "\n\n".join([head + (imports and f"\n{imports}"), *parts])
+    return files
+
+
+def _cell(kind, text, **metadata):
+    cell: dict[str, Any] = {"cell_type": kind, "metadata": metadata, "source": text.rstrip("\n").splitlines(True)}
+    return cell if kind == "markdown" else {**cell, "execution_count": None, "outputs": []}
+
+
+def _notebook():
+    """Return the notebook of all exercises, as what json writes."""
+    cells = [_cell("markdown", "# A VAE of your own\n\nWrite each body and run its cell; the cell below it judges."),
+             _cell("code", "import numpy as np\n\nfrom scratchvae.practice import check")]
+    for exercise in EXERCISES.values():
+        cells += [_cell("markdown", f"## {exercise.name} ({exercise.tag})\n\n{exercise.title}"),
+                  _cell("code", exercise.template), _cell("code", f"check({exercise.name})", tags=["check"])]
+    return {"cells": cells, "nbformat": 4, "nbformat_minor": 4, "metadata": {"kernelspec": {
+        "display_name": "Python 3", "language": "python", "name": "python3"}}}
+
+
+def start(folder: Path, notebook: bool = False) -> list[Path]:
+    """Write the exercises into a folder, new or with other files in it, and return the paths.
+
+    Raises
+    ------
+    RunError
+        If one of the files exists, so that nobody's work is overwritten, or the folder cannot be written.
+    """
+    files = {NOTEBOOK: json.dumps(_notebook(), indent=1) + "\n"} if notebook else _files()
+    files[PROGRESS] = "{}\n"
+    there = [name for name in (*files, PROGRESS, NOTEBOOK) if os.path.lexists(folder / name)]
+    if there:
+        raise RunError(f"{folder} holds {there[0]} already, and your work is not overwritten. Choose another folder, "
+                       "or go on with `scratchvae practice next`.")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise RunError(f"{folder} cannot be made: {error.strerror}. Choose another folder.") from error
+    for name, text in files.items():
+        write_atomically(folder / name, lambda file, text=text: file.write(text.encode()))
+    return [folder / name for name in files if name != PROGRESS]
+
+
+def find(word: str) -> list[Exercise]:
+    """Return the exercises of a name or a tag; raises ConfigurationError for an unknown word, with the nearest."""
+    found = [exercise for exercise in EXERCISES.values() if word in (exercise.name, exercise.tag)]
+    if not found:
+        nearest = ", ".join(difflib.get_close_matches(word, EXERCISES, cutoff=0))
+        raise ConfigurationError(f"the exercise is {word!r}; expected one of {len(EXERCISES)} names, such as {nearest}."
+                                 " `scratchvae practice check` lists them all.")
+    return found
+
+
+class Folder:
+    """A folder that `start` wrote.
+
+    Attributes
+    ----------
+    progress : dict
+        {exercise: {"state", "hints", "revealed"}}, as `save` keeps it.
+    """
+
+    def __init__(self, path: Path) -> None:
+        """Raises RunError if no exercises are in the folder, or its progress cannot be read."""
+        self.path = path
+        self.verdicts: dict[str, Verdict] = {}
+        self.modules: dict[Path, tuple] = {}
+        self.is_notebook = (path / NOTEBOOK).exists()
+        try:
+            self.progress: dict = json.loads((path / PROGRESS).read_text(encoding="utf-8"))
+            if not isinstance(self.progress, dict) or not all(isinstance(v, dict) for v in self.progress.values()):
+                raise ValueError("it is not what was written")
+        except FileNotFoundError as error:
+            raise RunError(f"{path} holds no exercises. Name the folder in which they are, or write some: scratchvae "
+                           f"practice start {path}") from error
+        except (OSError, ValueError) as error:
+            raise RunError(f"{path / PROGRESS} cannot be read ({error}). Write {{}} into it: only the count of "
+                           "hints is lost.") from error
+
+    def save(self) -> None:
+        """Write the progress; raises RunError if that fails."""
+        text = json.dumps(self.progress, indent=1) + "\n"
+        write_atomically(self.path / PROGRESS, lambda file: file.write(text.encode()))
+
+    def note(self, name: str, **changes: Any) -> dict:
+        """Change an exercise's entry and return it."""
+        entry = self.progress.setdefault(name, {})
+        entry |= changes
+        return entry
+
+    def place(self, exercise: Exercise) -> Path:
+        """Return the file in which an exercise stands."""
+        return self.path / (NOTEBOOK if self.is_notebook else f"{exercise.chapter}.py")
+
+    def check(self, exercises: list[Exercise]) -> list[Verdict]:
+        """Judge exercises and keep in the progress what was found."""
+        with _own_modules(self.path):
+            verdicts = [self._verdict(exercise) for exercise in exercises]
+        for verdict in verdicts:
+            self.note(verdict.name, state=verdict.state)
+        self.save()
+        return verdicts
+
+    def _verdict(self, exercise: Exercise) -> Verdict:
+        if exercise.name not in self.verdicts:
+            answer, failure = self._function(exercise)
+            verdict = Verdict(exercise.name, "wrong", failure) if failure else judge(exercise, answer)
+            if verdict.state == "wrong" and not failure:
+                needs = [EXERCISES[name] for name in answer.__code__.co_names if name in EXERCISES]
+                missing = [need.name for need in needs if need != exercise and self._verdict(need).state != "right"]
+                if missing:
+                    text = f"It calls {', '.join(missing)}: get that right first. ({verdict.text})"
+                    verdict = verdict._replace(text=text)
+            self.verdicts[exercise.name] = verdict
+        return self.verdicts[exercise.name]
+
+    def _function(self, exercise: Exercise) -> tuple[Any, str]:
+        """Return (the student's function, "") or (None, why there is none)."""
+        place = self.place(exercise)
+        if not place.exists():
+            return None, f"{place} is missing: the exercise stands there."
+        if place not in self.modules:
+            module: Any = None
+            with Attempt(place.name, place) as attempt:
+                module = _run_notebook(place) if self.is_notebook else importlib.import_module(exercise.chapter)
+            self.modules[place] = module, attempt.failure
+        module, failure = self.modules[place]
+        failure = failure or getattr(module, "failures", {}).get(exercise.name, "")
+        if failure:
+            return None, as_sentence(failure)
+        if not inspect.isfunction(getattr(module, exercise.name, None)):
+            return None, f"{place.name} has no function {exercise.name}."
+        return getattr(module, exercise.name), ""
+
+
+@contextmanager
+def _own_modules(folder: Path) -> Iterator[None]:
+    """While open, the chapters' names are modules of this folder, read anew and not compiled into files."""
+    names = [*(module.__name__.rpartition(".")[2] for module in CHAPTERS), Path(NOTEBOOK).stem]
+    before = {name: sys.modules.pop(name) for name in names if name in sys.modules}
+    kept, sys.dont_write_bytecode = sys.dont_write_bytecode, True
+    sys.path.insert(0, str(folder.resolve()))
+    importlib.invalidate_caches()
+    linecache.checkcache()
+    try:
+        yield
+    finally:
+        sys.path.remove(str(folder.resolve()))
+        sys.dont_write_bytecode = kept
+        for name in names:
+            sys.modules.pop(name, None)
+        sys.modules.update(before)
+
+
+def _run_notebook(path: Path) -> ModuleType:
+    """Return the notebook's cells as a module, without those that judge; a broken cell stops no other."""
+    name = path.stem
+    if name in sys.modules:
+        return sys.modules[name]
+    cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
+    module = sys.modules[name] = ModuleType(name)
+    module.failures = {}
+    for k, cell in enumerate(cells):
+        if cell["cell_type"] == "code" and "check" not in cell["metadata"].get("tags", ()):
+            source = "".join(line for line in cell["source"] if not line.startswith(("%", "!")))
+            file = f"<cell {k + 1}>"
+            linecache.cache[file] = len(source), None, source.splitlines(True), file
+            with Attempt(f"cell {k + 1} of {path.name}", file) as attempt:
+                exec(compile(source, file, "exec"), vars(module))
+            broken = [name for name in EXERCISES if attempt.failure and f"def {name}(" in source]
+            module.failures |= dict.fromkeys(broken, attempt.failure)
+    return module
+
+
+def task(exercise: Exercise) -> str:
+    """Return an exercise as text: its name, tag, and docstring."""
+    return f"{exercise.name}({', '.join(exercise.parameters)})\n\n{textwrap.indent(exercise.text, '  ')}"

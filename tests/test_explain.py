@@ -1,0 +1,101 @@
+"""`scratchvae explain`: every tag and word leads to its formula, lines, tests, chapter, faults, and a number."""
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from test_cli import command, result
+
+import scratchvae
+from scratchvae.bugs import BUGS
+from scratchvae.errors import ConfigurationError
+from scratchvae.explain import explain, lookup
+from scratchvae.explain.words import CHAPTERS, CLAIMS, FORMULAS, WORDS
+
+ROOT = Path(scratchvae.__file__).parents[1]
+EQUATIONS = [f"{family}{k}" for family, most in lookup.EQUATIONS.items() for k in range(1, most + 1)]
+
+
+@pytest.fixture(autouse=True)
+def no_numbers(request, monkeypatch):
+    """Only tests of numbers compute them."""
+    if "number" not in request.node.name:
+        monkeypatch.setattr(lookup, "checked_now", lambda word: "")
+
+
+def test_e7_leads_to_all_that_there_is():
+    found = explain("E7")
+    assert "d_logvar = sum_k d_z eps sigma / 2" in found.formula and "scratchvae/elbo.py:" in found.formula
+    assert "The 1/2 in both terms of E7" in found.derivation and found.exercise == "d_logvar"
+    file, number = re.search(r"(scratchvae\S+):(\d+): d_logvar\[j\] = half", "\n".join(found.lines)).groups()
+    assert "# (E7)" in (ROOT / file).read_text().splitlines()[int(number) - 1]
+    assert any("tests/test_elbo.py" in line for line in found.tests) and "missing_half" in found.faults
+    assert found.chapter == "c04_backprop_by_hand"
+
+
+@pytest.mark.parametrize("tag", EQUATIONS)
+def test_every_equation_has_its_formula_lines_tests_and_chapter(tag):
+    found = explain(tag)
+    assert tag in found.formula and found.lines and found.chapter and (tag[0] == "G" or found.tests)
+
+
+@pytest.mark.parametrize("word", [*FORMULAS, *CLAIMS, *WORDS, *BUGS])
+def test_every_word_leads_somewhere(word):
+    found = explain(word)
+    assert found.meaning or found.formula
+    assert found.chapter and (word in BUGS or found.tag in EQUATIONS or found.tag in CLAIMS)
+    assert word not in BUGS or "found by" in found.tests[0]
+
+
+def test_the_tables_are_those_of_the_course():
+    """The formulas of the text with an equation's tag beside them are that equation here; chapters exist."""
+    text = (ROOT / "demos" / "README.md").read_text(encoding="utf-8")
+    for block in re.findall(r"```math\n(.*?)```", text, flags=re.DOTALL):
+        formula, tags = re.search(r"\\tag\{(F\d+)\}", block)[1], re.findall(r"\(([ED]\d)\)", block)
+        assert FORMULAS[formula] in tags or not tags, formula
+    claims = re.findall(r"^\| (T\d+) \|.*\[`(c\d\d)`\]", text, flags=re.MULTILINE)
+    assert [(tag, CLAIMS[tag][1][:3]) for tag, _ in claims] == claims and len(claims) == len(CLAIMS)
+    for chapter in {*CHAPTERS.values(), *(chapter for _, chapter in CLAIMS.values())}:
+        assert (ROOT / "demos" / f"{chapter}.py").exists()
+
+
+@pytest.mark.parametrize("word, number", [
+    ("T17", r"the difference is (\d\.\d+), and KL\(q \|\| posterior\) = \1"), ("E6", r"worst relative error \d.\de-"),
+    ("T18", r"joint KL is (\d\.\d+), and its three sums are \1, \1, \1"), ("T12", "count in one dimension"),
+    ("missing_half", "2.00 x what it should be"), ("nats", r"KL\(p \|\| q\) = 0.183787"), ("S8", "dreg, agrees"),
+    ("L2", "continuous_bernoulli, agrees"), ("T22", "model answer")])
+def test_a_number_is_computed_now(word, number):
+    assert re.search(number, explain(word).number), explain(word).number
+
+
+def test_a_number_that_is_wrong_says_so():
+    from scratchvae.bugs import inject
+    with inject("missing_half"):
+        assert "WRONG" in explain("E7").number
+
+
+def test_unknown_words_are_refused_with_the_nearest():
+    with pytest.raises(ConfigurationError, match="nearest are E7"):
+        explain("E77")
+    with pytest.raises(ConfigurationError, match="nearest are nats"):
+        explain("natz")
+
+
+def test_the_command_prints_it_and_json_has_all(capsys):
+    status, out, _ = command(capsys, "explain", "e7")
+    assert status == 0 and "derived and computed in" in out and "scratchvae practice next d_logvar" in out
+    got = result(capsys, "explain", "F21")
+    assert got["word"] == "F21" and got["tag"] == "E7" and any("test_course_formulas" in line for line in got["tests"])
+    status, _, err = command(capsys, "explain", "nothing_like_it")
+    assert status == 2 and err.count("\n") == 1
+
+
+def test_without_a_checkout_the_tests_are_left_out(tmp_path):
+    shutil.copytree(ROOT / "scratchvae", tmp_path / "scratchvae", ignore=shutil.ignore_patterns("__pycache__"))
+    code = "from scratchvae.explain import explain; found = explain('E2'); print(found.tests, len(found.lines))"
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True,
+                          env={"PATH": "", "PYTHONPATH": str(tmp_path), "SCRATCHVAE_BACKEND": "numpy"})
+    tests, lines = done.stdout.split()
+    assert tests == "[]" and int(lines) > 3, done.stderr

@@ -1,0 +1,362 @@
+"""The exercises: the model answers are the derivation's, the grader lets nothing wrong pass, folders and notebooks."""
+import json
+import linecache
+import os
+import re
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from grading import EQUIVALENT, wrong_answers
+from test_cli import command, result
+
+from scratchvae import VAE
+from scratchvae.errors import ConfigurationError, RunError
+from scratchvae.estimators import head_gradient
+from scratchvae.estimators.importance import bound_loss, normalized
+from scratchvae.estimators.sampled import log_weights as package_log_weights
+from scratchvae.estimators.sampled import sample_kl
+from scratchvae.estimators.score_function import BASELINES
+from scratchvae.kernels import continuous_bernoulli, dense, gaussian, likelihoods, optimizers
+from scratchvae.practice import check, EXERCISES, judge
+from scratchvae.practice.edits import compiled
+from scratchvae.practice.exercise import Random
+from scratchvae.practice.folder import find, Folder, start
+from scratchvae.practice.foreign import Attempt
+
+ANSWERS = {name: exercise.function for name, exercise in EXERCISES.items()}
+ALL = pytest.mark.parametrize("exercise", EXERCISES.values(), ids=list(EXERCISES))
+
+
+def solve(folder, names=tuple(EXERCISES), **bodies):
+    """Write model answers, or other bodies, into a folder's files or notebook."""
+    texts = {name: EXERCISES[name].answer + "\n" for name in names} | bodies
+    for path in folder.glob("*.py"):
+        text = path.read_text()
+        for name, new in texts.items():
+            text = text.replace(EXERCISES[name].template, new)
+        path.write_text(text)
+    for path in folder.glob("*.ipynb"):
+        notebook = json.loads(path.read_text())
+        for cell in notebook["cells"]:
+            for name, new in texts.items():
+                if "".join(cell["source"]) == EXERCISES[name].template.rstrip():
+                    cell["source"] = new.splitlines(True)
+        path.write_text(json.dumps(notebook))
+
+
+# The model answers ----------------------------------------------------------------------------------------------------
+
+
+def close(found, wanted):
+    np.testing.assert_allclose(found, wanted, rtol=1e-10, atol=1e-12)
+
+
+def test_the_answers_about_the_head_are_the_twins():
+    """E2, E4, E6, E7."""
+    drawn = EXERCISES["d_mu"].draw(rng := Random(0))
+    mu, logvar, eps, d_z, beta = (drawn[name] for name in ("mu", "logvar", "eps", "d_z", "beta"))
+    head, (B, K, Z) = np.hstack([mu, logvar]), eps.shape
+    z, kl, d_head = np.empty((B * K, Z)), np.empty(B), np.empty((B, 2 * Z))
+    gaussian.gaussian_forward_ref(head, eps.reshape(-1, Z), z, kl)
+    gaussian.gaussian_backward_ref(head, eps.reshape(-1, Z), d_z.reshape(-1, Z), np.full(Z, beta / B), d_head)
+    close(ANSWERS["sample"](mu, logvar, eps).reshape(-1, Z), z)
+    close(ANSWERS["kl_normal"](mu, logvar), kl)
+    close(np.hstack([ANSWERS["d_mu"](d_z, mu, beta), ANSWERS["d_logvar"](d_z, eps, logvar, beta)]), d_head)
+    nll = rng.random((B, K))
+    close(ANSWERS["log_weights"](nll, z.reshape(eps.shape), eps, logvar),                             # S1, S2
+          package_log_weights(nll.ravel(), sample_kl(head, eps.reshape(-1, Z), z), 1.0))
+
+
+@pytest.mark.parametrize("code, slope", [(dense.RELU, "relu_slope"), (dense.TANH, "tanh_slope")])
+def test_the_answers_about_dense_layers_are_the_twins(code, slope):
+    """D2 to D5."""
+    drawn = EXERCISES["d_W"].draw(Random(1))
+    x, W, b, d_y = (drawn[name] for name in ("x", "W", "b", "d_a"))
+    y, d_a, d_W, d_b, d_x = np.empty_like(d_y), d_y.copy(), np.empty_like(W), np.empty_like(b), np.empty_like(x)
+    dense.dense_forward_ref(x, W, b, code, y)
+    dense.dense_backward_ref(x, W, y, d_a, code, d_W, d_b, d_x)
+    own = d_y * ANSWERS[slope](y)
+    for found, wanted in ((own, d_a), (ANSWERS["d_W"](x, own), d_W), (ANSWERS["d_b"](own), d_b),
+                          (ANSWERS["d_x"](own, W), d_x)):
+        close(found, wanted)
+
+
+@pytest.mark.parametrize("nll, d_nll, twin, settings", [
+    ("bernoulli_nll", "d_l", likelihoods.bernoulli_nll_backward_ref, ()),
+    ("gaussian_nll", "d_l_gaussian", likelihoods.gaussian_nll_backward_ref, (0.6,)),
+    ("continuous_bernoulli_nll", "d_l_continuous", continuous_bernoulli.continuous_bernoulli_nll_backward_ref, ())])
+def test_the_answers_about_likelihoods_are_the_twins(nll, d_nll, twin, settings):
+    """E4, E5, E8, E9, L1, L2."""
+    rng = Random(2)
+    l, x = 3 * rng.standard_normal((4, 1, 5)), rng.random((4, 5))
+    value, slope = np.empty(4), np.empty((4, 5))
+    twin(l[:, 0], x, *settings, np.full(4, 1 / 4), value, slope)
+    outputs = l if "continuous" not in nll else l[:, 0]
+    close(np.ravel(ANSWERS[nll](outputs, x, *settings)), value)
+    close(ANSWERS[d_nll](outputs, x, *settings).reshape(4, 5), slope)
+
+
+@pytest.mark.parametrize("name", ["stl", "dreg", "score_function"])
+def test_the_answers_about_estimators_are_the_packages(name):
+    """S6 to S9."""
+    drawn = EXERCISES["stl"].draw(rng := Random(3))
+    mu, logvar, eps, z, J, nll = (drawn[key] for key in ("mu", "logvar", "eps", "z", "J", "nll"))
+    B, K, Z = eps.shape
+    rows = [array.reshape(-1, Z) for array in (eps, J)]
+    wanted = head_gradient(name, np.hstack([mu, logvar]), rows[0], nll.ravel(), rows[1]) / B
+    log_w = ANSWERS["log_weights"](nll, z, eps, logvar)
+    loss, v = ANSWERS["iwae"](log_w)
+    close(loss, bound_loss(log_w))
+    close(v, normalized(log_w))
+    found = {"stl": lambda: ANSWERS["stl"](J / (B * K), z, eps, logvar),
+             "dreg": lambda: ANSWERS["dreg"](J, z, eps, logvar, v),
+             "score_function": lambda: ANSWERS["score_function"](-log_w, eps, logvar)}[name]()
+    close(np.hstack(found), wanted)
+    close(ANSWERS["leave_one_out"](log_w), BASELINES["leave_one_out"](log_w, 0.0))
+    assert rng.sizes() != rng.sizes()
+
+
+def test_adam_is_the_twin():
+    """O2."""
+    drawn = EXERCISES["adam"].draw(Random(4))
+    theta, g, m, v = (drawn[name].copy() for name in ("theta", "g", "m", "v"))
+    optimizers.adam_update_ref(theta, g, m, v, drawn["step"], drawn["rate"], 0.9, 0.999, 1e-8)
+    for found, wanted in zip(ANSWERS["adam"](**drawn), (theta, m, v)):
+        close(found, wanted)
+
+
+def test_the_students_vae_is_this_packages_vae():
+    """E1 to E7 and D1 to D5 together: loss and gradient of the same parameters are those of VAE."""
+    drawn = EXERCISES["gradient"].draw(Random(5))
+    p, x, eps, beta = (drawn[name] for name in ("p", "x", "eps", "beta"))
+    (D, H), Z = p["U"].shape, len(p["R"])
+    vae = VAE(D, n_latent=Z, hidden=(H,), activation="tanh", beta=beta, n_samples=eps.shape[1], dtype="float64")
+    names = dict(zip(("encoder.0.W", "encoder.0.b", "encoder.head.W", "encoder.head.b", "decoder.0.W", "decoder.0.b",
+                      "decoder.head.W", "decoder.head.b"), "UaWcRrSs"))
+    for segment, name in names.items():
+        vae.parameters[segment][:] = p[name]
+    objective, gradient = vae.gradient(x, eps)
+    loss, d_p = ANSWERS["gradient"](p, x, eps, beta)
+    close(loss, objective.loss)
+    for segment, name in names.items():
+        close(d_p[name], gradient[segment])
+
+
+# The grader -----------------------------------------------------------------------------------------------------------
+
+
+@ALL
+def test_a_model_answer_is_right_and_proven(exercise):
+    verdict = judge(exercise, exercise.function)
+    assert verdict.state == "right", verdict
+    assert exercise.loss is None or "exact derivative" in verdict.text
+    assert exercise.surrogate is None or "finite differences" in verdict.text
+    assert len(exercise.hints) == 3 and exercise.tag in exercise.text
+    assert exercise.name != "train" or "learns digits" in verdict.text
+
+
+@ALL
+def test_nothing_that_is_not_an_answer_passes(exercise):
+    """The template, each argument, zeros, ones, and the right numbers of one draw, written down."""
+    assert judge(exercise, compiled(exercise, exercise.template)).state == "unsolved"
+    head = f"def {exercise.name}({', '.join(exercise.parameters)}):\n    return "
+    drawn = exercise.draw(Random())
+    known = exercise.function(**{name: drawn[name] for name in exercise.parameters})
+    namespace = vars(sys.modules[exercise.function.__module__])
+    for text in (*exercise.parameters, f"0 * {exercise.parameters[0]}", "1.0", "None"):
+        assert judge(exercise, compiled(exercise, head + text)).state != "right", text
+    answer = eval(f"lambda {', '.join(exercise.parameters)}: known", {**namespace, "known": known})
+    assert judge(exercise, answer).state == "wrong"
+
+
+@ALL
+def test_every_usual_mistake_gets_its_own_words(exercise):
+    for old, new, words in exercise.slips:
+        assert old in exercise.answer, f"{old!r} is not in the model answer any more"
+        verdict = judge(exercise, compiled(exercise, exercise.answer.replace(old, new)))
+        assert verdict.state == "wrong" and words.split("(")[0][1:20] in verdict.text, verdict
+
+
+def test_no_edited_answer_passes_and_nine_of_ten_are_named():
+    """A sample of `python tests/grading.py`, which judges 500."""
+    named, answers = 0, wrong_answers(50, seed=None)
+    for exercise, answer, right, wrong in answers:
+        verdict = judge(exercise, answer)
+        assert verdict.state != "right" or (exercise.name, right, wrong) in EQUIVALENT, (exercise.name, right, wrong)
+        named += verdict.named
+    assert named >= 0.9 * len(answers)
+
+
+def test_two_mistakes_at_once_are_wrong_and_may_have_no_name():
+    exercise = EXERCISES["d_logvar"]
+    text = exercise.answer.replace("sigma / 2", "sigma").replace("sigma ** 2 - 1", "sigma - 2")
+    verdict = judge(exercise, compiled(exercise, text))
+    assert verdict.state == "wrong" and not verdict.named and "is right" in verdict.text
+
+
+def test_an_answer_written_another_way_is_right():
+    def d_mu(d_z, mu, beta):
+        found = np.zeros_like(mu)
+        for n in range(len(mu)):
+            for k in range(d_z.shape[1]):
+                found[n] += d_z[n, k]
+            found[n] += mu[n] / len(mu) * beta
+        return found
+
+    def bernoulli_nll(l, x):
+        return np.sum(np.logaddexp(0, l) - x[:, None, :] * l, axis=-1)
+    assert check(d_mu).state == check(bernoulli_nll).state == "right"
+
+
+BODIES = {
+    "pass": "unsolved", "raise NotImplementedError": "unsolved", "return d_mu(d_z, mu, beta)": "calls itself without",
+    "import sys; sys.exit()": "leaves Python", "x = 1": "None: a return is missing", "print('here')": "printed 'here'",
+    "return d_z": "an axis is not summed", "return 'x'": "a str", "return object()": "a object", "mu += 1":
+    "changes its argument mu", "return mu": "its argument mu, unchanged", "return 0 * mu": "0 everywhere",
+    "return [[1], [1, 2]]": "ValueError",
+    "return mu / 0": "divide by 0", "return undefined": "line 2, `return undefined`", "yield mu": "a generator",
+    "return (d_z.sum(axis=1) + beta * mu / len(mu)).astype('float32')": "to seven digits",
+    "return -d_z.sum(axis=1) - beta * mu / len(mu)": "-1 x", "return len(mu) * d_z.sum(axis=1) + beta * mu": "B ="}
+
+
+@pytest.mark.parametrize("body", BODIES)
+def test_whatever_an_answer_does_ends_in_one_sentence(body):
+    namespace = {"np": np}
+    exec(compile(f"def d_mu(d_z, mu, beta):\n    {body}\n", "<cell 9>", "exec"), namespace)
+    linecache.cache["<cell 9>"] = 1, None, ["def d_mu(d_z, mu, beta):\n", f"    {body}\n"], "<cell 9>"
+    verdict = check(namespace["d_mu"])
+    assert BODIES[body] in str(verdict) and "\n" not in str(verdict)
+
+
+def test_a_loop_without_end_ends():
+    with Attempt("d_mu", seconds=0.1) as attempt:
+        while True:
+            pass
+    assert attempt.failure == "d_mu is not done after 0.1 s: does a loop not end?"
+
+
+def test_ctrl_c_is_not_swallowed():
+    with pytest.raises(KeyboardInterrupt):
+        with Attempt("d_mu"):
+            raise KeyboardInterrupt
+
+
+def test_only_functions_named_like_exercises_are_checked():
+    with pytest.raises(ConfigurationError, match="kl_discrete"):
+        check(lambda x: x)
+    with pytest.raises(ConfigurationError, match="d_mu"):
+        find("d_mew")
+    assert [exercise.name for exercise in find("E7")] == ["d_logvar"]
+
+
+# Folders --------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("notebook", [False, True], ids=["files", "notebook"])
+def test_a_finished_set_is_a_working_vae(tmp_path, notebook):
+    paths = start(tmp_path / "mine", notebook)
+    assert {verdict.state for verdict in Folder(tmp_path / "mine").check(list(EXERCISES.values()))} == {"unsolved"}
+    solve(tmp_path / "mine")
+    assert not any("    ...\n" in path.read_text() for path in paths)
+    verdicts = Folder(tmp_path / "mine").check(list(EXERCISES.values()))
+    assert {verdict.state for verdict in verdicts} == {"right"}, verdicts
+    assert {entry["state"] for entry in Folder(tmp_path / "mine").progress.values()} == {"right"}
+
+
+def test_the_cells_of_the_notebook_run_as_a_notebook_runs_them(tmp_path):
+    path, = start(tmp_path, notebook=True)
+    solve(tmp_path, ["d_mu", "d_logvar"])
+    notebook, namespace, said = json.loads(path.read_text()), {"__name__": "__main__"}, {}
+    assert notebook["nbformat"] == 4 and len(notebook["cells"]) == 2 + 3 * len(EXERCISES)
+    for cell in notebook["cells"]:
+        source = "".join(cell["source"])
+        if cell["metadata"].get("tags") == ["check"]:
+            said[source] = eval(source, namespace).state
+        elif cell["cell_type"] == "code":
+            exec(source, namespace)
+    assert said.pop("check(d_mu)") == said.pop("check(d_logvar)") == "right" and set(said.values()) == {"unsolved"}
+
+
+def test_nobodys_work_is_overwritten(tmp_path):
+    start(tmp_path)
+    solve(tmp_path, ["d_mu"])
+    for notebook in (False, True):
+        with pytest.raises(RunError, match="not overwritten"):
+            start(tmp_path, notebook)
+    assert Folder(tmp_path).check(find("d_mu"))[0].state == "right"
+
+
+def test_a_file_that_cannot_be_read_says_so_and_the_others_are_judged(tmp_path):
+    start(tmp_path)
+    solve(tmp_path, ["d_W", "d_b"])
+    (tmp_path / "c04_backprop_by_hand.py").write_text("import numpy as np\ndef d_mu(:\n")
+    (tmp_path / "c05_vae.py").unlink()
+    found = {v.name: v for v in Folder(tmp_path).check(find("d_mu") + find("d_W") + find("forward") + find("adam"))}
+    assert found["d_mu"].text == "c04_backprop_by_hand.py cannot be read: invalid syntax in line 2."
+    assert found["d_W"].state == "right" and "is missing" in found["adam"].text
+    assert "cannot be read: invalid syntax in line 2 of c04_backprop_by_hand.py" in found["forward"].text
+
+
+def test_an_answer_that_calls_a_wrong_one_says_which(tmp_path):
+    start(tmp_path)
+    solve(tmp_path, set(EXERCISES) - {"d_mu"}, d_mu="def d_mu(d_z, mu, beta):\n    return d_z.sum(axis=1)\n")
+    verdict, = Folder(tmp_path).check([EXERCISES["gradient"]])
+    assert verdict.text.startswith("It calls d_mu: get that right first.")
+
+
+def test_files_changed_within_a_second_are_read_anew(tmp_path):
+    start(tmp_path)
+    folder = tmp_path / "c02_autoencoder.py"
+    text = folder.read_text()
+    for body, state in (("return d_a.sum(axis=0)", "right"), ("return d_a.sum(axis=1)", "wrong")):
+        folder.write_text(text.replace(EXERCISES["d_b"].template, f"def d_b(d_a):\n    {body}\n"))
+        assert Folder(tmp_path).check([EXERCISES["d_b"]])[0].state == state
+    assert not (tmp_path / "__pycache__").exists() and "c02_autoencoder" not in sys.modules
+
+
+# The command line -----------------------------------------------------------------------------------------------------
+
+
+def test_the_way_of_a_student(capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert len(result(capsys, "practice", "start", "mine")["exercises"]) == 30
+    status, out, _ = command(capsys, "practice", "check", "mine")
+    assert status == 0 and "0 of 30 are right" in out and "Next: kl_discrete" in out
+    monkeypatch.chdir(tmp_path / "mine")
+    assert "KL(p || q) of two distributions" in command(capsys, "practice", "next")[1]
+    hints = [result(capsys, "practice", "hint", "d_logvar")["exercises"][0]["hint"] for _ in range(4)]
+    assert hints[:3] == list(EXERCISES["d_logvar"].hints) and hints[3] == hints[2]
+    solve(tmp_path / "mine", ["d_mu"], d_logvar="""def d_logvar(d_z, eps, logvar, beta):
+    sigma = np.exp(logvar / 2)
+    return np.einsum("bkz,bkz,bz->bz", d_z, eps, sigma) + beta * np.expm1(logvar) / 2 / len(logvar)
+""")
+    status, out, _ = command(capsys, "practice", "check")
+    assert status == 1 and "WRONG d_logvar" in out and "2.00 x: the 1/2" in out and "right d_mu" in out
+    assert "sigma / 2" in command(capsys, "practice", "reveal", "E7")[1]
+    row, = result(capsys, "practice", "next", "d_logvar")["exercises"]
+    assert row["hints"] == 3 and row["revealed"] and row["state"] == "wrong"
+
+
+@pytest.mark.parametrize("words, said", [
+    (("check", "nowhere"), "expected one of 30 names"), (("check", "d_mu"), "holds no exercises"),
+    (("hint",), "start practice"),
+    (("start", "file/inside"), "cannot be made"), (("check", "a", "b"), "expected one of"),
+    (("check", "d_mu", "d_b"), "Leave some out"), (("check", "damaged"), "progress.json cannot be read")])
+def test_bad_requests_end_in_one_line(capsys, tmp_path, monkeypatch, words, said):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "file").write_text("")
+    (tmp_path / "damaged").mkdir()
+    (tmp_path / "damaged" / "progress.json").write_text("[3]")
+    status, _, err = command(capsys, "practice", *words)
+    assert status == 2 and err.count("\n") == 1 and said in err
+
+
+def test_the_command_compiles_nothing_and_does_not_import_numba(tmp_path):
+    code = ("import sys; from scratchvae.__main__ import main; sys.argv[1:] = ['practice', 'start', sys.argv[1]]\n"
+            "main(); print('numba' in sys.modules)")
+    done = subprocess.run([sys.executable, "-c", code, str(tmp_path / "mine")], capture_output=True, text=True,
+                          env={**{k: v for k, v in os.environ.items() if k != "SCRATCHVAE_BACKEND"}})
+    assert done.stdout.split()[-1] == "False", done.stderr
+    assert re.search("30 exercises", done.stdout)
