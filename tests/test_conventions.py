@@ -358,7 +358,8 @@ def test_no_number_depends_on_the_threads_of_blas(path):
     assert calls or room(path) not in MAY_CALL_BLAS, f"{room(path)} no longer calls BLAS: take it off the list"
 
 
-@pytest.mark.parametrize("page", ["README.md", "demos/README.md", "scratchvae/datasets/README.md"])
+@pytest.mark.parametrize("page", ["README.md", "demos/README.md", "scratchvae/README.md", "benchmarks/README.md",
+                                  "scratchvae/cli/README.md", "scratchvae/datasets/README.md"])
 def test_every_link_of_a_page_leads_to_a_file(page):
     path = TESTS.parent / page
     if not path.exists():
