@@ -322,7 +322,7 @@ def test_no_command_is_bad_usage(capsys):
 # What a command needs so that a flag's value is looked at.
 BESIDES = {"train": ["--data", "digits", "--likelihood", "gaussian", "--schedule", "capacity"],
            "attribute": ["--attribute", "3"], "encode": ["--to", "codes.npy"],
-           "interpolate": ["--from", "1", "--to", "2"],
+           "interpolate": ["--from", "1", "--to", "2"], "explain": ["E7"],
            "lambda": ["--data", "digits", "--epochs", "1", "--hidden", "4"]}
 
 

@@ -30,9 +30,9 @@ def run(args: Namespace) -> tuple[dict, int]:
         raise ConfigurationError("got more than one of NAME, --all and --hide; they exclude each other. Leave one.")
     check_seed(args.seed)
     integer("epochs", args.epochs, 2)
+    integer("level", args.level, 1, len(bugs.LEVELS), "Begin with 1.")
     if args.hide is not None:
         integer("hide", args.hide, 0, SEEDS - 1, "Choose for example 1.")
-        integer("level", args.level, 1, len(bugs.LEVELS), "Begin with 1.")
     if args.name is None and args.hide is None and not args.all:
         return _list()
     note_compilation()
