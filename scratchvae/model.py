@@ -1,6 +1,6 @@
 """What VAE and Autoencoder share: networks, training, and the checks of users' arrays."""
 import copy
-import threading
+import warnings
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -10,7 +10,7 @@ from .arrays import as_array
 from .data.meaning import as_floats
 from .data.minibatch import as_rows, check_data, join_labels, one_hot
 from .elbo import Workspace
-from .errors import ConfigurationError, ShapeError
+from .errors import ConfigurationError, ScratchVAEWarning, ShapeError
 from .layers import activation_code, MLP
 from .learning_rates import Rate, WarmUp
 from .likelihoods import make_likelihood
@@ -250,7 +250,7 @@ class Model(Settings, ModelFiles, StateDict):
         epochs : int
             How often every example is seen.
         batch_size, learning_rate, validation
-            As in `scratchvae.training.Trainer`; with conditions validation is (X, y).
+            As in `scratchvae.training.Trainer`; validation may be (X, y), as it must be with conditions.
         validation_split : float
             The share of X, its last rows as they stand, that is held out instead of `validation`.
         seed, optimizer, binarize, output_bias, on_nonfinite, beta, patience
@@ -306,34 +306,42 @@ class Model(Settings, ModelFiles, StateDict):
                                      "example epochs=20.")
         positive_integer("epochs", epochs)
         X = self.join(X, y)
-        if self.n_conditions and isinstance(settings["validation"], tuple):
-            settings["validation"] = self.join(*settings["validation"])
-        X, settings["validation"] = _split(X, share, settings["validation"])
+        X, settings["validation"] = _split(X, share, self._validation(settings["validation"]))
         trainer = Trainer(self, X, **settings)            # checks everything, and moves nothing
         after_epoch = callback and _epoch_end(function_of("callback", callback, "f(model, epoch)"))
-        if vars(self).setdefault("_trained_by", threading.get_ident()) != threading.get_ident():
-            raise ConfigurationError("this model is being trained by another thread; expected one at a time. Train a "
-                                     "copy of it (copy.deepcopy) in each thread.")
         try:
+            if vars(self).setdefault("_trained_by", trainer) is not trainer:
+                raise ConfigurationError("this model is being trained by another thread, or by the call of fit whose "
+                                         "callback this is; expected one at a time. Train a copy (copy.deepcopy).")
             if anew:
                 self._draw_weights()
             elif self._training is not None:
                 trainer.go_on(self._training)
+            if not trainer.is_patient():
+                warnings.warn(f"patience is {trainer.patience}, and since epoch {trainer.state.history.best()} the "
+                              "held-out loss has not fallen: no epoch is trained. Pass a larger patience, or None.",
+                              ScratchVAEWarning, stacklevel=3)
             self._take_state(trainer.state)
             trainer.run(trainer.state.epoch + epochs, after_epoch=after_epoch)
         finally:
-            getattr(callback, "close", bool)()
-            if trainer.state.best is not None:
-                self.parameters.flat[:] = trainer.state.best
-            del self._trained_by
+            if vars(self).get("_trained_by") is trainer:
+                getattr(callback, "close", bool)()
+                if trainer.state.best is not None:
+                    self.parameters.flat[:] = trainer.state.best
+                del self._trained_by
         return self
+
+    def _validation(self, given):
+        """Return the rows of validation, which may be a pair (X, y) where X itself has rows."""
+        pair = isinstance(given, tuple) and len(given) == 2 and as_array(given[0], "validation").ndim > 1
+        return self.join(*given) if pair else given
 
     def _take_state(self, state):
         self._training, self.history_, self.n_features_in_ = state, state.history, self.n_visible
 
     def fit_transform(self, X: Any, y: Any = None, **settings: Any) -> np.ndarray:
         """Call `fit` with the same arguments, and return the codes of X, (n, Z)."""
-        return self.fit(X, y, **settings).transform(X)
+        return self.fit(X, y, **settings).transform(self.join(X, y))
 
 
 def _split(X, share, validation):
@@ -355,5 +363,6 @@ def _split(X, share, validation):
 def _epoch_end(callback):
     """Return what the trainer calls after an epoch to have callback(model, epoch) called."""
     def after_epoch(trainer):
-        trainer.stop = callback(trainer.model, trainer.state.history[-1]) is True
+        answer = callback(trainer.model, trainer.state.history[-1])
+        trainer.stop = isinstance(answer, (bool, np.bool_)) and bool(answer)
     return after_epoch

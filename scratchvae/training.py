@@ -241,9 +241,10 @@ class Trainer:
                                                    *training_moments(self.x[:, :self.model.n_visible], self.mode))
 
     def is_patient(self) -> bool:
-        """Return whether one of the last `patience` epochs has the least held-out loss, or there is no such limit."""
+        """Return whether fewer than `patience` measured epochs followed that of the least held-out loss, if any."""
         history = self.state.history
-        return self.patience is None or len(history) - history.best() < self.patience
+        since = history.column("test_loss")[history.best():]       # NaN where an earlier run had no held-out rows
+        return self.patience is None or np.isfinite(since).sum() < self.patience
 
     def run(self, epochs: int, after_step: Callable | None = None, after_epoch: Callable | None = None) -> History:
         """Train until `epochs` epochs are done in all, patience ends, or `stop` is set; return the History.

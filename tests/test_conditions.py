@@ -97,6 +97,20 @@ def test_levels_and_floats_mean_the_same_and_joined_rows_pass():
     assert one.reconstruct(one.join(levels, y)).shape == (40, D)
 
 
+def test_validation_may_come_with_labels_and_fit_transform_knows_them():
+    y = np.arange(40) % C
+    x = RNG.random((40, D))
+    plain = VAE(D, Z, hidden=(4,))
+    one, two = (copy.deepcopy(plain).fit(x, y, batch_size=20, epochs=2, validation=rows) for rows in ((x, y), x))
+    assert one.history_[-1].test_loss == two.history_[-1].test_loss
+    vae = made()
+    codes = vae.fit_transform(x, y, batch_size=20, epochs=1, validation=(x, y))
+    np.testing.assert_array_equal(codes, vae.transform(vae.join(x, y)))
+    for wrong in ((x, y, y), [x, y]):
+        with pytest.raises(ScratchVAEError, match="validation"):
+            vae.fit(x, y, batch_size=20, epochs=1, validation=wrong)
+
+
 def test_a_saved_copied_and_exchanged_model_keeps_its_conditions(tmp_path):
     vae = made()
     vae.save(tmp_path / "a.npz")

@@ -1,4 +1,5 @@
 """What steers training from outside of a step: learning rates, decay, clipping, early stopping, the best epoch."""
+import copy
 import csv
 import math
 
@@ -9,7 +10,7 @@ from test_run_folder import bits, refused, write_data
 
 from scratchvae import Autoencoder, VAE
 from scratchvae.cli.run_folder import HISTORY, MODEL, Run
-from scratchvae.errors import ConfigurationError
+from scratchvae.errors import ConfigurationError, ScratchVAEWarning
 from scratchvae.history import TrainingState
 from scratchvae.learning_rates import Burda, Cosine, make_rate, Rate, Steps, WarmUp
 from scratchvae.model_files import load_run
@@ -138,6 +139,34 @@ def test_the_callback_gets_each_epoch_and_can_end_training():
     assert seen == list(model.history_) and len(seen) == 4
 
 
+def test_the_callback_may_answer_with_numpy_and_trains_no_model_but_a_copy():
+    assert len(fitted(made(), data(), epochs=9, callback=lambda model, epoch: np.isfinite(epoch.epoch)).history_) == 1
+    alone, model, called = fitted(made(), data(), epochs=2), made(), []
+
+    def train_within(model, epoch):
+        copy.deepcopy(model).partial_fit(data(), batch_size=8)
+        for again in (model.fit, model.partial_fit):
+            with pytest.raises(ConfigurationError, match="by the call of fit whose callback this is"):
+                again(data(), batch_size=8)
+        called.append(epoch)
+    fitted(model, data(), epochs=2, callback=train_within)
+    np.testing.assert_array_equal(model.parameters.flat, alone.parameters.flat)
+    assert len(called) == 2 and len(model.partial_fit(data(), batch_size=8).history_) == 3
+
+
+def test_patience_counts_the_epochs_that_were_measured():
+    model = fitted(made(), data(), epochs=5)                          # without held-out rows
+    model.partial_fit(data(), batch_size=8, epochs=3, validation=data(seed=1), patience=2)
+    assert len(model.history_) == 8
+    settings = dict(batch_size=8, epochs=60, validation=data(20, seed=9), patience=2, learning_rate=0.1)
+    model.partial_fit(data(8), **settings)                            # eight rows are overfitted
+    found = len(model.history_)
+    assert found < 68
+    with pytest.warns(ScratchVAEWarning, match=f"patience is 2, and since epoch {found - 2} .* no epoch is trained"):
+        model.partial_fit(data(8), **settings)
+    assert len(model.history_) == found
+
+
 def test_validation_split_holds_out_the_last_rows():
     split, given = made(), made()
     fitted(split, data(), epochs=2, validation_split=0.2)
@@ -238,6 +267,7 @@ def test_a_run_that_ends_early_says_so(capsys, tmp_path, no_figures):
     assert status == 0 and epochs < 200
     assert f"stopped early: since epoch {epochs - 2} the held-out loss has not fallen" in err
     assert f"kept     epoch {epochs - 2}, the best of the held-out loss" in out
+    assert f"Go on with: scratchvae train --out {tmp_path / 'run'} --resume --patience 4" in err.replace("\n", " ")
 
 
 def test_a_history_without_learning_rates_is_read(tmp_path):

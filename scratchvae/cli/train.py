@@ -263,7 +263,8 @@ def run_epochs(record: Run, trainer: Trainer) -> list[int]:
         if caught:
             record.save(trainer)
     if not trainer.is_patient():
-        say(f"stopped early: since epoch {trainer.state.history.best()} the held-out loss has not fallen")
+        say(f"stopped early: since epoch {trainer.state.history.best()} the held-out loss has not fallen. Go on with: "
+            f"scratchvae train --out {record.folder} --resume --patience {2 * trainer.patience}")
     elif trainer.state.epoch < record.config["epochs"]:
         say(f"stopped after step {trainer.state.optimizer.step}; saved. Go on with: "
             f"scratchvae train --out {record.folder} --resume")
