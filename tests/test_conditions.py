@@ -177,3 +177,26 @@ def test_the_command_line_trains_draws_and_measures_with_labels(capsys, monkeypa
                          "--condition needs labels")):
         status, _, err = command(capsys, *words)
         assert status == 2 and said in err and len(err.splitlines()) == 1, err
+
+
+def test_other_labels_are_other_data_and_fewer_classes_are_measured(capsys, monkeypatch, tmp_path):
+    monkeypatch.setattr("scratchvae.plots.save", lambda figure, path: path.write_bytes(b""))
+    y = np.arange(30) % C
+    x, y_test, run = RNG.random((30, D)), np.arange(10) % C, tmp_path / "run"
+
+    def file(name, **changed):
+        np.savez(tmp_path / name, **{"train": x, "test": x[:10], "train_labels": y, "test_labels": y_test, **changed})
+        return tmp_path / name
+    result(capsys, "train", "--data", file("a.npz"), "--condition", "--hidden", 4, "--latent", 2, "--batch-size", 10,
+           "--epochs", 1, "--out", run)
+    resume = "train", "--resume", "--epochs", 2, "--out", run, "--data"
+    measure = "evaluate", run, "--importance-samples", 5, "--data"
+    assert result(capsys, *measure, file("b.npz", train_labels=y * 0, test_labels=y_test * 0))["n"] == 10
+    result(capsys, *resume, file("c.npz", train_labels=y.astype(np.uint8)))             # the same, in another type
+    for words, name, changed, said in (
+            (resume, "d.npz", dict(train_labels=y[::-1]), "d holds other data"),
+            (("sample", run, "--data"), "e.npz", dict(test_labels=y_test[::-1]), "e holds other data"),
+            (measure, "f.npz", dict(test_labels=y_test + 1), "--condition needs labels of 0 to 2 for all rows"),
+            (measure, "g.npz", dict(train=x[:, :4], test=x[:, :4], test_labels=y), "g has 4 numbers an example")):
+        status, _, err = command(capsys, *words, file(name, **changed))
+        assert status == 2 and said in err and len(err.splitlines()) == 1, err

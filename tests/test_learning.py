@@ -267,6 +267,9 @@ def test_a_run_that_ends_early_says_so(capsys, tmp_path, no_figures):
     assert status == 0 and epochs < 200
     assert f"stopped early: since epoch {epochs - 2} the held-out loss has not fallen" in err
     assert f"kept     epoch {epochs - 2}, the best of the held-out loss" in out
+    found = result(capsys, "compare", tmp_path / "run", tmp_path / "run")["numbers"]
+    kept = load_arrays(tmp_path / "run" / MODEL)[2]["history"][epochs - 3]
+    assert found["epoch kept"] == [epochs - 2] * 2 and found["held-out loss"] == [kept[4]] * 2
     assert f"Go on with: scratchvae train --out {tmp_path / 'run'} --resume --patience 4" in err.replace("\n", " ")
 
 

@@ -373,4 +373,4 @@ def test_what_a_run_says_of_itself_is_what_its_model_says(capsys, tmp_path, no_f
     config = json.loads((run / CONFIG).read_text())
     assert config.keys() == TRAIN_DEFAULTS.keys() | {"scratchvae"}
     model, _, _ = Run.open(run).load_model()               # no difference is found where there is none
-    assert {name for name in model.get_params()} <= config.keys() | {"n_visible"}
+    assert {name for name in model.get_params()} <= config.keys() | {"n_visible", "n_conditions"}

@@ -136,7 +136,7 @@ def run_export(args: Namespace) -> tuple[dict, int]:
 
 
 def run_compare(args: Namespace) -> tuple[dict, int]:
-    """Print the settings that differ, and the held-out losses of the last epochs."""
+    """Print the settings that differ, and the losses of the epochs that each run kept."""
     sides: list[dict[str, Any]] = []
     losses, data = [], []
     for folder in (args.folder, args.other):
@@ -144,8 +144,9 @@ def run_compare(args: Namespace) -> tuple[dict, int]:
         model, meta, arrays = run.load_model()
         history = history_of(run, arrays)
         sides.append({name: value for name, value in run.config.items() if name != "scratchvae"})
-        last = history[-1] if history else None
-        losses.append({"epochs trained": len(history), "parameters": model.parameters.flat.size,
+        epoch = history.best() if run.config.get("keep") == "best" else len(history)
+        last = history[epoch - 1] if history else None
+        losses.append({"epochs trained": len(history), "epoch kept": epoch, "parameters": model.parameters.flat.size,
                        "training loss": last.train_loss if last else math.nan,
                        "held-out loss": last.test_loss if last else math.nan,
                        "reconstruction": last.test_reconstruction if last else math.nan,

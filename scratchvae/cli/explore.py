@@ -35,6 +35,9 @@ def run(args: Namespace) -> tuple[dict, int]:
     if type(model) is not VAE:
         raise ConfigurationError(f"{args.folder} holds a model of kind {model.kind!r}; the page shows a VAE's latents, "
                                  "bound and draws. Use a run of --model vae.")
+    if model.n_conditions:
+        raise ConfigurationError(f"{args.folder} holds a model with labels (--condition), which the page does not "
+                                 "know. Use a run without --condition.")
     data, config = record.load_data(meta, args.data), record.config
     path = record.folder / "explore.html" if args.out is None else out_path("--out", args.out, ".html")
     page = model_data(model, data, config["data"], config.get("binarize", "none"), config.get("seed", 0))

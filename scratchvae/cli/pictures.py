@@ -7,7 +7,7 @@ import numpy as np
 
 from ..data.loading import Dataset
 from ..errors import ConfigurationError, RunError
-from ..history import Epoch
+from ..history import Epoch, History
 from ..vae import VAE
 from ..validation import positive_integer
 from .figures import kl_per_dimension, reconstruction_figure, sample_figure, traversal_figure
@@ -44,10 +44,10 @@ def run_figures(args: Namespace) -> tuple[dict, int]:
     return {"file": paths}, 0
 
 
-def history_of(run: Run, arrays: dict[str, np.ndarray]) -> list[Epoch]:
+def history_of(run: Run, arrays: dict[str, np.ndarray]) -> History:
     """Return the epochs in the arrays of a run's model; raises RunError if there are none."""
     try:
-        return [Epoch(*row) for row in arrays["history"].tolist()]
+        return History(Epoch(*row) for row in arrays["history"].tolist())
     except (KeyError, TypeError) as error:
         raise RunError(f"{run.folder / MODEL} holds no history of a training ({error}). Take one that `scratchvae "
                        "train` wrote.") from error

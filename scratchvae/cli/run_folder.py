@@ -51,6 +51,7 @@ class Run:
         self.folder, self.config = Path(folder), config
         self.lock = FolderLock(folder)
         self.data: Any = None                                   # number of rows and fingerprints of the loaded data
+        self.n_conditions: int | None = None                    # of the loaded model
         self.saved = None                                  # the state of model.npz after the last save
 
     @classmethod
@@ -81,6 +82,7 @@ class Run:
         Raises RunError if the settings differ from it in more than the `changed` ones.
         """
         model, meta, arrays = load_run(self.folder / MODEL, last)
+        self.n_conditions = model.n_conditions
         plain = {name: value for name, value in model.get_params().items() if isinstance(value, (str, int, float))}
         config = meta.get("config")                        # absent in files of earlier versions
         trained = {**(config if isinstance(config, dict) else {}), **plain, "hidden": list(model.hidden),
@@ -109,13 +111,13 @@ class Run:
             raise RunError(f"{error} If the data of the run in {self.folder} have moved, say with --data where "
                            "they are.") from error
         self.data = {"rows": len(data.train), "fingerprints": [fingerprint(data.train), fingerprint(data.test)]}
+        if self.config.get("condition"):
+            n, labels = count_classes(data, self.n_conditions), [data.train_labels, data.test_labels]
+            self.data["labels"] = [fingerprint(part.astype(np.int64)) for part in labels]
+            data = data._replace(train=join_labels(data.train, labels[0], n), test=join_labels(data.test, labels[1], n))
         if isinstance(wanted, dict) and wanted != self.data:
             raise RunError(f"{data.name} holds other data ({self.data['rows']} rows) than the run in {self.folder} was "
                            f"trained on ({wanted.get('rows')} rows). Name those with --data, or train another run.")
-        if self.config.get("condition"):
-            n = count_classes(data)
-            data = data._replace(train=join_labels(data.train, data.train_labels, n),
-                                 test=join_labels(data.test, data.test_labels, n))
         return data
 
     def has_model(self) -> bool:
@@ -255,13 +257,16 @@ def _read_text(path):
                        "Restore it.") from error
 
 
-def count_classes(data: Dataset) -> int:
-    """Return the number of classes, one more than the largest label; raises ConfigurationError without labels."""
-    labels = [data.train_labels, data.test_labels]
-    if any(part is None or part.min() < 0 or part.max() >= MOST_CLASSES for part in labels):
-        raise ConfigurationError(f"--condition needs labels of 0 to {MOST_CLASSES - 1} for all rows, which {data.name} "
-                                 "does not have. Leave it out.")
-    return 1 + max(int(part.max()) for part in labels if part is not None)
+def count_classes(data: Dataset, known: int | None = None) -> int:
+    """Return the `known` number of classes, or one more than the largest label.
+
+    Raises ConfigurationError if a row has no label, or one that is too large for it.
+    """
+    labels, most = [data.train_labels, data.test_labels], known or MOST_CLASSES
+    if any(part is None or part.min() < 0 or part.max() >= most for part in labels):
+        raise ConfigurationError(f"--condition needs labels of 0 to {most - 1} for all rows, which {data.name} "
+                                 "does not have. Take data that have them, or train without it.")
+    return known or 1 + max(int(part.max()) for part in labels if part is not None)
 
 
 def data_source(source: str) -> str:

@@ -264,7 +264,7 @@ def run_epochs(record: Run, trainer: Trainer) -> list[int]:
             record.save(trainer)
     if not trainer.is_patient():
         say(f"stopped early: since epoch {trainer.state.history.best()} the held-out loss has not fallen. Go on with: "
-            f"scratchvae train --out {record.folder} --resume --patience {2 * trainer.patience}")
+            f"scratchvae train --out {record.folder} --resume --patience {2 * record.config['patience']}")
     elif trainer.state.epoch < record.config["epochs"]:
         say(f"stopped after step {trainer.state.optimizer.step}; saved. Go on with: "
             f"scratchvae train --out {record.folder} --resume")
