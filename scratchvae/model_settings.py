@@ -34,7 +34,7 @@ class Settings:
 
         A change of `beta`, `estimator` or `n_samples` keeps the weights and the state of training.  Any other change
         builds the model again, as the constructor does, with freshly drawn weights.  Raises ConfigurationError if a
-        name is unknown or a value cannot work; nothing has changed then.
+        name is unknown, a value cannot work, or a model in training would be built again; nothing has changed then.
         """
         present = self.get_params()
         unknown = [name for name in params if name not in present]
@@ -44,6 +44,9 @@ class Settings:
         made = type(self)(**{**present, **params})
         if all(name in self.keep_weights or getattr(made, name) == getattr(self, name) for name in params):
             made._parameters = self._parameters
+        elif "_trained_by" in vars(self):
+            raise ConfigurationError(f"{', '.join(params)}: cannot change while the model is trained, because the "
+                                     "model is built again. Change it before, or in a copy.")
         else:
             for name in ("_training", "history_", "n_features_in_"):
                 vars(self).pop(name, None)

@@ -133,7 +133,9 @@ FAULTS = {
     "a label too large": lambda vae: vae.fit(X, Y + 1, epochs=1), "a label below 0": lambda vae: vae.sample(3, y=-1),
     "half a label": lambda vae: vae.decode(np.zeros((1, Z)), y=0.5), "too few": lambda vae: vae.fit(X, Y[:4], epochs=1),
     "one for all rows": lambda vae: vae.join(X, Y[:, None]), "text": lambda vae: vae.sample(1, y="3"),
-    "rows without labels": lambda vae: vae.encode(X), "-1 conditions": lambda vae: made(n_conditions=-1),
+    "rows without labels": lambda vae: vae.encode(X), "a list without labels": lambda vae: vae.encode(X.tolist()),
+    "images without labels": lambda vae: vae.fit(X.reshape(N, 2, 3), epochs=1),
+    "-1 conditions": lambda vae: made(n_conditions=-1),
     "an oracle": lambda vae: LinearGaussian.of(made(hidden=(), likelihood="gaussian")),
     "quadrature": lambda vae: Quadrature(vae),
 }

@@ -73,7 +73,8 @@ def check_data(x: np.ndarray, model: object, name: str = "X", binarize: str = "n
     Raises what `as_rows` and `model.likelihood.check` raise, and DataError if a finite value is infinite in the model's
     dtype, or if x is to be binarized and has values outside [0, 1].
     """
-    if model.n_conditions and getattr(x, "shape", ())[1:] == (model.n_visible,):
+    x = as_array(x, name)
+    if model.n_conditions and x.ndim > 1 and math.prod(x.shape[1:]) == model.n_visible:
         raise ShapeError(f"{name} has {model.n_visible} columns and no labels y; expected [x | y] for n_conditions="
                          f"{model.n_conditions}. Pass y, or what join(X, y) returns.")
     x = as_rows(x, model.n_visible + model.n_conditions, name)
