@@ -75,7 +75,7 @@ def _numbers(path, lines, separator, done, always_floats):
     try:
         found = np.loadtxt(lines, delimiter=separator, ndmin=2, comments=None, quotechar='"')
     except ValueError as error:
-        reason = str(error).split(";")[0]
+        reason = str(error).split(";")[0].rstrip(".")
         raise DataError(f"{path}: {reason}, counted from line {done + 1} of the numbers; expected numbers alone, the "
                         "same count on every line. Write classes as whole numbers, and leave out other text.") from None
     if always_floats or any(mark in line for line in lines for mark in ".eEnN"):
