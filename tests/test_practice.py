@@ -5,6 +5,7 @@ import os
 import re
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -213,10 +214,10 @@ def test_an_answer_written_another_way_is_right():
 BODIES = {
     "pass": "unsolved", "raise NotImplementedError": "unsolved", "return d_mu(d_z, mu, beta)": "calls itself without",
     "import sys; sys.exit()": "leaves Python", "x = 1": "None: a return is missing", "print('here')": "printed 'here'",
-    "return d_z": "an axis is not summed", "return 'x'": "a str", "return object()": "a object", "mu += 1":
+    "return d_z": "an axis is not summed", "return 'x'": "of type str", "return {}": "of type dict", "mu += 1":
     "changes its argument mu", "return mu": "its argument mu, unchanged", "return 0 * mu": "0 everywhere",
     "return [[1], [1, 2]]": "ValueError",
-    "return mu / 0": "divide by 0", "return undefined": "line 2, `return undefined`", "yield mu": "a generator",
+    "return mu / 0": "divide by 0", "return undefined": "line 2, `return undefined`", "yield mu": "type generator",
     "return (d_z.sum(axis=1) + beta * mu / len(mu)).astype('float32')": "to seven digits",
     "return -d_z.sum(axis=1) - beta * mu / len(mu)": "-1 x", "return len(mu) * d_z.sum(axis=1) + beta * mu": "B ="}
 
@@ -234,7 +235,7 @@ def test_a_loop_without_end_ends():
     with Attempt("d_mu", seconds=0.1) as attempt:
         while True:
             pass
-    assert attempt.failure == "d_mu is not done after 0.1 s: does a loop not end?"
+    assert attempt.failure == "d_mu is not done after 0.1 s: does a loop not end, or take one number at a time?"
 
 
 def test_ctrl_c_is_not_swallowed():
@@ -343,14 +344,36 @@ def test_the_way_of_a_student(capsys, tmp_path, monkeypatch):
     (("check", "nowhere"), "expected one of 30 names"), (("check", "d_mu"), "holds no exercises"),
     (("hint",), "start practice"),
     (("start", "file/inside"), "cannot be made"), (("check", "a", "b"), "expected one of"),
-    (("check", "d_mu", "d_b"), "Leave some out"), (("check", "damaged"), "progress.json cannot be read")])
+    (("check", "d_mu", "d_b"), "Leave some out"), (("check", "damaged"), "progress.json cannot be read"),
+    (("hint", "edited"), "progress.json cannot be read"), (("start", "damaged"), "practice next damaged")])
 def test_bad_requests_end_in_one_line(capsys, tmp_path, monkeypatch, words, said):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "file").write_text("")
     (tmp_path / "damaged").mkdir()
     (tmp_path / "damaged" / "progress.json").write_text("[3]")
+    (tmp_path / "edited").mkdir()
+    (tmp_path / "edited" / "progress.json").write_text('{"kl_discrete": {"hints": -7}}')
     status, _, err = command(capsys, "practice", *words)
     assert status == 2 and err.count("\n") == 1 and said in err
+
+
+def test_a_copy_without_its_progress_goes_on(capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    start(Path("my work"))
+    Path("my work", "progress.json").unlink()
+    assert "practice hint 'my work' kl_discrete" in " ".join(command(capsys, "practice", "check", "my work")[1].split())
+    monkeypatch.chdir("my work")
+    Path("progress.json").unlink()
+    assert "kl_discrete(p, q)" in command(capsys, "practice", "next")[1]
+
+
+def test_who_has_solved_all_is_told_so(capsys, tmp_path):
+    start(tmp_path)
+    (tmp_path / "progress.json").write_text(json.dumps({name: {"state": "right"} for name in EXERCISES}))
+    for action in ("next", "hint", "reveal"):
+        assert result(capsys, "practice", action, str(tmp_path))["exercises"] == []
+        assert "All 30 exercises are right" in command(capsys, "practice", action, str(tmp_path))[1]
+    assert "mu" in result(capsys, "practice", "hint", str(tmp_path), "d_mu")["exercises"][0]["hint"]
 
 
 def test_the_command_compiles_nothing_and_does_not_import_numba(tmp_path):

@@ -1,10 +1,11 @@
 """`scratchvae practice`: write the derivation's formulas yourself, and be checked."""
+import shlex
 from argparse import Namespace
 from pathlib import Path
 
 from ..errors import ConfigurationError
 from ..practice import EXERCISES
-from ..practice.folder import find, Folder, PROGRESS, start, task
+from ..practice.folder import find, Folder, holds_exercises, start, task
 from .parser import add_command
 from .screen import print_filled
 
@@ -43,14 +44,14 @@ def _opened(args):
     if len(folders) > 1 or len(words) - len(folders) > 1:
         raise ConfigurationError(f"got {' '.join(words)}; expected a folder, an exercise, or one of each. Leave some "
                                  "out.")
-    default = "." if Path(PROGRESS).exists() else DEFAULT
+    default = "." if holds_exercises(Path()) else DEFAULT
     return Folder(Path(*folders or [default])), chosen
 
 
 def _command(folder, action, exercise):
     """Return what to type next."""
     usual = folder.path in (Path(), Path(DEFAULT))
-    return f"scratchvae practice {action} {'' if usual else f'{folder.path} '}{exercise.name}"
+    return f"scratchvae practice {action} {'' if usual else f'{shlex.quote(str(folder.path))} '}{exercise.name}"
 
 
 def _row(folder, name, **more):
@@ -64,9 +65,13 @@ def _not_solved(folder):
     return [exercise for exercise in EXERCISES.values() if _row(folder, exercise.name)["state"] != "right"]
 
 
-def _chosen(folder, chosen):
-    """Return the first exercise that was named, or the first one that is not solved."""
-    return (chosen or _not_solved(folder) or list(EXERCISES.values()))[0]
+def _chosen(args):
+    """Return (Folder, [the first exercise that was named or is not solved]); the list is empty if all are solved."""
+    folder, chosen = _opened(args)
+    found = (chosen or _not_solved(folder))[:1]
+    if not found:
+        print_filled(f"All {len(EXERCISES)} exercises are right. Name the one that you mean, such as d_mu.")
+    return folder, found
 
 
 def run_start(args: Namespace) -> tuple[dict, int]:
@@ -75,7 +80,8 @@ def run_start(args: Namespace) -> tuple[dict, int]:
     paths = start(folder, args.notebook)
     for path in paths:
         print(path)
-    print_filled(f"{len(EXERCISES)} exercises. Open {paths[0]}, write a body, then: scratchvae practice check {folder}")
+    print_filled(f"{len(EXERCISES)} exercises. Open {paths[0]}, write a body, then: scratchvae practice check "
+                 f"{shlex.quote(str(folder))}")
     return {"exercises": [_row(Folder(folder), name) for name in EXERCISES], "files": list(map(str, paths))}, 0
 
 
@@ -102,33 +108,35 @@ def run_check(args: Namespace) -> tuple[dict, int]:
 
 def run_hint(args: Namespace) -> tuple[dict, int]:
     """Give the next hint."""
-    folder, chosen = _opened(args)
-    exercise = _chosen(folder, chosen)
-    level = min(folder.progress.get(exercise.name, {}).get("hints", 0) + 1, LEVELS)
-    folder.note(exercise.name, hints=level)
-    folder.save()
-    print_filled(exercise.hints[level - 1], f"{exercise.name}, hint {level} of {LEVELS}: ", "  ")
-    if level == LEVELS:
-        print_filled(f"That was the last hint. The answer: {_command(folder, 'reveal', exercise)}")
-    return {"exercises": [_row(folder, exercise.name, hint=exercise.hints[level - 1])]}, 0
+    folder, chosen = _chosen(args)
+    rows = []
+    for exercise in chosen:
+        level = min(folder.progress.get(exercise.name, {}).get("hints", 0) + 1, LEVELS)
+        folder.note(exercise.name, hints=level)
+        folder.save()
+        print_filled(exercise.hints[level - 1], f"{exercise.name}, hint {level} of {LEVELS}: ", "  ")
+        if level == LEVELS:
+            print_filled(f"That was the last hint. The answer: {_command(folder, 'reveal', exercise)}")
+        rows.append(_row(folder, exercise.name, hint=exercise.hints[level - 1]))
+    return {"exercises": rows}, 0
 
 
 def run_reveal(args: Namespace) -> tuple[dict, int]:
     """Show the model answer."""
-    folder, chosen = _opened(args)
-    exercise = _chosen(folder, chosen)
-    folder.note(exercise.name, revealed=True)
-    folder.save()
-    print(exercise.answer)
-    print_filled(f"Where it comes from: scratchvae explain {exercise.tag}")
-    return {"exercises": [_row(folder, exercise.name, answer=exercise.answer)]}, 0
+    folder, chosen = _chosen(args)
+    for exercise in chosen:
+        folder.note(exercise.name, revealed=True)
+        folder.save()
+        print(exercise.answer)
+        print_filled(f"Where it comes from: scratchvae explain {exercise.tag}")
+    return {"exercises": [_row(folder, exercise.name, answer=exercise.answer) for exercise in chosen]}, 0
 
 
 def run_next(args: Namespace) -> tuple[dict, int]:
     """Show what to write next."""
-    folder, chosen = _opened(args)
-    exercise = _chosen(folder, chosen)
-    print(f"{folder.place(exercise)}\n\n{task(exercise)}\n")
-    print_filled(f"Write it, then: {_command(folder, 'check', exercise)}. Stuck? "
-                 f"{_command(folder, 'hint', exercise)}. Where it comes from: scratchvae explain {exercise.tag}")
-    return {"exercises": [_row(folder, exercise.name, text=exercise.text)]}, 0
+    folder, chosen = _chosen(args)
+    for exercise in chosen:
+        print(f"{folder.place(exercise)}\n\n{task(exercise)}\n")
+        print_filled(f"Write it, then: {_command(folder, 'check', exercise)}. Stuck? "
+                     f"{_command(folder, 'hint', exercise)}. Where it comes from: scratchvae explain {exercise.tag}")
+    return {"exercises": [_row(folder, exercise.name, text=exercise.text) for exercise in chosen]}, 0

@@ -5,6 +5,7 @@ import inspect
 import json
 import linecache
 import os
+import shlex
 import sys
 import textwrap
 from collections.abc import Iterator
@@ -65,7 +66,7 @@ def start(folder: Path, notebook: bool = False) -> list[Path]:
     there = [name for name in (*files, PROGRESS, NOTEBOOK) if os.path.lexists(folder / name)]
     if there:
         raise RunError(f"{folder} holds {there[0]} already, and your work is not overwritten. Choose another folder, "
-                       "or go on with `scratchvae practice next`.")
+                       f"or go on with `scratchvae practice next {shlex.quote(str(folder))}`.")
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -81,8 +82,13 @@ def find(word: str) -> list[Exercise]:
     if not found:
         nearest = ", ".join(difflib.get_close_matches(word, EXERCISES, cutoff=0))
         raise ConfigurationError(f"the exercise is {word!r}; expected one of {len(EXERCISES)} names, such as {nearest}."
-                                 " `scratchvae practice check` lists them all.")
+                                 " They are the functions in the files that `scratchvae practice start` writes.")
     return found
+
+
+def holds_exercises(folder: Path) -> bool:
+    """Return whether one of the files that `start` writes is in a folder."""
+    return any((folder / name).exists() for name in (PROGRESS, NOTEBOOK, *_files()))
 
 
 class Folder:
@@ -100,13 +106,16 @@ class Folder:
         self.verdicts: dict[str, Verdict] = {}
         self.modules: dict[Path, tuple] = {}
         self.is_notebook = (path / NOTEBOOK).exists()
+        if not holds_exercises(path):
+            raise RunError(f"{path} holds no exercises. Name the folder in which they are, or write some: scratchvae "
+                           f"practice start {shlex.quote(str(path))}")
         try:
             self.progress: dict = json.loads((path / PROGRESS).read_text(encoding="utf-8"))
-            if not isinstance(self.progress, dict) or not all(isinstance(v, dict) for v in self.progress.values()):
+            if not isinstance(self.progress, dict) or not all(isinstance(entry, dict) and repr(
+                    entry.get("hints", 0)) in ("0", "1", "2", "3") for entry in self.progress.values()):
                 raise ValueError("it is not what was written")
-        except FileNotFoundError as error:
-            raise RunError(f"{path} holds no exercises. Name the folder in which they are, or write some: scratchvae "
-                           f"practice start {path}") from error
+        except FileNotFoundError:                                # of a copy of the files: nothing but counts is lost
+            self.progress = {}
         except (OSError, ValueError) as error:
             raise RunError(f"{path / PROGRESS} cannot be read ({error}). Write {{}} into it: only the count of "
                            "hints is lost.") from error

@@ -12,6 +12,8 @@ from typing import Any
 
 import numpy as np
 
+from .exercise import EXERCISES
+
 SECONDS = 5.0           # after which a function is taken to loop without end
 
 
@@ -20,11 +22,11 @@ def as_sentence(text: str) -> str:
 
     Examples
     --------
-    >>> as_sentence("it is 0"), as_sentence("d_mu is 0?")
-    ('It is 0.', 'd_mu is 0?')
+    >>> as_sentence("it is 0"), as_sentence("sample is 0?")
+    ('It is 0.', 'sample is 0?')
     """
     first = text.split()[0] if text else ""
-    start = text[:1].upper() if first.isalpha() and first.islower() else text[:1]
+    start = text[:1].upper() if first.isalpha() and first.islower() and first not in EXERCISES else text[:1]
     return start + text[1:] + ("" if text.endswith(("?", ".")) else ".")
 
 
@@ -79,7 +81,7 @@ class Attempt:
 
     def _sentence(self, kind, error, trace):
         if kind is KeyboardInterrupt:
-            return f"is not done after {self.seconds:g} s: does a loop not end?"
+            return f"is not done after {self.seconds:g} s: does a loop not end, or take one number at a time?"
         if issubclass(kind, SyntaxError):
             file, line = Path(error.filename or self.file).name, f" in line {error.lineno}" if error.lineno else ""
             return f"cannot be read: {error.msg}{line}{'' if file == self.name else f' of {file}'}"

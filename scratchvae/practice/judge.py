@@ -56,7 +56,8 @@ def pairs(wanted: Any, found: Any, label: str = "it", names: tuple = ()) -> Iter
     """
     if isinstance(wanted, dict):
         if not isinstance(found, dict) or set(found) != set(wanted):
-            got = f"the keys {', '.join(map(str, found))}" if isinstance(found, dict) else _kind(found)
+            got = _kind(found) if not isinstance(found, dict) else (
+                f"the keys {', '.join(map(str, found))}" if found else "an empty dict")
             raise Unlike(f"{label} returns {got}; expected a dict with the keys {', '.join(wanted)}")
         for key in wanted:
             yield from pairs(wanted[key], found[key], f"{label}[{key!r}]")
@@ -77,7 +78,7 @@ def pairs(wanted: Any, found: Any, label: str = "it", names: tuple = ()) -> Iter
 
 
 def _kind(found):
-    return "None: a return is missing" if found is None else f"a {type(found).__name__}"
+    return "None: a return is missing" if found is None else f"something of type {type(found).__name__}"
 
 
 def _axes(found, wanted):
