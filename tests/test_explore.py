@@ -138,8 +138,8 @@ def test_the_leak_of_a_decoder_that_paints_the_factors_is_known(monkeypatch):
 
 
 @pytest.mark.parametrize("settings, message", [
-    (["--model", "ae"], "kind 'ae'"), (["--condition"], "model with labels (--condition)"),
-    (["--nan"], "not finite"), (["--kind"], "KeyError"), (["--old"], "how far")])
+    (["--model", "ae"], "kind 'ae'"), (["--condition"], "trained with --condition"), (["--nan"], "not finite"),
+    (["--kind"], "KeyError"), (["--old"], "how far")])
 def test_runs_that_no_page_can_show_are_refused_in_one_line(run, capsys, tmp_path, settings, message):
     if settings[0] in ("--model", "--condition"):
         folder = train(tmp_path / "run", "--data", "digits", *settings)

@@ -36,8 +36,9 @@ def run(args: Namespace) -> tuple[dict, int]:
         raise ConfigurationError(f"{args.folder} holds a model of kind {model.kind!r}; the page shows a VAE's latents, "
                                  "bound and draws. Use a run of --model vae.")
     if model.n_conditions:
-        raise ConfigurationError(f"{args.folder} holds a model with labels (--condition), which the page does not "
-                                 "know. Use a run without --condition.")
+        raise ConfigurationError(f"{args.folder} was trained with --condition; the page has no control for the label "
+                                 "that the model needs. Use a run without --condition, or see "
+                                 f"`scratchvae sample {args.folder} --condition 0`.")
     data, config = record.load_data(meta, args.data), record.config
     path = record.folder / "explore.html" if args.out is None else out_path("--out", args.out, ".html")
     page = model_data(model, data, config["data"], config.get("binarize", "none"), config.get("seed", 0))
