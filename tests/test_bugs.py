@@ -205,13 +205,14 @@ def test_a_hidden_bug_stays_unnamed_until_there_is_a_guess(capsys, monkeypatch):
 
 def test_evidence_costs_and_a_guess_is_explained(capsys, monkeypatch):
     hidden = mystery_bug(5)
-    out, row = play(capsys, monkeypatch, "buy 1", "buy 1", "buy 5", f"guess {hidden.suspects.index(hidden.name) + 1}")
+    out, row = play(capsys, monkeypatch, "buy 1", "BUY 1", "buy 5", f"guess {hidden.suspects.index(hidden.name) + 1}")
     assert row["name"] == hidden.name and row["score"] == 8 and "Right: 8 of 10 points, 2 detectors" in out
     assert all(words in out for words in ("@@", "with " + hidden.name, "What it changes", BUGS[hidden.name].seen_in))
     wrong = next(name for name in hidden.suspects if name != hidden.name)
     out, row = play(capsys, monkeypatch, f"guess {wrong}")
     assert row["score"] == 0 and row["guess"] == wrong and row["name"] == hidden.name
-    assert play(capsys, monkeypatch, "give up")[1]["name"] == hidden.name
+    out, row = play(capsys, monkeypatch, "buy beta LINEARITY", "give up")
+    assert row["name"] == hidden.name and "You gave up: 0 of 10 points, 1 detector used." in out
 
 
 @pytest.mark.parametrize("level", LEVELS)

@@ -81,6 +81,19 @@ def test_unknown_words_are_refused_with_the_nearest():
         explain("E77")
     with pytest.raises(ConfigurationError, match="nearest are nats"):
         explain("natz")
+    with pytest.raises(ConfigurationError, match="nearest are elbo,"):
+        explain("ELBOO")
+
+
+def test_a_formula_is_what_is_derived_and_no_line_of_code():
+    assert explain("D3").formula.startswith("d_W = x^T d_a") and explain("D5").formula.startswith("d_x = d_a W^T")
+    assert explain("O2").formula.startswith("Adam") and "(1 - beta2) g^2" in explain("O2").formula
+    assert not any("multiply(" in explain(tag).formula or '"""' in explain(tag).formula for tag in EQUATIONS)
+
+
+def test_a_formula_of_the_text_leads_to_its_exercise_and_an_exercise_to_its_chapter():
+    for word in ("F1", "kl_discrete"):
+        assert (explain(word).exercise, explain(word).chapter) == ("kl_discrete", "c01_kl_divergence")
 
 
 def test_the_command_prints_it_and_json_has_all(capsys):

@@ -58,7 +58,7 @@ def _chosen(words, known):
     word = " ".join(words)
     if word.isdecimal() and 1 <= int(word) <= len(known):
         return known[int(word) - 1]
-    return word if word in known else None
+    return next((name for name in known if name.lower() == word), None)
 
 
 def _explain(name):
@@ -91,7 +91,7 @@ def play(args: Namespace) -> tuple[dict, int]:
         if sys.stdin.isatty():
             print("> ", end="", flush=True)
         line = sys.stdin.readline()
-        action, *words = line.split() or ["", ""]
+        action, *words = line.lower().split() or ["", ""]
         if not line:
             break
         detector, suspect = _chosen(words, list(bugs.DETECTORS)), _chosen(words, hidden.suspects)
@@ -114,7 +114,8 @@ def play(args: Namespace) -> tuple[dict, int]:
         print_filled(f"No guess. Play it in a terminal, or pipe it: echo guess 1 | scratchvae bugs --hide {args.hide}")
         return {"bugs": [row]}, 0
     bug = bugs.BUGS[hidden.name]
-    print(f"{'Right' if score else 'Not that one'}: {score} of {FULL} points, {len(bought)} detectors used.")
+    verdict = "Right" if score else "Not that one" if guess else "You gave up"
+    print(f"{verdict}: {score} of {FULL} points, {len(bought)} {'detector' if len(bought) == 1 else 'detectors'} used.")
     _explain(hidden.name)
     return {"bugs": [{**row, "name": bug.name, "what": bug.what, "seen_in": bug.seen_in, "symptom": bug.symptom,
                       "diagnosis": bug.diagnosis, "convicted_by": list(bug.detected_by)}]}, 0

@@ -80,12 +80,14 @@ def _derived(tag: str) -> tuple[str, str]:
         lines = _text(path).splitlines()
         for k, line in enumerate(lines):
             begins, ends = re.match(rf" +\({tag}\) ", line), line.rstrip().endswith(f"({tag})")
-            if begins or ends and tag[0] in "DO" and not line.lstrip().startswith("#"):
+            if begins or ends and tag[0] in "DO" and "#" not in line:
                 last = k + 1
-                while begins and lines[last].strip() and not re.match(r" +\([A-Z]\d+\) ", lines[last]):
+                while '"""' in line and '"""' not in lines[last]:          # a docstring that is the derivation
+                    last += 1
+                while begins and lines[last].strip(' "') and not re.match(r" +\([A-Z]\d+\) ", lines[last]):
                     last += 1
                 place = f"{path.relative_to(PACKAGE.parent).as_posix()}:{k + 1}"
-                formula = textwrap.dedent("\n".join(lines[k:last]))
+                formula = textwrap.dedent("\n".join(lines[k:last])).removeprefix('"""').rstrip()
                 parts = (ast.get_docstring(_tree(path)) or "").split("\n\n")
                 at = next((n for n, part in enumerate(parts) if begins and re.search(rf"^ *\({tag}\) ", part, re.M)), 0)
                 rest = [part for n, part in enumerate(parts) if n == at - 1 or n == at + 1 and tag in part]
@@ -119,8 +121,8 @@ def _known(word: str) -> bool:
 
 def _refuse(word):
     equations = [f"{family}{k}" for family, most in EQUATIONS.items() for k in range(1, most + 1)]
-    known = [*equations, *FORMULAS, *CLAIMS, *WORDS, *BUGS, *EXERCISES]
-    nearest = ", ".join(difflib.get_close_matches(word, known, n=5, cutoff=0))
+    known = {name.lower(): name for name in (*equations, *FORMULAS, *CLAIMS, *WORDS, *BUGS, *EXERCISES)}
+    nearest = ", ".join(known[name] for name in difflib.get_close_matches(word.lower(), known, n=5, cutoff=0))
     raise ConfigurationError(f"{word!r} is no tag and no word of the course; the nearest are {nearest}. Tags are E1 to "
                              f"E9, D, L, S, G, O, the course's F1 to F{len(FORMULAS)} and T1 to T{len(CLAIMS)}.")
 
@@ -149,13 +151,13 @@ def explain(word: str) -> Explanation:
         found = _of_tag(tag, meaning) if tag else Explanation(word, meaning, "", "", "", [], [], "", "", [], "")
         return found._replace(word=word, faults=[], number=checked_now(word), chapter="c12_bug_museum",
                               tests=[f"found by {', '.join(bug.detected_by)}"])
-    meaning, tag = WORDS.get(word, ("", ""))
-    tag = tag or FORMULAS.get(word) or (EXERCISES[word].tag if word in EXERCISES else word)
+    meaning, cited = WORDS.get(word, ("", EXERCISES[word].tag if word in EXERCISES else word))
+    tag = FORMULAS.get(cited, cited)
     meaning = meaning or (EXERCISES[word].title if word in EXERCISES else CLAIMS.get(tag, ("",))[0])
     found = _of_tag(tag, meaning)
-    if word in FORMULAS:
-        tests = [line for line in _cited(word, TESTS) if "explain" not in line] if TESTS.is_dir() else []
-        found = found._replace(tests=tests + found.tests)
+    if cited in FORMULAS:
+        tests = [line for line in _cited(cited, TESTS) if "explain" not in line] if TESTS.is_dir() else []
+        found = found._replace(tests=tests + found.tests, exercise=_exercise(cited) or found.exercise)
     return found._replace(word=word)
 
 
