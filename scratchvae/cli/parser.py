@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 
 from ..errors import ConfigurationError, RunError
-from ..validation import file_path
 
 # Names in Python whose flags have other names.
 LIBRARY = {"n_latent": "latent", "n_samples": "samples", "steps": "schedule_steps"}
@@ -140,8 +139,8 @@ def out_path(flag: str, name: str, suffix: str) -> Path:
 
     Raises RunError or ConfigurationError, in the words of the flag, if that is impossible.
     """
-    path = file_path(flag, name)
-    if path.is_dir() or path.suffix.lower() != suffix:
+    path = Path(name)
+    if "\0" in name or path.is_dir() or path.suffix.lower() != suffix:
         raise ConfigurationError(f"{flag} is {name!r}; expected a file's name that ends in {suffix}. "
                                  f"Pass for example {flag.strip('-')}{suffix}.")
     try:
