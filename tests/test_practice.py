@@ -367,6 +367,13 @@ def test_a_copy_without_its_progress_goes_on(capsys, tmp_path, monkeypatch):
     assert "kl_discrete(p, q)" in command(capsys, "practice", "next")[1]
 
 
+def test_a_folder_may_be_named_like_an_exercise(capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    start(Path("train"))
+    assert len(result(capsys, "practice", "check", "train")["exercises"]) == 30
+    assert command(capsys, "practice", "next", "train", "d_mu")[1].startswith(str(Path("train", "c04")))
+
+
 def test_who_has_solved_all_is_told_so(capsys, tmp_path):
     start(tmp_path)
     (tmp_path / "progress.json").write_text(json.dumps({name: {"state": "right"} for name in EXERCISES}))

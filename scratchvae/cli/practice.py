@@ -36,8 +36,8 @@ def _opened(args):
     """Return (Folder, exercises) of the words on the command line."""
     words = list(args.words)
     known = {name for exercise in EXERCISES.values() for name in (exercise.name, exercise.tag)}
-    folders = [word for word in words if word not in known]
-    chosen = [exercise for word in words if word in known for exercise in find(word)]
+    folders = [word for word in words if word not in known or holds_exercises(Path(word))]      # a folder named train
+    chosen = [exercise for word in words if word not in folders for exercise in find(word)]
     for word in folders:
         if not Path(word).is_dir():
             find(word)                                           # refuses, with the nearest names
