@@ -93,6 +93,7 @@ def play(args: Namespace) -> tuple[dict, int]:
         line = sys.stdin.readline()
         action, *words = line.lower().split() or ["", ""]
         if not line:
+            print(end="\n" * sys.stdin.isatty())                  # Ctrl-D leaves the cursor behind the prompt
             break
         detector, suspect = _chosen(words, list(bugs.DETECTORS)), _chosen(words, hidden.suspects)
         if action == "buy" and detector:
