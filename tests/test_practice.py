@@ -280,6 +280,16 @@ def test_the_cells_of_the_notebook_run_as_a_notebook_runs_them(tmp_path):
     assert said.pop("check(d_mu)") == said.pop("check(d_logvar)") == "right" and set(said.values()) == {"unsolved"}
 
 
+def test_a_cell_may_be_one_string(tmp_path):
+    """As nbformat allows: lines of magic are dropped, and no percent sign inside of a line."""
+    start(tmp_path, notebook=True)
+    book = json.loads((tmp_path / "practice.ipynb").read_text())
+    cell = next(cell for cell in book["cells"] if "".join(cell["source"]).startswith("def d_b("))
+    cell["source"] = "%matplotlib inline\ndef d_b(d_a):\n    return d_a.sum(axis=4 % 2) if 1 != 2 else 0\n"
+    (tmp_path / "practice.ipynb").write_text(json.dumps(book))
+    assert Folder(tmp_path).check(find("d_b"))[0].state == "right"
+
+
 def test_nobodys_work_is_overwritten(tmp_path):
     start(tmp_path)
     solve(tmp_path, ["d_mu"])

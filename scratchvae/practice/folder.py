@@ -205,7 +205,8 @@ def _run_notebook(path: Path) -> ModuleType:
     module.failures = {}
     for k, cell in enumerate(cells):
         if cell["cell_type"] == "code" and "check" not in cell["metadata"].get("tags", ()):
-            source = "".join(line for line in cell["source"] if not line.startswith(("%", "!")))
+            lines = "".join(cell["source"]).splitlines(keepends=True)             # a list of lines, or one string
+            source = "".join(line for line in lines if not line.startswith(("%", "!")))
             file = f"<cell {k + 1}>"
             linecache.cache[file] = len(source), None, source.splitlines(True), file
             with Attempt(f"cell {k + 1} of {path.name}", file) as attempt:
