@@ -1,4 +1,7 @@
-"""`python -m demos`: every chapter of the course, one after the other, and one report.html with all of it."""
+"""`python -m demos`: every chapter of the course, one after the other, and one report.html with all of it.
+
+The tables alone are in measured.txt; demos/figures has that of the run whose figures and numbers the text shows.
+"""
 import base64
 import html
 import sys
@@ -9,7 +12,7 @@ from scratchvae.cli.progress import note_compilation
 from scratchvae.errors import ScratchVAEError
 from scratchvae.storage.atomic import write_atomically
 
-from .course import arguments, COLUMNS, failures, perform
+from .course import arguments, COLUMNS, failures, perform, table
 
 STYLE = """
 body { font: 16px/1.5 system-ui, sans-serif; max-width: 62rem; margin: 2rem auto; padding: 0 1rem; color: #222; }
@@ -54,16 +57,18 @@ def main():
     """Run all chapters; exit 1 if a claim does not hold, 2 for bad input."""
     settings, folder = arguments(__doc__)
     note_compilation()
-    sections, wrong = [], 0
+    sections, tables, wrong = [], [], 0
     try:
         for name in chapters():
             module = import_module(f"demos.{name}")
             result, paths = perform(module, settings, folder)
             print()
             sections.append(section(module, result, paths))
+            tables.append(f"{name}: {module.TITLE}\n\n{table(result.claims)}\n")
             wrong += failures(result)
         report = folder / "report.html"
         write_atomically(report, lambda stream: stream.write(page(sections).encode()))
+        write_atomically(folder / "measured.txt", lambda stream: stream.write("\n".join(tables).encode()))
     except ScratchVAEError as error:
         print(error, file=sys.stderr)
         sys.exit(2)

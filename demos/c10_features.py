@@ -6,8 +6,8 @@ components (PCA), or the pixels themselves.  The classifier is one-against-rest 
 for each of them by leave-one-out error on the labeled images alone, so that nobody is favored.
 
 Look for two things.  At the same size the learned features beat PCA by far: the classes lie straighter.  And ten
-numbers do not hold all that 784 pixels tell: with twenty labels they do nearly as well, with hundreds
-the pixels win.
+numbers do not hold all that 784 pixels tell: with twenty labels they do nearly as well, from fifty on the pixels are
+ahead.  The plain autoencoder's codes do about as well as the VAE's means: it is the bottleneck that makes features.
 """
 import numpy as np
 
@@ -109,10 +109,16 @@ def run(settings):
     claims.append(Claim("T21", "with many labels the pixels win: the means are a summary, not the image",
                         f"{text(many, 'VAE means', 'pixels')} ({100 * gain:+.1f} ± {100 * stderr:.1f})",
                         "behind by over 3 standard errors", gain < -3 * stderr))
-    gain, stderr = ahead("autoencoder codes", few)
-    claims.append(Claim("T21", "the plain autoencoder's codes do as well or better: the KL is not what makes features",
-                        f"{text(few, 'VAE means', 'autoencoder codes')} ({100 * gain:+.1f} ± {100 * stderr:.1f})",
-                        "the VAE at most 3 % ahead", gain < 0.03))
+    for k in (few, many):
+        gain, stderr = ahead("autoencoder codes", k)
+        claims.append(Claim("T21", "the plain autoencoder's codes do about as well: the KL is not what makes features",
+                            f"{text(k, 'VAE means', 'autoencoder codes')} ({100 * gain:+.1f} ± {100 * stderr:.1f})",
+                            "less apart than means and PCA", abs(gain) < ahead("PCA", k)[0]))
+    lead = [f"{n}: {100 * gain:+.1f} ± {100 * stderr:.1f} %"
+            for n, (gain, stderr) in zip(n_labels, (ahead("pixels", k) for k in range(len(n_labels))))]
+    claims.append(Claim("T21", f"the VAE means' lead over pixels, at {', '.join(map(str, n_labels))} labels",
+                        ", ".join(lead), "falls from the first to the last",
+                        ahead("pixels", 0)[0] > ahead("pixels", many)[0]))
     title = f"{data.name}: a linear probe on {N_LATENT} numbers an image, and on its pixels"
     return Result(claims, {"probe": probe_accuracy(n_labels, accuracy, title)})
 

@@ -1,9 +1,9 @@
 """T22: larger eyes by one vector in the latent space, and what else it changes.
 
-A VAE learns from unlabeled faces.  Then some faces are labeled: large eyes or not.  The attribute vector v is the
-mean code of the large-eyed less the mean code of the others, and D(E(x) + a v) is the face x with larger eyes (a > 0)
-or smaller ones.  Nothing here is left to the eye: the faces come from a renderer with nine known factors, so fitting
-that renderer to a decoded picture measures all nine in it.
+A VAE learns from unlabeled faces.  Then some faces are labeled: large eyes or not.  The attribute vector, delta, is
+the mean code of the large-eyed less the mean code of the others, and dec(enc(x) + t delta) is the face x with larger
+eyes (t > 0) or smaller ones.  Nothing here is left to the eye: the faces come from a renderer with nine known factors,
+so fitting that renderer to a decoded picture measures all nine in it.
 
 Labels mislead where attributes go together.  In a second labeled set, large-eyed faces mostly smile: the plain
 difference of means then adds the smile as well.  The balanced direction is what the label explains of the codes
@@ -44,9 +44,9 @@ def directions(vae, labeled):
             "logistic": logistic_direction(codes, labels)}
 
 
-def sweep(vae, faces, v):
-    """Return D(E(x) + a v), (faces, a, D), and the factors measured there, (faces, a, 9), in standard deviations."""
-    z = vae.transform(faces.images)[:, None] + VALUES[:, None] * v
+def sweep(vae, faces, delta):
+    """Return dec(enc(x) + t delta), (faces, t, D), and the factors measured there, (faces, t, 9), in sd."""
+    z = vae.transform(faces.images)[:, None] + VALUES[:, None] * delta
     images = vae.decode(z.reshape(-1, vae.n_latent))
     start = {name: np.repeat(values, len(VALUES)) for name, values in faces.factors.items()}
     found = np.column_stack(list(measure(images, start)[0].values()))
@@ -54,9 +54,9 @@ def sweep(vae, faces, v):
 
 
 def slopes(found):
-    """Return the least-squares change of each factor for a = 1, face by face: (faces, 9)."""
+    """Return the least-squares change of each factor for t = 1, face by face: (faces, 9)."""
     weights = (VALUES - VALUES.mean()) / np.sum((VALUES - VALUES.mean())**2)
-    return np.einsum("a,nak->nk", weights, found)
+    return np.einsum("t,ntk->nk", weights, found)
 
 
 def rank_correlation(found):
@@ -71,29 +71,30 @@ def run(settings):
     first = 10 * settings.seed
     vae = train(make_faces(n, seed=first).images, settings)
     shown = make_faces(n_shown, seed=first + 1)
-    claims, changes, images, found = [], {}, {}, {}
+    claims, average, images, found = [], {}, {}, {}
     for labels, correlation in LABELED.items():
         labeled = make_faces(n // 2, seed=first + 2, correlation=correlation)
-        for name, v in directions(vae, labeled).items():
-            images[labels, name], found[labels, name] = sweep(vae, shown, v)
-            changes.setdefault(labels, {})[name] = slopes(found[labels, name])
+        for name, delta in directions(vae, labeled).items():
+            images[labels, name], found[labels, name] = sweep(vae, shown, delta)
+            average.setdefault(labels, {})[name] = slopes(found[labels, name]).mean(axis=0)      # of the shown faces
     again, _ = measure(shown.images)
     off = max(np.abs(again[name] - shown.factors[name]).max() / SPREAD[k] for k, name in enumerate(FACTORS))
     claims.append(Claim("T22", "Fitting the renderer reads the nine factors off a face's pixels",
                         f"largest error {off:.1e} sd", "below 0.01 sd", off < 0.01))
     independent, together = LABELED
-    ranks = {name: rank_correlation(found[independent, name][:, :, EYE]).min() for name in changes[independent]}
-    claims.append(Claim("T22", "D(E(x) + a v) has larger eyes the larger a is, for every face",
+    ranks = {name: rank_correlation(found[independent, name][:, :, EYE]).min() for name in average[independent]}
+    claims.append(Claim("T22", "dec(enc(x) + t delta) has larger eyes the larger t is, for every face",
                         ", ".join(f"{name} {rank:.3f}" for name, rank in ranks.items()) + " (lowest rank correlation)",
                         "0.95 or more", min(ranks["plain"], ranks["balanced"]) >= 0.95))
     for labels in LABELED:
-        size = np.abs(changes[labels]["balanced"]).mean(axis=0)
+        size = np.abs(average[labels]["balanced"])
         second = max((k for k in range(len(size)) if k != EYE), key=lambda k: size[k])
-        claims.append(Claim("T22", f"The balanced direction changes the eyes more than anything else ({labels})",
+        claims.append(Claim("T22", "On average over the faces the balanced direction changes the eyes more than "
+                            f"anything else ({labels})",
                             f"eye size {size[EYE]:.2f} sd, next {NAMES[second]} {size[second]:.2f} sd",
                             "eye size first", size[EYE] > size[second]))
-    leak = {labels: {name: abs(change[:, MOUTH].mean()) / change[:, EYE].mean()
-                     for name, change in changes[labels].items()} for labels in LABELED}
+    leak = {labels: {name: abs(change[MOUTH]) / change[EYE]
+                     for name, change in average[labels].items()} for labels in LABELED}
     plain, balanced = leak[together]["plain"], leak[together]["balanced"]
     claims.append(Claim("T22", "Where large eyes often smile, the plain difference adds the smile",
                         f"{plain:.2f} sd of mouth curve a sd of eye size; {leak[independent]['plain']:.2f} with "
@@ -106,13 +107,12 @@ def run(settings):
                         leak[together]["logistic"] < plain))
     figures = {
         "faces": attribute_sweep(images[independent, "balanced"][:4], IMAGE_SHAPE, VALUES,
-                                 [f"face {k + 1}" for k in range(4)], "D(E(x) + a v): larger eyes to the right"),
+                                 [f"face {k + 1}" for k in range(4)], "dec(enc(x) + tΔ): larger eyes to the right"),
         "leak": attribute_sweep(np.stack([images[together, name][0] for name in leak[together]]), IMAGE_SHAPE,
                                 VALUES, list(leak[together]), "Large eyes often smile: three vectors"),
         "eye_size": plots.measured_sweep(VALUES, found[independent, "balanced"][:, :, EYE] * SPREAD[EYE], "eye size",
                                          "pixels", FACTORS[WANTED][:2]),
-        "changes": plots.leaks({labels: {name: change.mean(axis=0) for name, change in directions.items()}
-                                for labels, directions in changes.items()}, NAMES, NAMES[EYE])}
+        "changes": plots.leaks(average, NAMES, NAMES[EYE])}
     return Result(claims, figures)
 
 

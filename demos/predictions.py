@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from scratchvae.analysis.attribute_vectors import balanced_difference
+from scratchvae.explain.words import FORMULAS
 from scratchvae.probability.distributions import Discrete
 from scratchvae.probability.divergences import kl
 
@@ -72,7 +73,7 @@ BOXES = {  # chapter: (question, answer, explanation) three times
          lambda: f"{784 * np.logaddexp(0, 0.0):.1f} nats.",
          "F16 at l = 0 is log 2, whatever x is. An untrained model starts near this number.")],
     "c06": [
-        ("D(z) = z, squared error, one latent. Which sigma² is best for lambda = 0, 2 and 200?",
+        ("dec(z) = z, squared error, one latent. Which sigma² is best for lambda = 0, 2 and 200?",
          best_variances,
          "F14 has sigma² + lambda (sigma² - 1 - log sigma²) / 2 in it. Without the KL noise is only harm; "
          "with much of it q becomes the prior."),
@@ -121,11 +122,11 @@ BOXES = {  # chapter: (question, answer, explanation) three times
          "component?", classes_along_the_small_direction,
          "PCA keeps what varies most, and need not keep what tells classes apart.")],
     "c11": [
-        ("The two labels are swapped. What happens to v = (1, 1.2)?", lambda: f"It is {mean_vector(swap=True)}.",
+        ("The two labels are swapped. What happens to Δ = (1, 1.2)?", lambda: f"It is {mean_vector(swap=True)}.",
          "A difference changes its sign, and the eyes become smaller."),
-        ("A constant is added to every code. What happens to v?",
+        ("A constant is added to every code. What happens to Δ?",
          lambda: f"It is {mean_vector(lambda codes: codes + 7)}.", "Both means move alike."),
-        ("Codes are (large eyes, smile); the large-eyed smile 0.6, the others -0.6, on average. Plain and balanced v?",
+        ("Codes are (large eyes, smile); the large-eyed smile 0.6, the others -0.6, on average. Plain and balanced Δ?",
          lambda: "{} and ({:.1f}, {:.1f}).".format(mean_vector(), *np.round(balanced_difference(*vectors()), 9) + 0.0),
          "The plain difference has the smile in it; F39 takes off what the smile explains.")],
     "c12": [
@@ -144,8 +145,8 @@ BOXES = {  # chapter: (question, answer, explanation) three times
         ("At how many of 10,007 residues do (1 + x)³ and 1 + 3x + 2x² + x³ agree?",
          lambda: f"{shared_roots()[1]}.", "They differ by x², which is 0 at x = 0 alone: at most the degree (F40)."),
         ("Two polynomials of degree 1,000 differ. With what chance does one trial modulo a prime of 120 bits miss it?",
-         lambda: f"At most 2 to the power {np.log2(1000) - 119:.0f}.", "d / p, and such a prime is above 2 to the "
-         "power 119."),
+         lambda: f"At most 2 to the power {np.log2(1000) - 119:.0f}.",
+         "m / p for degree m (F40), and such a prime is above 2 to the power 119."),
         ("A draw's gradient lacks the 1/2 of E7. What does the certificate say?", certified_draw,
          "A missing 1/2 makes the entry twice what it should be, exactly, in every trial.")]}
 
@@ -158,9 +159,20 @@ def box(chapter):
                               for question, answer, why in BOXES[chapter])])
 
 
+def tags():
+    """Return a table of the code's tags and the formulas that they are."""
+    aliases = {}
+    for formula, tag in FORMULAS.items():
+        if not tag.startswith("T"):
+            aliases.setdefault(tag, []).append(formula)
+    return "\n".join(["| code | here |", "| --- | --- |",
+                      *(f"| {tag} | {', '.join(aliases[tag])} |" for tag in sorted(aliases))])
+
+
 def write(text):
     """Return the page's text with every block that this script computes, computed anew."""
-    blocks = {"shapes": shapes(), "entries": entries(), "example": example()} | {name: box(name) for name in BOXES}
+    blocks = {"shapes": shapes(), "entries": entries(), "example": example(), "tags": tags()}
+    blocks |= {name: box(name) for name in BOXES}
     for name, block in blocks.items():
         text, found = re.subn(rf"(<!-- {name} -->\n).*?(<!-- end of {name} -->)",
                               lambda m, block=block: f"{m[1]}\n{block}\n\n{m[2]}", text, flags=re.DOTALL)

@@ -4,6 +4,7 @@ Integrals over the line are sums on GRID (the trapezoid rule on smooth densities
 rounding); expectations over eps are sums over NODES with WEIGHTS (Gauss-Hermite: exact for polynomials, and to
 rounding for the smooth functions here).  CLOSE allows for rounding of sums of some thousand terms.
 """
+import math
 import re
 from pathlib import Path
 
@@ -155,6 +156,8 @@ def f12():                  # F12
     z = MU + SIGMA * NODES
     yield slope(lambda m: expected_sine(m, V), MU), WEIGHTS @ (np.sin(2 * z) * NODES / SIGMA)
     yield slope(lambda v: expected_sine(MU, v), V), WEIGHTS @ (np.sin(2 * z) * (NODES ** 2 - 1) / 2)
+    jump = np.exp(log_normal(MU / SIGMA, 0, 1)) / SIGMA            # E[eps; z > 0] / sigma, where F11 would give 0
+    yield slope(lambda m: math.erf(m / SIGMA / np.sqrt(2)) / 2, MU), jump
 
 
 def f13():                  # F13

@@ -1,5 +1,6 @@
 """Every chapter of the course, run quickly: its claims hold, and its figures say what they show."""
 import base64
+import functools
 import re
 import sys
 from importlib import import_module
@@ -54,12 +55,17 @@ def faults(figure):
                 yield f"numbers on the {name} axis, and no label"
 
 
+@functools.cache
+def quickly(name):
+    return import_module(f"demos.{name}").run(QUICK)
+
+
 @pytest.mark.parametrize("name", chapters())
 def test_a_chapters_claims_hold_and_its_figures_are_labeled(name):
     if name in LONG and BACKEND == "numpy":
         pytest.skip("its training takes most of a minute on the twins")
     module = import_module(f"demos.{name}")
-    result = module.run(QUICK)
+    result = quickly(name)
     assert module.TITLE and result.claims and result.figures
     assert not failures(result), "\n" + table(result.claims)
     for claim in result.claims:
@@ -68,6 +74,16 @@ def test_a_chapters_claims_hold_and_its_figures_are_labeled(name):
         assert re.search(r"\d", claim.measured) and "nan" not in claim.measured.lower(), claim
     for stem, figure in result.figures.items():
         assert re.fullmatch(r"[a-z0-9_]+", stem) and not list(faults(figure)), f"{stem}: {list(faults(figure))}"
+
+
+@pytest.mark.skipif(BACKEND == "numpy", reason="its training takes most of a minute on the twins")
+def test_the_table_and_the_figure_of_chapter_11_have_one_average():
+    result = quickly("c11_attribute_vectors")
+    claims = [claim for claim in result.claims if "balanced direction changes" in claim.sentence]
+    for claim, axes in zip(claims, result.figures["changes"].axes, strict=True):
+        [balanced] = [line for line in axes.lines if line.get_label() == "balanced"]
+        second, first = np.sort(np.abs(balanced.get_xdata()))[-2:]
+        assert re.fullmatch(rf"eye size {first:.2f} sd, next [a-z ]+ {second:.2f} sd", claim.measured)
 
 
 def test_faults_of_a_figure_are_found():

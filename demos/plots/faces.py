@@ -23,7 +23,7 @@ def measured_sweep(values, measured, factor, unit, reach):
     for k, row in enumerate(np.asarray(measured)):
         axes.plot(values, row, color=INK, alpha=0.8, linewidth=1.0, marker=MARKERS[k % len(MARKERS)], markersize=5,
                   markerfacecolor="white", label=f"face {k + 1}")
-    plain_axes(axes, f"{factor.capitalize()} of D(E(x) + a v), read off the pixels", "a, how many times v is added",
+    plain_axes(axes, f"{factor.capitalize()} of dec(enc(x) + tΔ), read off the pixels", "t, how many times Δ is added",
                f"{factor} ({unit})")
     axes.annotate("range in the data", (0.99, reach[1]), xycoords=("axes fraction", "data"), fontsize=8, color=GRAY,
                   ha="right", va="bottom")
@@ -52,7 +52,7 @@ def leaks(effects, factors, wanted):
                       label=direction)
         axes.axvline(0, color=FAINT, linewidth=0.8, zorder=0)
         axes.axhspan(factors.index(wanted) - 0.45, factors.index(wanted) + 0.45, color="#f0f0f0", zorder=0)
-        plain_axes(axes, f"Labels: {labels}", "change for a = 1 (standard deviations of the factor)", "")
+        plain_axes(axes, f"Labels: {labels}", "mean change for t = 1 (sd of the factor)", "")
         axes.set_yticks(place, factors)
     panels[0].invert_yaxis()
     panels[0].set_ylabel("measured in the decoded face")

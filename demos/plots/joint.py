@@ -18,6 +18,8 @@ def joint_densities(x, z, p_data, rows):
         By name of the state, densities; joint_kl in nats.
     """
     p_data = np.asarray(p_data)
+    tops = np.max([(max(p_data.max(), np.max(p_x)), max(np.max(p_z), np.max(q_z)))
+                   for _, p_z, _, p_x, q_z, _ in rows.values()], axis=0)
     figure = new_figure(12.6, 3.3 * len(rows), layout="constrained")
     for axes, (name, densities) in zip(figure.subplots(len(rows), 4, squeeze=False), rows.items()):
         q_z_given_x, p_z, p_x_given_z, p_x, q_z, joint_kl = densities
@@ -28,11 +30,11 @@ def joint_densities(x, z, p_data, rows):
             plain_axes(panel, title, "z", "x")
         axes[1].text(0.97, 0.05, f"KL of the two:\n{joint_kl:.2f} nats", transform=axes[1].transAxes, ha="right",
                      fontsize=9)
-        for panel, (at, target, got, names, label) in zip(axes[2:], (
+        for panel, top, (at, target, got, names, label) in zip(axes[2:], tops, (
                 (x, p_data, p_x, ("data", "p(x), model"), "x"), (z, p_z, q_z, ("prior p(z)", "q(z), codes"), "z"))):
             panel.fill_between(at, target, color=FAINT, linewidth=0, label=names[0])
             panel.plot(at, got, color=TEST, linewidth=1.6, label=names[1])
-            panel.set_ylim(0, 1.6 * max(np.max(target), min(np.max(got), 2 * np.max(target))))
+            panel.set_ylim(0, 1.3 * top)                                   # before and after alike
             plain_axes(panel, f"marginals of {label}", label, "density")
             panel.legend(frameon=False, fontsize=8, loc="upper right")
     return laid_out(figure)

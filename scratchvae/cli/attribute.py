@@ -24,7 +24,7 @@ def add(commands: object) -> None:
 
 
 def run(args: Namespace) -> tuple[dict, int]:
-    """Draw D(E(x) + a v) for the first test images x."""
+    """Draw dec(enc(x) + tΔ) for the first test images x."""
     positive_integer("n", args.n)
     record, model, data = open_for_pictures(args, only_vae=True)
     labels = _labels(args.attribute, record.config["data"], data)
@@ -34,7 +34,7 @@ def run(args: Namespace) -> tuple[dict, int]:
     shown = None if data.test_labels is None else np.repeat(data.test_labels[:args.n], len(VALUES))
     images = model.decode(z.reshape(-1, model.n_latent), shown).reshape(*z.shape[:2], -1)
     figure = attribute_sweep(images, data.image_shape, VALUES, [f"test image {k}" for k in range(len(codes))],
-                             f"D(E(x) + a v), v = mean code of {args.attribute} minus that of the others",
+                             f"dec(enc(x) + tΔ), Δ = mean code of {args.attribute} minus that of the others",
                              fields=data.fields)
     return report_figure(record, figure, f"attribute-{args.attribute}.png")
 

@@ -121,7 +121,7 @@ def attribute_sweep(images: np.ndarray, image_shape: tuple[int, ...], values: An
 
     `values` (columns,) are the multiples of the vector that were added, `fields` what the D numbers are called.
     """
-    return image_rows(images, image_shape, names, title, values=values, label="a, how many times the vector is added",
+    return image_rows(images, image_shape, names, title, values=values, label="t, how many times the vector is added",
                       fields=fields)
 
 
