@@ -134,6 +134,7 @@ def test_the_course_ends_in_one_report_with_everything_inside(tmp_path, monkeypa
     assert ended.value.code == 0
     report = (tmp_path / "report.html").read_text()
     assert report.count("<h2") == 1 and "chain rule, from the loss down" in report
+    assert (tmp_path / "measured.txt").read_text().startswith("c04_backprop_by_hand: Backprop")
     assert base64.b64encode((tmp_path / "c04_graph.png").read_bytes()).decode("ascii") in report
     assert not re.search(r'(src|href)="(?!data:)', report)
 
