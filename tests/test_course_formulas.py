@@ -172,6 +172,7 @@ def f13():                  # F13
     yield WEIGHTS @ (NODES
                      - 1) ** 2 - 1, 1                           # each has the mean -1: E[eps_1 - 1] = E[eps_1 f] = -1
     yield WEIGHTS @ (NODES * term), -1
+    yield second_moment(2.5), 17 / 2 + 4 * 1.5 + 1.5 ** 2 + 1.5 * (n - 1)                            # r = n - 1 - 2.5
     yield second_moment(0.0) - 1, (n - 1) ** 2 + 5.5 * (n - 1) + 7.5
     yield second_moment(n * mean) - 1, 1.5 * (n - 1) + 4.5
     best = first + (n - 1) * mean                                  # E[eps_1^2 f]; the quadratic's vertex, E eps_1^2 = 1
