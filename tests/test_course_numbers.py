@@ -50,7 +50,7 @@ def test_every_number_of_the_text_was_measured_by_its_chapter():
 
 def test_the_record_is_in_order_and_all_its_claims_hold():
     recorded = re.findall(r"^(c\d\d_\w+):", RECORD, flags=re.MULTILINE)
-    assert recorded == [name for name in chapters() if name in recorded or name != "c06_lambda"]       # of which "about"
+    assert recorded == [name for name in chapters() if name in recorded or name != "c06_lambda"]   # says "about"
     assert not re.search(r" NO$", RECORD, flags=re.MULTILINE)
 
 
