@@ -11,7 +11,7 @@ from .contract import same_bits
 from .directions import begin, move, slope_elsewhere
 from .hints.order import order_hints, require_roles
 from .layouts import check_layouts, Variant
-from .trees import copied, float_leaves, matched, parameters, Snapshot
+from .trees import as_array, copied, float_leaves, matched, parameters, Snapshot
 
 MAX_ENTRIES, SEED = 64, 0
 EPS_32 = float(np.finfo(np.float32).eps)
@@ -31,7 +31,7 @@ def as_number(value: Any, who: str) -> float:
     if isinstance(value, (tuple, list, dict)) or value is None:
         raise ConfigurationError(f"{who} returns a {type(value).__name__}; expected one number. Return the loss "
                                  "alone, or use check_value_and_grad for a function that returns (loss, gradients).")
-    value = np.asarray(value)
+    value = as_array(value)
     if value.dtype.kind in "cOSU":
         raise ConfigurationError(f"{who} returns {value.dtype}; expected one real number. Return the loss as a float.")
     if value.size != 1:

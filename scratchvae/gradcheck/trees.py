@@ -1,6 +1,7 @@
 """Trees of arrays as other people keep them: by path, matched by key and never by position."""
 import copy
 from collections.abc import Callable
+from types import FunctionType, MethodType, ModuleType
 from typing import Any
 
 import numpy as np
@@ -8,32 +9,47 @@ import numpy as np
 from ..errors import ConfigurationError, ShapeError
 
 FLOATS = (np.float64, np.float32)
+CODE = (type, ModuleType, FunctionType, MethodType)     # has attributes, and they are nobody's parameters
 
 
 def _is_array(node):
-    return isinstance(node, (np.ndarray, np.generic)) or hasattr(node, "__array__")
+    return isinstance(node, (np.ndarray, np.generic)) or hasattr(node, "__array__") and not isinstance(node, type)
+
+
+def as_array(leaf: Any) -> np.ndarray:
+    """Return a leaf as an array; a tensor of PyTorch may need a gradient."""
+    return np.asarray(leaf.detach() if hasattr(leaf, "detach") else leaf)
 
 
 def _branches(node):
-    """Return {key: branch} of a dict, list, tuple, NamedTuple or object; None for what has no branches."""
+    """Return {key: branch} of a dict, list, tuple, NamedTuple or object; {} for what has no branches."""
     if isinstance(node, dict):
         return node
     if hasattr(node, "_asdict"):
         return node._asdict()
     if isinstance(node, (list, tuple)):
         return dict(enumerate(node))
-    return getattr(node, "__dict__", None)
+    if isinstance(node, CODE):
+        return {}
+    slots = [name for kind in type(node).__mro__ for name in np.atleast_1d(vars(kind).get("__slots__", ())).tolist()]
+    return {name: getattr(node, name) for name in slots if hasattr(node, name)} | getattr(node, "__dict__", {})
 
 
-def _walk(node, keys=()):
-    """Yield (keys, array or number) of the tree; other attributes of objects, and None, are passed over."""
+def _is_object(node):
+    return not (_is_array(node) or isinstance(node, (dict, list, tuple, int, float)))
+
+
+def _walk(node, keys=(), seen=None):
+    """Yield (keys, array or number) of the tree; numbers of objects, and objects that were met before, are left out."""
     if _is_array(node) or isinstance(node, (int, float)) and not isinstance(node, bool):
         yield keys, node
         return
-    is_object = not isinstance(node, (dict, list, tuple))
-    for key, branch in (_branches(node) or {}).items():
-        if not is_object or _is_array(branch) or isinstance(branch, (dict, list, tuple)):
-            yield from _walk(branch, (*keys, key))
+    seen = {id(node)} if seen is None else seen
+    for key, branch in _branches(node).items():
+        known = _is_object(branch) and id(branch) in seen
+        if not known and not (_is_object(node) and isinstance(branch, (int, float))):
+            seen |= {id(branch)} if _is_object(branch) else set()
+            yield from _walk(branch, (*keys, key), seen)
 
 
 def _leaves(tree, name):
@@ -43,7 +59,7 @@ def _leaves(tree, name):
 
 def float_leaves(tree: Any, name: str = "params") -> dict:
     """Return {path: leaf} of the leaves of float64 or float32."""
-    return {path: leaf for path, leaf in _leaves(tree, name).items() if np.asarray(leaf).dtype in FLOATS}
+    return {path: leaf for path, leaf in _leaves(tree, name).items() if as_array(leaf).dtype in FLOATS}
 
 
 def parameters(tree: Any, name: str = "params") -> dict:
@@ -63,7 +79,8 @@ def parameters(tree: Any, name: str = "params") -> dict:
     for path, leaf in found.items():
         if not isinstance(leaf, np.ndarray):
             raise ShapeError(f"{path} is a {type(leaf).__name__}; expected an array of float64 or float32, which is "
-                             "varied in place. Pass np.array(...), or use check_value_and_grad, which makes copies.")
+                             "varied in place. Pass np.array(...), or tensor.detach().numpy(), or use "
+                             "check_value_and_grad, which makes copies.")
         if not leaf.flags.writeable:
             raise ShapeError(f"{path} is read-only; expected an array that can be varied in place. Pass a copy, or use "
                              "check_value_and_grad, which makes copies.")
@@ -72,7 +89,7 @@ def parameters(tree: Any, name: str = "params") -> dict:
         raise ConfigurationError(f"{name} holds one array under the names {', '.join(twice)}; expected it once. Leave "
                                  "all but one out, and add up their gradients.")
     if not found:
-        kinds = sorted({str(np.asarray(leaf).dtype) for leaf in _leaves(tree, name).values()})
+        kinds = sorted({str(as_array(leaf).dtype) for leaf in _leaves(tree, name).values()})
         kind = f"of {', '.join(kinds)}, and" if kinds else f"a {type(tree).__name__}"
         raise ConfigurationError(f"{name} is {kind} without arrays of float64 or float32; expected an "
                                  "array, or a dict, list, tuple or object that holds some. Pass the model's "
@@ -80,23 +97,27 @@ def parameters(tree: Any, name: str = "params") -> dict:
     return found
 
 
-def copied(tree: Any, make: Callable = np.array) -> Any:
-    """Return the same tree with NumPy copies of its arrays, writable if `make` does not say else; others are shared."""
+def copied(tree: Any, make: Callable = np.array, made: dict | None = None) -> Any:
+    """Return the same tree with NumPy copies of its arrays, writable if `make` does not say else; others are shared.
+
+    `made` holds the copies of its objects so far, by the id of the original.
+    """
+    made = {} if made is None else made
     if _is_array(tree) or isinstance(tree, float):
-        return make(np.asarray(tree))
+        return make(as_array(tree))
+    if isinstance(tree, int) or _is_object(tree) and (id(tree) in made or not float_leaves(tree)):
+        return made.get(id(tree), tree)
     branches = _branches(tree)
-    if branches is None:
-        return tree
-    if isinstance(tree, (dict, list, tuple)):
-        made = {key: copied(branch, make) for key, branch in branches.items()}
-        if isinstance(tree, dict):
-            return made
-        return type(tree)(**made) if hasattr(tree, "_asdict") else type(tree)(made.values())
-    made = copy.copy(tree)
-    for key, branch in branches.items():
-        if _is_array(branch) or isinstance(branch, (dict, list, tuple)):
-            setattr(made, key, copied(branch, make))
-    return made
+    if _is_object(tree):
+        made[id(tree)] = copy.copy(tree)
+        for key, branch in branches.items():
+            if not isinstance(branch, float):
+                object.__setattr__(made[id(tree)], key, copied(branch, make, made))     # it may be a frozen dataclass
+        return made[id(tree)]
+    found = {key: copied(branch, make, made) for key, branch in branches.items()}
+    if isinstance(tree, dict):
+        return found
+    return type(tree)(**found) if hasattr(tree, "_asdict") else type(tree)(found.values())
 
 
 def matched(tree: Any, arrays: dict, name: str) -> dict:
@@ -120,7 +141,7 @@ def matched(tree: Any, arrays: dict, name: str) -> dict:
         raise ShapeError(f"{name} is {tree!r}; expected arrays like {', '.join(arrays)}. Return them; if the function "
                          "is a training step that changes the parameters, wrap it in gradient_of_step.")
     lacks, extra = [path for path in arrays if path not in leaves], [path for path in leaves if path not in arrays]
-    found = {path: np.asarray(leaf) for path, leaf in leaves.items() if path in arrays}
+    found = {path: as_array(leaf) for path, leaf in leaves.items() if path in arrays}
     bad = [f"{path} of shape {array.shape} where {arrays[path].shape} is expected" for path, array in found.items()
            if array.shape != arrays[path].shape]
     bad += [f"{path} of {array.dtype} where real numbers are expected" for path, array in found.items()
@@ -164,4 +185,4 @@ class Snapshot:
             if isinstance(holder, (dict, list)):
                 holder[keys[-1]] = array
             else:
-                setattr(holder, keys[-1], array)
+                object.__setattr__(holder, keys[-1], array)

@@ -1,6 +1,7 @@
 """Gradient checks of code as other people write it: each style in at most three lines, right and wrong."""
 import functools
 from collections import namedtuple
+from dataclasses import make_dataclass
 
 import numpy as np
 import pytest
@@ -187,11 +188,28 @@ def test_an_update_in_the_place_of_a_gradient_is_named():
 
 
 Pair = namedtuple("Pair", "W b")
+Frozen = make_dataclass("Frozen", ["W", "b"], frozen=True)
+Slots = make_dataclass("Slots", ["W", "below"], slots=True)
+
+
+class Unit:
+    """A layer as an attribute of a model, which it knows."""
+
+    def __init__(self, above=None):
+        self.W, self.above, self.kind = np.ones(2), above, np.float64
+
+
+def nested():
+    """Return an object with another one as an attribute, and once more in a list."""
+    model = Unit()
+    model.first = Unit(above=model)
+    model.layers = [model.first]
+    return model
 
 
 @pytest.mark.parametrize("tree", [
     np.array(2.0), np.ones((2, 3, 2)), {"b": np.ones(2), "a": [np.ones(3), (np.array(0.5),)]},
-    Pair(np.ones((2, 2)), np.ones(2)),
+    Pair(np.ones((2, 2)), np.ones(2)), Frozen(np.ones((2, 2)), np.ones(2)), Slots(np.ones(3), Unit()), nested(),
     {"encoder.0.W": np.ones((2, 2), order="F"), 7: np.ones(6)[::2]}])
 def test_any_tree_of_arrays_is_taken(tree):
     def f(params):
@@ -201,6 +219,33 @@ def test_any_tree_of_arrays_is_taken(tree):
 
     assert all(check.ok for check in check_value_and_grad(f, tree))
     assert all(check.ok for check in check_gradient(lambda: f(tree)[0], lambda: f(tree)[1], tree))
+
+
+def test_a_wrong_gradient_in_an_object_of_an_object_is_seen():
+    model, gradient = nested(), nested()
+    gradient.W *= 2                                               # and first.W is half of what it should be
+    checks = check_gradient(lambda: np.sum(model.W**2 + model.first.W**2), lambda: gradient, model)
+    assert {check.name: check.ok for check in checks} == {"W": True, "first.W": False}
+
+
+class Tensor:
+    """Like PyTorch's where a gradient is required: an array only once it is detached."""
+
+    def __init__(self, values):
+        self.values, self.shape = values, np.shape(values)
+
+    def detach(self):
+        return np.asarray(self.values)
+
+    def __array__(self, *args, **kwargs):
+        raise RuntimeError("Can't call numpy() on Tensor that requires grad.")
+
+
+def test_tensors_that_require_a_gradient_are_read_and_as_parameters_refused_in_one_sentence():
+    x = np.ones(3)
+    assert_ok(check_gradient(lambda: Tensor(np.sum(x**2)), lambda: {"x": Tensor(2 * x)}, {"x": x}))
+    with pytest.raises(ShapeError, match=r"^x is a Tensor; expected .* Pass .*tensor\.detach\(\)\.numpy\(\)"):
+        check_gradient(lambda: 0.0, lambda: {"x": x}, {"x": Tensor(x)})
 
 
 def test_arrays_of_float32_are_judged_by_their_own_noise():
