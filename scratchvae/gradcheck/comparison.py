@@ -15,6 +15,7 @@ STAIRS = 1e-5                           # noise of f, relative to its size, that
 IN_FLOAT32 = "forward computes in float32: the bounds are those of its own noise"
 SEVERAL = ("outside of the two sides' slopes, at kinks: right only if several units are at theirs at once. Move the "
            "parameters off them, for example with random biases")
+WIDE = "float32 takes steps so wide that kinks lie in them, and the gradient is outside of all slopes: use float64"
 SPREAD = ("the slope along all entries is wrong, and no entry is wrong by more than its own bound: many entries are "
           "off by little")
 HEADINGS = ("array", "worst error", "at", "analytic", "numeric", "bound", "verdict")
@@ -129,7 +130,7 @@ def compare(name: str, analytic: np.ndarray, numerical: Numerical, fault: str, s
         hints.append(diagnose(analytic, entries[~kinks], n[~kinks], bounds[~kinks], sizes))
     if not kinks.all() and largest > np.median(bounds[~kinks]) > 1e-3 * largest:
         hints.append(f"rounding in forward hides errors below {np.median(bounds[~kinks]):.0e} here: are its units "
-                     "saturated?")
+                     "saturated, or does it compute in float32?")
     if 2 * kinks.sum() > len(a):
         hints.append(f"{kinks.sum()} of {len(a)} entries are kinks, where any slope between the two sides' passes: "
                      "move the parameters off them, for example with random biases")
@@ -173,6 +174,7 @@ def compare_all(f: Callable[[], float], arrays: dict, gradients: dict, faults: d
         noise = max(least_noise, rounding_noise(f, list(arrays.values()), seed))
         slopes = (float(np.nansum(np.abs(gradients[name] * array))) for name, array in arrays.items())
         size = max(abs(float(f())), *slopes)
+    coarse = noise > max(COARSE * size, STAIR)
     checks = []
     for name, array in arrays.items():
         extra = allowed[name] if allowed else None
@@ -181,14 +183,14 @@ def compare_all(f: Callable[[], float], arrays: dict, gradients: dict, faults: d
             found = wrong_entry(f, array, gradients[name], noise, terms, seed=seed, allowed=extra)
             entries = entries if found is None else np.union1d(entries, found)
         numerical = differentiate(f, array, entries, noise, terms)
-        if noise > max(COARSE * size, STAIR):                     # float32 hides how rough f is from extrapolation, too
+        if coarse:                                                # float32 hides how rough f is from extrapolation, too
             numerical = numerical._replace(bounds=2 * numerical.bounds)
         check = compare(name, gradients[name], numerical, faults.get(name, ""), sizes, extra)
         if check.ok and found is not None and wrong_entry(
                 f, array, gradients[name], noise, terms, seed=seed + 1, allowed=extra) is not None:
             check = check._replace(ok=False, hint=SPREAD)
         if terms is None and not faults.get(name) and _only_at_kinks(gradients[name], numerical, extra):
-            check = check._replace(judged=False, hint=SEVERAL)
+            check = check._replace(judged=False, hint=WIDE if coarse else SEVERAL)
         checks.append(_not_judged(check, numerical, noise, size))
     wrong = {check.name: check.judged and not check.ok for check in checks}
     shapes = {name: array.shape for name, array in arrays.items()}

@@ -10,6 +10,8 @@ import styles
 from scratchvae.errors import ConfigurationError, ShapeError
 from scratchvae.gradcheck import (assert_gradient, assert_ok, check_gradient, check_layer, check_value_and_grad,
                                   check_vjp, format_checks, from_vjp, gradient_of_step, GradientMismatch)
+from scratchvae.gradcheck.comparison import broken, note
+from scratchvae.gradcheck.hints.order import order_hints
 
 X, EPS = styles.data()
 
@@ -255,6 +257,21 @@ def test_arrays_of_float32_are_judged_by_their_own_noise():
     assert all(check.ok and "in float32" in check.hint for check in checks), format_checks(checks)
     for fault in ("missing path", "sign of one array"):
         assert not all(check.ok for check in check_value_and_grad(styles.loss_and_grad, p, x, eps, fault))
+
+
+def test_kinks_in_the_wide_steps_of_float32_are_not_said_to_be_at_the_parameters():
+    b, a = np.zeros(1, np.float32), np.linspace(-0.0505, 0.05, 7, dtype=np.float32)
+    check, = check_gradient(lambda: np.sum(np.maximum(a + b, 0)) + np.float32(5), lambda: [np.full(1, 6.0)], [b])
+    assert check.verdict == "not judged" and "so wide that kinks lie in them" in check.hint, check
+
+
+def test_an_array_that_is_not_judged_is_no_part_of_a_guess():
+    """The bias of mean is not judged, so that the encoder's, of another length, would be taken for it."""
+    shapes = {"mean.w": (6, 3), "mean.b": (3,), "var.w": (6, 3), "var.b": (3,), "enc.b": (6,), "dec.b": (6,)}
+    checks = [broken(name, "") if name in ("mean.w", "enc.b") else note(name, "") for name in shapes]
+    assert "mean.w and enc.b are wrong where var.w and dec.b" in order_hints(checks, {}, shapes)["mean.w"]
+    assert not order_hints([check._replace(ok=check.name != "mean.b" and check.ok, judged=check.name != "mean.b")
+                            for check in checks], {}, shapes)
 
 
 def test_rtol_lets_an_epsilon_pass():

@@ -96,7 +96,7 @@ def order_hints(checks: list, roles: dict, shapes: dict) -> dict:
     if last is not None and order[last + 1:] and not hints and all(ok[name] for name in order[last + 1:]):
         hints[order[last]] = (f"on the way back {order[last]} is the first that is wrong: look at it, and at what "
                               f"comes to it from {order[last + 1]}")
-    if not hints and not order:
+    if not hints and not order and all(check.judged for check in checks):              # a guess takes all verdicts
         known = "trunk" in roles
         hints = _trunk_hints(ok, *((roles["trunk"], mu + logvar) if known else _trunk(ok, shapes)))
         hints = hints or ({} if known else _twin_hints(ok, shapes))
