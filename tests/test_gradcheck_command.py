@@ -20,6 +20,9 @@ def nothing():
     return None
 def two(a, b):
     return right()
+class Called:
+    def __call__(self, *arrays): return None
+called, called_two = Called(), __import__("functools").partial(two)
 def raising():
     {}
     return {}["a"]
@@ -54,8 +57,9 @@ def test_gradcheck_runs_the_checks_of_a_module(capsys, tmp_path, monkeypatch):
     for words, message in (
             (["own_checks:nothing"], "nothing returns a NoneType; expected FUNCTION() or FUNCTION(rng)"),
             (["own_checks:none"], "own_checks:none is missing"), (["own_checks:x"], "own_checks:x is array"),
-            (["own_checks:two"], "two takes a, b; expected"),
-            (["own_checks:raising"], "raises KeyError in own_checks.py, line 14 ('a')"),
+            (["own_checks:two"], "two takes a, b; expected"), (["own_checks:called"], "Called returns a NoneType"),
+            (["--write-test", "own_checks:called_two"], "partial takes a, b; expected"),
+            (["own_checks:raising"], "raises KeyError in own_checks.py, line 17 ('a')"),
             (["no_python:f"], "raises SyntaxError"), (["leaves:f"], "raises SystemExit in leaves.py, line 2 (3)"),
             (["no_module:f"], "No module named 'no_module'"), (["--write-test"], "is given for no function"),
             (["--write-test", "run"], "is given for run"), (["--write-test", "own_checks:none"], "is missing")):

@@ -13,13 +13,17 @@ from .directions import moving
 EXPECTED = "expected FUNCTION() or FUNCTION(rng) that returns checks, as check_gradient does, or a Certificate"
 
 
+def _name(function):
+    return getattr(function, "__name__", type(function).__name__)
+
+
 def takes_generator(function: Callable) -> bool:
     """Return True if function(rng) is meant, False for function(); raises ConfigurationError for other arguments."""
     taken = inspect.signature(function).parameters.values()
     needed = [one.name for one in taken if one.default is one.empty and one.kind not in (one.VAR_POSITIONAL,
                                                                                          one.VAR_KEYWORD)]
     if len(needed) > 1:
-        raise ConfigurationError(f"{function.__name__} takes {', '.join(needed)}; {EXPECTED}. Wrap it in one.")
+        raise ConfigurationError(f"{_name(function)} takes {', '.join(needed)}; {EXPECTED}. Wrap it in one.")
     return bool(needed)
 
 
@@ -55,5 +59,5 @@ def own_checks(function: Callable, rng: np.random.Generator, *, move: bool = Fal
     if isinstance(checks, Certificate):
         return [(note if checks.ok else broken)("certificate", checks.verdict)]
     if not isinstance(checks, list) or not checks or not all(isinstance(check, Check) for check in checks):
-        raise ConfigurationError(f"{function.__name__} returns a {type(checks).__name__}; {EXPECTED}. Return one.")
+        raise ConfigurationError(f"{_name(function)} returns a {type(checks).__name__}; {EXPECTED}. Return one.")
     return checks
