@@ -178,6 +178,17 @@ def _sound(e, level):
     return e.roughness < 0.1 * abs(e.value) or (level >= 0 and e.roughness <= e.rounding)
 
 
+def _best(tried):
+    """Return the level of the least bound that can be believed, or None; {level: _Estimate}.
+
+    What a shorter step contradicts by more than both bounds is wrong: a long step may lie across kinks and see none.
+    """
+    sound = {k: e for k, e in tried.items() if _sound(e, k)}
+    return min((k for k, e in sound.items() if not any(
+        m > k and abs(e.value - other.value) > e.bound + other.bound for m, other in sound.items())),
+        key=lambda k: sound[k].bound, default=None)
+
+
 def slope_of_entry(f: Callable, f_0: float, x: np.ndarray, index: tuple, scale: float, noise: float, level: int,
                    largest: float, terms: Callable | None = None) -> tuple:
     """Return (_Estimate, kink, level): try steps from `level` on, larger where rounding rules, smaller elsewhere."""
@@ -195,7 +206,13 @@ def slope_of_entry(f: Callable, f_0: float, x: np.ndarray, index: tuple, scale: 
         if sound and (flat or e.bound <= ENOUGH * max(abs(e.value), 1e-2 * largest)):
             return e, False, level
         level += -1 if sound and e.rounding >= e.roughness else 1
-    best = min((k for k, e in tried.items() if _sound(e, k)), key=lambda k: tried[k].bound, default=None)
+    best = _best(tried)
+    if best in LEVELS[:-1] and best + 1 not in tried:
+        tried[best + 1] = estimate(best + 1)
+        best = _best(tried)
+    if best is not None and best < 0 and best + 1 in tried:       # a long step: what the shorter one adds is doubt
+        e, apart = tried[best], abs(tried[best].value - tried[best + 1].value)
+        tried[best] = e._replace(roughness=max(e.roughness, apart / 2))
     if best is None:                                              # no step tells: the shortest shows the kink
         return at_kink(min((e for e in tried.values() if np.isfinite(e.bound)), default=NOTHING)), True, 0
     told = max((k for k, e in tried.items() if e.roughness > e.rounding), default=None)

@@ -265,6 +265,22 @@ def test_kinks_in_the_wide_steps_of_float32_are_not_said_to_be_at_the_parameters
     assert check.verdict == "not judged" and "so wide that kinks lie in them" in check.hint, check
 
 
+@pytest.mark.parametrize("scale, ok", [(1, True), (1.1, False)])
+def test_a_long_step_of_float32_across_kinks_is_no_false_alarm(scale, ok):
+    """At this seed a step crosses kinks and its bound knows of none; a shorter step has another slope."""
+    rng = np.random.default_rng(27)
+    W, b, V, x, t = (rng.standard_normal(shape).astype(np.float32) * np.float32(0.5)
+                     for shape in ((5, 6), 6, (6, 2), (20, 5), (20, 2)))
+
+    def loss_and_grad(p):
+        h = np.maximum(x @ p["W"] + p["b"], 0)
+        error = (h @ p["V"] - t) / len(x)
+        d_a = (error @ p["V"].T) * (h > 0)
+        return 5 + 0.5 * len(x) * np.sum(error**2), {"W": scale * x.T @ d_a, "b": d_a.sum(axis=0), "V": h.T @ error}
+
+    assert check_value_and_grad(loss_and_grad, {"W": W, "b": b, "V": V})[0].ok == ok
+
+
 def test_an_array_that_is_not_judged_is_no_part_of_a_guess():
     """The bias of mean is not judged, so that the encoder's, of another length, would be taken for it."""
     shapes = {"mean.w": (6, 3), "mean.b": (3,), "var.w": (6, 3), "var.b": (3,), "enc.b": (6,), "dec.b": (6,)}
