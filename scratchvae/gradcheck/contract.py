@@ -166,7 +166,7 @@ class Trial:
 def shaken(trial: Trial, rng: np.random.Generator) -> Trial:
     """Return a Trial of the same layer on other data, with the same shapes and signs."""
     def shake(array):
-        return array * rng.uniform(0.5, 1.5, array.shape)
+        return np.asarray(array * rng.uniform(0.5, 1.5, array.shape))      # a product of arrays without axes is none
 
     return Trial(trial.layer, map_arrays(shake, trial.p), np.flip(shake(trial.x), 0).copy(), trial.d_y)
 

@@ -376,6 +376,14 @@ def test_assert_gradient_raises_with_the_table():
         assert_gradient(lambda: np.sum(x**2), lambda: x, x)
 
 
+@pytest.mark.parametrize("factor, ok", [(1, True), (2, False)])
+def test_a_parameter_without_axes_is_an_array(factor, ok):
+    def scale(p, x):
+        return p * x, lambda d_y: (p * d_y, factor * np.sum(d_y * x))
+
+    assert [check.ok for check in check_layer(from_vjp(scale), np.array(2.0), X, X)] == [True, ok]
+
+
 def test_from_vjp_matches_parameters_by_key():
     rng = np.random.default_rng(0)
     p = {"gamma": rng.standard_normal(4), "beta": rng.standard_normal(4)}
