@@ -147,7 +147,8 @@ def texts_without_encoding(path):
             mode = given.get("mode") or (node.args[1] if len(node.args) > 1 else ast.Constant("r"))
             text = isinstance(mode, ast.Constant) and "b" not in mode.value
         else:
-            text = name in ("read_text", "write_text") or "text" in given
+            asked = getattr(given.get("text"), "value", False) is True   # as in run(..., text=True)
+            text = name in ("read_text", "write_text") or asked
         if text and "encoding" not in given:
             yield node.lineno
 
