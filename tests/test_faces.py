@@ -144,13 +144,14 @@ def test_load_data_gives_the_faces_labeled_by_eye_size(monkeypatch):
     (lambda: make_faces(2, correlation={("eye_size", "nose"): 0.8}), ConfigurationError, "two different factors"),
     (lambda: make_faces(2, correlation={("hair", "hair"): 0.8}), ConfigurationError, "two different factors"),
     (lambda: make_faces(2, correlation={("hair", "light"): 1.0}), ConfigurationError, "between -1 and 1"),
-    (lambda: make_faces(2, correlation={("hair", "light"): 0.9, ("hair", "gaze"): 0.9}), ConfigurationError, "at once"),
+    (lambda: make_faces(2, correlation={("hair", "light"): 0.9, ("hair", "gaze"): 0.9}), ConfigurationError,
+     "all of these correlations"),
     (lambda: render({"eye_size": [1.0]}), ConfigurationError, "expected a dict with the names eye_size"),
-    (lambda: render({**extremes(2), "hair": [1.0]}), ShapeError, "'hair': 1.*equally many"),
+    (lambda: render({**extremes(2), "hair": [1.0]}), ShapeError, "'hair': 1.*expected the same length"),
     (lambda: render({**extremes(1), "hair": [np.nan]}), DataError, "hair"),
     (lambda: measure(np.zeros((2, 784))), ShapeError, "784 columns"),
     (lambda: measure(np.zeros((2, 1024)), start=[1.0]), ConfigurationError, "start is list"),
-    (lambda: measure(np.zeros((2, 1024)), start=extremes(3)), ShapeError, "start has 3 faces, images 2"),
+    (lambda: measure(np.zeros((2, 1024)), start=extremes(3)), ShapeError, "start has 3 faces and images 2"),
     (lambda: is_large([[1.0]]), ShapeError, "factor has shape"),
 ])
 def test_what_does_not_fit_is_refused_with_what_got_and_expected(call, kind, words):
