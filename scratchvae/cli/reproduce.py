@@ -10,8 +10,8 @@ import numpy as np
 from .. import __version__
 from ..analysis.evaluation import evaluate
 from ..errors import ConfigurationError
+from ..history import Epoch, History
 from ..storage.atomic import write_atomically
-from ..training import held_out_objective
 from ..validation import at_least, one_of, positive_integer
 from .parser import add_command
 from .run_folder import data_source, Run
@@ -125,12 +125,11 @@ def _reproduced(name, seed, sources, budget, args):
         return None, caught
     test, binarize = record.load_data(meta).test, record.config["binarize"]
     found = evaluate(model, test, importance_samples=args.importance_samples, seed=seed, binarize=binarize)
-    seconds = float(arrays["history"][:, 7].sum())
-    loss = held_out_objective(model, test, binarize=binarize, seed=seed).loss
+    history = History(Epoch(*row) for row in arrays["history"].tolist())
     return dict(row=name, seed=seed, protocol=told.protocol, published=told.published, source=told.source,
-                log_likelihood=found.log_likelihood, stderr=found.stderr, elbo=found.elbo, loss=loss,
+                log_likelihood=found.log_likelihood, stderr=found.stderr, elbo=found.elbo, loss=history[-1].test_loss,
                 importance_samples=found.importance_samples, n=found.n, active_units=found.active_units,
-                epochs=meta["training"]["epoch"], of=told.stages[-1], minutes=seconds / 60), None
+                epochs=meta["training"]["epoch"], of=told.stages[-1], minutes=sum(history.column("seconds")) / 60), None
 
 
 def _train(record, stages, budget):
