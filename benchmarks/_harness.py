@@ -13,6 +13,7 @@ from numba.core import cgutils
 from numba.extending import intrinsic
 
 from scratchvae.kernels.microkernel import FAMILY, lanes, pointer, Vectors
+from scratchvae.kernels.threads import threads
 
 # Seconds that a contestant runs before it is timed: for 0.1 s OpenBLAS lets the idle threads of the one before spin,
 # and for 0.03 s Linux may keep its own threads, just woken, on one core.
@@ -38,8 +39,8 @@ def cpu_name():
 
 def machine():
     """Describe what a result depends on: processor, threads, versions, the tile that was chosen."""
-    return {"cpu": cpu_name(), "cores": os.cpu_count(), "threads": numba.get_num_threads(),
-            "family": FAMILY.name, "layer": numba.threading_layer(), "system": platform.system(),
+    return {"cpu": cpu_name(), "cores": os.cpu_count(), "threads": threads(),
+            "family": FAMILY.name, "system": platform.system(),
             "python": platform.python_version(),
             "numpy": np.__version__, "numba": numba.__version__}
 
@@ -117,7 +118,7 @@ def _copy(source, target):
 def fma_peak(dtype, turns=20000):
     """Return the multiply-adds that all threads together can do, in GFLOP/s (two a multiply-add)."""
     width = lanes(np.dtype(dtype).itemsize)
-    shape = numba.get_num_threads(), FAMILY.rows * FAMILY.vectors * width
+    shape = threads(), FAMILY.rows * FAMILY.vectors * width
     data = np.random.default_rng(0).random(shape, dtype)
     best = interleaved({"peak": lambda: _burn(data, turns)}, seconds=0.4)["peak"]
     return 2e-9 * data.shape[0] * turns * FAMILY.rows * FAMILY.vectors * width / best.low

@@ -15,7 +15,6 @@ from _harness import machine, report, say
 
 from scratchvae import evaluate, load_data, VAE
 from scratchvae.cli.train import TRAIN_DEFAULTS
-from scratchvae.kernels import threads
 
 
 def trained(data, epochs, seed, **settings):
@@ -40,7 +39,6 @@ def main():
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--json", metavar="FILE", help="write all rows there")
     options = parser.parse_args()
-    threads.threading_layer()                                     # starts the threads, which `machine` describes
     say(" ".join(f"{key} {value}" for key, value in machine().items()))
     rows, summary = [], {}
 

@@ -13,8 +13,6 @@ from _harness import machine, report, say
 from _torture import (arguments, copies, damage, disk, displays, environments, kernel_cache, kills, memory, processes,
                       stacks)
 
-from scratchvae.kernels import threads
-
 TRIALS = {                          # name: trial(folder, in full or quickly, minutes)
     "kills": lambda folder, full, _: kills.run(folder, 200 if full else 8),
     "damage": lambda folder, full, _: damage.run(folder, 20_000 if full else 500),
@@ -41,7 +39,6 @@ def main():
     parser.add_argument("--only", nargs="+", choices=TRIALS, default=list(TRIALS), metavar="TRIAL",
                         help=f"some of {', '.join(TRIALS)}")
     options = parser.parse_args()
-    threads.threading_layer()                                     # starts the threads, which `machine` describes
     say(" ".join(f"{key} {value}" for key, value in machine().items()))
     verdicts = []
     for name in options.only:

@@ -307,7 +307,7 @@ def test_a_kernel_gives_the_same_bits_on_any_number_of_threads(name, dtype):
         pytest.skip("this process uses only one thread")
     try:
         results = []
-        for n_threads in range(1, most + 1):
+        for n_threads in sorted({1, 2, min(3, most), most}):
             threads.set_threads(n_threads)
             results.append([run(twins.TWINS[name].compiled, case) for case in cases(name, dtype)])
     finally:

@@ -19,7 +19,7 @@ def start(*words, **environment):
 
 
 SETTINGS = [("SCRATCHVAE_BACKEND", "cpu"), ("NUMBA_NUM_THREADS", "0"), ("NUMBA_NUM_THREADS", "999999"),
-            ("NUMBA_THREADING_LAYER", "none"), ("NUMBA_OPT", "9"), ("MPLBACKEND", "nonsense")]
+            ("NUMBA_OPT", "9"), ("MPLBACKEND", "nonsense")]
 
 
 @pytest.mark.parametrize("words", [["--help"], TRAIN, ["gradcheck"], ["data", "list"]], ids=lambda words: words[0])

@@ -371,8 +371,7 @@ settings.load_profile("default")                        # what a user has who ha
 
 
 def loaded():
-    kernels = [twin.compiled for twin in TWINS.values()] if BACKEND == "numba" else []
-    return sum(len((kernel if hasattr(kernel, "overloads") else kernel.__wrapped__).overloads) for kernel in kernels)
+    return sum(len(twin.compiled.overloads) for twin in TWINS.values()) if BACKEND == "numba" else 0
 
 
 IMPORTED = loaded()

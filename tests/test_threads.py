@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 
 from scratchvae import evaluate, VAE
-from scratchvae.errors import ConfigurationError
 from scratchvae.kernels import matmul, threads, twins
 
 TESTS = Path(__file__).parent
@@ -44,7 +43,7 @@ def test_a_model_gives_the_same_bits_on_any_number_of_threads(dtype):
         pytest.skip("this process uses only one thread")
     try:
         results = []
-        for n_threads in range(1, most + 1):
+        for n_threads in sorted({1, 2, min(3, most), most}):
             threads.set_threads(n_threads)
             results.append(everything(dtype))
     finally:
@@ -82,29 +81,28 @@ def test_other_python_threads_run_while_a_product_does(n_threads):
     c, stamps, call = np.empty_like(a), [], []
 
     def multiply():
-        threads.set_threads(n_threads)                          # of this Python thread alone
         call.append(time.perf_counter())
         matmul.multiply_nn(a, a, c)
         call.append(time.perf_counter())
 
     matmul.multiply_nn(a, a, c)                                 # compiled, and its threads started
-    worker = threading.Thread(target=multiply)
-    worker.start()
-    while worker.is_alive():
-        stamps.append(time.perf_counter())
+    worker, before = threading.Thread(target=multiply), threads.set_threads(n_threads)
+    try:
+        worker.start()
+        while worker.is_alive():
+            stamps.append(time.perf_counter())
+    finally:
+        threads.set_threads(before)
     began, ended = call
     third = (ended - began) / 3
     assert any(began + third < stamp < ended - third for stamp in stamps)
 
 
 @compiled_only
-@pytest.mark.parametrize("layer", ["default", "workqueue"])
-def test_all_this_holds_on_four_threads_and_on_the_pool_that_two_callers_may_not_share(layer):
-    """workqueue, which Numba falls back to, ends the process if two Python threads enter it at once."""
-    environment = {**os.environ, "NUMBA_NUM_THREADS": "4", "NUMBA_THREADING_LAYER": layer,
-                   "PYTHONPATH": str(TESTS.parent)}
-    chosen = "number_of_threads or two_python_threads" if layer == "default" else "two_python_threads"
-    files = [str(TESTS / name) for name in ("test_kernels.py", "test_threads.py")]
+def test_all_this_holds_on_eight_threads():
+    environment = {**os.environ, "NUMBA_NUM_THREADS": "8", "PYTHONPATH": str(TESTS.parent)}
+    chosen = "number_of_threads or two_python_threads or part or sleep"
+    files = [str(TESTS / name) for name in ("test_kernels.py", "test_pool.py", "test_threads.py")]
     done = subprocess.run([sys.executable, "-m", "pytest", "-x", "-p", "no:cacheprovider", "-k", chosen, *files],
                           env=environment, cwd=TESTS.parent, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
@@ -137,58 +135,63 @@ def in_a_grandchild(seeds):
 forks = pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
 
 
-def run_forking(code, **environment):
+def run_forking(code):
     done = subprocess.run([sys.executable, "-W", "ignore", "-c", FORK + code], capture_output=True, text=True,
-                          timeout=280, cwd=TESTS.parent, env={**os.environ, "NUMBA_NUM_THREADS": "4", **environment})
+                          timeout=280, cwd=TESTS.parent, env={**os.environ, "NUMBA_NUM_THREADS": "4"})
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout.splitlines()
 
 
 @forks
 @compiled_only
-@pytest.mark.parametrize("layer", ["default", "workqueue"])
-def test_a_process_forked_after_training_trains_to_the_same_bits(layer):
+def test_a_process_forked_after_training_trains_to_the_same_bits():
     alone, *others = run_forking(
         "for results in ([work(s) for s in range(3)], work_in_a_pool(range(3)), in_a_grandchild(range(3)), "
-        "[work(s) for s in range(3)]): print(*results)", NUMBA_THREADING_LAYER=layer)
+        "[work(s) for s in range(3)]): print(*results)")
     assert others == 3 * [alone]
 
 
 @forks
 @compiled_only
-def test_a_process_forked_before_training_has_threads_of_its_own():
-    code = "from scratchvae.kernels import threads; {}; print(threads._WITHOUT_THREADS.value)"
-    child = "pid = os.fork(); os.waitpid(pid, 0) if pid else work(0)"
-    assert run_forking(code.format(child)) == ["0", "0"]
-    assert run_forking(code.format("work(0); " + child)) == ["1", "0"]
+def test_a_forked_process_has_threads_of_its_own():
+    code = "from scratchvae.kernels import threads; {}; print(threads._LINES[0, threads.STARTED // 8])"
+    child = "pid = os.fork(); os.waitpid(pid, 0) if pid else {}"
+    assert run_forking(code.format(child.format("work(0)"))) == ["4", "0"]
+    assert run_forking(code.format("work(0); " + child.format(0))) == ["0", "4"]
+    assert run_forking(code.format("work(0); " + child.format("work(0)"))) == ["4", "4"]
 
 
 @forks
 @compiled_only
-def test_a_fork_while_another_python_thread_is_in_a_kernel_leaves_no_lock_behind():
-    """On the layer whose callers take turns, the child would wait for a turn that nobody gives back."""
-    out = run_forking("""
+def test_a_fork_while_another_python_thread_is_in_a_kernel_leaves_nothing_behind():
+    """The child finds the threads taken, and parts that are open or claimed, by a caller that it does not have."""
+    assert run_forking("""
 import threading
 from scratchvae.kernels import threads
-inside, leave = threading.Event(), threading.Event()
-slow = threads.one_at_a_time(lambda: (inside.set(), leave.wait()))
-work(0)
-threading.Thread(target=slow).start()
-inside.wait()
-try:
-    print(*work_in_a_pool([1]))
-finally:
-    leave.set()
-print(work(1))
-""", NUMBA_THREADING_LAYER="workqueue")
-    assert out[0] == out[1]
+alone = work(1)
+busy = True
+def keep_busy():
+    while busy:
+        work(0)
+caller = threading.Thread(target=keep_busy)
+caller.start()
+for _ in range(3):
+    while not threads._LINES[0, threads.TAKEN // 8]:
+        pass
+    pid = os.fork()
+    if pid == 0:
+        os._exit(work(1) != alone or threads._LINES[0, threads.TAKEN // 8])
+    assert os.waitpid(pid, 0)[1] == 0
+busy = False
+caller.join()
+print(work(1) == alone)
+""") == ["True"]
 
 
 @compiled_only
 @pytest.mark.parametrize("variable, value, words", [
     ("NUMBA_NUM_THREADS", "0", "must be > 0"), ("NUMBA_NUM_THREADS", "-1", "must be > 0"),
     ("NUMBA_NUM_THREADS", "many", "could not be parsed"), ("NUMBA_OPT", "9", "could not be parsed"),
-    ("NUMBA_THREADING_LAYER", "none", "Numba knows"), ("NUMBA_THREADING_LAYER_PRIORITY", "omp", "in any order"),
     ("SCRATCHVAE_BACKEND", "cpu", "numba, numpy")])
 def test_a_setting_that_cannot_be_followed_is_one_clear_error(variable, value, words):
     done = subprocess.run([sys.executable, "-c", "from scratchvae import VAE"], cwd=TESTS.parent, capture_output=True,
@@ -196,23 +199,6 @@ def test_a_setting_that_cannot_be_followed_is_one_clear_error(variable, value, w
     last = done.stderr.splitlines()[-1]
     assert last.startswith("scratchvae.errors.ConfigurationError") and variable in last and words in last
     assert value in last and "Set" in last or "Correct" in last
-
-
-@compiled_only
-@pytest.mark.parametrize("asked, loads, chosen", [
-    ("default", ("tbb", "omp"), "tbb"), ("default", ("omp",), "omp"), ("default", (), "workqueue"),
-    ("omp", ("tbb", "omp"), "omp"), ("OMP", ("omp",), "omp"), ("safe", ("tbb",), "tbb"),
-    ("threadsafe", ("omp",), "omp"), ("forksafe", (), "workqueue"),
-    ("tbb", ("omp",), None), ("safe", ("omp",), None), ("threadsafe", (), None), ("omp", (), None)])
-def test_the_layer_is_known_before_its_threads_start(monkeypatch, asked, loads, chosen):
-    from numba import config
-    monkeypatch.setattr(config, "THREADING_LAYER", asked)
-    monkeypatch.setattr(threads, "_loads", lambda layer: layer in (*loads, "workqueue"))
-    if chosen:
-        assert threads._chosen_layer() == chosen
-    else:
-        with pytest.raises(ConfigurationError, match=f"is '{asked}'.*cannot be loaded"):
-            threads._chosen_layer()
 
 
 def test_numba_that_may_not_compile_leaves_the_work_to_the_twins():

@@ -36,7 +36,7 @@ def train():
 def compiled_kernels():
     """Yield (cache of a kernel, signature, context, file) for all that this process has compiled and kept."""
     for name, twin in TWINS.items():
-        kernel = twin.compiled if hasattr(twin.compiled, "overloads") else twin.compiled.__wrapped__
+        kernel = twin.compiled
         for signature in kernel.overloads:
             context = kernel.targetctx
             path = cache.FOLDER / kernel._cache._name(signature, context.codegen())

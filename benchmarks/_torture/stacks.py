@@ -1,7 +1,6 @@
-"""Small stacks: of the process, of the threads that kernels run on, and of the Python thread that trains."""
+"""Small stacks: of the process, which the threads of kernels get too, and of the Python thread that trains."""
 import hashlib
 import itertools
-import os
 import subprocess
 import sys
 import threading
@@ -13,9 +12,7 @@ from scratchvae import VAE
 
 from .verdict import Verdict
 
-LAYERS = ("omp", "workqueue")
 OF_PROCESS = ("512", "1024", "unlimited")                   # `ulimit -s`, kB
-OF_WORKERS = ("64k", "512k", "1g")                          # OMP_STACKSIZE
 OF_THREAD = ("256", "1024")                                 # threading.stack_size, kB
 
 
@@ -26,23 +23,22 @@ def train():
     return hashlib.sha256(model.parameters.flat.tobytes()).hexdigest()
 
 
-def digests(of_process, of_thread, **environment):
+def digests(of_process, of_thread):
     """Return what a process with these stacks prints: the digest in its first thread, and in one of its own."""
     words = ["sh", "-c", f'ulimit -s {of_process} && exec "$@"', "sh", sys.executable, "-m", "_torture.stacks",
              of_thread]
-    done = subprocess.run(words, cwd=Path(__file__).parents[1], capture_output=True, text=True, check=False,
-                          env={**os.environ, **environment})
+    done = subprocess.run(words, cwd=Path(__file__).parents[1], capture_output=True, text=True, check=False)
     return done.stdout.split() if done.returncode == 0 else [f"status {done.returncode}: {done.stderr[-200:]}"]
 
 
 def run():
-    """The trial: all sizes with each other, on both layers."""
+    """The trial: all sizes with each other."""
     wanted, faults, tried = train(), [], 0
-    for layer, of_process, of_workers, of_thread in itertools.product(LAYERS, OF_PROCESS, OF_WORKERS, OF_THREAD):
+    for of_process, of_thread in itertools.product(OF_PROCESS, OF_THREAD):
         tried += 1
-        found = digests(of_process, of_thread, NUMBA_THREADING_LAYER=layer, OMP_STACKSIZE=of_workers)
+        found = digests(of_process, of_thread)
         if found != [wanted, wanted]:
-            faults.append(f"{layer} {of_process} {of_workers} {of_thread}: {found}")
+            faults.append(f"{of_process} {of_thread}: {found}")
     return Verdict("small stacks", f"{tried - len(faults)} of {tried} give the bits of the undisturbed run", str(tried),
                    not faults, {"tried": tried, "faults": faults})
 

@@ -11,6 +11,5 @@ They are not the same on two processors (fused multiply-adds and the width of ve
 nor under SCRATCHVAE_BACKEND=numpy: products are then those of NumPy's BLAS, whose threads may change bits.
 
 **Stack.** A kernel needs less than 16 KB of stack, with everything that it calls, on the thread that calls it and on
-every thread of its parallel loops: threads of 64 KB are large enough for kernels.  Packed data lie elsewhere, see
-`workspace`.
+every thread of its parallel loops.  Packed data lie elsewhere, see `workspace`.
 """

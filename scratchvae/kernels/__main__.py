@@ -20,11 +20,7 @@ def describe() -> Iterator:
                    f"{'fused' if FAMILY.has_fma else 'separate'} multiply and add")
     else:
         yield "tile              none: plain loops"
-    yield f"threads           {threads.threads()}"
-    layer = threads.threading_layer()
-    yield f"threading layer   {layer}" + (", which wakes its threads slowly" if layer == "workqueue" else "")
-    if layer == "workqueue":
-        yield f"                  faster here: {threads.faster_layers() or 'one thread (--threads 1) for small models'}"
+    yield f"threads           {threads.threads()}, of this package's own"
     yield f"kernel cache      {cache.usable_folder() or 'none: kernels are compiled in every process'}"
 
 

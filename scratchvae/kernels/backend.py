@@ -10,7 +10,7 @@ import warnings
 
 from ..errors import ConfigurationError
 
-MOST_THREADS = 1024     # unless there are more cores: each has memory of its own, and one that cannot start is fatal
+MOST_THREADS = 1024     # unless there are more cores: each has memory of its own
 
 
 def _numba_compiles():

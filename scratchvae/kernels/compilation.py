@@ -41,11 +41,8 @@ def signatures(name: str, dtype: str) -> Iterator:
 
 def compile_kernel(name: str, dtype: str) -> str:
     """Compile one kernel for a dtype, unless it is cached; return what was compiled, in words."""
-    kernel = TWINS[name].compiled
-    if not hasattr(kernel, "overloads"):                    # one that runs one at a time
-        kernel = kernel.__wrapped__
     for signature in signatures(name, dtype):
-        kernel.compile(signature)
+        TWINS[name].compiled.compile(signature)
     return f"{name} {dtype}"
 
 

@@ -67,7 +67,7 @@ def continuous_bernoulli_nll_ref(logits, x, nll):
     nll[:] = np.sum(t * np.where(logits > 0, 1 - x, x) + at_minus(t)[0], axis=1, dtype=np.float64)
 
 
-@twin_of(continuous_bernoulli_nll_ref, parallel=True, fastmath=EXACT)
+@twin_of(continuous_bernoulli_nll_ref, fastmath=EXACT)
 def continuous_bernoulli_nll(logits, x, nll, part=WHOLE):
     # logits (B*K, D), x (B, D), nll (B*K,)
     for r in within(part, len(logits)):
@@ -86,7 +86,7 @@ def continuous_bernoulli_nll_backward_ref(logits, x, d_nll, nll, d_logits):
     d_logits[:] = d_nll[:, None] * np.where(logits > 0, (1 - x) - mean, mean - x)
 
 
-@twin_of(continuous_bernoulli_nll_backward_ref, parallel=True, fastmath=EXACT)
+@twin_of(continuous_bernoulli_nll_backward_ref, fastmath=EXACT)
 def continuous_bernoulli_nll_backward(logits, x, d_nll, nll, d_logits, part=WHOLE):
     # logits and d_logits (B*K, D), x (B, D), d_nll and nll (B*K,)
     for r in within(part, len(logits)):

@@ -87,7 +87,7 @@ def dense_forward_ref(x, W, b, activation, y):
     y[:] = activate_ref(x @ W + b, activation)
 
 
-@twin_of(dense_forward_ref, parallel=True)
+@twin_of(dense_forward_ref)
 def dense_forward(x, W, b, activation, y):
     # x (B, n_in), W (n_in, n_out), b (n_out,), y (B, n_out)                               (D1)
     in_parallel(_forward, shares_for(2 * W.size * len(x)), (x, W, b, activation, y))
@@ -117,7 +117,7 @@ def dense_backward_ref(x, W, y, d_y, activation, d_W, d_b, d_x):
     d_x[:] = d_y[:len(d_x)] @ W.T
 
 
-@twin_of(dense_backward_ref, parallel=True)
+@twin_of(dense_backward_ref)
 def dense_backward(x, W, y, d_y, activation, d_W, d_b, d_x):
     # x and d_x (B, n_in), W and d_W (n_in, n_out), y and d_y (B, n_out), d_b (n_out,)
     shares = shares_for(4 * W.size * len(x))

@@ -28,7 +28,7 @@ def gaussian_forward_ref(head, eps, z, kl):
     kl[:] = 0.5 * np.sum(mu * mu + (np.expm1(logvar) - logvar), axis=1, dtype=np.float64)
 
 
-@twin_of(gaussian_forward_ref, parallel=True)
+@twin_of(gaussian_forward_ref)
 def gaussian_forward(head, eps, z, kl, part=WHOLE):
     # head (B, 2Z), eps and z (B*K, Z), kl (B,)
     n_latent, n_samples = head.shape[1] // 2, len(z) // len(head)
@@ -67,7 +67,7 @@ def gaussian_backward_ref(head, eps, d_z, d_kl, d_head):
                             + 0.5 * d_kl * np.expm1(logvar))
 
 
-@twin_of(gaussian_backward_ref, parallel=True)
+@twin_of(gaussian_backward_ref)
 def gaussian_backward(head, eps, d_z, d_kl, d_head, part=WHOLE):
     # head and d_head (B, 2Z), eps and d_z (B*K, Z), d_kl (Z,)
     n_latent, n_samples = head.shape[1] // 2, len(d_z) // len(head)

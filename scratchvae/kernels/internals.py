@@ -19,7 +19,6 @@ if BACKEND == "numba":
     from numba.core.pythonapi import PythonAPI
     from numba.core.runtime import rtsys
     from numba.core.serialize import dumps
-    from numba.np.ufunc import parallel
 
     SAVES = {
         "code of their own for products and loops (once.py)": [
@@ -27,8 +26,8 @@ if BACKEND == "numba":
             (CPUCallConv, "call_function"), (JITCodeLibrary, "get_pointer_to_function")],
         "loops that threads share (parallel.py)": [
             (types.Dispatcher, "get_call_type"), (types.Dispatcher, "dispatcher"), (CPUContext, "call_conv"),
-            (CPUContext, "make_tuple"), (PythonAPI, "gil_ensure"), (PythonAPI, "gil_release"),
-            (PythonAPI, "save_thread"), (PythonAPI, "restore_thread")],
+            (CPUContext, "make_tuple"), (PythonAPI, "save_thread"),
+            (PythonAPI, "restore_thread")],
     }
     # Kernels allocate nothing, so the compiler need not count who uses an array.
     NO_COUNTS = {"_nrt": False} if hasattr(CPUTargetOptions, "_nrt") else {}
@@ -47,5 +46,5 @@ if MISSING:
     warnings.warn(f"this version of Numba has no {MISSING}: kernels give the same results, but take longer to compile, "
                   "and run in one thread. Install a version of Numba that the README names.", RuntimeWarning)
 
-__all__ = ["cgutils", "codegen", "CompileResult", "config", "dumps", "MISSING", "NO_COUNTS", "NullCache", "parallel",
-           "rtsys", "TypingError"]
+__all__ = ["cgutils", "codegen", "CompileResult", "config", "dumps", "MISSING", "NO_COUNTS", "NullCache", "rtsys",
+           "TypingError"]

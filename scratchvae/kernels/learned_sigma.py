@@ -53,7 +53,7 @@ def diagonal_nll_ref(outputs, x, nll):
     nll[:] = 0.5 * np.sum(squares * np.exp(-logvar) + logvar, axis=1, dtype=np.float64) + n_visible * HALF_LOG_2PI
 
 
-@twin_of(diagonal_nll_ref, parallel=True, fastmath=EXACT)
+@twin_of(diagonal_nll_ref, fastmath=EXACT)
 def diagonal_nll(outputs, x, nll, part=WHOLE):
     # outputs (B*K, 2D), x (B, D), nll (B*K,)
     constant = x.shape[1] * HALF_LOG_2PI
@@ -78,7 +78,7 @@ def diagonal_nll_backward_ref(outputs, x, d_nll, nll, d_outputs):
     d_outputs[:, n_visible:] = 0.5 * d_nll[:, None] * (1 - np.square(residual) * precision) * sigmoid(q)
 
 
-@twin_of(diagonal_nll_backward_ref, parallel=True, fastmath=EXACT)
+@twin_of(diagonal_nll_backward_ref, fastmath=EXACT)
 def diagonal_nll_backward(outputs, x, d_nll, nll, d_outputs, part=WHOLE):
     # outputs and d_outputs (B*K, 2D), x (B, D), d_nll and nll (B*K,)
     constant = x.shape[1] * HALF_LOG_2PI
@@ -94,7 +94,7 @@ def squared_errors_ref(means, x, squares):
     squares[:] = np.sum(np.square(means - example_rows(x, means)), axis=1, dtype=np.float64)
 
 
-@twin_of(squared_errors_ref, parallel=True, fastmath=EXACT)
+@twin_of(squared_errors_ref, fastmath=EXACT)
 def squared_errors(means, x, squares, part=WHOLE):
     # means (B*K, D), x (B, D), squares (B*K,)                                             (L4)
     for r in within(part, len(means)):

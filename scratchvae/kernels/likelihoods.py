@@ -45,7 +45,7 @@ def bernoulli_nll_ref(logits, x, nll):
                     axis=1, dtype=np.float64)
 
 
-@twin_of(bernoulli_nll_ref, parallel=True, fastmath=EXACT)
+@twin_of(bernoulli_nll_ref, fastmath=EXACT)
 def bernoulli_nll(logits, x, nll, part=WHOLE):
     # logits (B*K, D), x (B, D), nll (B*K,)
     for r in within(part, len(logits)):
@@ -63,7 +63,7 @@ def bernoulli_nll_backward_ref(logits, x, d_nll, nll, d_logits):
     d_logits[:] = d_nll[:, None] * (0.5 * (1 + np.tanh(0.5 * logits)) - example_rows(x, logits))
 
 
-@twin_of(bernoulli_nll_backward_ref, parallel=True, fastmath=EXACT)
+@twin_of(bernoulli_nll_backward_ref, fastmath=EXACT)
 def bernoulli_nll_backward(logits, x, d_nll, nll, d_logits, part=WHOLE):
     # logits and d_logits (B*K, D), x (B, D), d_nll and nll (B*K,)
     for r in within(part, len(logits)):
@@ -89,7 +89,7 @@ def gaussian_nll_ref(means, x, sigma, nll):
     nll[:] = squares / (2 * sigma * sigma) + means.shape[1] * (np.log(sigma) + 0.5 * np.log(2 * np.pi))
 
 
-@twin_of(gaussian_nll_ref, parallel=True, fastmath=EXACT)
+@twin_of(gaussian_nll_ref, fastmath=EXACT)
 def gaussian_nll(means, x, sigma, nll, part=WHOLE):
     # means (B*K, D), x (B, D), sigma a number, nll (B*K,)
     constant = means.shape[1] * (math.log(sigma) + 0.5 * math.log(2 * math.pi))
@@ -108,7 +108,7 @@ def gaussian_nll_backward_ref(means, x, sigma, d_nll, nll, d_means):
     d_means[:] = (d_nll[:, None] / (sigma * sigma)) * (means - example_rows(x, means))
 
 
-@twin_of(gaussian_nll_backward_ref, parallel=True, fastmath=EXACT)
+@twin_of(gaussian_nll_backward_ref, fastmath=EXACT)
 def gaussian_nll_backward(means, x, sigma, d_nll, nll, d_means, part=WHOLE):
     # means and d_means (B*K, D), x (B, D), sigma a number, d_nll and nll (B*K,)
     constant = means.shape[1] * (math.log(sigma) + 0.5 * math.log(2 * math.pi))

@@ -269,7 +269,7 @@ def multiply_nn_ref(a, b, c):
     c[:] = a @ b
 
 
-@twin_of(multiply_nn_ref, parallel=True)
+@twin_of(multiply_nn_ref)
 def multiply_nn(a, b, c):
     # a (m, k), b (k, n), c (m, n)
     in_parallel(_nn, shares_for(2 * a.size * b.shape[1]), (a, b, c))
@@ -280,7 +280,7 @@ def multiply_tn_ref(a, b, c):
     c[:] = a.T @ b
 
 
-@twin_of(multiply_tn_ref, parallel=True)
+@twin_of(multiply_tn_ref)
 def multiply_tn(a, b, c):
     # a (k, m), b (k, n), c (m, n)
     in_parallel(_tn, shares_for(2 * a.size * b.shape[1]), (a, b, c))
@@ -291,7 +291,7 @@ def multiply_nt_ref(a, b, c):
     c[:] = a @ b.T
 
 
-@twin_of(multiply_nt_ref, parallel=True)
+@twin_of(multiply_nt_ref)
 def multiply_nt(a, b, c):
     # a (m, k), b (n, k), c (m, n)
     in_parallel(_nt, shares_for(2 * a.size * b.shape[0]), (a, b, c))

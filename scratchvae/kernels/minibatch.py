@@ -21,7 +21,7 @@ def gather_rows_ref(data, index, scale, mode, seed, step, out):
     out[:] = value
 
 
-@twin_of(gather_rows_ref, parallel=True)
+@twin_of(gather_rows_ref)
 def gather_rows(data, index, scale, mode, seed, step, out, part=WHOLE):
     # data (N, D), index (B,), out (B, D)
     kind = out.dtype.type

@@ -4,6 +4,7 @@ Numba puts every function that a kernel calls into the kernel, and compiles it a
 of the time to a first step, five times over.  What `separate` has marked is called by a name instead.  Its code is
 loaded before any kernel that mentions the name (see `symbols`), and never let go: kernels hold its address.
 """
+import ctypes
 from typing import Any
 
 from .backend import BACKEND
@@ -29,6 +30,7 @@ def separate(dispatcher: Any) -> Any:
         if name not in _LOADED:
             dispatcher.compile(key)             # or takes it from the cache
             code = dispatcher.get_compile_result(types.void(*key))
+            ctypes.pythonapi.Py_IncRef(ctypes.py_object(code))          # threads run it until the process has ended
             binding.add_symbol(name, code.library.get_pointer_to_function(code.fndesc.llvm_func_name))
             _LOADED[name] = code
         return name

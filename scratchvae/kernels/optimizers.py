@@ -57,7 +57,7 @@ def are_below_ref(vector, limit, out):
     out[0] = (np.abs(vector) < limit).all()
 
 
-@twin_of(are_below_ref, parallel=True)
+@twin_of(are_below_ref)
 def are_below(vector, limit, out):
     # vector (n,), out (1,)
     out[0] = 1
@@ -76,7 +76,7 @@ def sgd_update_ref(theta, gradient, velocity, learning_rate, momentum):
     theta -= learning_rate * velocity
 
 
-@twin_of(sgd_update_ref, parallel=True, fastmath=STRICT)
+@twin_of(sgd_update_ref, fastmath=STRICT)
 def sgd_update(theta, gradient, velocity, learning_rate, momentum, part=WHOLE):
     # theta, gradient, velocity (n,)                                                       (O1)
     kind = theta.dtype.type
@@ -107,7 +107,7 @@ def adam_update_ref(theta, gradient, m, v, step, learning_rate, beta1, beta2, ep
     theta -= (learning_rate / (1 - beta1 ** step)) * m / (np.sqrt(v / (1 - beta2 ** step)) + epsilon)
 
 
-@twin_of(adam_update_ref, parallel=True, fastmath=STRICT)
+@twin_of(adam_update_ref, fastmath=STRICT)
 def adam_update(theta, gradient, m, v, step, learning_rate, beta1, beta2, epsilon, part=WHOLE):
     # theta, gradient, m, v (n,)                                                           (O2)
     kind = theta.dtype.type

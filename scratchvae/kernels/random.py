@@ -115,7 +115,7 @@ def standard_normal_ref(seed, stream, step, out):
     out.flat[:] = np.stack([radius * first, radius * second], axis=1).reshape(-1)[:out.size]
 
 
-@twin_of(standard_normal_ref, parallel=True, fastmath=STRICT)
+@twin_of(standard_normal_ref, fastmath=STRICT)
 def standard_normal(seed, stream, step, out, part=WHOLE):
     # out of any shape, filled as one vector (n,)
     kind, flat = out.dtype.type, out.reshape(-1)

@@ -14,21 +14,11 @@ that backward twins are the derivatives of forward twins; so what runs is the de
 import inspect
 from typing import Callable, NamedTuple
 
-from . import once, parallel
+from . import parallel
 from .backend import BACKEND
-from .cache import KernelCache
-from .internals import MISSING, NO_COUNTS
+from .internals import MISSING
+from .jit import compiled, device, FASTMATH, inlined, STRICT  # noqa: F401 (for kernels)
 from .parallel import running_threads, WHOLE, within  # noqa: F401 (for kernels)
-from .threads import one_at_a_time
-
-if BACKEND == "numba":
-    import numba
-
-# What the compiler may assume about floating point.  Without "nnan" and "ninf": a NaN must stay visible.
-FASTMATH = frozenset({"nsz", "arcp", "contract", "afn", "reassoc"})
-# For code whose order of operations is its accuracy (polynomials after a range reduction, compensated sums).
-STRICT = frozenset({"contract"})
-COMMON = dict(error_model="numpy", **NO_COUNTS)
 
 
 class Twin(NamedTuple):
@@ -42,17 +32,6 @@ class Twin(NamedTuple):
 TWINS: dict[str, Twin] = {}
 
 
-def _compile(function, fastmath):
-    """Compile `function` on its first call, unless an earlier process has done so.
-
-    Without nogil: a parallel loop gives up Python's lock by itself, and what stands outside of one is over in
-    microseconds.  To give it up around the loop as well would be to take it back and give it up twice more a call.
-    """
-    kernel = numba.njit(fastmath=set(fastmath), no_cfunc_wrapper=True, **COMMON)(function)
-    kernel._cache = KernelCache(function.__name__)      # what njit(cache=True) does, with Numba's own class
-    return kernel
-
-
 def _in_parts(function, fastmath):
     """Make the kernel that gives every thread a part: def name(x, y): in_parallel(body, running_threads(), (x, y))."""
     *names, _ = inspect.signature(function).parameters
@@ -63,15 +42,13 @@ def _in_parts(function, fastmath):
     return scope[function.__name__]
 
 
-def twin_of(reference: Callable, *, parallel: bool = False, fastmath: frozenset = FASTMATH) -> Callable:
+def twin_of(reference: Callable, *, fastmath: frozenset = FASTMATH) -> Callable:
     """Compile a kernel and record the NumPy function that defines it.
 
     Parameters
     ----------
     reference : function
         The twin: same signature but for `part`, plain NumPy, may allocate.  It is the specification.
-    parallel : bool
-        Whether the kernel runs on threads: it has a last parameter `part=WHOLE`, or calls `in_parallel`.
     fastmath : frozenset of str
         FASTMATH or STRICT.
 
@@ -92,9 +69,7 @@ def twin_of(reference: Callable, *, parallel: bool = False, fastmath: frozenset 
             raise TypeError(f"{kernel.__name__}{found} and its twin {reference.__name__}{wanted} differ in signature. "
                             "Give both the same parameters in the same order; the kernel may have `part` last.")
         if BACKEND == "numba":
-            chosen = _compile(_in_parts(kernel, fastmath) if in_parts else kernel, fastmath)
-            if parallel:
-                chosen = one_at_a_time(chosen)
+            chosen = compiled(_in_parts(kernel, fastmath) if in_parts else kernel, fastmath)
         else:
             chosen = reference
         TWINS[kernel.__name__] = Twin(reference, kernel, chosen)
@@ -102,21 +77,4 @@ def twin_of(reference: Callable, *, parallel: bool = False, fastmath: frozenset 
     return register
 
 
-def device(fastmath: frozenset = FASTMATH, forceinline: bool = False, separate: bool = False) -> Callable:
-    """Compile a function that only kernels call; it has no twin, its caller's twin covers it.
-
-    A separate one is code of its own (see `once`): a product, or what `in_parallel` runs.
-    """
-    def compile_it(function):
-        if BACKEND == "numpy":
-            return function
-        # The wrappers are for callers from Python and from C; making them costs as much as the function.
-        compiled = numba.njit(fastmath=set(fastmath), forceinline=forceinline, no_cpython_wrapper=True,
-                              no_cfunc_wrapper=True, **COMMON)(function)
-        return once.separate(compiled) if separate and not MISSING else compiled
-    return compile_it
-
-
 in_parallel = device()(parallel.in_parts) if MISSING or BACKEND == "numpy" else parallel.in_parallel
-# For functions of one number: a loop that calls one is no vector loop unless the call is dissolved.
-inlined = device(STRICT, forceinline=True)
