@@ -35,7 +35,7 @@ def first_example():
 
 def without_noise():
     t = step(eps=np.zeros((4, 2)))
-    return f"{t['d_v'][0, 0]:.3f} of the first entry, and (sigma^2 - 1) / 4 is {(t['sigma'][0, 0] ** 2 - 1) / 4:.3f}."
+    return f"{t['d_v'][0, 0]:.3f} in the worked step, where (sigma² - 1) / (2 B) is {(t['sigma'][0, 0] ** 2 - 1) / 4:.3f}."
 
 
 def constant_cost():
@@ -120,7 +120,7 @@ def two_humps():
 def staircase():
     w = np.array([1.0, 3.0])
     pairs = np.log((w[:, None] + w) / 2)
-    return f"L_1 = {np.log(w).mean():.3f}, L_2 = {pairs.mean():.3f}, log p(x) = {np.log(w.mean()):.3f}."
+    return f"{np.log(w).mean():.3f}, {pairs.mean():.3f} and {np.log(w.mean()):.3f}."
 
 
 def change_of_a_probe(change):

@@ -55,7 +55,7 @@ def test_the_tables_are_those_of_the_course():
     for block in re.findall(r"```math\n(.*?)```", text, flags=re.DOTALL):
         formula, tags = re.search(r"\\tag\{(F\d+)\}", block)[1], re.findall(r"\(([ED]\d)\)", block)
         assert FORMULAS[formula] in tags or not tags, formula
-    claims = re.findall(r"^\| (T\d+) \|.*\[`(c\d\d)`\]", text, flags=re.MULTILINE)
+    claims = re.findall(r"^- \[(T\d+)\]\((c\d\d)_", text, flags=re.MULTILINE)
     assert [(tag, CLAIMS[tag][1][:3]) for tag, _ in claims] == claims and len(claims) == len(CLAIMS)
     for chapter in {*CHAPTERS.values(), *(chapter for _, chapter in CLAIMS.values())}:
         assert (ROOT / "demos" / f"{chapter}.py").exists()

@@ -7,8 +7,8 @@ import pytest
 
 from demos.__main__ import chapters
 from demos.predictions import BOXES, main, PAGE, write
-from demos.tiny import PARAMETERS
-from demos.worked import step
+from demos.tiny import CHAIN, PARAMETERS, STEPS
+from demos.worked import PRODUCTS, step
 from scratchvae import VAE
 
 NUMBER = re.compile(r"-?\d+(?:\.\d+)?")
@@ -54,6 +54,15 @@ def test_the_worked_example_is_the_librarys_step():
     np.testing.assert_allclose(objective.loss, t["L"], rtol=1e-12)
     for name, segment in PARAMETERS.items():
         np.testing.assert_allclose(gradient[segment], t["d_" + name], rtol=0, atol=1e-12, err_msg=name)
+
+
+def test_every_node_has_its_gradient():
+    """In chapter 4's table and in the worked example, where x and eps are given and need none."""
+    slopes = [name for _, name, _, _ in CHAIN]
+    assert sorted(slopes) == sorted([*(node for _, node, _, _ in STEPS), *PARAMETERS, "x", "eps"])
+    names = {name for _, name, _ in PRODUCTS}
+    assert {name for name in names if not name.startswith("d_")} | set(PARAMETERS) == {
+        name[2:] for name in names if name.startswith("d_")}
 
 
 def test_the_command_prints_the_chapters_that_are_named(monkeypatch, capsys):
