@@ -35,7 +35,8 @@ def first_example():
 
 def without_noise():
     t = step(eps=np.zeros((4, 2)))
-    return f"{t['d_v'][0, 0]:.3f} in the worked step, where (sigma² - 1) / (2 B) is {(t['sigma'][0, 0] ** 2 - 1) / 4:.3f}."
+    of_kl = (t["sigma"][0, 0] ** 2 - 1) / 4
+    return f"{t['d_v'][0, 0]:.3f} in the worked step, where (sigma² - 1) / (2 B) is {of_kl:.3f}."
 
 
 def constant_cost():

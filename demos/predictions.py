@@ -140,8 +140,9 @@ BOXES = {  # chapter: (question, answer, explanation) three times
 
 def box(chapter):
     """Return the three questions of a chapter as Markdown, with folded answers."""
-    return "\n".join(["**Predict, run, explain**\n", *(f"<details><summary>{question}</summary>\n\n**{answer()}** {why}\n\n</details>"
-                              for question, answer, why in BOXES[chapter])])
+    return "\n".join(["**Predict, run, explain**\n", *(
+        f"<details><summary>{question}</summary>\n\n**{answer()}** {why}\n\n</details>"
+        for question, answer, why in BOXES[chapter])])
 
 
 def tags():

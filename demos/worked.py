@@ -32,8 +32,9 @@ PRODUCTS = [  # tag, what is computed, how it is written: in the order in which 
     ("D5", "d_g", "d_l S^T"), ("D2", "d_C", "d_g (1 - g^2)"), ("D3", "d_R", "z^T d_C"),
     ("D4", "d_r", "sum of the rows of d_C"), ("D5", "d_z", "d_C R^T"), ("E6", "d_mu", "sum_k d_z + d_kl mu"),
     ("E7", "d_sigma", "sum_k d_z eps"), ("E7", "d_v", "d_sigma sigma / 2 + d_kl (sigma^2 - 1) / 2"),
-    ("D3", "d_W", "h^T [d_mu | d_v]"), ("D4", "d_c", "sum of the rows of [d_mu | d_v]"), ("D5", "d_h", "[d_mu | d_v] W^T"),
-    ("D2", "d_A", "d_h (1 - h^2)"), ("D3", "d_U", "x^T d_A"), ("D4", "d_a", "sum of the rows of d_A")]
+    ("D3", "d_W", "h^T [d_mu | d_v]"), ("D4", "d_c", "sum of the rows of [d_mu | d_v]"),
+    ("D5", "d_h", "[d_mu | d_v] W^T"), ("D2", "d_A", "d_h (1 - h^2)"), ("D3", "d_U", "x^T d_A"),
+    ("D4", "d_a", "sum of the rows of d_A")]
 
 
 def step(beta=1.0, half=0.5, **changed):

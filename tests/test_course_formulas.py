@@ -486,7 +486,8 @@ def test_every_formula_of_the_text_has_its_test():
 
 
 def test_what_the_text_points_at_exists():
-    rows = re.findall(r"^- \[(T\d+)\]\((\S+)\) .*: \[`(\w+)`\]\((\S+)\), \[`(\w+)`\]\((\S+)\)$", TEXT, flags=re.MULTILINE)
+    rows = re.findall(r"^- \[(T\d+)\]\((\S+)\) .*: \[`(\w+)`\]\((\S+)\), \[`(\w+)`\]\((\S+)\)$", TEXT,
+                      flags=re.MULTILINE)
     assert [row[0] for row in rows] == [f"T{i + 1}" for i in range(23)]
     for tag, script, name, code, test, tests in rows:
         for wanted, path in ((name, code), (test, tests)):
@@ -514,8 +515,9 @@ def test_the_text_says_what_the_formulas_need():
 
 
 # Of the letters that a course on networks is tempted to use twice: the formulas that have them, each in one meaning.
-HOMES = {**dict.fromkeys("abchtAHPQUW", set()), "y": {"F38", "F39"}, "u": {"F39"}, "w": {"F26", "F32"}, "g": {"F18", "F19"},
-         **dict.fromkeys("rRC", {"F18"}), **dict.fromkeys("sS", {"F25"}), "m": {"F40"}, "M": {"F40", "F41"}, "N": {"F41"}}
+HOMES = {**dict.fromkeys("abchtAHPQUW", set()), **dict.fromkeys("rRC", {"F18"}), **dict.fromkeys("sS", {"F25"}),
+         "y": {"F38", "F39"}, "u": {"F39"}, "w": {"F26", "F32"}, "g": {"F18", "F19"}, "m": {"F40"}, "M": {"F40", "F41"},
+         "N": {"F41"}}
 
 
 def test_a_letter_has_one_meaning():

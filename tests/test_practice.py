@@ -345,6 +345,9 @@ def test_the_way_of_a_student(capsys, tmp_path, monkeypatch):
 """)
     status, out, _ = command(capsys, "practice", "check")
     assert status == 1 and "WRONG d_logvar" in out and "2.00 x: the 1/2" in out and "right d_mu" in out
+    for name in ("d_mu", "d_logvar"):                 # after a right one comes the next, after a wrong one itself
+        out = command(capsys, "practice", "check", name)[1]
+        assert "Next: d_logvar, in " in out and "hint d_logvar" in " ".join(out.split())
     assert "sigma / 2" in command(capsys, "practice", "reveal", "E7")[1]
     row, = result(capsys, "practice", "next", "d_logvar")["exercises"]
     assert row["hints"] == 3 and row["revealed"] and row["state"] == "wrong"

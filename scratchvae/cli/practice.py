@@ -61,8 +61,11 @@ def _row(folder, name, **more):
             "revealed": entry.get("revealed", False), **more}
 
 
-def _not_solved(folder):
-    return [exercise for exercise in EXERCISES.values() if _row(folder, exercise.name)["state"] != "right"]
+def _not_solved(folder, chosen=()):
+    """Return the exercises that are not right, in order from that which was chosen."""
+    left = list(EXERCISES.values())
+    start = left.index(chosen[0]) if chosen else 0
+    return [exercise for exercise in left[start:] + left[:start] if _row(folder, exercise.name)["state"] != "right"]
 
 
 def _chosen(args):
@@ -97,7 +100,7 @@ def run_check(args: Namespace) -> tuple[dict, int]:
     for (state, text, _), names in said.items():
         mark = {"right": "right", "wrong": "WRONG"}.get(state, "-")
         print_filled(text, f"{mark:6s}{', '.join(names):25s} ", " " * 8)
-    left = _not_solved(folder)
+    left = _not_solved(folder, chosen)
     print_filled(f"{len(EXERCISES) - len(left)} of {len(EXERCISES)} are right. " + (
         f"Next: {left[0].name}, in {folder.place(left[0])}. Stuck? {_command(folder, 'hint', left[0])}" if left
         else "You have written a variational autoencoder, and every line of it is checked."))
