@@ -12,7 +12,7 @@ from scratchvae.cli.progress import note_compilation
 from scratchvae.errors import ScratchVAEError
 from scratchvae.storage.atomic import write_atomically
 
-from .course import arguments, COLUMNS, failures, perform, table
+from .course import APPENDIX, arguments, COLUMNS, failures, main_and_appendix, perform, table
 
 STYLE = """
 body { font: 16px/1.5 system-ui, sans-serif; max-width: 62rem; margin: 2rem auto; padding: 0 1rem; color: #222; }
@@ -34,10 +34,11 @@ def section(module, result, paths):
     """Return one chapter as HTML: its docstring, table and figures, the pictures inside."""
     name = Path(module.__file__).stem
     rows = "".join(
+        f"<tr><th colspan={len(COLUMNS)}>{APPENDIX}</th></tr>" if claim is None else
         f"<tr{'' if claim.holds else ' class=fails'}>"
         + "".join(f"<td>{html.escape(str(cell))}</td>" for cell in (*claim[:4], "yes" if claim.holds else "NO"))
         + "</tr>"
-        for claim in result.claims)
+        for claim in main_and_appendix(result.claims))
     pictures = "".join(f'<img alt="{html.escape(path.stem)}" '
                        f'src="data:image/png;base64,{base64.b64encode(path.read_bytes()).decode("ascii")}">'
                        for path in paths)

@@ -71,7 +71,7 @@ def run(settings):
     loss, other = models["AE"].objective(data.test).loss, scaled(models["AE"], 8.0).objective(data.test).loss
     widths = codes["AE"].std(axis=0)
     claims = [
-        Claim("T4", f"{data.train.shape[1]} pixels through {N_LATENT} numbers: held-out E|x - D(E(x))|^2",
+        Claim("T4", f"{data.train.shape[1]} pixels through {N_LATENT} numbers: held-out squared error, averaged",
               f"{error['AE']:.2f} (PCA {error['PCA']:.2f}, mean image {error['mean']:.2f})",
               "below PCA of the same size",
               error["AE"] < error["PCA"] < error["mean"]),

@@ -1,14 +1,14 @@
 """The reparameterization trick: what it makes differentiable, and what it saves (T8).
 
 The graph of one draw: z = mu + sigma eps with eps given.  Every arrow has a derivative, each is shown beside its
-finite difference, and their products along the paths from L back to mu and logvar are E6 and E7.  Without the trick z
-is a leaf: no arrow leads from it back to mu, and only the score function, log q's own derivative, is left.
+finite difference, and their products along the paths from L back to mu and logvar are E6 and E7.  Without the trick
+no arrow leads from z back to mu, and only the score function, log q's own derivative, is left.
 
-Variance, exactly.  Let x = (1, ..., 1), p(x | z) = N(z, I) and q = N(0, I) in Z dimensions, so that -log w is
-sum_j (eps_j - 1)^2 / 2 (constants left out), of mean Z, and the gradient of the loss with respect to mu_1 is -1.  Then
-    pathwise          eps_1 - 1                        variance 1
-    score function    eps_1 (-log w)                   variance (Z - 1)^2 + 5.5 (Z - 1) + 7.5
-    with b = Z        eps_1 (-log w - Z)               variance 1.5 (Z - 1) + 4.5
+Variance, exactly (F13).  Let x = (1, ..., 1) and q = N(0, I) in Z dimensions.  Then f = |x - z|^2 / 2 is
+sum_j (eps_j - 1)^2 / 2, of mean Z, and the slope of E f by mu_1 is -1.  Of its estimates
+    pathwise          eps_1 - 1                        has the variance 1
+    score function    eps_1 f                          (Z - 1)^2 + 5.5 (Z - 1) + 7.5
+    with b = Z        eps_1 (f - Z)                    1.5 (Z - 1) + 4.5
 from the moments 1, 3, 15 of eps^2, eps^4, eps^6.
 """
 import numpy as np

@@ -1,9 +1,9 @@
-"""The likelihood of one example, estimated by draws: hopelessly from the prior, well from the encoder.
+"""The likelihood of one example, estimated by draws: badly from the prior, well from the encoder.
 
-The world is linear-Gaussian, x = z W + b + noise, so log p(x) is known exactly and each estimate can be held to it.
-T11: maximum likelihood makes -sum log p(x_i) smallest.
+The world is linear-Gaussian: x is linear in z, plus noise.  So log p(x) is known exactly, and each estimate held to it.
+T11: maximum likelihood makes -sum_n log p(x_n) smallest.
 T12: p(x) = E p(x | z) over draws of the prior.  In many dimensions hardly a draw explains x: the effective number of
-draws, (sum w)^2 / sum w^2, collapses, and the estimate with it.
+draws, (sum w)^2 / sum w^2 with w = p(x | z), collapses, and the estimate with it.
 T13: p(x) = E_q [p(x | z) p(z) / q(z)] for any proper density q, and the encoder knows a good one.
 
 How fast it collapses is exact: of K draws, K (E w)^2 / E w^2 count in the long run, and E w^2 under the prior is

@@ -5,9 +5,10 @@ K weights inside the logarithm gives bounds that climb toward it.
 T15: the same number is E_q log p(x | z) - KL(q(z | x) || p(z)).
 T17: what is missing is KL(q(z | x) || p(z | x)), and so nothing where q is the posterior.
 
-Worlds with a fixed decoder, in which only the encoder trains (`demos/worlds.py`).  Linear-Gaussian ones, all in closed
-form.  And one whose decoder is folded, D(z) = D(-z): z and -z explain x equally well, so where the posterior has two
-humps apart, a Gaussian that sits on one of them is best (T2): a gap of log 2.  There every integral is by quadrature.
+In these worlds the decoder is fixed, and only the encoder trains (`demos/worlds.py`).  In the linear-Gaussian ones all
+is in closed form.  In the other one the decoder is folded, dec(z) = dec(-z): z and -z explain x equally well, so where
+the posterior has two humps apart, a Gaussian that sits on one of them is best (T2), with a gap of log 2.  There every
+integral is by quadrature.
 """
 import numpy as np
 

@@ -1,8 +1,8 @@
-"""The museum of bugs: planted faults, the curves that hide them, the detectors that convict them.
+"""The museum of bugs: planted faults, the curves that hide them, the detectors that find them.
 
 The package plants faults into itself, one at a time, each seen in a real VAE, and asks all of its detectors.
 A gradient check compares the gradient with the loss.  If both are wrong alike it finds nothing, and a learning curve
-falls with a wrong loss as it does with a right one.  So each claim of the course has an detector of its own:
+falls with a wrong loss as it does with a right one.  So each claim of the course has a detector of its own:
 
 T8: is z really mu + sigma eps, with eps fresh and from N(0, I), and is the gradient that of the draw?
 T10: does log sigma^2 become sigma, and not sigma^2?  "variance_for_sigma" has the right gradient of the wrong sampler.
@@ -14,7 +14,7 @@ from scratchvae.bugs import BUGS, demonstrate, detections, DETECTORS, examine, r
 
 from .course import Claim, main, Result
 
-TITLE = "The bug museum: what convicts which fault"
+TITLE = "The bug museum: what finds which fault"
 HANDFUL = ("missing_half", "flipped_kl", "variance_for_sigma", "adam_without_bias_correction", "frozen_noise",
            "bound_without_kl", "prior_is_uniform")
 SHOWN = ("variance_for_sigma", "adam_without_bias_correction", "never_shuffled")
@@ -33,19 +33,19 @@ def run(settings):
     caught = sum(map(bool, found.values()))
     by_gradient = sum("gradient check" in names for names in found.values())
     claims = [
-        Claim("T8", "The package without a bug is convicted by no detector",
+        Claim("T8", "No detector finds a bug in the package as it is",
               f"{len(innocent)} of {len(DETECTORS)}", f"0 of {len(DETECTORS)}", not innocent),
-        Claim("T8", "Every planted bug is convicted by the detectors that its label names",
+        Claim("T8", "Every planted bug is found by the detectors that its label names",
               f"{sum(set(BUGS[name].detected_by) <= set(names) for name, names in found.items())} of {len(found)} "
               f"({caught} by any)", f"{len(found)} of {len(found)}",
               all(names and set(BUGS[name].detected_by) <= set(names) for name, names in found.items())),
-        Claim("T8", "A gradient check alone misses many", f"convicts {by_gradient} of {len(found)}",
+        Claim("T8", "A gradient check alone misses many", f"finds {by_gradient} of {len(found)}",
               "at least 1, at most two thirds", 1 <= by_gradient <= 2 * len(found) / 3),
-        Claim("T10", "variance_for_sigma passes the gradient check; the sampler's moments convict it",
+        Claim("T10", "variance_for_sigma passes the gradient check; the sampler's moments find it",
               f"{found['variance_for_sigma'].count('gradient check')} and "
               f"{found['variance_for_sigma'].count('sampler moments')}", "0 and 1",
               "gradient check" not in found["variance_for_sigma"] and "sampler moments" in found["variance_for_sigma"]),
-        Claim("T15", "A bound reported without its KL is convicted by the oracle that knows log p(x)",
+        Claim("T15", "A bound reported without its KL is found by the oracle that knows log p(x)",
               f"{found['bound_without_kl'].count('linear-Gaussian oracle')} (gradient check: "
               f"{found['bound_without_kl'].count('gradient check')})", "1 (gradient check: 0)",
               "linear-Gaussian oracle" in found["bound_without_kl"]

@@ -3,14 +3,15 @@
 A finite difference has a step and rounds, so a wrong gradient passes if it is wrong by little.  Here the code of a
 gradient runs, unchanged, on other numbers: on random integers modulo a large prime, where +, -, * and / are exact.
 
-T23: two formulas that differ agree at few such numbers (Schwartz and Zippel).  Of all residues modulo p, two different
-polynomials of degree d share at most d.  So if they agree at a random one, they are one formula, but for a chance of
-d / p; p has 120 bits here, and every trial draws anew.
+T23: two formulas that differ agree at few such numbers (Schwartz and Zippel).  Of all residues modulo M, two different
+polynomials of degree m share at most m.  So if they agree at a random one, they are one formula, but for a chance of
+m / M; M has 120 bits here, and every trial draws anew.
 
 A derivative comes along exactly: each number carries its own, by the rules of sums, products and quotients.  exp and
-log are no such rules, but what gradients need of them is.  exp(a) is g^a: the exponents of a power modulo p count
-modulo p - 1, so a is kept modulo a second prime, too, and exp(a + b) = exp(a) exp(b) holds by itself.  A third prime
-does the same for an exp inside of an exp.  log(u) is a symbol that remembers u, so that exp undoes it.
+log have no such rules, but what gradients need of them holds.  exp is a power of a fixed number: exponents modulo M
+count modulo M - 1, so an exponent is kept modulo a second prime, too, and the exp of a sum is the product of the exps.
+A third prime does the same for an exp inside of an exp.  A logarithm is a symbol that remembers its argument, so that
+exp undoes it.
 
 A number in the code is taken for the fraction that it rounds, so a factor that differs from 1 by less than 2^-44 is
 called a rounded constant, and not wrong.

@@ -11,6 +11,7 @@ A chapter is a module `demos/cNN_name.py` with a `TITLE`, a docstring that says 
 """
 import argparse
 import inspect
+import re
 import sys
 import textwrap
 import time
@@ -23,6 +24,7 @@ from scratchvae.errors import RunError, ScratchVAEError
 from scratchvae.plots import save
 
 OUT = Path("runs") / "course"
+APPENDIX = "appendix: identities that hold to rounding"
 COLUMNS = {"tag": 4, "claim": 48, "measured": 26, "expected": 26, "holds": 5}
 
 
@@ -37,6 +39,11 @@ class Claim(NamedTuple):
     measured: str
     expected: str
     holds: bool
+
+    @property
+    def is_rounding(self):
+        """Whether an error of rounding is all that was measured: such identities stand in the table's appendix."""
+        return bool(re.fullmatch(r"(worst error )?-?[\d.]+e-(0[4-9]|[1-9]\d)( nats)?", self.measured))
 
 
 class Result(NamedTuple):
@@ -80,12 +87,21 @@ def _seed(text):
     return int(text)
 
 
+def main_and_appendix(claims):
+    """Return the claims in the order of the table; None stands where the appendix begins, if there is one."""
+    appendix = [claim for claim in claims if claim.is_rounding]
+    return [claim for claim in claims if not claim.is_rounding] + [None] * bool(appendix) + appendix
+
+
 def table(claims):
     """Return the claims as text: one row a claim, cells wrapped to their column."""
     widths = list(COLUMNS.values())
     lines = ["  ".join(f"{name:{width}}" for name, width in COLUMNS.items()).rstrip(),
              "  ".join("-" * width for width in widths)]
-    for claim in claims:
+    for claim in main_and_appendix(claims):
+        if claim is None:
+            lines.append(APPENDIX)
+            continue
         cells = [textwrap.wrap(str(text), width) or [""] for text, width in
                  zip((*claim[:4], "yes" if claim.holds else "NO"), widths)]
         for i in range(max(map(len, cells))):

@@ -44,7 +44,7 @@ def log_weights(world, x, z, log_q):
 
 
 def folded_world(n, seed):
-    """A VAE of one x and one z with D(z) = tanh(2z + 2) - tanh(2z - 2) = D(-z), and n examples of its p(x).
+    """A VAE of one x and one z with dec(z) = tanh(2z + 2) - tanh(2z - 2) = dec(-z), and n examples of its p(x).
 
     Its encoder starts on one side: a q that starts in the middle may never choose one.
     """

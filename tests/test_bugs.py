@@ -169,16 +169,16 @@ def three_bugs(monkeypatch):
 def test_the_list_has_a_row_a_bug(capsys):
     got = result(capsys, "bugs")
     assert [row["name"] for row in got["bugs"]] == list(BUGS)
-    assert {"name", "seen_in", "symptom", "convicted_by", "diagnosis"} <= set(got["bugs"][0])
+    assert {"name", "seen_in", "symptom", "detected_by", "diagnosis"} <= set(got["bugs"][0])
 
 
 def test_all_bugs_are_examined_and_the_right_code_besides(capsys, three_bugs):
     got = result(capsys, "bugs", "--all")
     rows = {row["name"]: row for row in got["bugs"]}
     assert rows.keys() == three_bugs.keys() and got["ok"] and not got["innocent"]
-    assert "gradient check" in rows["missing_half"]["convicted_by"]
+    assert "gradient check" in rows["missing_half"]["detected_by"]
     assert "the reconstruction part of d_logvar is 2.00 x" in rows["missing_half"]["diagnosis"]
-    assert "gradient check" not in rows["variance_for_sigma"]["convicted_by"]
+    assert "gradient check" not in rows["variance_for_sigma"]["detected_by"]
 
 
 def test_a_bug_by_name_prints_both_curves_and_the_verdicts(capsys):
@@ -198,7 +198,7 @@ def play(capsys, monkeypatch, *lines, seed=5, level=1):
 def test_a_hidden_bug_stays_unnamed_until_there_is_a_guess(capsys, monkeypatch):
     hidden = mystery_bug(5)
     out, row = play(capsys, monkeypatch, "buy gradient check", "list", "nonsense", "buy 99")
-    assert row["name"] is row["convicted_by"] is row["guess"] is None and row["bought"] == ["gradient check"]
+    assert row["name"] is row["detected_by"] is row["guess"] is None and row["bought"] == ["gradient check"]
     assert all(out.count(f"  {name}: ") == 2 for name in hidden.suspects) and "by differences" in out
     assert "finds it" not in out and BUGS[hidden.name].diagnosis not in out and "The patch" not in out
 

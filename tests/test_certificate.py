@@ -1,4 +1,4 @@
-"""The exact gradient check: our twins, layers and models pass it, and faults of every formula are convicted by it."""
+"""The exact gradient check: our twins, layers and models pass it, and faults of every formula are found by it."""
 import ast
 import inspect
 import math
@@ -179,7 +179,7 @@ def test_no_false_alarm_in_two_hundred_random_right_cases():
         assert_exact(found)
 
 
-# What is wrong is convicted, and named
+# What is wrong is found, and named
 
 
 def test_one_entry_off_by_two_to_the_minus_40_is_named():
@@ -215,7 +215,7 @@ NOT_FORMULAS = {"stale_weights": "right at the first parameters, whose formula i
 
 @pytest.mark.skipif(BACKEND == "numba", reason="faults stand in for kernels, and exact numbers run through their twins")
 @pytest.mark.parametrize("name", sorted(set(FORMULAS) - set(NOT_FORMULAS)))
-def test_a_fault_in_a_formula_is_convicted(name):
+def test_a_fault_in_a_formula_is_found(name):
     settings = {"hidden": (3,), "n_samples": 1, **BUGS[name].settings}
     rng, case = np.random.default_rng(1), random_case(0, **settings)
     eps = rng.standard_normal((2, settings["n_samples"], case.model.n_latent))
@@ -283,7 +283,7 @@ def with_slope(slope):
     return names["dense_backward_ref"]
 
 
-def convicts(case):
+def is_found(case):
     return bool(certify(*case, trials=1).faults)
 
 
@@ -296,8 +296,8 @@ MUTANTS = [("dense", 4, lambda backward: [dense_case("tanh", backward=backward)]
 
 
 @pytest.mark.parametrize("least, cases, function", [row[1:] for row in MUTANTS], ids=[row[0] for row in MUTANTS])
-def test_every_mutant_of_one_token_is_convicted(least, cases, function):
-    found = {text: any(map(convicts, cases(mutant))) for text, mutant in mutants(function)}
+def test_every_mutant_of_one_token_is_found(least, cases, function):
+    found = {text: any(map(is_found, cases(mutant))) for text, mutant in mutants(function)}
     assert len(found) >= least
     assert all(found.values()), [text for text, caught in found.items() if not caught]
 

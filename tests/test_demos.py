@@ -10,7 +10,7 @@ import pytest
 
 import demos.__main__ as course
 from demos.__main__ import chapters, page, section
-from demos.course import Claim, failures, main, perform, Result, Settings, table
+from demos.course import APPENDIX, Claim, failures, main, perform, Result, Settings, table
 from scratchvae.kernels.twins import BACKEND
 from scratchvae.plots import image_grid
 from scratchvae.plots.sheet import new_figure
@@ -124,6 +124,18 @@ def test_a_claim_that_fails_is_in_the_table_the_report_and_the_exit_status(tmp_p
         main(run)
     assert ended.value.code == 1
     assert f"{TITLE}\n\nx < y\n\ntag " in capsys.readouterr().out
+
+
+def test_errors_of_rounding_stand_in_an_appendix():
+    rows = [("worst error 7e-12", True), ("0.511 nats", False), ("-7.1e-15 nats", True), ("3.7e-01 nats", False),
+            ("0e+00 nats", False), ("2.8e+16", False), ("5e-16", True)]
+    claims = [Claim("T1", f"claim {k}", text, "1", True) for k, (text, _) in enumerate(rows)]
+    assert [claim.is_rounding for claim in claims] == [small for _, small in rows]
+    main_rows, appendix = table(claims).split(APPENDIX)
+    assert [re.findall(r"claim (\d)", part) for part in (main_rows, appendix)] == [list("1345"), list("026")]
+    report = section(sys.modules[__name__], Result(claims, {}), [])
+    assert report.index("claim 5") < report.index(APPENDIX) < report.index("claim 0")
+    assert APPENDIX not in table(claims[3:6])
 
 
 def test_the_course_ends_in_one_report_with_everything_inside(tmp_path, monkeypatch):

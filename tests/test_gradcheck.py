@@ -1,4 +1,4 @@
-"""The checker checked: right gradients pass, wrong ones are convicted by name, and the error bound is honest."""
+"""The checker checked: right gradients pass, wrong ones are found by name, and the error bound is honest."""
 import json
 from xml.etree import ElementTree
 
@@ -134,7 +134,7 @@ def test_arguments_are_not_changed():
 
 
 @pytest.mark.parametrize("seed", range(8))
-def test_a_forgotten_mask_is_convicted_where_every_unit_is_dead(seed):
+def test_a_forgotten_mask_is_found_where_every_unit_is_dead(seed):
     class NoMask(Toy):
         def d_a(self, p, x, y, d_y):
             return d_y
@@ -356,7 +356,7 @@ def test_complex_step_refuses_a_function_that_drops_the_imaginary_part():
         complex_step(lambda z: np.sum(np.abs(z)), np.ones(2))
 
 
-# Wrong gradients are convicted, with the right hint -------------------------------------------------------------------
+# Wrong gradients are found, with the right hint -------------------------------------------------------------------
 
 
 def times(factor, *names):
@@ -406,7 +406,7 @@ SPOILED = {                                          # B = 7, D = n_in = 4, n_ou
 
 
 @pytest.mark.parametrize("fault", SPOILED)
-def test_a_wrong_factor_is_convicted_and_named(fault):
+def test_a_wrong_factor_is_found_and_named(fault):
     spoil, wrong, hint = SPOILED[fault]
     checks = check_layer(Spoiled(spoil), *problem(batch=7, n_in=4, n_out=4))
     assert {check.name for check in checks if not check.ok} == set(wrong)
@@ -440,7 +440,7 @@ class OnlyFirstRow(Toy):
 
 @pytest.mark.parametrize("layer, wrong, hint", [(WrongSlope(), "Wbx", "1 - a^2 stands"),
                                                 (OnlyFirstRow(), "b", "only the bias")])
-def test_other_mistakes_are_convicted_without_a_false_hint(layer, wrong, hint):
+def test_other_mistakes_are_found_without_a_false_hint(layer, wrong, hint):
     checks = check_layer(layer, *problem())
     assert {check.name for check in checks if not check.ok} == set(wrong)
     for check in checks:
@@ -532,7 +532,7 @@ class NotFinite(Toy):
     (ChangesOutput(), "y", "backward modifies y"), (ForwardChangesInput(), "x", "forward modifies x"),
     (StaleInput(), "W", "when other data run in between"), (Counts(), "b", "changes when"),
     (NotFinite(), "x", "1 of 15 entries of the gradient are not finite"), (FirstWeights(), "x", "")])
-def test_a_broken_contract_is_convicted(layer, name, hint):
+def test_a_broken_contract_is_found(layer, name, hint):
     checks = by_name(check_layer(layer, *problem()))
     assert not checks[name].ok and hint in checks[name].hint
     with pytest.raises(GradientMismatch):
@@ -564,12 +564,12 @@ class Draws(Toy):
 @pytest.mark.parametrize("layer, hint", [
     (HalfWritten(), "leaves 4 entries of y unwritten"), (Rebinds(), "leaves 20 entries"),
     (Draws(), "pass its noise"), (Overflows(), "infinities")])
-def test_a_forward_that_gives_nothing_to_check_is_convicted(layer, hint):
+def test_a_forward_that_gives_nothing_to_check_is_found(layer, hint):
     check, = check_layer(layer, *problem())
     assert check.name == "y" and not check.ok and hint in check.hint
 
 
-def test_another_array_in_the_place_of_the_gradients_is_convicted():
+def test_another_array_in_the_place_of_the_gradients_is_found():
     class Replaces(Add):
         def backward(self, p, x, y, d_y, d_p, d_x):
             d_x[:] = d_y
@@ -711,7 +711,7 @@ def moves_the_data(model, X, eps, objective, gradient):
     (twice_a_segment, {"decoder.0.W"}, "2 x numeric"), (forgotten_mean, None, "B = 3 x numeric"),
     (first_gradient_for_ever, {"elsewhere"}, "are old ones remembered"),
     (other_loss, {"loss"}, "gradient reports a loss of"), (moves_the_data, {"arguments"}, "modifies")])
-def test_a_wrong_model_is_convicted_by_segment_with_a_hint(change, names, hint):
+def test_a_wrong_model_is_found_by_segment_with_a_hint(change, names, hint):
     model, rng = spoiled_vae(change), np.random.default_rng(0)
     checks = check_model(model, rng.random((3, 6)), rng.standard_normal((3, 2)))
     wrong = {check.name: check.hint for check in checks if not check.ok}

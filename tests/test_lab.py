@@ -35,9 +35,9 @@ def test_every_estimator_is_measured_in_every_scene(rows):
         assert row.variance >= 0 and row.step_time > 0 and row.bias_z >= 0 and row.n_samples >= 1
 
 
-def test_the_specimen_and_nothing_else_is_convicted_of_bias(rows):
-    convicted = {(row.scene, row.estimator) for row in rows if row.biased}
-    assert convicted == {("oracle", "iwae_stl"), ("digits", "iwae_stl")}      # with q the posterior there is no bias
+def test_the_specimen_and_nothing_else_is_found_to_be_biased(rows):
+    found = {(row.scene, row.estimator) for row in rows if row.biased}
+    assert found == {("oracle", "iwae_stl"), ("digits", "iwae_stl")}      # with q the posterior there is no bias
     assert find(rows, "oracle", "iwae_stl", 8).bias_z > 10
     assert max(row.bias_z for row in rows if row.estimator != "iwae_stl") < 4.5      # 300 numbers: chance gives 3.3
 

@@ -109,11 +109,11 @@ def test_layer_norm_passes(problem):
 
 @pytest.mark.parametrize("layer, wrong", [(DeviationTakenAsConstant(), {"x"}), (MeanTakenAsConstant(), {"x"}),
                                           (NormalizesOverTheBatch(), {"x", "gain"}), (GainFromTheOutput(), {"gain"})])
-def test_a_wrong_layer_norm_is_convicted_by_nearly_every_example(layer, wrong):
+def test_a_wrong_layer_norm_is_found_by_nearly_every_example(layer, wrong):
     problems = drawn(layer_norm_problems(layer), n=30)
-    convicted = [{check.name for check in check_layer(*problem) if not check.ok} for problem in problems]
-    assert set().union(*convicted) == wrong
-    assert sum(map(bool, convicted)) >= 27                     # the rest is drawn where the slip does not show
+    found = [{check.name for check in check_layer(*problem) if not check.ok} for problem in problems]
+    assert set().union(*found) == wrong
+    assert sum(map(bool, found)) >= 27                     # the rest is drawn where the slip does not show
     with pytest.raises(GradientMismatch, match="WRONG"):
         for problem in problems:
             assert_layer_gradients(*problem)
@@ -305,7 +305,7 @@ def test_a_wrong_gradient_shrinks_to_a_small_layer_and_shows_the_table():
     assert len(smallest[-1].x) == 1
 
 
-def test_a_wrong_model_is_convicted_in_its_segment():
+def test_a_wrong_model_is_found_in_its_segment():
     class TwiceTheHead(VAE):
         kind = "twice the head"
 

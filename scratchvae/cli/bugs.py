@@ -43,7 +43,7 @@ def run(args: Namespace) -> tuple[dict, int]:
 
 def _row(bug, detected_by, diagnosis):
     return {"name": bug.name, "what": bug.what, "seen_in": bug.seen_in, "symptom": bug.symptom,
-            "convicted_by": list(detected_by), "diagnosis": diagnosis}
+            "detected_by": list(detected_by), "diagnosis": diagnosis}
 
 
 def _say(label, text):
@@ -77,7 +77,7 @@ def _examine_all(seed):
                      f"{bug.name:30s} ", " " * 31)
     innocent = {name: text for name, text in bugs.examine(bugs.random_case(seed)).items() if text}
     print_filled(f"found by {', '.join(innocent) or 'none'}", f"{'no bug at all':30s} ", " " * 31)
-    right = not innocent and all(set(bugs.BUGS[row["name"]].detected_by) <= set(row["convicted_by"]) for row in rows)
+    right = not innocent and all(set(bugs.BUGS[row["name"]].detected_by) <= set(row["detected_by"]) for row in rows)
     return {"bugs": rows, "innocent": innocent, "ok": right}, 0 if right else 1
 
 

@@ -110,7 +110,7 @@ def play(args: Namespace) -> tuple[dict, int]:
     score = max(1, FULL - len(bought)) if guess == hidden.name else 0
     row = {"suspects": list(hidden.suspects), "bought": list(bought), "guess": guess, "score": score,
            "right": curves[0], "wrong": curves[1], "curve": verdict, "name": None, "what": None, "seen_in": None,
-           "symptom": None, "diagnosis": None, "convicted_by": None}
+           "symptom": None, "diagnosis": None, "detected_by": None}
     if guess is None:
         print_filled(f"No guess. Play it in a terminal, or pipe it: echo guess 1 | scratchvae bugs --hide {args.hide}")
         return {"bugs": [row]}, 0
@@ -119,4 +119,4 @@ def play(args: Namespace) -> tuple[dict, int]:
     print(f"{verdict}: {score} of {FULL} points, {len(bought)} {'detector' if len(bought) == 1 else 'detectors'} used.")
     _explain(hidden.name)
     return {"bugs": [{**row, "name": bug.name, "what": bug.what, "seen_in": bug.seen_in, "symptom": bug.symptom,
-                      "diagnosis": bug.diagnosis, "convicted_by": list(bug.detected_by)}]}, 0
+                      "diagnosis": bug.diagnosis, "detected_by": list(bug.detected_by)}]}, 0

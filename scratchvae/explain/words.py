@@ -20,8 +20,8 @@ CLAIMS = {
     "T8": ("z = mu + sigma eps carries gradients through the draw", "c03_reparameterization"),
     "T9": ("loss = reconstruction + lambda KL", "c06_lambda"),
     "T10": ("the encoder puts out log sigma^2, not sigma", "c05_vae"),
-    "T11": ("maximum likelihood: minimize -sum_i log p(x_i)", "c07_importance_sampling"),
-    "T12": ("p(x) = E p(x | z) over the prior; to estimate it by draws is hopeless", "c07_importance_sampling"),
+    "T11": ("maximum likelihood: minimize -sum_n log p(x_n)", "c07_importance_sampling"),
+    "T12": ("p(x) = E p(x | z) over the prior, where few draws count if Z is large", "c07_importance_sampling"),
     "T13": ("p(x) = E_q [p(x | z) p(z) / q(z)], importance sampling", "c07_importance_sampling"),
     "T14": ("log E >= E log, so the ELBO is a lower bound of log p(x)", "c08_elbo_gap"),
     "T15": ("ELBO = E_q log p(x | z) - KL(q(z | x) || p(z))", "c08_elbo_gap"),
@@ -31,7 +31,7 @@ CLAIMS = {
     "T19": ("training ties both networks to one joint distribution; each can then be used alone", "c09_joint_view"),
     "T20": ("neither p(x) nor the aggregate posterior q(z) is matched directly", "c09_joint_view"),
     "T21": ("posterior means are good features", "c10_features"),
-    "T22": ("v = mean code with an attribute - mean code without it moves the attribute", "c11_attribute_vectors"),
+    "T22": ("delta = mean code with an attribute - mean code without it moves the attribute", "c11_attribute_vectors"),
     "T23": ("formulas that agree at random residues are one", "c13_certificate")}
 
 # The chapter of an equation, by its family or alone.
@@ -59,8 +59,8 @@ WORDS = {
     "sigma": ("the standard deviation exp(logvar / 2) of q(z | x)", "E2"),
     "eps": ("the noise, N(0, 1), that comes in from outside: z = mu + sigma eps", "E2"),
     "reparameterization": ("writing a draw as a function of what it depends on and of noise from outside", "E2"),
-    "lambda": ("the weight of the KL beside the squared error; called beta in code, beside E4's reconstruction", "T16"),
-    "beta": ("the weight of the KL in the loss", "E4"),
+    "lambda": ("the weight of the KL beside the squared error: 2 sigma_x^2, and twice beta beside half of it", "T16"),
+    "beta": ("the weight of the KL beside a negative log-likelihood", "E4"),
     "score_function": ("the gradient without the trick: the loss times the slope of log q", "S9"),
     "baseline": ("a number that is subtracted from the loss in the score function, to make it less noisy", "S9"),
     "importance_weight": ("w = p(x | z) p(z) / q(z | x): how much a draw from q counts", "S2"),

@@ -1,4 +1,4 @@
-"""examine_vae convicts each fault of a foreign VAE and accuses no right one; transplant brings its weights here."""
+"""examine_vae finds each fault of a foreign VAE and accuses no right one; transplant brings its weights here."""
 import numpy as np
 import pytest
 import styles
@@ -36,7 +36,7 @@ def test_a_right_model_is_not_accused(seed):
 
 
 @pytest.mark.parametrize("fault", vaes.FAULTS)
-def test_each_fault_is_convicted_by_its_row_and_no_hint_is_wrong(fault):
+def test_each_fault_is_found_by_its_row_and_no_hint_is_wrong(fault):
     row, hint = vaes.FAULTS[fault]
     arguments = vaes.Net(100, fault).arguments()
     if not row.startswith(("gradient", "loss of", "noise")):

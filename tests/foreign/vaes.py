@@ -8,7 +8,7 @@ import numpy as np
 
 ACTIVATIONS = {"tanh": (np.tanh, lambda y: 1 - y**2), "relu": (lambda a: np.maximum(a, 0), lambda y: (y > 0) * 1.0),
                "sigmoid": (lambda a: 1 / (1 + np.exp(-a)), lambda y: y * (1 - y))}
-# fault: (name of the row that convicts it, a part of its hint)
+# fault: (name of the row that finds it, a part of its hint)
 FAULTS = {
     "sampler sigma^2": ("sampler", "exp(logvar) = sigma^2 stands for sigma"),
     "sampler sigma / 2": ("sampler", "the noise is halved"),

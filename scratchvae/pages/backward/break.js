@@ -1,4 +1,4 @@
-// Break it: a fault of the museum in the graph, the wrong gradient beside the right one, who convicts it, its curve.
+// Break it: a fault of the museum in the graph, the wrong gradient beside the right one, what detects it, its curve.
 import { $, color, data, format, make, put, tableHead, tableRow, tell } from "../shared/page.js";
 import { axes, legend, line } from "./charts.js";
 import { CHECKS } from "./checks.js";
@@ -26,7 +26,7 @@ function story({ what, seen_in: seen, symptom, detected_by: by, diagnosis }) {
     What: what,
     "Seen in": seen,
     Symptom: symptom,
-    "The package's museum convicts it by": by.join(", "),
+    "The package's museum detects it by": by.join(", "),
     "The hint of its gradient check": diagnosis && `… ${diagnosis} …`,
   };
   $("story").replaceChildren();
@@ -50,7 +50,7 @@ function compare(net, fault) {
   put($("planted"), same ? "It changes nothing at this setting: move β, ε or the weights, or take B = 2." : "");
 }
 
-function convict(net, fault) {
+function showChecks(net, fault) {
   $("checks").replaceChildren();
   for (const name in CHECKS) {
     const found = CHECKS[name](net, state, fault);
@@ -104,6 +104,6 @@ onRest($("break"), ({ net, fault }) => {
   if (!fault) return;
   story(data.museum[state.fault]);
   compare(net, fault);
-  convict(net, fault);
+  showChecks(net, fault);
   curves(net, fault);
 });
