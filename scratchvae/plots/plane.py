@@ -98,15 +98,15 @@ def latent_plane(mu: np.ndarray, labels: np.ndarray | None, *, explained: np.nda
 def _classes(axes, points, labels):
     """Draw points as their own label, and a bold label at the median of each class.
 
-    The classes take turns, an eighth of their points at a time, so that none hides another.
+    The classes take turns, a quarter of their points at a time, so that none hides another.
     """
     from matplotlib.patheffects import withStroke
     names = np.unique(labels)
     size = float(np.clip(3.2e4 / max(len(points), 1), 14.0, 40.0))
     glyphs = [_glyph(str(name)) for name in names]
-    for turn in range(8):
+    for turn in range(4):
         for index, name in enumerate(names):
-            members = points[labels == name][turn::8]
+            members = points[labels == name][turn::4]
             axes.scatter(*members.T, s=size, marker=glyphs[index], linewidths=0, gid=f"class {name}",
                          color=CLASS_COLORS[index % len(CLASS_COLORS)])
     middles = np.array([np.median(points[labels == name], axis=0) for name in names]).reshape(-1, 2)

@@ -56,7 +56,7 @@ def _write_png(figure, stream):
 
 def laid_out(figure: "Figure") -> "Figure":
     """Make room for the labels now and only once: a layout at each draw would move them and change the file's bytes."""
-    figure.draw_without_rendering()
+    figure.get_layout_engine().execute(figure)
     figure.set_layout_engine("none")
     return figure
 
