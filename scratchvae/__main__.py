@@ -15,16 +15,18 @@ def _leave(number, frame):
 
 
 def main() -> int:
-    """Import the commands, which takes a moment, and run one; return its exit status."""
+    """Import a command, which takes a moment, and run it; return its exit status."""
     ours = signal.getsignal(signal.SIGINT) is signal.default_int_handler       # otherwise others handle it
     if ours:
         signal.signal(signal.SIGINT, _leave)
     if sys.argv[1:2] in (["practice"], ["explain"]):       # small arrays, and students' functions: nothing to compile
         os.environ.setdefault("SCRATCHVAE_BACKEND", "numpy")
     try:
+        from .cli.main import build_parser
         from .cli.main import main as run
         from .plots.sheet import check_backend
         check_backend()
+        build_parser(sys.argv[1:])
     except ScratchVAEError as error:
         print(f"scratchvae: error: {' '.join(str(error).split())}", file=sys.stderr)
         return 2

@@ -6,34 +6,38 @@ Exit status: 0 on success; 1 if a command finds a fault; 2 with one line on stan
 import argparse
 import errno
 import os
+import sys
+from collections.abc import Sequence
+from importlib import import_module
 
 from ..errors import ScratchVAEError
-from ..kernels.threads import set_threads
-from . import (attribute, backward, bugs, codes, data, estimators, evaluate, explain, explore, gradcheck, lambda_,
-               pictures, practice, reproduce, train)
 from .parser import as_json, in_flags, OneLineParser
 from .screen import flush_streams, open_streams, say
 
-# The commands, in the order in which --help lists them.
-COMMANDS = (train, evaluate, pictures, attribute, codes, gradcheck, practice, explain, bugs, estimators, lambda_,
-            reproduce, backward, explore, data)
+# The files of the commands, in the order in which --help lists them, and the commands of each.
+COMMANDS = {"train": ["train"], "evaluate": ["evaluate"], "pictures": ["figures", "sample", "reconstruct", "traverse"],
+            "attribute": ["attribute"], "codes": ["encode", "interpolate", "export", "compare"],
+            "gradcheck": ["gradcheck"], "practice": ["practice"], "explain": ["explain"], "bugs": ["bugs"],
+            "estimators": ["estimators"], "lambda_": ["lambda"], "reproduce": ["reproduce"], "backward": ["backward"],
+            "explore": ["explore"], "data": ["data"]}
 CLOSED = (errno.EPIPE, errno.EINVAL) if os.name == "nt" else (errno.EPIPE,)      # errors if nobody reads a pipe
 
 
-def build_parser() -> argparse.ArgumentParser:
-    """Return the parser of all commands."""
+def build_parser(words: Sequence[str] = ()) -> argparse.ArgumentParser:
+    """Return the parser of all commands, or of the one that `words` begin with: no other file is imported then."""
     parser = OneLineParser(prog="scratchvae", description="A variational autoencoder derived and written by hand.",
                            epilog="example: scratchvae train --data digits --epochs 20")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    for command in COMMANDS:
-        command.add(commands)
+    for file in [file for file, names in COMMANDS.items() if words and words[0] in names] or COMMANDS:
+        import_module(f".{file}", __package__).add(commands)
     return parser
 
 
 def main(argv: list[str] | None = None) -> int:
     """Run one command; return its exit status."""
     open_streams()
-    parser, complaint, failure = build_parser(), None, None
+    argv = sys.argv[1:] if argv is None else argv
+    parser, complaint, failure = build_parser(argv), None, None
     try:
         args = parser.parse_args(argv)
         parser = args.parser
@@ -63,6 +67,7 @@ def main(argv: list[str] | None = None) -> int:
 
 def _run(args):
     if args.threads is not None:
+        from ..kernels.threads import set_threads
         set_threads(args.threads)
     result, status = args.run(args)
     if args.json:
