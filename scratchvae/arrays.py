@@ -1,5 +1,6 @@
 """Arrays of numbers at the public edge, arrays for kernels, and the sum of exponentials that never overflows."""
 import math
+import sys
 from collections.abc import Iterator
 from typing import Any
 
@@ -29,7 +30,8 @@ def as_array(values: Any, name: str) -> np.ndarray:
     scratchvae.errors.DataError: x has 1 masked values; ...
     """
     parts = values if isinstance(values, (list, tuple)) else (values,)
-    masked = sum(np.ma.count_masked(part) for part in parts if isinstance(part, np.ma.MaskedArray))
+    masked = "numpy.ma" in sys.modules and sum(         # only who has imported it can have a masked array
+        np.ma.count_masked(part) for part in parts if isinstance(part, np.ma.MaskedArray))
     if masked:
         raise DataError(f"{name} has {masked} masked values; expected numbers everywhere. Fill them with .filled(0.0), "
                         "say, or leave such rows out.")

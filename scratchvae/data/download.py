@@ -1,14 +1,11 @@
 """Data sets that are fetched once, from one of several mirrors, checked and kept in a cache folder."""
 import contextlib
 import hashlib
-import http.client
 import os
 import queue
 import socket
 import threading
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -225,6 +222,8 @@ class _Request(threading.Thread):
 
     def run(self) -> None:
         """Receive the file; `_pieces` raises what goes wrong."""
+        import http.client  # here, because most processes fetch nothing
+        import urllib.error
         start = time.monotonic()
         try:
             self._receive()
@@ -241,6 +240,7 @@ class _Request(threading.Thread):
             self.arrived.put(b"")                           # marks the end
 
     def _receive(self):
+        import urllib.request
         opener = urllib.request.build_opener(self._watched(urllib.request.HTTPHandler),
                                              self._watched(urllib.request.HTTPSHandler))
         request = urllib.request.Request(self.url, headers={"User-Agent": "scratchvae"})
@@ -268,6 +268,7 @@ class _Request(threading.Thread):
 
     def _answer(self, opened, *arguments, **named):
         """Return the reader of an answer, and remember its socket so that `give_up` can shut it down."""
+        import http.client
         self.sockets.append(opened)
         if self.given_up:
             raise TimeoutError("given up")
