@@ -107,7 +107,7 @@ def load_batch(data: np.ndarray, index: np.ndarray, mode: int, seed: int, step: 
     Dynamic binarization draws each pixel anew from (seed, step).
     """
     scale = 1 / 255 if data.itemsize == 1 else 1.0                  # levels are bytes
-    kernels.gather_rows(data, index, scale, mode, seed, step, out)
+    kernels.gather_rows(data, index, scale, mode, seed if mode == kernels.DYNAMIC else None, step, out)
 
 
 def epoch_permutation(n: int, seed: int, epoch: int) -> np.ndarray:

@@ -10,7 +10,8 @@ def gather_rows_ref(data, index, scale, mode, seed, step, out):
 
     GRAY: the value itself.  THRESHOLD: 1 where the value is above 1/2, else 0.  DYNAMIC: 1 with the value as
     its probability, by element b D + d of the PIXELS stream: another picture each step.  data is uint8,
-    float32 or float64; the value is rounded to out's dtype before it is multiplied by scale.
+    float32 or float64; the value is rounded to out's dtype before it is multiplied by scale.  Other modes need no seed:
+    it may be None.
     """
     value = data[index].astype(out.dtype) * out.dtype.type(scale)
     if mode == THRESHOLD:
@@ -26,12 +27,13 @@ def gather_rows(data, index, scale, mode, seed, step, out, part=WHOLE):
     # data (N, D), index (B,), out (B, D)
     kind = out.dtype.type
     unit, zero, one, half = kind(scale), kind(0), kind(1), kind(0.5)
-    flat, width = out.reshape(-1), out.shape[1]
+    width = out.shape[1]
     # Four rows begin at a whole block of noise, and are still in the cache when their pixels are compared with it.
     for group in within(part, (len(index) + 3) // 4):
         first, last = 4 * group, min(len(index), 4 * group + 4)
-        if mode == DYNAMIC:
-            fill_uniform(seed, PIXELS, step, first * width, last * width, flat)
+        if seed is not None:                            # known to the compiler: gray pixels come without this code
+            if mode == DYNAMIC:
+                fill_uniform(seed, PIXELS, step, first * width, last * width, out.reshape(-1))
         for b in range(first, last):
             row, to = data[index[b]], out[b]
             if mode == GRAY:

@@ -12,8 +12,11 @@ import math
 import numpy as np
 
 from .hints import widest_vectors
-from .twins import inlined, STRICT, twin_of, WHOLE, within
+from .twins import BACKEND, inlined, STRICT, twin_of, WHOLE, within
 from .vectormath import cos_turn, log, sin_turn
+
+if BACKEND == "numba":
+    from .microkernel import pointer
 
 EPS, PIXELS, SAMPLES = range(3)
 
@@ -118,10 +121,10 @@ def standard_normal_ref(seed, stream, step, out):
 @twin_of(standard_normal_ref, fastmath=STRICT)
 def standard_normal(seed, stream, step, out, part=WHOLE):
     # out of any shape, filled as one vector (n,)
-    kind, flat = out.dtype.type, out.reshape(-1)
-    for turn in within(part, (len(flat) + ELEMENTS_A_TURN - 1) // ELEMENTS_A_TURN):
+    kind, flat, size = out.dtype.type, pointer(out), out.size
+    for turn in within(part, (size + ELEMENTS_A_TURN - 1) // ELEMENTS_A_TURN):
         widest_vectors()
-        last = min(len(flat), (turn + 1) * ELEMENTS_A_TURN)
+        last = min(size, (turn + 1) * ELEMENTS_A_TURN)
         for block in range(turn * (ELEMENTS_A_TURN // 4), last // 4):
             w0, w1, w2, w3 = block_words(seed, stream, step, block)
             i = np.uint64(4 * block)
