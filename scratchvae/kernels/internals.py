@@ -19,6 +19,7 @@ if BACKEND == "numba":
     from numba.core.pythonapi import PythonAPI
     from numba.core.runtime import rtsys
     from numba.core.serialize import dumps
+    from numba.core.typing.templates import builtin_registry
 
     SAVES = {
         "code of their own for products and loops (once.py)": [
@@ -41,10 +42,24 @@ def missing() -> str | None:
                  if not hasattr(owner, name)), None)
 
 
+class WhoeverCalls(dict):
+    """What an overload was compiled to: it has options of its own, so those of the caller, last in a key, do not count.
+
+    Numba compiles it again for each caller's options.  It keeps what it has compiled in `_impl_cache` of the overload's
+    template; a version that does not only takes longer.
+    """
+
+    def __getitem__(self, key):
+        return super().__getitem__(key[:-1])
+
+    def __setitem__(self, key, value):
+        super().__setitem__(key[:-1], value)
+
+
 MISSING = missing()
 if MISSING:
     warnings.warn(f"this version of Numba has no {MISSING}: kernels give the same results, but take longer to compile, "
                   "and run in one thread. Install a version of Numba that the README names.", RuntimeWarning)
 
-__all__ = ["cgutils", "codegen", "CompileResult", "config", "dumps", "MISSING", "NO_COUNTS", "NullCache", "rtsys",
-           "TypingError"]
+__all__ = ["builtin_registry", "cgutils", "codegen", "CompileResult", "config", "dumps", "MISSING", "NO_COUNTS",
+           "NullCache", "rtsys", "TypingError", "WhoeverCalls"]

@@ -22,7 +22,7 @@ if BACKEND == "numba":
     from numba import types
     from numba.extending import intrinsic, overload
 
-    from .internals import cgutils
+    from .internals import builtin_registry, cgutils, WhoeverCalls
 
     OPTIONS = dict(fastmath=set(STRICT), error_model="numpy", forceinline=True, no_cpython_wrapper=True,
                    no_cfunc_wrapper=True)
@@ -105,6 +105,7 @@ def _vectorized(function):
             def choose(x):
                 return {types.float32: build(FLOAT32), types.float64: build(FLOAT64)}.get(x)
             overload(function, jit_options=OPTIONS)(choose)
+            builtin_registry.functions[-1]._impl_cache = WhoeverCalls()
         return build
     return register
 
