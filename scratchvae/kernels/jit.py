@@ -1,4 +1,6 @@
 """How Numba compiles what this package gives it: all flags, in one place."""
+import functools
+import gc
 from collections.abc import Callable
 from typing import Any
 
@@ -25,7 +27,22 @@ def compiled(function: Callable, fastmath: frozenset) -> Any:
     """
     kernel = numba.njit(fastmath=set(fastmath), no_cfunc_wrapper=True, **COMMON)(function)
     kernel._cache = KernelCache(function.__name__)      # what njit(cache=True) does, with Numba's own class
+    kernel.compile = _without_collector(kernel.compile)
     return kernel
+
+
+def _without_collector(compile_it):
+    """Let Python look for no garbage meanwhile: the compiler's millions of objects live on, and it finds hardly any."""
+    @functools.wraps(compile_it)
+    def uncollected(signature):
+        enabled = gc.isenabled()
+        gc.disable()
+        try:
+            return compile_it(signature)
+        finally:
+            if enabled:
+                gc.enable()
+    return uncollected
 
 
 def device(fastmath: frozenset = FASTMATH, forceinline: bool = False, separate: bool = False) -> Callable:
