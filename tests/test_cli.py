@@ -11,7 +11,7 @@ import sys
 import numpy as np
 import pytest
 
-from scratchvae.cli.main import build_parser, main
+from scratchvae.cli.main import build_parser, COMMANDS, main
 from scratchvae.cli.parser import in_flags
 from scratchvae.vae import VAE
 
@@ -162,6 +162,13 @@ def commands(parser=None):
         for parser in action.choices.values() if isinstance(action, argparse._SubParsersAction) else ():
             below = list(commands(parser))
             yield from below or [parser]
+
+
+def test_each_command_is_found_in_its_own_file_alone():
+    for names in COMMANDS.values():
+        for name in names:
+            action, = (action for action in build_parser([name])._actions if action.choices)
+            assert list(action.choices) == names
 
 
 every_command = pytest.mark.parametrize("parser", list(commands()), ids=lambda parser: parser.prog)

@@ -130,6 +130,26 @@ def test_what_cannot_be_compiled_is_said(words, environment, status, said):
     assert done.returncode == status and said in done.stderr and "Traceback" not in done.stderr
 
 
+SECOND = """
+import subprocess, time
+from scratchvae.kernels import cache, compilation
+found = {}
+with cache.watched(found.__setitem__), compilation.second_compiler("float32"):
+    while not any(cache.FOLDER.glob("*/adam_update-*.nbc")):
+        time.sleep(0.1)
+    compilation.compile_kernel("adam_update", "float32")
+assert found and all(found.values()), found
+subprocess.Popen = None                     # not needed where kernels are cached
+with compilation.second_compiler("float32"):
+    pass
+"""
+
+
+@compiled_only
+def test_in_a_first_run_a_second_process_compiles_what_is_needed_last(tmp_path):
+    run(SECOND, SCRATCHVAE_CACHE=str(tmp_path))
+
+
 class Terminal(io.StringIO):
     def isatty(self):
         return True

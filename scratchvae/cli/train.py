@@ -16,7 +16,7 @@ from ..data.sources import PATHS
 from ..errors import ConfigurationError, RunError, TrainingError
 from ..estimators import BASELINES, ESTIMATORS, make_estimator
 from ..kernels.cache import watched
-from ..kernels.compilation import OF_VAE, TRAIN
+from ..kernels.compilation import OF_VAE, second_compiler, TRAIN
 from ..layers import ACTIVATIONS
 from ..learning_rates import RATES
 from ..likelihoods import LIKELIHOODS
@@ -252,7 +252,7 @@ def run_epochs(record: Run, trainer: Trainer) -> list[int]:
     record.save(trainer)
     note_compilation()
     needed = len(TRAIN if isinstance(trainer.model, VAE) else TRAIN - OF_VAE)
-    with finishing_the_step(trainer, caught), watched(KernelProgress(needed)):
+    with finishing_the_step(trainer, caught), watched(KernelProgress(needed)), second_compiler(trainer.model.dtype):
         try:
             trainer.run(record.config["epochs"], progress.after_step, after_epoch)
         except TrainingError as error:

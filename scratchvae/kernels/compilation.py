@@ -1,12 +1,17 @@
 """The kernels that training may need, compiled before it does: for classrooms, containers, and the line that counts."""
 import multiprocessing
 import signal
+import subprocess
+import sys
 from collections.abc import Iterator
 from concurrent.futures import as_completed, ProcessPoolExecutor
+from contextlib import contextmanager, suppress
+from itertools import product
 
 from . import (continuous_bernoulli, dense, gaussian, learned_sigma, likelihoods, minibatch,  # noqa: F401 (for TWINS)
                optimizers, random, totals)
 from .backend import BACKEND
+from .cache import kernels_are_cached, usable_folder
 from .twins import TWINS
 
 if BACKEND == "numba":
@@ -14,9 +19,9 @@ if BACKEND == "numba":
 
 LOSS, LOSS_BACKWARD = "F2 F2 D1", "F2 F2 D1 D1 F2"
 # What each takes: arrays of 1 or 2 axes (F of the dtype of the model, D of float64, X of any data, I of int64), numbers
-# (i int64, f float64).  dense_forward comes first because dense_backward then finds the product.
+# (i int64, f float64), a seed or None (s).  dense_forward comes first because dense_backward then finds the product.
 CALLS = {
-    "dense_forward": "F2 F2 F1 i F2", "gather_rows": "X2 I1 f i i i F2", "standard_normal": "i i i F2",
+    "dense_forward": "F2 F2 F1 i F2", "gather_rows": "X2 I1 f i s i F2", "standard_normal": "i i i F2",
     "gaussian_forward": "F2 F2 F2 D1", "gaussian_backward": "F2 F2 F2 F1 F2",
     "bernoulli_nll": LOSS, "bernoulli_nll_backward": LOSS_BACKWARD,
     "continuous_bernoulli_nll": LOSS, "continuous_bernoulli_nll_backward": LOSS_BACKWARD,
@@ -33,10 +38,10 @@ TRAIN = {"dense_forward", "dense_backward", "gather_rows", "standard_normal", "b
 def signatures(name: str, dtype: str) -> Iterator:
     """Yield what a kernel is compiled for in training: tuples of Numba's types."""
     kinds = {"F": getattr(types, dtype), "D": types.float64, "I": types.int64}
-    for data in (types.uint8, types.float32, types.float64) if "X" in CALLS[name] else (None,):
-        kinds["X"] = data
+    any_data = product((types.uint8, types.float32, types.float64), (types.none, types.int64))
+    for kinds["X"], seed in any_data if "X" in CALLS[name] else [(None, None)]:
         yield tuple(types.Array(kinds[word[0]], int(word[1]), "C") if len(word) == 2 else
-                    {"i": types.int64, "f": types.float64}[word] for word in CALLS[name].split())
+                    {"i": types.int64, "f": types.float64, "s": seed}[word] for word in CALLS[name].split())
 
 
 def compile_kernel(name: str, dtype: str) -> str:
@@ -61,3 +66,31 @@ def compile_all(everything: bool) -> Iterator:
             yield done, len(jobs), job.result()
     finally:
         pool.shutdown(cancel_futures=True)
+
+
+def compile_last(dtype: str) -> None:
+    """Compile what `scratchvae train` needs after the batch and the layers, what is needed last first."""
+    for name in reversed(CALLS):
+        if name in TRAIN and not name.startswith(("dense", "gather")):
+            compile_kernel(name, dtype)
+
+
+@contextmanager
+def second_compiler(dtype: str) -> Iterator:
+    """While open, a second process runs `compile_last` where there are two cores, if nothing is cached.
+
+    This process finds in the cache what the other one has compiled.  It is no `multiprocessing`, which would run the
+    caller's script again.
+    """
+    code = f"import sys; sys.path[:] = {sys.path}; from {__name__} import compile_last; compile_last({dtype!r})"
+    process = None
+    if BACKEND == "numba" and config.NUMBA_DEFAULT_NUM_THREADS > 1 and usable_folder() and not kernels_are_cached():
+        with suppress(OSError):                         # without a second process this one compiles all
+            process = subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.DEVNULL,
+                                       stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        yield
+    finally:
+        if process:
+            process.terminate()
+            process.wait()
