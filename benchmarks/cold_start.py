@@ -1,8 +1,9 @@
-"""From process start to the end of the first training step, with an empty and a warm kernel cache; all kernels at once.
+"""From process start to the end of the first training step and of `scratchvae train`; all kernels compiled at once.
 
     python benchmarks/cold_start.py [--runs 3] [--all] [--against FOLDER] [--json FILE]
 
-Processor seconds are those of the process and its children; they depend little on what else the machine does.
+Each with an empty and a warm kernel cache.  Processor seconds are those of the process and its children; they depend
+little on what else the machine does.  Python finds its bytecode as pip leaves it: a run that is not counted writes it.
 """
 import argparse
 import os
@@ -24,11 +25,16 @@ Trainer(VAE(784), x).run(1)
 """
 
 
-def seconds_of(words, root, cache):
+TRAIN = ["-m", "scratchvae", "train", "--overwrite", "--out", "run"]
+
+
+def seconds_of(words, root, cache, bytecode):
     """Run one process of the package in `root`, with its kernels in `cache`; return (processor, wall) seconds."""
     before, start = os.times(), time.perf_counter()
     subprocess.run([sys.executable, *words], check=True, cwd=cache, stdout=subprocess.DEVNULL,
-                   env={**os.environ, "NUMBA_CACHE_DIR": cache, "PYTHONPATH": str(root)})
+                   stderr=subprocess.DEVNULL, env={
+                       **os.environ, "NUMBA_CACHE_DIR": cache, "PYTHONPATH": str(root),
+                       "PYTHONDONTWRITEBYTECODE": "", "PYTHONPYCACHEPREFIX": bytecode})
     wall, after = time.perf_counter() - start, os.times()
     return (after.children_user + after.children_system - before.children_user - before.children_system, wall)
 
@@ -45,16 +51,22 @@ def main():
     if options.against:
         roots["there"] = Path(options.against).resolve()
     samples = {}
-    for _ in range(options.runs):
-        for where, root in roots.items():
+    with tempfile.TemporaryDirectory() as bytecode:
+        def measure(where, words, cache, *names):
+            for name in names:
+                samples.setdefault((where, name), []).append(seconds_of(words, roots[where], cache, bytecode))
+
+        for round in range(-1, options.runs):
+            for where in roots:
+                with tempfile.TemporaryDirectory() as cache:
+                    measure(where, ["-c", FIRST_STEP], cache, "step, empty", "step, warm", "step, warm", "step, warm")
+                with tempfile.TemporaryDirectory() as cache:
+                    measure(where, TRAIN + ["--epochs", "1"] * (round < 0), cache, "train, empty", "train, warm")
+            if round < 0:
+                samples.clear()                             # bytecode was written
+        if options.all:
             with tempfile.TemporaryDirectory() as cache:
-                samples.setdefault((where, "empty cache"), []).append(seconds_of(["-c", FIRST_STEP], root, cache))
-                for _ in range(3):
-                    samples.setdefault((where, "warm cache"), []).append(seconds_of(["-c", FIRST_STEP], root, cache))
-    if options.all:
-        with tempfile.TemporaryDirectory() as cache:
-            words = ["-m", "scratchvae.kernels", "--compile", "all"]
-            samples["here", "all kernels"] = [seconds_of(words, roots["here"], cache)]
+                measure("here", ["-m", "scratchvae.kernels", "--compile", "all"], cache, "all kernels")
     say(" ".join(f"{key} {value}" for key, value in machine().items()))
     say("load in the last minute, and in the last 15: {0:.1f}, {2:.1f}".format(*os.getloadavg()))
     rows = []
