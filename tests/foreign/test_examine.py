@@ -47,6 +47,13 @@ def test_each_fault_is_found_by_its_row_and_no_hint_is_wrong(fault):
     assert all(not text or any(words in text for words in known) for text in found.values()), found
 
 
+@pytest.mark.parametrize("fault", ["", "missing 1/2", "missing path", "KL sign", "KL times sigma"])
+def test_the_head_of_a_log_sigma_is_traced_to_its_term_too(fault):
+    found = findings(examine_vae(**vaes.Net(100, fault, power=2).arguments() | {"step": None}))
+    assert list(found)[-1:] == (["gradient: d_logvar"] if fault else [])
+    assert not fault or vaes.FAULTS[fault][1] in found["gradient: d_logvar"]
+
+
 # The styles of other people, in at most three lines ------------------------------------------------------------------
 # With encode (in one of them, for it takes time) a wrong head is traced to its term, without it to its place.
 

@@ -60,11 +60,14 @@ def sigmoid(a):
 
 
 class Net:
-    """x -> hidden -> (mu, logvar) -> z -> outputs, everything drawn from a seed."""
+    """x -> hidden -> (mu, logvar) -> z -> outputs, everything drawn from a seed.
 
-    def __init__(self, seed, fault=""):
+    logvar is `power` times what the head puts out, which for 2 is log sigma.
+    """
+
+    def __init__(self, seed, fault="", power=1):
         rng = self.rng = np.random.default_rng(seed)
-        self.fault = fault
+        self.fault, self.power = fault, power
         self.D, self.H, self.Z, self.B = (int(rng.integers(*ends)) for ends in ((4, 8), (3, 7), (1, 4), (2, 6)))
         self.Z += fault in ("KL over latents",) and self.Z == 1
         self.outputs = {"constants dropped": "means", "sigmoid twice": "logits", "exp overflows": "logits",
@@ -96,8 +99,8 @@ class Net:
         p = self.p
         if self.joint:
             both = h @ p["Wh"] + p["bh"]
-            return both[:, :self.Z], both[:, self.Z:]
-        return h @ p["Wm"] + p["bm"], h @ p["Wl"] + p["bl"]
+            return both[:, :self.Z], self.power * both[:, self.Z:]
+        return h @ p["Wm"] + p["bm"], self.power * (h @ p["Wl"] + p["bl"])
 
     def encode(self, x):
         return self.head(self.hidden(x))
@@ -203,7 +206,7 @@ class Net:
             kl_logvar = -kl_logvar if fault == "KL sign" else kl_logvar * s
         kl_mu = z if fault == "z for mu" else kl_mu
         beta = w * (1 if fault == "beta not in the gradient" else self.beta)
-        d_mu, d_logvar = d_z + beta * kl_mu, d_z * noise * ds + beta * kl_logvar
+        d_mu, d_logvar = d_z + beta * kl_mu, self.power * (d_z * noise * ds + beta * kl_logvar)
         if self.joint:
             d_head = np.hstack([d_mu, d_logvar])
             found, d_h = {"Wh": h.T @ d_head, "bh": d_head.sum(0)}, d_head @ p["Wh"].T

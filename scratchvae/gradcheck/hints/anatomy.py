@@ -15,7 +15,7 @@ class Anatomy:
     """A foreign VAE as `check_head` reads a model: `vae` is a VAEFunctions with encode, objective and params.
 
     `roles` has "mu", "logvar" and "trunk" (what moves both) for a head of two parts; `places` lists the (array, index)
-    of each bias of [mu | logvar], or is empty.
+    of each bias of [mu | logvar], or is empty, and `slopes` how far 1 on it moves that: 2 for the bias of a log sigma.
     """
 
     def __init__(self, vae: Any):
@@ -36,20 +36,22 @@ class Anatomy:
                     array[index] += 1
                     change = self._head() - start
                     array[...] = kept
-                    one = np.flatnonzero(np.all(np.abs(change - 1) <= slack, axis=0))
+                    one = [(k, slope) for slope in (1, 2)
+                           for k in np.flatnonzero(np.all(np.abs(change - slope) <= slack, axis=0))]
                     if len(one) == 1 and np.sum(np.abs(change) > slack) == len(change):
-                        column[int(one[0])] = (path, index)
-        self.places = [column[k] for k in range(2 * n_latent)] if len(column) == 2 * n_latent else []
+                        column[int(one[0][0])] = (path, index), one[0][1]
+        found = [column[k] for k in range(2 * n_latent)] if len(column) == 2 * n_latent else []
+        self.places, self.slopes = [place for place, _ in found], np.array([slope for _, slope in found])
         self.encoder = sum(self.roles.values(), [])
         if not (self.roles["mu"] and self.roles["logvar"]):
             self.roles = {}
-        self.parameters = {BIAS: np.array([self.arrays[path][index] for path, index in self.places])}
+        self.parameters = {BIAS: np.array([self.arrays[path][index] for path, index in self.places]) * self.slopes}
 
     def _head(self):
         return np.hstack(self.vae.posterior(self.vae.x))
 
     def _move(self):
-        for (path, index), value in zip(self.places, self.parameters[BIAS]):
+        for (path, index), value in zip(self.places, self.parameters[BIAS] / self.slopes):
             self.arrays[path][index] = value
 
     def encode(self, x: np.ndarray) -> tuple:
@@ -70,7 +72,7 @@ class Anatomy:
         """Return (None, the gradient's part for the head's biases)."""
         self._move()
         found = self.vae.gradient(x, eps)
-        return None, {BIAS: np.array([found[path][index] for path, index in self.places])}
+        return None, {BIAS: np.array([found[path][index] for path, index in self.places]) / self.slopes}
 
     def head_checks(self, checks: list) -> list:
         """Return the failed Checks of d_mu and d_logvar, if `checks` of the gradient are wrong in the encoder alone."""
