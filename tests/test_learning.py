@@ -273,6 +273,21 @@ def test_a_run_that_ends_early_says_so(capsys, tmp_path, no_figures):
     kept = load_arrays(tmp_path / "run" / MODEL)[2]["history"][epochs - 3]
     assert found["epoch kept"] == [epochs - 2] * 2 and found["held-out loss"] == [kept[4]] * 2
     assert f"Go on with: scratchvae train --out {tmp_path / 'run'} --resume --patience 4" in err.replace("\n", " ")
+    words = "train", "--resume", "--out", tmp_path / "run", "--epochs", epochs + 5, "--patience"
+    refused(capsys, "--patience: 'no' is neither a number nor none", *words, "no")
+    assert result(capsys, *words, "none")["epochs"] == epochs + 5
+
+
+@pytest.mark.parametrize("flags, said", [
+    (("--decay-every", 3), "--decay-every is 3.0, but --rate-schedule is 'constant'; it counts only if that is steps"),
+    (("--decay-factor", 0.5, "--rate-schedule", "cosine"), "--decay-factor is 0.5, but --rate-schedule is 'cosine'"),
+    (("--nats", 2, "--schedule", "linear"), "--nats is 2.0, but --schedule is 'linear'"),
+    (("--schedule-steps", 9), "--schedule-steps is 9, but --schedule is 'constant'"),
+    (("--sigma", 2), "--sigma is 2.0, but --likelihood is 'bernoulli'"),
+    (("--samples", 2, "--model", "ae"), "--samples is 2, but --model is 'ae'; it counts only if that is vae")])
+def test_a_flag_that_would_change_nothing_is_refused(capsys, tmp_path, flags, said):
+    refused(capsys, said, "train", "--data", "digits", *flags, "--out", tmp_path / "run")
+    assert not (tmp_path / "run").exists()
 
 
 def test_a_history_without_learning_rates_is_read(tmp_path):

@@ -19,7 +19,7 @@ from ..kernels.cache import watched
 from ..kernels.compilation import OF_VAE, second_compiler, TRAIN
 from ..layers import ACTIVATIONS
 from ..learning_rates import RATES
-from ..likelihoods import LIKELIHOODS
+from ..likelihoods import Gaussian, LIKELIHOODS
 from ..nonfinite import POLICIES
 from ..optimizers import OPTIMIZERS
 from ..schedules import SCHEDULES
@@ -44,6 +44,13 @@ NEW_DEFAULTS: dict[str, Any] = dict(
     momentum=None, weight_decay=None, clip_norm=None, patience=None, keep="last", image_shape=None,
     transpose=None, condition=False)
 TRAIN_DEFAULTS |= NEW_DEFAULTS
+# Settings that count only with some values of another one: those whose classes have them.
+WANTS: dict[str, tuple[str, list[str]]] = {
+    **dict.fromkeys(("decay_every", "decay_factor"), ("rate_schedule", ["steps"])),
+    **{name: ("schedule", [key for key, kind in SCHEDULES.items() if field in kind.__dataclass_fields__])
+       for name, field in (("schedule_steps", "steps"), ("nats", "nats"))},
+    "sigma": ("likelihood", [name for name, kind in LIKELIHOODS.items() if issubclass(kind, Gaussian)]),
+    **dict.fromkeys(("beta", "estimator", "n_samples"), ("model", ["vae"]))}
 
 
 def add(commands: object) -> None:
@@ -105,9 +112,9 @@ def add(commands: object) -> None:
             ("--momentum", "SHARE", "for sgd: share of the last step that is added; default: 0.9"),
             ("--weight-decay", "SHARE", "share of the parameters that a step at rate 1 takes off; default: 0"),
             ("--clip-norm", "NORM", "length to which longer gradients are shortened; default: none")):
-        setting(flag, type=float, metavar=unit, help=text)
-    setting("--patience", type=int, metavar="EPOCHS", help="stop when the held-out loss has not fallen for so many "
-            "epochs; default: train to the end")
+        setting(flag, type=_or_none(float) if flag == "--clip-norm" else float, metavar=unit, help=text)
+    setting("--patience", type=_or_none(int), metavar="EPOCHS", help="stop when the held-out loss has not fallen for "
+            "so many epochs; default: none, train to the end")
     setting("--keep", choices=KEPT, help="which epoch's parameters the other commands use; best is the one of the "
             f"smallest held-out loss; {default('keep')}")
     setting("--output-bias", choices=OUTPUT_BIASES,
@@ -121,6 +128,16 @@ def add(commands: object) -> None:
     what.add_argument("--resume", action="store_true", help="continue the run in the folder; if its data have moved, "
                       "--data says where they are now")
     what.add_argument("--overwrite", action="store_true", help="replace the run in the folder")
+
+
+def _or_none(number):
+    """Return a flag's type: a number, or none, by which --resume takes it away."""
+    def value(text):
+        try:
+            return None if text == "none" else number(text)
+        except ValueError:
+            raise argparse.ArgumentTypeError(f"{text!r} is neither a number nor none") from None
+    return value
 
 
 def run(args: argparse.Namespace) -> tuple[dict, int]:
@@ -147,9 +164,15 @@ def _settings(args):
     if args.out == "":
         raise ConfigurationError("--out is empty; expected the name of a folder. Leave it out for one under runs.")
     folder = args.out or f"runs/{run_name(settings['data'])}-{settings['model']}"
+    config = {**NEW_DEFAULTS, **Run.open(folder).config} if args.resume else {}
+    for name, (other, values) in WANTS.items():
+        value = (settings | config | said).get(other)
+        if name in said and value not in values:
+            flag = f"--{other.replace('_', '-')}"
+            raise ConfigurationError(f"{name} is {said[name]!r}, but {flag} is {value!r}; it counts only if that is "
+                                     f"{' or '.join(values)}. Leave it out, or change {flag}.")
     if not args.resume:
         return folder, settings
-    config = {**NEW_DEFAULTS, **Run.open(folder).config}
     for name, value in said.items():
         if name not in FREE | ADJUSTABLE and config.get(name) != value:
             begun = "without one" if config.get(name) is None else f"with {config[name]!r}"
