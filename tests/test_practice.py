@@ -357,17 +357,32 @@ def test_the_way_of_a_student(capsys, tmp_path, monkeypatch):
     (("check", "nowhere"), "expected one of 30 names"), (("check", "d_mu"), "holds no exercises"),
     (("hint",), "start practice"),
     (("start", "file/inside"), "cannot be made"), (("check", "a", "b"), "expected one of"),
-    (("check", "d_mu", "d_b"), "Leave some out"), (("check", "damaged"), "progress.json cannot be read"),
+    (("check", "d_mu", "d_b"), "Leave some out"), (("check", "torn/notes"), "holds none of the exercises in torn"),
+    (("check", "file"), "holds no exercises"), (("check", "torn/practice.ipynb"), "cannot be read as a notebook"),
+    (("check", "torn", "d_mu"), "your answers may still be in it"),
+    (("check", "damaged"), "progress.json cannot be read"),
     (("hint", "edited"), "progress.json cannot be read"), (("start", "damaged"), "practice next damaged")])
 def test_bad_requests_end_in_one_line(capsys, tmp_path, monkeypatch, words, said):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "file").write_text("")
     (tmp_path / "damaged").mkdir()
     (tmp_path / "damaged" / "progress.json").write_text("[3]")
+    (tmp_path / "torn").mkdir()
+    (tmp_path / "torn" / "practice.ipynb").write_text('{"cells": [{"cell_type": "code"}]}')
+    (tmp_path / "torn" / "notes").write_text("")
     (tmp_path / "edited").mkdir()
     (tmp_path / "edited" / "progress.json").write_text('{"kl_discrete": {"hints": -7}}')
     status, _, err = command(capsys, "practice", *words)
     assert status == 2 and err.count("\n") == 1 and said in err
+
+
+def test_a_file_stands_for_the_exercises_in_it(capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    path = start(Path("mine"))[0]
+    inside = [exercise.name for exercise in EXERCISES.values() if f"{exercise.chapter}.py" == path.name]
+    status, out, _ = command(capsys, "practice", "check", path, "--json")
+    assert status == 1 and [row["name"] for row in json.loads(out.splitlines()[-1])["exercises"]] == inside
+    assert result(capsys, "practice", "next", path)["exercises"][0]["name"] == inside[0]
 
 
 def test_a_copy_without_its_progress_goes_on(capsys, tmp_path, monkeypatch):

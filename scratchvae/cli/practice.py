@@ -1,4 +1,5 @@
 """`scratchvae practice`: write the derivation's formulas yourself, and be checked."""
+import os
 import shlex
 from argparse import Namespace
 from pathlib import Path
@@ -28,24 +29,32 @@ def add(commands: object) -> None:
             ("reveal", run_reveal, "show the model answer", "d_mu"),
             ("next", run_next, "show the first exercise that is not solved", "")):
         parser = add_command(actions, name, run, does, example)
-        parser.add_argument("words", metavar="DIR or EXERCISE", nargs="*", help="a folder that `start` wrote (default: "
-                            f"the present one if it is one, else {DEFAULT}), an exercise's name or tag, or both")
+        parser.add_argument("words", metavar="DIR or EXERCISE", nargs="*", help="a folder that `start` wrote, or a "
+                            f"file in it (default: the present folder if it is one, else {DEFAULT}), an exercise's "
+                            "name or tag, or both")
 
 
 def _opened(args):
     """Return (Folder, exercises) of the words on the command line."""
     words = list(args.words)
     known = {name for exercise in EXERCISES.values() for name in (exercise.name, exercise.tag)}
-    folders = [word for word in words if word not in known or holds_exercises(Path(word))]      # a folder named train
-    chosen = [exercise for word in words if word not in folders for exercise in find(word)]
-    for word in folders:
-        if not Path(word).is_dir():
+    places = [word for word in words if word not in known or holds_exercises(Path(word))]       # a folder named train
+    chosen = [exercise for word in words if word not in places for exercise in find(word)]
+    for word in places:
+        if not os.path.exists(word):
             find(word)                                           # refuses, with the nearest names
-    if len(folders) > 1 or len(words) - len(folders) > 1:
-        raise ConfigurationError(f"got {' '.join(words)}; expected a folder, an exercise, or one of each. Leave some "
-                                 "out.")
-    default = "." if holds_exercises(Path()) else DEFAULT
-    return Folder(Path(*folders or [default])), chosen
+    if len(places) > 1 or len(words) - len(places) > 1:
+        raise ConfigurationError(f"got {' '.join(words)}; expected a folder or file, an exercise, or one of each. "
+                                 "Leave some out.")
+    place = Path(*places or ["." if holds_exercises(Path()) else DEFAULT])
+    if not place.is_file():
+        return Folder(place), chosen
+    folder = Folder(place.parent)
+    chosen = chosen or [exercise for exercise in EXERCISES.values() if folder.place(exercise) == place]
+    if not chosen:
+        raise ConfigurationError(f"{place} holds none of the exercises in {place.parent}. Name a file that `scratchvae "
+                                 "practice start` wrote, or an exercise.")
+    return folder, chosen
 
 
 def _command(folder, action, exercise):
@@ -71,7 +80,8 @@ def _not_solved(folder, chosen=()):
 def _chosen(args):
     """Return (Folder, [the first exercise that was named or is not solved]); the list is empty if all are solved."""
     folder, chosen = _opened(args)
-    found = (chosen or _not_solved(folder))[:1]
+    left = _not_solved(folder)
+    found = ([exercise for exercise in chosen if exercise in left] or chosen or left)[:1]
     if not found:
         print_filled(f"All {len(EXERCISES)} exercises are right. Name the one that you mean, such as d_mu.")
     return folder, found

@@ -164,8 +164,9 @@ class Folder:
             return None, f"{place} is missing: the exercise stands there."
         if place not in self.modules:
             module: Any = None
+            cells = _code_cells(place) if self.is_notebook else None
             with Attempt(place.name, place) as attempt:
-                module = _run_notebook(place) if self.is_notebook else importlib.import_module(exercise.chapter)
+                module = importlib.import_module(exercise.chapter) if cells is None else _run_notebook(place, cells)
             self.modules[place] = module, attempt.failure
         module, failure = self.modules[place]
         failure = failure or getattr(module, "failures", {}).get(exercise.name, "")
@@ -195,24 +196,33 @@ def _own_modules(folder: Path) -> Iterator[None]:
         sys.modules.update(before)
 
 
-def _run_notebook(path: Path) -> ModuleType:
-    """Return the notebook's cells as a module, without those that judge; a broken cell stops no other."""
+def _code_cells(path: Path) -> list[tuple[str, str]]:
+    """Return (name, source) of a notebook's cells of code but those that judge; raises RunError if it is damaged."""
+    try:
+        cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
+        return [(f"cell {k}", "".join(cell["source"])) for k, cell in enumerate(cells, 1)      # of lines, or one string
+                if cell["cell_type"] == "code" and "check" not in cell["metadata"].get("tags", ())]
+    except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
+        raise RunError(f"{path} cannot be read as a notebook ({type(error).__name__}: {error}); your answers may still "
+                       "be in it. Restore a copy (Jupyter keeps one in .ipynb_checkpoints), or begin another with "
+                       "`scratchvae practice start DIR --notebook`.") from error
+
+
+def _run_notebook(path: Path, cells: list[tuple[str, str]]) -> ModuleType:
+    """Return a notebook's cells as a module; a broken cell stops no other."""
     name = path.stem
     if name in sys.modules:
         return sys.modules[name]
-    cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
     module = sys.modules[name] = ModuleType(name)
     module.failures = {}
-    for k, cell in enumerate(cells):
-        if cell["cell_type"] == "code" and "check" not in cell["metadata"].get("tags", ()):
-            lines = "".join(cell["source"]).splitlines(keepends=True)             # a list of lines, or one string
-            source = "".join(line for line in lines if not line.startswith(("%", "!")))
-            file = f"<cell {k + 1}>"
-            linecache.cache[file] = len(source), None, source.splitlines(True), file
-            with Attempt(f"cell {k + 1} of {path.name}", file) as attempt:
-                exec(compile(source, file, "exec"), vars(module))
-            broken = [name for name in EXERCISES if attempt.failure and f"def {name}(" in source]
-            module.failures |= dict.fromkeys(broken, attempt.failure)
+    for cell, text in cells:
+        source = "".join(line for line in text.splitlines(keepends=True) if not line.startswith(("%", "!")))
+        file = f"<{cell}>"
+        linecache.cache[file] = len(source), None, source.splitlines(True), file
+        with Attempt(f"{cell} of {path.name}", file) as attempt:
+            exec(compile(source, file, "exec"), vars(module))
+        broken = [name for name in EXERCISES if attempt.failure and f"def {name}(" in source]
+        module.failures |= dict.fromkeys(broken, attempt.failure)
     return module
 
 
