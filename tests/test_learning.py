@@ -274,7 +274,7 @@ def test_a_run_that_ends_early_says_so(capsys, tmp_path, no_figures):
     assert found["epoch kept"] == [epochs - 2] * 2 and found["held-out loss"] == [kept[4]] * 2
     assert f"Go on with: scratchvae train --out {tmp_path / 'run'} --resume --patience 4" in err.replace("\n", " ")
     words = "train", "--resume", "--out", tmp_path / "run", "--epochs", epochs + 5, "--patience"
-    refused(capsys, "--patience: 'no' is neither a number nor none", *words, "no")
+    refused(capsys, "argument --patience: invalid value: 'no'; expected a number or none", *words, "no")
     assert result(capsys, *words, "none")["epochs"] == epochs + 5
 
 

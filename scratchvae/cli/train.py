@@ -4,6 +4,7 @@ import inspect
 import signal
 import sys
 from collections.abc import Container
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -112,9 +113,9 @@ def add(commands: object) -> None:
             ("--momentum", "SHARE", "for sgd: share of the last step that is added; default: 0.9"),
             ("--weight-decay", "SHARE", "share of the parameters that a step at rate 1 takes off; default: 0"),
             ("--clip-norm", "NORM", "length to which longer gradients are shortened; default: none")):
-        setting(flag, type=_or_none(float) if flag == "--clip-norm" else float, metavar=unit, help=text)
-    setting("--patience", type=_or_none(int), metavar="EPOCHS", help="stop when the held-out loss has not fallen for "
-            "so many epochs; default: none, train to the end")
+        setting(flag, type=partial(_or_none, float) if flag == "--clip-norm" else float, metavar=unit, help=text)
+    setting("--patience", type=partial(_or_none, int), metavar="EPOCHS", help="stop when the held-out loss has not "
+            "fallen for so many epochs; default: none, train to the end")
     setting("--keep", choices=KEPT, help="which epoch's parameters the other commands use; best is the one of the "
             f"smallest held-out loss; {default('keep')}")
     setting("--output-bias", choices=OUTPUT_BIASES,
@@ -130,14 +131,12 @@ def add(commands: object) -> None:
     what.add_argument("--overwrite", action="store_true", help="replace the run in the folder")
 
 
-def _or_none(number):
-    """Return a flag's type: a number, or none, by which --resume takes it away."""
-    def value(text):
-        try:
-            return None if text == "none" else number(text)
-        except ValueError:
-            raise argparse.ArgumentTypeError(f"{text!r} is neither a number nor none") from None
-    return value
+def _or_none(kind, text):
+    """Return a flag's number, or None for "none", by which --resume takes it away."""
+    try:
+        return None if text == "none" else kind(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"invalid value: {text!r}; expected a number or none") from None
 
 
 def run(args: argparse.Namespace) -> tuple[dict, int]:
