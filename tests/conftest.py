@@ -1,6 +1,7 @@
 """Hypothesis profiles: HYPOTHESIS_PROFILE=dev (the default), ci, thorough, mutation; and which tests come first."""
 import os
 import signal
+import sys
 
 from hypothesis import HealthCheck, Phase, settings
 
@@ -18,6 +19,13 @@ for name, default in (("SIGHUP", signal.SIG_DFL), ("SIGINT", signal.default_int_
     number = getattr(signal, name, None)                                       # Windows has no SIGHUP
     if number is not None and signal.getsignal(number) is signal.SIG_IGN:
         signal.signal(number, default)
+
+
+def pytest_configure(config):
+    """Where NumPy multiplies by Apple's Accelerate, it warns of errors that did not happen (NumPy's issue 28687)."""
+    if sys.platform == "darwin":
+        config.addinivalue_line("filterwarnings", "ignore:(divide by zero|overflow|invalid value) encountered in "
+                                "(matmul|dot|vecdot):RuntimeWarning")
 
 
 def pytest_collection_modifyitems(items):

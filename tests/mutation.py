@@ -22,7 +22,6 @@ import os
 import py_compile
 import random
 import re
-import resource
 import shutil
 import signal
 import sys
@@ -213,6 +212,7 @@ def prepare(parent):
 
 def run_tests(tests, loud):
     """End this process with the verdict of the tests on FOLDER's package."""
+    resource = importlib.import_module("resource")      # Windows has none, and imports this file too
     resource.setrlimit(resource.RLIMIT_CPU, (SECONDS, 2 * SECONDS))
     os.chdir(FOLDER)
     sys.path.insert(0, str(FOLDER))

@@ -1,19 +1,26 @@
 """What Windows and macOS do differently, as far as it can be had here: what is missing is taken away."""
 import ast
+import gc
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
+from matplotlib.figure import Figure
 
 import scratchvae
 from scratchvae.cli import screen
-from scratchvae.cli.run_folder import run_name
+from scratchvae.cli.run_folder import Run, run_name
 from scratchvae.errors import RunError
+from scratchvae.kernels import cache, compilation  # noqa: F401 (all kernels)
+from scratchvae.kernels.backend import BACKEND
 from scratchvae.storage import atomic
 
-PACKAGE = Path(scratchvae.__file__).parent
+PACKAGE, TESTS = Path(scratchvae.__file__).parent, Path(__file__).parent
+POSIX = pytest.mark.skipif(not hasattr(os, "fork"), reason="what is to be taken away is not there")
 
 # What every other package needs is imported first; then all is taken away that only POSIX has.
 WINDOWS = """
@@ -45,6 +52,22 @@ def no_size(*descriptor):
     raise OSError(errno.EBADF, "The handle is invalid")
 
 os.get_terminal_size = no_size
+
+def refusing(real):
+    def call(*paths, **options):
+        for path in filter(os.path.isfile, paths):
+            for number in os.listdir("/dev/fd"):
+                try:
+                    is_open = os.path.samestat(os.fstat(int(number)), os.stat(path))
+                except OSError:                         # the number by which /dev/fd itself was listed
+                    continue
+                if is_open:
+                    raise PermissionError(errno.EACCES, "The file is being used by another process", path)
+        return real(*paths, **options)
+    return call
+
+for name in ("remove", "rename", "replace", "unlink"):
+    setattr(os, name, refusing(getattr(os, name)))
 """
 
 
@@ -56,7 +79,7 @@ def on_windows(script, folder):
     return done.stdout
 
 
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="what is to be taken away is not there")
+@POSIX
 def test_every_room_works_without_what_only_posix_has(tmp_path):
     on_windows("""
 import importlib, pkgutil, scratchvae
@@ -69,13 +92,18 @@ assert main([*quick, "1"]) == 0
 assert main([*quick, "2", "--resume"]) == 0
 assert main(["evaluate", "run", "--importance-samples", "2"]) == 0
 assert main(["sample", "run"]) == 0
+assert main([*quick, "1", "--overwrite"]) == 0
+assert main(["practice", "start", "mine"]) == 0
+assert main(["practice", "check", "mine"]) == 0
+with open("run/config.json"):
+    assert main([*quick, "1", "--overwrite"]) == 2
 """, tmp_path)
     assert (tmp_path / "run" / "figures" / "samples.png").exists()
-    assert (tmp_path / "run" / "history.csv").read_bytes().count(b"\n") == 3
+    assert (tmp_path / "run" / "history.csv").read_bytes().count(b"\n") == 2
     assert b"\r" not in (tmp_path / "run" / "history.csv").read_bytes()
 
 
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="what is to be taken away is not there")
+@POSIX
 def test_the_lock_of_windows_keeps_the_second_out_and_names_the_first(tmp_path):
     said = on_windows("""
 from scratchvae.errors import RunError
@@ -114,6 +142,46 @@ def test_a_file_that_somebody_reads_is_replaced_when_they_have_done(monkeypatch,
         atomic.write_atomically(path, lambda file: file.write(b"new"))
     assert path.read_bytes() == (b"old" if error else b"new") and os.listdir(tmp_path) == ["model.npz"]
     assert len(slept) == min(refusals, 4)
+
+
+def test_a_folder_of_another_spelling_is_no_link(monkeypatch, tmp_path):
+    """Windows calls `Ann Miller` ANNMIL~1 as well, and tells apart no two spellings of a name."""
+    real = os.path.realpath
+    (tmp_path / "Ann Miller").mkdir()
+    (tmp_path / "ANNMIL~1").symlink_to(tmp_path / "Ann Miller", target_is_directory=True)
+    monkeypatch.setattr(os.path, "normcase", str.lower)
+    monkeypatch.setattr(os.path, "realpath",
+                        lambda path, **_: real(path).swapcase() if os.path.exists(path) else real(path))
+    run = Run(tmp_path / "ANNMIL~1" / "run", {"data": "digits", "model": "vae"})
+    for _ in range(2):                                  # without a folder for figures, and with one
+        with run.held():
+            assert run.save_figure(Figure(), "empty.png").exists()
+    (tmp_path / "elsewhere").mkdir()
+    shutil.rmtree(run.folder / "figures")
+    (run.folder / "figures").symlink_to(tmp_path / "elsewhere", target_is_directory=True)
+    with pytest.raises(RunError, match="is a link to another folder"):
+        run.save_figure(Figure(), "empty.png")
+
+
+@pytest.mark.skipif(BACKEND == "numpy", reason="nothing is compiled")
+def test_the_paths_of_kernels_are_short_enough_for_windows():
+    """It takes 259 characters, of which C:/Users/<a name>/AppData/Local/scratchvae/kernels/ may be 80."""
+    codegen = SimpleNamespace(magic_tuple=tuple)
+    names = [kept._name((), codegen) for kept in gc.get_objects() if isinstance(kept, cache.KernelCache)]
+    assert len(names) > 30 and max(map(len, names)) < 259 - 80, max(names, key=len)
+
+
+@pytest.mark.parametrize("system, status", [("linux", 1), ("darwin", 0)])
+def test_what_accelerate_warns_of_for_nothing_is_an_error_elsewhere_only(tmp_path, system, status):
+    """Apple's BLAS sets the processor's flags in every product of 15 rows or more; NumPy takes them at their word."""
+    (tmp_path / "test_product.py").write_text(
+        "import warnings\n\n\ndef test_it():\n    warnings.warn('overflow encountered in matmul', RuntimeWarning)\n")
+    script = ("import pytest, sys, sysconfig; sysconfig.get_config_vars(); "       # which looks up what Linux has
+              f"sys.platform = {system!r}; sys.exit(pytest.main([{str(tmp_path)!r}, '-c', "
+              f"{str(PACKAGE.parent / 'setup.cfg')!r}, '-p', 'conftest', '-p', 'no:cacheprovider']))")
+    done = subprocess.run([sys.executable, "-c", script], cwd=tmp_path, capture_output=True, encoding="utf-8",
+                          env={**os.environ, "PYTHONPATH": os.pathsep.join(map(str, (PACKAGE.parent, TESTS)))})
+    assert done.returncode == status, done.stdout + done.stderr
 
 
 @pytest.mark.parametrize("source, name", [
@@ -166,8 +234,14 @@ def test_a_width_that_nobody_knows_is_80(monkeypatch):
     assert screen.columns(sys.__stderr__) == 80
 
 
-def test_the_mutants_can_be_looked_at_where_no_process_forks():
-    """Its test and its list are imported by others; only its own run needs fork."""
-    script = "import multiprocessing.context as c; c._concrete_contexts.pop('fork'); import mutation"
-    subprocess.run([sys.executable, "-c", script], check=True,
-                   env={**os.environ, "PYTHONPATH": os.pathsep.join(map(str, (PACKAGE.parent, Path(__file__).parent)))})
+@POSIX
+def test_every_file_of_tests_can_be_imported(tmp_path):
+    """One that cannot be stops the whole suite before its first test."""
+    on_windows(f"""
+import contextlib, glob, importlib, multiprocessing.context, pytest
+multiprocessing.context._concrete_contexts.pop("fork")
+sys.path[:0] = [{str(TESTS)!r}, {str(PACKAGE.parent)!r}]
+for path in sorted(glob.glob({str(TESTS / '*.py')!r})):
+    with contextlib.suppress(pytest.skip.Exception):
+        importlib.import_module(os.path.basename(path)[:-3])
+""", tmp_path)

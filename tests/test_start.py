@@ -62,19 +62,19 @@ def test_the_public_names_are_there_before_they_are_imported():
 
 
 INTERRUPTED = """
-import os, signal, sys
+import signal, sys
 moment, words = sys.argv[1], sys.argv[2:]
 
 class Interrupt:
     def find_spec(self, name, path, target=None):
         if name == moment:
-            os.kill(os.getpid(), signal.SIGINT)
+            signal.raise_signal(signal.SIGINT)
 
 def main():
     from scratchvae.__main__ import main
     if moment == "compilation":
         from scratchvae.kernels import cache
-        cache.KernelCache.save_overload = lambda *_: os.kill(os.getpid(), signal.SIGINT)
+        cache.KernelCache.save_overload = lambda *_: signal.raise_signal(signal.SIGINT)
     sys.argv[1:] = words
     sys.exit(main())
 
@@ -83,7 +83,6 @@ main()
 """
 
 
-@pytest.mark.skipif(os.name == "nt", reason="Windows sends no SIGINT to one process")
 @pytest.mark.parametrize("moment", ["scratchvae.cli.main", "numpy", "numba", "numba.core.types",
                                     "scratchvae.kernels.dense", "scratchvae.plots", "compilation"])
 def test_ctrl_c_while_modules_are_imported_or_kernels_compiled_is_one_line(tmp_path, moment):
@@ -95,7 +94,6 @@ def test_ctrl_c_while_modules_are_imported_or_kernels_compiled_is_one_line(tmp_p
     assert (done.returncode, done.stderr) == (130, wanted)
 
 
-@pytest.mark.skipif(os.name == "nt", reason="Windows sends no SIGINT to one process")
 def test_a_job_in_the_background_that_ignores_ctrl_c_goes_on_ignoring_it():
     code = "import signal; signal.signal(signal.SIGINT, signal.SIG_IGN)\n" + INTERRUPTED
     done = subprocess.run([sys.executable, "-c", code, "numba", "data", "list"], cwd=ROOT, capture_output=True,
