@@ -5,6 +5,7 @@ import os
 import shutil
 import subprocess
 import sys
+from contextlib import nullcontext
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -142,6 +143,19 @@ def test_a_file_that_somebody_reads_is_replaced_when_they_have_done(monkeypatch,
         atomic.write_atomically(path, lambda file: file.write(b"new"))
     assert path.read_bytes() == (b"old" if error else b"new") and os.listdir(tmp_path) == ["model.npz"]
     assert len(slept) == min(refusals, 4)
+
+
+@pytest.mark.parametrize("is_there", [True, False])
+def test_a_kernel_that_another_process_reads_stays_as_it_is(monkeypatch, tmp_path, is_there):
+    def busy(*_):
+        raise PermissionError(13, "The process cannot access the file because it is being used by another process")
+    monkeypatch.setattr(os, "replace", busy)
+    path = tmp_path / "kernel.nbc"
+    if is_there:
+        path.write_bytes(b"theirs")
+    with nullcontext() if is_there else pytest.raises(PermissionError):
+        cache._write(path, "kernel.nbc", b"ours")
+    assert os.listdir(tmp_path) == ["kernel.nbc"] * is_there
 
 
 def test_a_folder_of_another_spelling_is_no_link(monkeypatch, tmp_path):
