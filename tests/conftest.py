@@ -3,6 +3,7 @@ import os
 import signal
 import sys
 
+import pytest
 from hypothesis import HealthCheck, Phase, settings
 
 COMMON = dict(deadline=None, suppress_health_check=[HealthCheck.too_slow])     # the first example compiles kernels
@@ -26,6 +27,17 @@ def pytest_configure(config):
     if sys.platform == "darwin":
         config.addinivalue_line("filterwarnings", "ignore:(divide by zero|overflow|invalid value) encountered in "
                                 "(matmul|dot|vecdot):RuntimeWarning")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_pyfunc_call():
+    """Skip tests of links on Windows, where most users may not make any."""
+    try:
+        return (yield)
+    except OSError as error:
+        if getattr(error, "winerror", None) == 1314:    # a privilege is missing
+            pytest.skip("this user may make no links")
+        raise
 
 
 def pytest_collection_modifyitems(items):

@@ -478,6 +478,7 @@ def test_overwriting_never_leaves_an_old_model_beside_new_settings(tmp_path, mon
     assert os.listdir(run.folder) == [".lock"]
 
 
+@pytest.mark.skipif(os.name == "nt", reason="Windows removes no file that is open")
 def test_a_run_folder_removed_under_a_run_is_made_again_with_everything_in_it(tmp_path):
     run = Run(tmp_path / "run", {"data": "digits", "model": "vae"})
     trainer = Trainer(model(), data(), batch_size=10)
