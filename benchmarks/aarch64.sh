@@ -14,7 +14,7 @@ folder=$(cd "$folder" && pwd)
 shift $(($# > 0))
 words=("$@")
 if [ $# = 0 ]; then
-    words=(tests/test_kernels.py tests/test_matmul.py tests/test_vectormath.py tests/test_hints.py tests/test_threads.py)
+    words=(tests/test_{kernels,matmul,vectormath,hints,threads,pool}.py)
 fi
 command -v qemu-aarch64 >/dev/null || { echo "qemu-aarch64 is missing: apt-get install qemu-user"; exit 2; }
 
