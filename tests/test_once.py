@@ -49,6 +49,22 @@ def test_a_kernel_from_the_cache_finds_the_product_whatever_the_order_and_though
     assert again.pop(product) > first.pop(product) and again == first
 
 
+OUTSIDE = """
+import numpy as np
+from scratchvae.kernels.minibatch import gather_rows
+try:
+    gather_rows(np.ones((4, 3)), np.arange(8), 1.0, 0, 0, 0, np.empty((8, 3), np.float32))
+except RuntimeError as error:
+    print(error)
+"""
+
+
+@compiled_only
+def test_an_error_in_a_part_is_reported(tmp_path):
+    for _ in ("compiled", "from the cache"):
+        assert "in a part of gather_rows" in run(OUTSIDE, NUMBA_BOUNDSCHECK="1", SCRATCHVAE_CACHE=str(tmp_path)).stdout
+
+
 @compiled_only
 def test_this_version_of_numba_has_all_names_that_save_time():
     assert internals.missing() is None, "internals.SAVES says where it is used; look there for what Numba has instead"

@@ -24,10 +24,11 @@ if BACKEND == "numba":
     SAVES = {
         "code of their own for products and loops (once.py)": [
             (Dispatcher, "compile"), (Dispatcher, "get_compile_result"), (CPUCallConv, "get_function_type"),
-            (CPUCallConv, "call_function"), (JITCodeLibrary, "get_pointer_to_function")],
+            (CPUCallConv, "call_function"), (CPUCallConv, "return_status_propagate"),
+            (JITCodeLibrary, "get_pointer_to_function")],
         "loops that threads share (parallel.py)": [
             (types.Dispatcher, "get_call_type"), (types.Dispatcher, "dispatcher"), (CPUContext, "call_conv"),
-            (CPUContext, "make_tuple"), (PythonAPI, "save_thread"),
+            (CPUContext, "make_tuple"), (CPUCallConv, "return_user_exc"), (PythonAPI, "save_thread"),
             (PythonAPI, "restore_thread")],
     }
     # Kernels allocate nothing, so the compiler need not count who uses an array.

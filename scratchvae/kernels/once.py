@@ -54,7 +54,9 @@ def calling(dispatcher: Any, given: tuple, wanted: tuple) -> tuple:
     dispatcher.load(signature.args)
 
     def codegen(context, builder, _, arguments):
-        call(context, builder, dispatcher, signature,
-             [context.cast(builder, *each) for each in zip(arguments, given, wanted)])
+        status, _ = call(context, builder, dispatcher, signature,
+                         [context.cast(builder, *each) for each in zip(arguments, given, wanted)])
+        with builder.if_then(status.is_error, likely=False):
+            context.call_conv.return_status_propagate(builder, status)
         return context.get_dummy_value()
     return types.void(*given), codegen

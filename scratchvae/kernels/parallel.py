@@ -50,15 +50,17 @@ if BACKEND == "numba":
         return types.unsigned_range_state64_type(types.UniTuple(types.intp, 2), types.intp), codegen
 
     def _part_function(context, builder, body, called, packed):
-        """Emit a function as the threads call it: with the place of `shares` and the operands, and a number."""
+        """Emit a function as the threads call it: with the place of (failed, shares, operands), and a number."""
         function = ir.Function(builder.module, PART, builder.module.get_unique_name("part"))
         function.linkage = "internal"
         inner = ir.IRBuilder(function.append_basic_block())
         place, share = function.args
         given = inner.load(inner.bitcast(place, packed.as_pointer()))
-        shares, *operands = (inner.extract_value(given, i) for i in range(len(packed.elements)))
+        _, shares, *operands = (inner.extract_value(given, i) for i in range(len(packed.elements)))
         part = context.make_tuple(inner, called.args[-1], [share, shares])
-        call(context, inner, body.dispatcher, called, [*operands, part])
+        status, _ = call(context, inner, body.dispatcher, called, [*operands, part])
+        with inner.if_then(status.is_error, likely=False):
+            inner.store(WORD(1), inner.bitcast(place, WORD.as_pointer()))
         inner.ret_void()
         return function
 
@@ -71,7 +73,7 @@ if BACKEND == "numba":
         def codegen(context, builder, signature, values):
             _, shares, operands = values
             operands = [builder.extract_value(operands, i) for i in range(len(arguments.types))]
-            packed = cgutils.make_anonymous_struct(builder, [shares, *operands])
+            packed = cgutils.make_anonymous_struct(builder, [WORD(0), shares, *operands])
             part = _part_function(context, builder, body, called, packed.type)
             data = cgutils.alloca_once_value(builder, packed)
             python = context.get_python_api(builder)
@@ -79,6 +81,10 @@ if BACKEND == "numba":
             call(context, builder, run_parts, types.void(types.intp, types.intp, types.intp),
                  [builder.ptrtoint(part, WORD), builder.ptrtoint(data, WORD), shares])
             python.restore_thread(state)
+            failed = builder.load(cgutils.gep_inbounds(builder, data, 0, 0))
+            with builder.if_then(builder.icmp_unsigned("!=", failed, WORD(0)), likely=False):
+                context.call_conv.return_user_exc(builder, RuntimeError, (
+                    f"an error in a part of {body.dispatcher.__name__}; SCRATCHVAE_BACKEND=numpy shows where",))
             return context.get_dummy_value()
         return types.void(body, types.intp, arguments), codegen
 else:
