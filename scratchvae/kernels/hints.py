@@ -16,19 +16,27 @@ if BACKEND == "numba":
         to_write, close, data = (ir.Constant(number, n) for n in (int(to_write), 3, 1))
         builder.call(function, [builder.bitcast(address, byte), to_write, close, data])
 
+    def _asking(vector_type, to_write):
+        """What an intrinsic returns that asks for the cache line of vector[i], which lies in one piece."""
+        def generate(context, builder, signature, arguments):
+            data = context.make_array(vector_type)(context, builder, arguments[0]).data
+            prefetch(builder, builder.gep(data, [arguments[1]]), to_write)
+            return context.get_dummy_value()
+        return types.void(vector_type, types.intp), generate
+
+    @intrinsic
+    def will_read(context, vector, i):
+        """Ask for the cache line of vector[i], to be read; i may be beyond the vector."""
+        return _asking(vector, to_write=False)
+
     @intrinsic
     def will_write(context, vector, i):
-        """Ask for the cache line of vector[i], to be written; the vector lies in one piece, and i may be beyond it.
+        """Ask for the cache line of vector[i], to be written.
 
         A line that another thread has written last is in the cache of its core.  The processor fetches such lines
         later than those of the common cache, and twice if it learns only then that they are to be written.
         """
-        def generate(context, builder, signature, arguments):
-            vector_type, _ = signature.args
-            data = context.make_array(vector_type)(context, builder, arguments[0]).data
-            prefetch(builder, builder.gep(data, [arguments[1]]), to_write=True)
-            return context.get_dummy_value()
-        return types.void(vector, types.intp), generate
+        return _asking(vector, to_write=True)
 
     @intrinsic
     def widest_vectors(context):
@@ -40,6 +48,9 @@ if BACKEND == "numba":
         return types.void(), generate
 
 else:
+    def will_read(vector, i):
+        """Do nothing: NumPy leaves the cache to the processor."""
+
     def will_write(vector, i):
         """Do nothing: NumPy leaves the cache to the processor."""
 

@@ -1,8 +1,10 @@
 """Rows of a data set into the workspace: gather, convert, scale and binarize in one pass."""
+from .hints import will_read
 from .random import fill_uniform, PIXELS, uniform_ref
 from .twins import twin_of, WHOLE, within
 
 GRAY, DYNAMIC, THRESHOLD = range(3)
+LINE_BYTES = 64             # size of a cache line
 
 
 def gather_rows_ref(data, index, scale, mode, seed, step, out):
@@ -31,6 +33,9 @@ def gather_rows(data, index, scale, mode, seed, step, out, part=WHOLE):
     # Four rows begin at a whole block of noise, and are still in the cache when their pixels are compared with it.
     for group in within(part, (len(index) + 3) // 4):
         first, last = 4 * group, min(len(index), 4 * group + 4)
+        for b in range(last, min(len(index), last + 4)):            # these lie anywhere, and are not yet in a cache
+            for d in range(0, width, LINE_BYTES // data.itemsize):
+                will_read(data[index[b]], d)
         if seed is not None:                            # known to the compiler: gray pixels come without this code
             if mode == DYNAMIC:
                 fill_uniform(seed, PIXELS, step, first * width, last * width, out.reshape(-1))
