@@ -49,9 +49,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from .arrays import aligned, aligned_copy
+from .arrays import aligned, aligned_copy, first_columns
 from .kernels.gaussian import gaussian_backward, gaussian_forward
-from .kernels.totals import totals
+from .kernels.totals import add_up, fill_both
 from .layers import MLP
 from .parameters import Parameters
 from .probability.divergences import kl_terms
@@ -70,7 +70,7 @@ class Workspace(NamedTuple):
     """Every array that a step writes, allocated once for the largest batch.
 
     `encoder` and `decoder` hold each layer's output, `d_encoder` and `d_decoder` the cotangents of the same
-    shapes.  `nll`, `d_nll` and `kl` are float64, one number a row; `d_kl` has one number a latent.  Where there are
+    shapes.  `nll`, `d_nll` and `kl` are float64, a number a row, `sums` two; `d_kl` has one a latent.  Where there are
     conditions y, in one-hot columns, `x` is [x | y], of which `target` is x, and `code` is [z | y]; else `code` is z.
     """
 
@@ -83,6 +83,7 @@ class Workspace(NamedTuple):
     d_nll: np.ndarray
     kl: np.ndarray
     d_kl: np.ndarray
+    sums: np.ndarray
     d_decoder: tuple
     d_code: np.ndarray
     d_encoder: tuple
@@ -90,17 +91,17 @@ class Workspace(NamedTuple):
     @property
     def z(self) -> np.ndarray:
         """The latents, the first columns of `code`."""
-        return self.code[:, :self.eps.shape[1]]
+        return first_columns(self.code, self.eps.shape[1])
 
     @property
     def d_z(self) -> np.ndarray:
         """Their cotangents: nobody wants those of y."""
-        return self.d_code[:, :self.eps.shape[1]]
+        return first_columns(self.d_code, self.eps.shape[1])
 
     @property
     def target(self) -> np.ndarray:
         """What the decoder is to put out, the first columns of `x`."""
-        return self.x[:, :self.x.shape[1] - self.code.shape[1] + self.eps.shape[1]]
+        return first_columns(self.x, self.x.shape[1] - self.code.shape[1] + self.eps.shape[1])
 
     @classmethod
     def allocate(cls, encoder: MLP, decoder: MLP, batch: int, n_samples: int, dtype: Any,
@@ -110,9 +111,9 @@ class Workspace(NamedTuple):
         code, d_code = (aligned((rows, width), dtype) for _ in range(2))
         return cls(x=aligned((batch, encoder.layers[0].n_in), dtype), eps=aligned((rows, width - n_conditions), dtype),
                    encoder=encoder.outputs(batch, dtype), code=code, decoder=decoder.outputs(rows, dtype),
-                   nll=np.empty(rows), d_nll=np.empty(rows), kl=np.empty(batch),
-                   d_kl=np.empty(width - n_conditions, dtype),
-                   d_decoder=decoder.outputs(rows, dtype), d_code=d_code, d_encoder=encoder.outputs(batch, dtype))
+                   nll=np.empty(rows), d_nll=np.empty(rows), kl=np.empty(batch), sums=np.empty(2), d_code=d_code,
+                   d_kl=np.empty(width - n_conditions, dtype), d_decoder=decoder.outputs(rows, dtype),
+                   d_encoder=encoder.outputs(batch, dtype))
 
     def first(self, batch: int) -> "Workspace":
         """Return the same workspace cut to its first `batch` examples: views, nothing is copied."""
@@ -125,7 +126,7 @@ class Workspace(NamedTuple):
 
         return Workspace(x=self.x[:batch], eps=self.eps[:rows], encoder=cut(self.encoder, batch), code=self.code[:rows],
                          decoder=cut(self.decoder, rows), nll=self.nll[:rows], d_nll=self.d_nll[:rows],
-                         kl=self.kl[:batch], d_kl=self.d_kl, d_decoder=cut(self.d_decoder, rows),
+                         kl=self.kl[:batch], d_kl=self.d_kl, sums=self.sums, d_decoder=cut(self.d_decoder, rows),
                          d_code=self.d_code[:rows], d_encoder=cut(self.d_encoder, batch))
 
     def __reduce__(self):
@@ -175,8 +176,8 @@ def mean_latent_kl(ws: Workspace, weight: KLWeight) -> np.ndarray | None:
 
 def negative_elbo(ws: Workspace, weight: KLWeight, latent_kl: np.ndarray | None) -> Objective:
     """Return E4: the two parts averaged over the batch (and the samples), and their sum."""
-    nll, kl = totals(ws.nll, ws.kl)
-    reconstruction, kl = nll / len(ws.nll), kl / len(ws.kl)
+    add_up(ws.nll, ws.kl, ws.sums)
+    reconstruction, kl = ws.sums.item(0) / len(ws.nll), ws.sums.item(1) / len(ws.kl)
     return Objective(reconstruction + weight.value(kl if latent_kl is None else latent_kl), reconstruction, kl)
 
 
@@ -195,9 +196,8 @@ def forward_backward(vae: Any, p: Parameters, ws: Workspace, weight: KLWeight, g
     """Return what `forward` returns, and overwrite `gradient` with dL/d(parameters).                   (E4 to E7)"""
     encode_sample_decode(vae, p, ws)
     latent_kl = mean_latent_kl(ws, weight)
-    ws.d_nll.fill(per_example(ws) * len(ws.x) / len(ws.eps))
+    fill_both(ws.d_nll, per_example(ws) * len(ws.x) / len(ws.eps), ws.d_kl, weight.slope(latent_kl) * per_example(ws))
     decoder_backward(vae, p, ws, gradient, ws.d_code)                                           # (E5)
-    ws.d_kl[:] = weight.slope(latent_kl) * per_example(ws)
     gaussian_backward(ws.encoder[-1], ws.eps, ws.d_z, ws.d_kl, ws.d_encoder[-1])                # (E6, E7)
     vae.encoder.backward(p.encoder, ws.x, ws.encoder, ws.d_encoder, gradient.encoder, None)
     return negative_elbo(ws, weight, latent_kl)

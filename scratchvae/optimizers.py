@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from .arrays import require_buffer
+from .arrays import once, require_buffer
 from .errors import ConfigurationError, TrainingError
 from .kernels.optimizers import adam_update, are_below, sgd_update
 from .kernels.totals import sum_of_squares
@@ -24,6 +24,12 @@ ROOM = 4                            # how many times a number of a step must fit
 def check_rate(learning_rate: float) -> float:
     """Return learning_rate as a float; raises ConfigurationError unless it is above 0, and finite."""
     return number("learning_rate", learning_rate, 0, MOST_RATE, "Start with 0.001.", closed="right")
+
+
+@once
+def _require(optimizer, theta, gradient):
+    require_buffer("theta", theta, optimizer._shape, optimizer.dtype, written=True)
+    require_buffer("gradient", gradient, optimizer._shape, optimizer.dtype)
 
 
 class Optimizer:
@@ -41,18 +47,16 @@ class Optimizer:
             "clip_norm", clip_norm, 0, "It is the longest gradient: use None for any.", open_interval=True)
         self.step = 0
         self.moments = {name: np.zeros(size, self.dtype) for name in moments}
-        self._shape, self._largest = (size,), float(np.finfo(self.dtype).max)
+        self._shape, self._largest, self._found = (size,), float(np.finfo(self.dtype).max), np.empty(1)
 
     def accepts(self, gradient: np.ndarray) -> bool:
         """Return whether gradient (size,) leaves all numbers finite: every |number| in it is below `limit`."""
-        found = np.empty(1)
-        are_below(gradient, self.limit, found)
-        return bool(found[0])
+        are_below(gradient, self.limit, self._found)
+        return self._found.item() == 1
 
     def begin_step(self, theta: np.ndarray, gradient: np.ndarray) -> None:
         """Count a step, shorten the gradient and decay theta; raise what `update` raises, before anything moves."""
-        require_buffer("theta", theta, self._shape, self.dtype, written=True)
-        require_buffer("gradient", gradient, self._shape, self.dtype)
+        _require(self, theta, gradient)
         if not self.accepts(gradient):
             largest = float(np.abs(gradient).max())
             found = f"reaches {largest:.2g}" if math.isfinite(largest) else "is not finite"

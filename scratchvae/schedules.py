@@ -13,6 +13,7 @@ place of beta.  On their kinks (KL_j = f, sum = C) the derivative is taken as 0.
 whole batch, so the gradient of a batch is not the mean of its examples' gradients.  (Kingma et al. 2016, appendix C.8;
 Burgess et al. 2018.)
 """
+import functools
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -210,9 +211,14 @@ SCHEDULES = {"constant": Constant, "linear": Linear, "cyclical": Cyclical, "free
              "capacity": Capacity}
 
 
+_constant = functools.lru_cache(Constant)           # a model's own beta is asked for at every step
+
+
 def as_weight(beta: Any) -> KLWeight:
     """Return `beta` if it is a KLWeight, or Constant(beta) for a number; raise ConfigurationError for all else."""
-    return beta if isinstance(beta, KLWeight) else Constant(beta)
+    if isinstance(beta, KLWeight):
+        return beta
+    return _constant(beta) if isinstance(beta, float) else Constant(beta)
 
 
 def make_schedule(name: str, beta: float, steps: int, nats: float) -> KLWeight:

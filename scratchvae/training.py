@@ -231,7 +231,8 @@ class Trainer:
             return Objective(math.nan, math.nan, math.nan)
         if number == 0:
             state.history.first_loss = objective.loss
-        state.totals = [total + len(index) * part for total, part in zip(state.totals, objective)]
+        for i, part in enumerate(objective):
+            state.totals[i] += len(index) * part
         return objective
 
     def _init_output_bias(self):

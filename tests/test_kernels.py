@@ -15,7 +15,6 @@ from elementwise import ARRAY_TWINS
 
 import scratchvae.kernels
 from scratchvae.kernels import dense, likelihoods, minibatch, random, rows, threads, twins
-from scratchvae.kernels.totals import totals
 
 for module in pkgutil.iter_modules(scratchvae.kernels.__path__):
     if not module.name.startswith("_"):
@@ -201,6 +200,11 @@ def are_below_cases(rng, dtype, size):
 def standard_normal_cases(rng, dtype, size):
     for n in (size, 97 * size):
         yield Case((2 ** 60 + 7, random.EPS, size, np.empty(n, dtype)), outputs=(3,))
+
+
+@cases_of("fill_two")
+def fill_two_cases(rng, dtype, size):
+    yield Case((np.empty(2 * size), 0.1, np.empty(size, dtype), 0.25), outputs=(0, 2))
 
 
 @cases_of("sum_of_squares")
@@ -449,12 +453,6 @@ def test_the_continuous_bernoulli_is_exact_where_its_series_ends_and_beyond():
         backward(column, np.zeros_like(column), np.ones(len(logits)), nll, slopes)
         np.testing.assert_allclose(nll, integrals, rtol=0, atol=1.2e-15)       # five roundings of a number near 1
         np.testing.assert_allclose(slopes[:, 0], means, rtol=0, atol=4e-16)    # and of one near a half
-
-
-@pytest.mark.parametrize("count", range(1, 6))
-def test_every_vector_has_its_own_total(count):
-    vectors = [np.full(n + 1, 10.0 ** n) for n in range(count)]
-    assert totals(*vectors) == [(n + 1) * 10.0 ** n for n in range(count)]
 
 
 def felt_rows(row, rows, output_rows):

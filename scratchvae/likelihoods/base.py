@@ -1,7 +1,9 @@
 """What a likelihood is: the methods that a model calls, with those that most likelihoods share."""
+import functools
+
 import numpy as np
 
-from ..arrays import require_buffer, require_floats
+from ..arrays import once, require_buffer, require_floats
 from ..errors import DataError, ShapeError
 
 ROUNDING = 1e-6             # how far outside [0, 1] a pixel may lie: a scaler of float32 or float64 rounds that much
@@ -84,12 +86,8 @@ class Likelihood:
         """Update p from the outputs and the nll of a training step, where the likelihood remembers any of them."""
 
 
-def require_sizes(outputs: np.ndarray, x: np.ndarray, nll: np.ndarray, *backward: np.ndarray,
-                  per_pixel: int = 1) -> None:
-    """Raise ShapeError unless the arrays of `nll`, or with d_nll and d_outputs of `nll_backward`, fit each other.
-
-    `per_pixel` is how many outputs each pixel has.
-    """
+def _require(per_pixel, outputs, x, nll, *backward):
+    """Raise ShapeError unless the arrays of `nll`, or with d_nll and d_outputs of `nll_backward`, fit each other."""
     require_floats("x", x, 2)
     require_floats("outputs", outputs, 2)
     rows, (n, n_visible) = len(outputs), x.shape
@@ -103,6 +101,10 @@ def require_sizes(outputs: np.ndarray, x: np.ndarray, nll: np.ndarray, *backward
         d_nll, d_outputs = backward
         require_buffer("d_nll", d_nll, (rows,), FLOAT64, written=True)
         require_buffer("d_outputs", d_outputs, outputs.shape, x.dtype, written=True)
+
+
+# For likelihoods with one and with two outputs a pixel.
+require_sizes, require_two_a_pixel = (once(functools.partial(_require, per_pixel)) for per_pixel in (1, 2))
 
 
 def require_finite(x: np.ndarray, what: str) -> None:

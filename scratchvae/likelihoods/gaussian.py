@@ -11,7 +11,7 @@ from ..kernels import likelihoods as kernels
 from ..kernels.learned_sigma import MIN_LOGVAR
 from ..kernels.vectormath import softplus
 from ..validation import at_least, keep
-from .base import Likelihood, require_finite, require_sizes
+from .base import Likelihood, require_finite, require_sizes, require_two_a_pixel
 
 LOG_2PI = math.log(2 * math.pi)
 LEAST_SIGMA, MOST_SIGMA = 1e-100, 1e100     # bounds of sigma: float64 holds their squares
@@ -182,13 +182,13 @@ class GaussianDiagonal(Likelihood):
 
     def nll(self, p: dict, outputs: np.ndarray, x: np.ndarray, nll: np.ndarray) -> None:
         """Write -log p(x | z) of each row into nll (rows,), float64; row r belongs to x[r // K].      (L7)"""
-        require_sizes(outputs, x, nll, per_pixel=2)
+        require_two_a_pixel(outputs, x, nll)
         learned_sigma.diagonal_nll(outputs, x, nll)
 
     def nll_backward(self, p: dict, outputs: np.ndarray, x: np.ndarray, d_nll: np.ndarray, nll: np.ndarray, d_p: dict,
                      d_outputs: np.ndarray) -> None:
         """Write nll and, at once, d_outputs = dL/d(outputs), where d_nll is dL/d(nll) of each row.    (L8 to L10)"""
-        require_sizes(outputs, x, nll, d_nll, d_outputs, per_pixel=2)
+        require_two_a_pixel(outputs, x, nll, d_nll, d_outputs)
         learned_sigma.diagonal_nll_backward(outputs, x, d_nll, nll, d_outputs)
 
     def mean(self, p: dict, outputs: np.ndarray) -> np.ndarray:
