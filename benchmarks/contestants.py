@@ -2,8 +2,9 @@
 
 `python benchmarks/contestants.py NAME CONFIG` is a worker process: it answers each line of standard input with
 one line of JSON.  "check PATH" gives the loss and gradient at given parameters, data and noise; "steps N" takes
-N training steps and gives the seconds; "evaluate PATH" gives the log-likelihood of EVALUATED given examples by IMPORTANCE
-samples, and the seconds.  CONFIG is JSON: hidden, latent, activation, batch, threads, dtype, samples (K of IWAE; 1: the ELBO).
+N training steps and gives the seconds; "evaluate PATH" gives the log-likelihood of EVALUATED given examples by
+IMPORTANCE samples, and the seconds.  CONFIG is JSON: hidden, latent, activation, batch, threads, dtype, and samples
+(K of IWAE, or 1 for the ELBO).
 """
 import json
 import math
@@ -223,6 +224,7 @@ class JaxVAE:
             return (nll - 0.5 * jnp.sum(1 + logvar - mu**2 - jnp.exp(logvar))) / len(x)
 
         init, update, self.get_params = optimizers.adam(1e-3)
+        self.loss_of, self.update = loss_of, update
         self.value_and_grad = jax.jit(jax.value_and_grad(loss_of))
         shape = (batch, samples, latent) if samples > 1 else (batch, latent)
 

@@ -1,6 +1,6 @@
 """A training step against PyTorch and JAX: verified, then timed in turns; and the log-likelihood of an image.
 
-    python benchmarks/train_step.py [--peers torch jax] [--only WORD ...] [--quick] [--json FILE]
+    python benchmarks/train_step.py [--peers torch jax] [--only TITLE ...] [--quick] [--json FILE]
 
 Each contestant is a process of its own that is stopped while another is timed: some keep threads spinning.  First
 each computes the loss and every gradient segment at the same parameters, data and noise, which must agree with a
@@ -163,9 +163,11 @@ def compare_evaluation(title, config, names, rounds):
 
 def main():
     """Time every model."""
+    titles = MODELS | MORE | EVALUATION
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--peers", nargs="*", choices=("torch", "jax"), default=["torch", "jax"])
-    parser.add_argument("--only", nargs="+", metavar="WORD", help="models whose title has one of these words")
+    parser.add_argument("--only", nargs="+", metavar="TITLE", choices=titles, default=list(titles),
+                        help="some of the models")
     parser.add_argument("--quick", action="store_true", help="fewer rounds, no compiled PyTorch")
     parser.add_argument("--json", metavar="FILE", help="write all rows there")
     options = parser.parse_args()
@@ -179,17 +181,16 @@ def main():
     fma_peak(np.float32)                                           # starts the threading layer, which `machine` names
     say(" ".join(f"{key} {value}" for key, value in machine().items()))
     rows = []
-    for title, config in (MODELS | MORE | EVALUATION).items():
-        if options.only and not any(word in title for word in options.only):
-            continue
-        chosen = [name for name in names if title in MODELS or name not in SLOWER]
-        rows += (compare_evaluation if title in EVALUATION else compare)(title, config, chosen, 3 if options.quick else 15)
+    for title, config in titles.items():
+        if title in options.only:
+            chosen = [name for name in names if title in MODELS or name not in SLOWER]
+            timed = compare_evaluation if title in EVALUATION else compare
+            rows += timed(title, config, chosen, 3 if options.quick else 9)
     if options.json and Path(options.json).exists():                  # one file for what several runs have measured
         before = json.loads(Path(options.json).read_text())["rows"]
         rows += [row for row in before if row["model"] not in {row["model"] for row in rows}]
-    titles = dict.fromkeys(row["model"] for row in rows)
-    report(rows, {title: {row["name"]: row["ratio"] for row in rows if row["model"] == title} for title in titles},
-           options.json)
+    report(rows, {title: {row["name"]: row["ratio"] for row in rows if row["model"] == title}
+                  for title in dict.fromkeys(row["model"] for row in rows)}, options.json)
 
 
 if __name__ == "__main__":
