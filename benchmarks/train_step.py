@@ -185,7 +185,7 @@ def main():
         if title in options.only:
             chosen = [name for name in names if title in MODELS or name not in SLOWER]
             timed = compare_evaluation if title in EVALUATION else compare
-            rows += timed(title, config, chosen, 3 if options.quick else 9)
+            rows += timed(title, config, chosen, 3 if options.quick else 5)
     if options.json and Path(options.json).exists():                  # one file for what several runs have measured
         before = json.loads(Path(options.json).read_text())["rows"]
         rows += [row for row in before if row["model"] not in {row["model"] for row in rows}]
