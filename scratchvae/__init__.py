@@ -5,14 +5,17 @@ TYPE_CHECKING = False                   # checkers of types take it for true, an
 if TYPE_CHECKING:
     from .analysis.evaluation import evaluate, Evaluation
     from .autoencoder import Autoencoder
+    from .bundled_models import load_model
     from .data.loading import Dataset, load_data
     from .errors import ScratchVAEError
     from .vae import VAE
 
 __version__ = "0.1.0"
-__all__ = ["VAE", "Autoencoder", "evaluate", "Evaluation", "load_data", "Dataset", "ScratchVAEError"]
+__all__ = ["VAE", "Autoencoder", "evaluate", "Evaluation", "load_data", "load_model", "Dataset",
+           "ScratchVAEError"]
 _HOMES = {"VAE": "vae", "Autoencoder": "autoencoder", "evaluate": "analysis.evaluation",
-          "Evaluation": "analysis.evaluation", "load_data": "data.loading", "Dataset": "data.loading",
+          "Evaluation": "analysis.evaluation", "load_data": "data.loading", "load_model": "bundled_models",
+          "Dataset": "data.loading",
           "ScratchVAEError": "errors"}
 
 

@@ -78,7 +78,7 @@ def load_run(path: Any, last: bool = False) -> tuple:
             raise ValueError(f"layers of {sizes} units have more than the {numbers.size} numbers stored")
         kinds = {made.kind: made for base in ModelFiles.__subclasses__() for made in base.__subclasses__()}
         model = kinds[kind](**{**settings, "hidden": tuple(settings["hidden"])})
-        if numbers.dtype != model.dtype:
+        if numbers.dtype not in (model.dtype, "float16"):                                          # as export writes
             raise ValueError(f"parameters are {numbers.dtype}, the model's dtype is {model.dtype}")
         model.parameters.layout.unpack(numbers, model.parameters.flat)
         if not_finite(model.parameters.segments()):

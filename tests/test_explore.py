@@ -151,7 +151,7 @@ def test_runs_that_no_page_can_show_are_refused_in_one_line(run, capsys, tmp_pat
         save_arrays(folder / "model.npz", "cvae" if settings == ["--kind"] else kind,
                     meta | ({"training": {}} if settings == ["--old"] else {}), arrays)
     capsys.readouterr()
-    assert main(["explore", str(folder)]) == 2
+    assert main(["explore", str(folder), "--film"]) == 2
     said = capsys.readouterr().err
     assert message in said and said.count("\n") == 1 and "Traceback" not in said
 

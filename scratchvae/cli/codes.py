@@ -10,11 +10,12 @@ from ..analysis.latent import interpolate
 from ..errors import ConfigurationError, RunError
 from ..plots.images import image_rows
 from ..storage.atomic import write_atomically
+from ..storage.checkpoint import load_arrays, save_arrays
 from ..vae import VAE
 from ..validation import file_path
 from .parser import add_run_command
 from .pictures import add_picture_command, history_of, open_for_pictures, report_figure
-from .run_folder import Run
+from .run_folder import open_run, Run, run_name
 
 ACTIVATIONS = {"relu": "np.maximum(a, 0)", "tanh": "np.tanh(a)", "sigmoid": "0.5 + 0.5 * np.tanh(0.5 * a)",
                "softplus": "np.logaddexp(0, a)", "identity": "a"}
@@ -69,7 +70,8 @@ def add(commands: object) -> None:
     walk.add_argument("--n", type=int, default=9, help="how many images, both ends included; default: 9")
     export = add_run_command(commands, "export", run_export, "write a run's weights, and a script that decodes with "
                              "NumPy alone", "runs/mnist5k-vae --to decoder")
-    export.add_argument("--to", metavar="FOLDER", help="where they go; RUN/export if absent")
+    export.add_argument("--to", metavar="FOLDER or FILE", help="where they go; RUN/export if absent. A file, whose "
+                        "name ends in .npz, gets the model in half the digits, for load_model")
     compare = add_run_command(commands, "compare", run_compare, "print settings and held-out losses of two runs side "
                               "by side", "runs/mnist5k-vae runs/digits-vae")
     compare.add_argument("other", metavar="RUN", help="the run to compare it with")
@@ -113,9 +115,11 @@ def run_interpolate(args: Namespace) -> tuple[dict, int]:
 
 
 def run_export(args: Namespace) -> tuple[dict, int]:
-    """Write weights.npz, every segment by its name, and decode.py."""
-    run = Run.open(args.folder)
+    """Write weights.npz, every segment by its name, and decode.py; or one file with a model in float16."""
+    run = open_run(args.folder)
     model, _, _ = run.load_model()
+    if (args.to or "").lower().endswith(".npz"):
+        return _export_model(run, Path(args.to))
     folder = run.folder / "export" if args.to is None else file_path("--to", args.to)
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -135,12 +139,24 @@ def run_export(args: Namespace) -> tuple[dict, int]:
     return {"file": [str(path) for path in paths]}, 0
 
 
+def _export_model(run: Run, path: Path) -> tuple[dict, int]:
+    """Write settings, history and parameters without the state of training, which is two thirds of a run's file."""
+    kind, meta, arrays = load_arrays(run.model_file)
+    history = np.float32(history_of(run, arrays))
+    config = {**run.config, "data": run_name(run.config["data"]), "epochs": len(history)}
+    numbers = arrays.get("best", arrays["parameters"]).astype(np.float16)
+    save_arrays(path, kind, {"settings": meta["settings"], "config": config},
+                {"parameters": numbers, "history": history})
+    print(path)
+    return {"file": str(path)}, 0
+
+
 def run_compare(args: Namespace) -> tuple[dict, int]:
     """Print the settings that differ, and the losses of the epochs that each run kept."""
     sides: list[dict[str, Any]] = []
     losses, data = [], []
     for folder in (args.folder, args.other):
-        run = Run.open(folder)
+        run = open_run(folder)
         model, meta, arrays = run.load_model()
         history = history_of(run, arrays)
         sides.append({name: value for name, value in run.config.items() if name != "scratchvae"})

@@ -10,7 +10,7 @@ from ..vae import VAE
 from ..validation import check_seed, positive_integer
 from .parser import add_run_command
 from .progress import note_compilation
-from .run_folder import Run
+from .run_folder import open_run
 from .screen import say
 
 
@@ -32,7 +32,7 @@ def run(args: Namespace) -> tuple[dict, int]:
     """Measure a run's ELBO and importance-sampled log-likelihood."""
     positive_integer("importance_samples", args.importance_samples)
     check_seed(args.seed)
-    record = Run.open(args.folder)
+    record = open_run(args.folder)
     model, meta, _ = record.load_model()
     if not isinstance(model, VAE):
         raise ConfigurationError(f"{args.folder} holds an autoencoder, which has no ELBO and no likelihood of its "

@@ -13,8 +13,8 @@ from ..pages.trained import model_data
 from ..vae import VAE
 from .page import add_page_flags, write_page
 from .parser import out_path
-from .pictures import add_picture_command
-from .run_folder import MODEL, Run
+from .pictures import add_picture_command, history_of
+from .run_folder import open_run, Run
 from .screen import say
 from .train import NEW_DEFAULTS
 
@@ -30,7 +30,7 @@ def add(commands: object) -> None:
 
 def run(args: Namespace) -> tuple[dict, int]:
     """Write the page."""
-    record = Run.open(args.folder)
+    record = open_run(args.folder)
     model, meta, arrays = record.load_model()
     if type(model) is not VAE:
         raise ConfigurationError(f"{args.folder} holds a model of kind {model.kind!r}; the page shows a VAE's latents, "
@@ -41,16 +41,15 @@ def run(args: Namespace) -> tuple[dict, int]:
                                  f"`scratchvae sample {args.folder} --condition 0`.")
     data, config = record.load_data(meta, args.data), record.config
     path = record.folder / "explore.html" if args.out is None else out_path("--out", args.out, ".html")
-    page = model_data(model, data, config["data"], config.get("binarize", "none"), config.get("seed", 0))
+    history = history_of(record, arrays)
     try:
-        state = TrainingState.of_file(model, meta["training"], arrays)
+        steps = TrainingState.of_file(model, meta["training"], arrays).optimizer.step if args.film else 0
     except (KeyError, TypeError, ValueError) as error:
-        raise RunError(f"{record.folder / MODEL} does not say how far its training came ({error}). Take one that "
-                       "`scratchvae train` wrote.") from error
-    page |= {"run": record.folder.resolve().name, "film": None,
-             "history": [epoch[5:7] for epoch in state.history if np.isfinite(epoch[5:7]).all()]}
-    if args.film and state.optimizer.step:
-        page["film"] = _film(record, data, state.optimizer.step, page["kl"])
+        raise RunError(f"{record.model_file} does not say how far its training came ({error}). Take one that "
+                       "`scratchvae train` wrote, or leave out --film.") from error
+    page = model_data(model, data, config["data"], config.get("binarize", "none"), config.get("seed", 0))
+    page |= {"run": record.folder.resolve().name, "film": _film(record, data, steps, page["kl"]) if steps else None,
+             "history": [epoch[5:7] for epoch in history if np.isfinite(epoch[5:7]).all()]}
     return write_page(build_page("explore", page), path, args)
 
 

@@ -20,7 +20,7 @@ from ..likelihoods import LIKELIHOODS
 from ..vae import VAE
 from ..validation import check_seed
 from .parser import add_command
-from .run_folder import Run
+from .run_folder import open_run
 
 TEST = '''"""Are the gradients right that {module}:{function} checks?
 
@@ -145,7 +145,7 @@ def _write_test(name, own):
 def _models_to_check(args, rng):
     """Yield (title, float64 model): the run's, or small ones of each activation, likelihood, depth and estimator."""
     if args.folder:
-        model, _, _ = Run.open(args.folder).load_model()
+        model, _, _ = open_run(args.folder).load_model()
         flat = model.parameters.flat
         model.set_params(dtype="float64").parameters.flat[:] = flat
         yield f"{args.folder}, at its own parameters", model

@@ -102,7 +102,8 @@ def add_run_command(commands: object, name: str, run: Callable, help_text: str,
                     example: str = "runs/mnist5k-vae") -> argparse.ArgumentParser:
     """Add a command on a run folder, `args.folder`, and return its parser."""
     parser = add_command(commands, name, run, help_text, example)
-    parser.add_argument("folder", metavar="RUN", help="a folder that `scratchvae train` wrote")
+    parser.add_argument("folder", metavar="RUN", help="a folder that `scratchvae train` wrote, or mnist, "
+                        "the bundled model")
     return parser
 
 

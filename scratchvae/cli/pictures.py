@@ -12,7 +12,7 @@ from ..vae import VAE
 from ..validation import positive_integer
 from .figures import kl_per_dimension, reconstruction_figure, sample_figure, traversal_figure
 from .parser import add_image_shape, add_run_command
-from .run_folder import MODEL, Run
+from .run_folder import MODEL, open_run, Run
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -36,7 +36,7 @@ def add(commands: object) -> None:
 
 def run_figures(args: Namespace) -> tuple[dict, int]:
     """Draw what `train` draws when it ends, up to the last epoch that was saved."""
-    run = Run.open(args.folder)
+    run = open_run(args.folder)
     model, meta, arrays = run.load_model()
     data = run.load_data(meta, args.data, args.image_shape)
     paths = [str(path) for path in run.draw(model, data, history_of(run, arrays))]
@@ -93,7 +93,7 @@ def add_picture_command(commands: object, name: str, run: Callable, help_text: s
 
 def open_for_pictures(args: Namespace, only_vae: bool) -> tuple[Run, Any, Dataset]:
     """Return (run, model, data) for a picture command."""
-    run = Run.open(args.folder)
+    run = open_run(args.folder)
     model, meta, _ = run.load_model()
     if only_vae and not isinstance(model, VAE):
         raise ConfigurationError(f"{args.folder} holds an autoencoder: the distribution of its codes is unknown, so it "

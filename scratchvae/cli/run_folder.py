@@ -12,6 +12,7 @@ from typing import Any, TYPE_CHECKING
 import numpy as np
 
 from .. import __version__, plots
+from ..bundled_models import BUNDLED_MODELS, MODELS
 from ..data.download import SETS
 from ..data.identity import fingerprint
 from ..data.loading import BUNDLED, Dataset, DRAWN, load_data
@@ -23,11 +24,13 @@ from ..model import Model
 from ..model_files import load_run
 from ..schedules import make_schedule
 from ..storage.atomic import open_regular, remove_leftovers, write_atomically
+from ..storage.checkpoint import load_arrays
 from ..storage.lock import FolderLock
 from ..training import Trainer
 from ..vae import VAE
 from ..validation import positive_integer
 from .figures import condition_figure, decoded_grid_figure, kl_per_dimension, reconstruction_figure, sample_figure
+from .screen import say
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -50,6 +53,7 @@ class Run:
     def __init__(self, folder: str | Path, config: dict) -> None:
         self.folder, self.config = Path(folder), config
         self.lock = FolderLock(folder)
+        self.model_file = self.folder / MODEL
         self.data: Any = None                                   # number of rows and fingerprints of the loaded data
         self.n_conditions: int | None = None                    # of the loaded model
         self.saved = None                                  # the state of model.npz after the last save
@@ -81,7 +85,7 @@ class Run:
 
         Raises RunError if the settings differ from it in more than the `changed` ones.
         """
-        model, meta, arrays = load_run(self.folder / MODEL, last)
+        model, meta, arrays = load_run(self.model_file, last)
         self.n_conditions = model.n_conditions
         plain = {name: value for name, value in model.get_params().items() if isinstance(value, (str, int, float))}
         config = meta.get("config")                        # absent in files of earlier versions
@@ -267,6 +271,18 @@ def count_classes(data: Dataset, known: int | None = None) -> int:
         raise ConfigurationError(f"--condition needs labels of 0 to {most - 1} for all rows, which {data.name} "
                                  "does not have. Take data that have them, or train without it.")
     return known or 1 + max(int(part.max()) for part in labels if part is not None)
+
+
+def open_run(name: str) -> Run:
+    """Return the run in a folder, or the bundled model of this name, whose pictures go to runs/bundled-NAME."""
+    if name not in BUNDLED_MODELS:
+        return Run.open(name)
+    path, data = MODELS / f"{name}.npz", BUNDLED_MODELS[name]
+    run = Run(Path("runs") / f"bundled-{name}", {**load_arrays(path)[1]["config"], "data": data})
+    run.model_file = path
+    say(f"{name} is the bundled model (./{name} is a folder); without --data it is shown {data}, part of what it was "
+        "trained on")
+    return run
 
 
 def data_source(source: str) -> str:

@@ -19,7 +19,7 @@ from .atomic import open_regular, write_atomically
 from .readers import read_member
 
 FORMAT = 1
-DTYPES = ("float32", "float64", "int64")
+DTYPES = ("float16", "float32", "float64", "int64")
 RESERVED = ("meta", "file", "allow_pickle")     # names that no array can have: numpy.savez uses them otherwise
 
 
@@ -33,7 +33,7 @@ def _checksum(meta, arrays):
 
 
 def save_arrays(path: str | Path, kind: str, meta: dict, arrays: dict[str, Any]) -> None:
-    """Write arrays (float32, float64 or int64) and `meta`, which JSON must be able to hold, to `path`, atomically.
+    """Write arrays of DTYPES and `meta`, which JSON must be able to hold, to `path`, atomically.
 
     `kind` says what the file is, for example "vae".  Raises RunError if the file cannot be written, and
     ConfigurationError if it cannot hold meta or an array.
