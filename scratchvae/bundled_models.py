@@ -1,6 +1,7 @@
 """Models by their names, which are bundled, or by their paths."""
 import os
 from pathlib import Path
+from typing import cast
 
 from .autoencoder import Autoencoder
 from .errors import ConfigurationError
@@ -39,6 +40,5 @@ def load_model(source: str | Path) -> VAE | Autoencoder:
     if not isinstance(source, (str, os.PathLike)):
         raise ConfigurationError(f"source is {type(source).__name__}; expected the name {' or '.join(BUNDLED_MODELS)}, "
                                  "a run folder or a model's file, as str or Path.")
-    if source in BUNDLED_MODELS:
-        return Model.load(MODELS / f"{source}.npz")
-    return Model.load(Path(source) / "model.npz" if os.path.isdir(source) else source)
+    path = MODELS / f"{source}.npz" if source in BUNDLED_MODELS else source
+    return cast(VAE | Autoencoder, Model.load(Path(path) / "model.npz" if os.path.isdir(path) else path))

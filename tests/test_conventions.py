@@ -35,7 +35,7 @@ ORDER = """
     data
     training
     model_settings model_files state_dict
-    model vae autoencoder
+    model vae autoencoder bundled_models
     oracles
     analysis
     gradcheck
@@ -359,7 +359,8 @@ def test_no_number_depends_on_the_threads_of_blas(path):
 
 
 @pytest.mark.parametrize("page", ["README.md", "demos/README.md", "scratchvae/README.md", "benchmarks/README.md",
-                                  "scratchvae/cli/README.md", "scratchvae/datasets/README.md"])
+                                  "scratchvae/cli/README.md", "scratchvae/datasets/README.md",
+                                  "scratchvae/models/README.md", "benchmarks/results/README.md"])
 def test_every_link_of_a_page_leads_to_a_file(page):
     path = TESTS.parent / page
     if not path.exists():

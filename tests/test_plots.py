@@ -18,6 +18,12 @@ IMAGES = rng.random((24, 12))               # 24 images of 4 x 3
 SHAPE = (4, 3)
 
 
+CURVE = np.array([[1.0, 4.0, 13.0], [-120.0, -110.0, -100.0]])
+BOUNDS = {"one protocol": ((1, 4, 13, 40), {"first": (-90.0, [CURVE, CURVE + 1], np.array([[13.0], [-95.0]])),
+                                            "second": (-90.0, [CURVE - 2], np.empty((2, 0)))}),
+          "another": ((1, 4), {"third": (None, [CURVE[:, :1]], np.empty((2, 0)))})}
+
+
 class Row(NamedTuple):
     epoch: int
     train_loss: float
@@ -65,6 +71,7 @@ def png_chunks(data):
 
 
 FIGURES = {
+    "bounds_over_epochs": lambda: plots.bounds_over_epochs(BOUNDS),
     "learning_curves": lambda: plots.learning_curves(history(5)),
     "one_epoch": lambda: plots.learning_curves(history(1)),
     "long_run": lambda: plots.learning_curves(history(500)),
@@ -159,6 +166,16 @@ assert before == dict(matplotlib.rcParams.items())
 
 
 # ---------------------------------------------------------------------------------------------- training
+
+def test_bounds_of_each_protocol_have_a_panel_of_their_own_with_the_published_line_once():
+    figure = plots.bounds_over_epochs(BOUNDS)
+    assert [axes.get_title(loc="left") for axes in figure.axes] == list(BOUNDS)
+    lines = [line.get_ydata() for line in figure.axes[0].lines]
+    assert [list(line) for line in lines if len(line) == 2] == [[-90.0, -90.0]]
+    assert [text.get_text() for text in figure.axes[0].texts] == ["published: first, second"]
+    with pytest.raises(DataError, match="no curve"):
+        plots.bounds_over_epochs({})
+
 
 def test_learning_curves_draw_both_splits_of_the_loss_and_its_parts():
     rows = history(5)

@@ -1,5 +1,6 @@
 """`scratchvae reproduce`: a row trains by its protocol, within a budget, goes on, and is measured and written down."""
 import signal
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -7,9 +8,10 @@ from test_cli import command, result
 from test_run_folder import bits, refused
 
 from scratchvae import evaluate
-from scratchvae.cli import reproduce
+from scratchvae.cli import published, reproduced
 from scratchvae.cli.progress import Progress
-from scratchvae.cli.reproduce import IWAE_PAPER, Row, ROWS, STAGES
+from scratchvae.cli.published import IWAE_PAPER, Row, ROWS, STAGES
+from scratchvae.cli.reproduced import expected, expected_text, merged, page, read_records, Record, RECORDED
 from scratchvae.cli.train import TRAIN_DEFAULTS
 from scratchvae.model_files import load_run
 
@@ -21,9 +23,12 @@ def rows(monkeypatch, tmp_path):
     """Put two small rows in the place of the papers' ones; return the words of the command."""
     rng, path = np.random.default_rng(0), tmp_path / "small.npz"
     np.savez(path, train=rng.random((40, 6), np.float32), test=rng.random((8, 6), np.float32))
-    monkeypatch.setattr(reproduce, "ROWS", {
-        "small": Row("-3.00", "nobody", "dynamic pixels, log-likelihood", "mnist", SMALL, (1, 4, 13)),
-        "gray": Row("3.00", "nobody", "gray pixels, loss", "mnist", {**SMALL, "binarize": "none"}, (2,))})
+    for name in list(ROWS):
+        monkeypatch.delitem(ROWS, name)
+    monkeypatch.setitem(ROWS, "small", Row(-3.0, "dynamic pixels", "mnist", SMALL, "nobody", (1, 4, 13)))
+    monkeypatch.setitem(ROWS, "gray", Row(3.0, "gray pixels", "mnist", {**SMALL, "binarize": "none"}, "nobody", (2,),
+                                          True))
+    monkeypatch.setattr(reproduced, "RECORDED", tmp_path / "recorded.csv")
     return ["reproduce", "--data", f"mnist={path}", "--importance-samples", 7, "--out", tmp_path / "out"]
 
 
@@ -31,7 +36,7 @@ def test_the_rows_are_settings_of_train_and_the_stages_are_the_papers():
     assert STAGES == (1, 4, 13, 40, 121, 364, 1093, 3280)
     for row in ROWS.values():
         assert row.settings.keys() <= TRAIN_DEFAULTS.keys()
-        assert row.data in reproduce.WANTED and row.stages == tuple(sorted(row.stages))
+        assert row.data in {"mnist5k", *published.WANTED} and row.stages == tuple(sorted(row.stages))
     assert ROWS["mnist"].settings == IWAE_PAPER and ROWS["mnist-iwae5"].settings["n_samples"] == 5
 
 
@@ -44,10 +49,15 @@ def test_rows_are_trained_measured_and_written_down(capsys, tmp_path, rows):
         again = evaluate(model, data["test"], importance_samples=7, seed=1, binarize="dynamic")
     assert (found[1]["log_likelihood"], found[1]["stderr"]) == (again.log_likelihood, again.stderr)
     assert found[0]["log_likelihood"] != found[1]["log_likelihood"] and found[2]["log_likelihood"] is None
+    losses, likelihoods = zip(*((row["loss"], row["log_likelihood"]) for row in found[:2]))
     lines = (tmp_path / "out" / "README.md").read_text().splitlines()
-    assert f"| small | 1 | dynamic pixels, log-likelihood | -3.00 | {again.log_likelihood:.2f} |" in lines[-3]
-    assert f"| gray | 0 | gray pixels, loss | 3.00 | {found[2]['loss']:.2f} |" in lines[-2]
+    assert "| small, published | 13 | | | -3.00 | | | | | |" in lines
+    assert any(line.startswith(f"| small | 13 of 13 | 2 | {-max(losses):.2f} to {-min(losses):.2f} | "
+                               f"{min(likelihoods):.2f} to {max(likelihoods):.2f} | ") for line in lines)
+    assert "| gray, published | 2 | | 3.00 | | | | | | |" in lines
+    assert any(line.startswith("| gray | 2 of 2 | 2 | ") for line in lines)
     assert len({line.count("|") for line in lines if line.startswith("|")}) == 1
+    assert (tmp_path / "out" / "curves.png").exists()
 
 
 def test_a_budget_ends_with_the_last_stage_that_fits_and_a_larger_one_goes_on(capsys, tmp_path, rows):
@@ -62,15 +72,61 @@ def test_a_budget_ends_with_the_last_stage_that_fits_and_a_larger_one_goes_on(ca
 
 
 def test_an_interrupted_row_goes_on(capsys, tmp_path, rows, monkeypatch):
-    monkeypatch.setattr(Progress, "after_step", lambda *_: signal.raise_signal(signal.SIGINT))
-    status, out, _ = command(capsys, *rows, "small")
+    with monkeypatch.context() as interrupted:
+        interrupted.setattr(Progress, "after_step", lambda *_: signal.raise_signal(signal.SIGINT))
+        status, out, _ = command(capsys, *rows, "small")
     assert status == 130 and out == ""
-    monkeypatch.undo()
-    reproduce_rows = {"small": Row("-3.00", "nobody", "dynamic", "mnist", SMALL, (1, 4, 13))}
-    monkeypatch.setattr(reproduce, "ROWS", reproduce_rows)
     result(capsys, *rows, "small")
     result(capsys, *rows[:-1], tmp_path / "whole", "small")
     assert bits(tmp_path / "out" / "small-0") == bits(tmp_path / "whole" / "small-0")
+
+
+def test_a_run_is_told_beside_what_was_recorded_and_one_far_from_it_ends_with_1(capsys, tmp_path, rows):
+    status, out, err = command(capsys, *rows, "small", "--budget", 1e-9)
+    assert status == 0 and "expected" not in out and "to expect: not recorded yet" in err
+    (record,) = read_records(tmp_path / "out" / "reproduced.csv")
+
+    def recorded(*losses):
+        text = "".join(f"\nsmall,{seed},1,{loss},0.1,m,nan,nan,0,0,0" for seed, loss in enumerate(losses))
+        (tmp_path / "recorded.csv").write_text(",".join(Record._fields) + text)
+        return command(capsys, *rows, "small", "--budget", 1e-9)
+
+    near, far = record.loss + 0.29, record.loss + 0.31
+    status, out, err = recorded(near, near + 1)
+    assert status == 0 and f"expected {near:.2f} to {near + 1:.2f}" in out and "far" not in out
+    assert f"to expect: {near:.2f} to {near + 1:.2f} after 1 epochs" in err
+    status, out, _ = recorded(far, far + 1)
+    assert status == 1 and f"far from it: after 1 epochs the held-out loss was {record.loss:.2f}" in out
+    status, out, _ = recorded(far)                             # one seed does not tell how wide the range is
+    assert status == 0 and f"expected {far:.2f}," in out
+
+
+def test_the_range_of_one_seed_is_as_wide_as_that_of_the_last_epoch_with_several(monkeypatch, tmp_path):
+    path = tmp_path / "recorded.csv"
+    path.write_text(",".join(Record._fields) + "".join(f"\n{line},0.1,m,nan,nan,0,0,0" for line in (
+        "mnist,0,1,120.0", "mnist,1,1,121.0", "mnist,0,4,110.0", "mnist,1,4,110.5", "mnist,2,4,110.25"))
+        + "\nmnist,0,13,100.0,0.1,m,-93.0,0.2,50,100,9")
+    monkeypatch.setattr(reproduced, "RECORDED", path)
+    assert [expected("mnist", epochs) for epochs in (1, 4, 13, 40)] == [(120, 121), (110, 110.5), (99.5, 100.5), None]
+    assert expected_text("mnist", 13) == "99.50 to 100.50 (log-likelihood -93.00 +- 0.20)"
+    assert (expected_text("mnist", 40), expected_text("mnist", 1)) == ("", "120.00 to 121.00")
+
+
+def test_an_estimate_stays_until_another_replaces_it():
+    bound = Record("mnist", 0, 13, 99.0, 1.0, "m")
+    estimate = bound._replace(log_likelihood=-93.0, stderr=0.2, importance_samples=50, n=100)
+    assert merged([estimate], [bound]) == merged([bound], [estimate]) == [estimate]
+    assert merged([estimate], [bound._replace(loss=98.0)]) == [bound._replace(loss=98.0)]       # another training
+    assert merged([], [bound._replace(row="static"), bound._replace(epochs=40), bound])[0] == bound
+
+
+def test_the_page_of_the_projects_results_says_what_is_recorded():
+    path = Path(__file__).parents[1] / "benchmarks" / "results" / "README.md"
+    if not path.exists():
+        pytest.skip("not a checkout")
+    records = read_records(RECORDED)
+    assert path.read_text(encoding="utf-8") == page(records)
+    assert {record.row for record in records} <= ROWS.keys() and len(records) > 20
 
 
 @pytest.mark.parametrize("words, said", [
@@ -85,3 +141,10 @@ def test_an_interrupted_row_goes_on(capsys, tmp_path, rows, monkeypatch):
 def test_wrong_words_are_refused(capsys, tmp_path, monkeypatch, words, said):
     monkeypatch.chdir(tmp_path)
     refused(capsys, said, "reproduce", *words)
+
+
+@pytest.mark.parametrize("line", ["small,x", "small", "other,0,1,3.0,0.1,m,nan,nan,0,0,0"])
+def test_damaged_records_are_refused_before_training(capsys, tmp_path, rows, line):
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "reproduced.csv").write_text(f"row\n{line}")
+    refused(capsys, "reproduced.csv holds no records of `scratchvae reproduce`", *rows, "small", "--budget", 1e-9)

@@ -142,7 +142,7 @@ def run_export(args: Namespace) -> tuple[dict, int]:
 def _export_model(run: Run, path: Path) -> tuple[dict, int]:
     """Write settings, history and parameters without the state of training, which is two thirds of a run's file."""
     kind, meta, arrays = load_arrays(run.model_file)
-    history = np.float32(history_of(run, arrays))
+    history = np.array(history_of(run, arrays), np.float32)
     config = {**run.config, "data": run_name(run.config["data"]), "epochs": len(history)}
     numbers = arrays.get("best", arrays["parameters"]).astype(np.float16)
     save_arrays(path, kind, {"settings": meta["settings"], "config": config},

@@ -1,65 +1,21 @@
 """`scratchvae reproduce`: published numbers, trained and measured as their papers did."""
 import argparse
+import math
 import os
-import platform
 from pathlib import Path
-from typing import NamedTuple
 
-import numpy as np
-
-from .. import __version__
 from ..analysis.evaluation import evaluate
+from ..data.download import SETS
+from ..data.loading import BUNDLED
 from ..errors import ConfigurationError
 from ..history import Epoch, History
-from ..storage.atomic import write_atomically
 from ..validation import at_least, one_of, positive_integer
 from .parser import add_command
+from .published import ROWS, WANTED
+from .reproduced import expected, expected_text, is_far, merged, read_records, RECORDS, records_of, write
 from .run_folder import data_source, Run
 from .screen import say
 from .train import begun, resumed, run_epochs, TRAIN_DEFAULTS
-
-IWAE_PAPER = dict(hidden=[200, 200], n_latent=50, activation="tanh", batch_size=20, epsilon=1e-4, binarize="dynamic",
-                  rate_schedule="burda")
-PAPER = "Burda et al. 2016"
-STAGES = tuple((3**i - 1) // 2 for i in range(1, 9))          # epochs at the ends of the stages of its learning rate
-
-
-class Row(NamedTuple):
-    """A published number, and the settings of `scratchvae train` that lead to it, where they are not the defaults.
-
-    `protocol` says what the number is: a log-likelihood estimated with K samples of z, or a loss.  `stages` are the
-    numbers of epochs at which a shorter training may end; the last is the paper's.
-    """
-
-    published: str
-    source: str
-    protocol: str
-    data: str
-    settings: dict
-    stages: tuple = STAGES
-
-
-ROWS = {
-    "mnist": Row("-86.76", f"{PAPER}, k = 1", "dynamic pixels, log-likelihood", "mnist", IWAE_PAPER),
-    "mnist-iwae5": Row("-85.54", f"{PAPER}, k = 5", "dynamic pixels, log-likelihood", "mnist",
-                       {**IWAE_PAPER, "estimator": "iwae", "n_samples": 5}),
-    "mnist-iwae50": Row("-84.78", f"{PAPER}, k = 50", "dynamic pixels, log-likelihood", "mnist",
-                        {**IWAE_PAPER, "estimator": "iwae", "n_samples": 50}),
-    "mnist-dreg5": Row("-84.90", "a TensorFlow reproduction of DReG, k = 5", "dynamic pixels, log-likelihood", "mnist",
-                       {**IWAE_PAPER, "estimator": "dreg", "n_samples": 5}),
-    "static": Row("-88.71", f"{PAPER}, appendix D", "pixels binarized once, log-likelihood", "static",
-                  {**IWAE_PAPER, "binarize": "none"}),
-    "omniglot": Row("none on these pixels", "", "dynamic pixels, log-likelihood", "omniglot", IWAE_PAPER),
-    "pytorch": Row("106.66", "pytorch/examples, vae", "gray pixels, loss", "mnist", {}, (1, 7)),
-    "frey": Row("none", "", "gray pixels, log-likelihood of a Gaussian", "frey",
-                dict(hidden=[200], likelihood="gaussian_diagonal", activation="tanh", batch_size=100), (100, 1000)),
-}
-WANTED = {
-    "mnist": "a folder of MNIST's IDX files",
-    "static": "an .npz of bool arrays train and test: MNIST as Larochelle binarized it",
-    "omniglot": "an .npz of uint8 arrays train and test, 28 x 28",
-    "frey": "an .npz of uint8 arrays train and test, 28 x 20",
-}
 
 
 def add(commands: object) -> None:
@@ -79,25 +35,27 @@ def add(commands: object) -> None:
 
 
 def run(args: argparse.Namespace) -> tuple[dict, int]:
-    """Train and measure each row and seed, and write the table after each."""
+    """Train and measure each row and seed, and write the page after each; the status is 1 if a number is far off."""
     names = [one_of("TABLE", name, ROWS) for name in args.names or ROWS]
     budget = None if args.budget is None else at_least("budget", args.budget, 0, "Use 10.", open_interval=True)
     positive_integer("seeds", args.seeds)
     positive_integer("importance_samples", args.importance_samples)
-    sources, rows = _sources(args.data), []
+    sources, rows, folder = _sources(args.data), [], Path(args.out)
     for name in names:
-        if ROWS[name].data not in {"mnist", *sources}:
+        if ROWS[name].data not in {*BUNDLED, *SETS, *sources}:
             raise ConfigurationError(f"{name} needs data that are neither bundled nor fetched: "
                                      f"{WANTED[ROWS[name].data]}. Say where: --data {ROWS[name].data}=PATH.")
+    read_records(folder / RECORDS)                         # a damaged file is refused before anything is trained
     for name in names:
         for seed in range(args.seeds):
-            row, caught = _reproduced(name, seed, sources, budget, args)
+            caught, history, found = _reproduced(name, seed, sources, budget, args)
             if caught:
                 return {"rows": rows}, 128 + caught[0]
-            rows.append(row)
-            _write(Path(args.out), rows)
-    print(_table(rows))
-    return {"rows": rows, "file": str(Path(args.out) / "README.md")}, 0
+            *before, last = records_of(name, seed, history)
+            records = [*before, last._replace(**found)]
+            write(folder, merged(read_records(folder / RECORDS), records))
+            rows.append(_told(records))
+    return {"rows": rows, "file": str(folder / "README.md")}, int(any(row["far_after"] for row in rows))
 
 
 def _sources(pairs):
@@ -113,23 +71,43 @@ def _sources(pairs):
 
 
 def _reproduced(name, seed, sources, budget, args):
-    """Train and measure one row with one seed; return (row, signals)."""
+    """Train and measure one row with one seed; return (signals that stopped it, history, estimates)."""
     told = ROWS[name]
     record = Run(Path(args.out) / f"{name}-{seed}", {
         **TRAIN_DEFAULTS, **told.settings, "data": sources.get(told.data, told.data), "seed": seed,
         "epochs": told.stages[-1]})
-    say(f"{name}, seed {seed}: {told.protocol}; published {told.published}")
+    say(f"{name}, seed {seed}: {told.protocol}; published: {told.published or 'nothing'}")
+    texts = {stage: expected_text(name, stage) for stage in told.stages}
+    known = ", ".join(f"{text} after {stage:,}" for stage, text in texts.items() if text)
+    say(f"held-out loss to expect: {known and f'{known} epochs' or 'not recorded yet'}")
     caught = _train(record, told.stages, budget)
     model, meta, arrays = record.load_model()
-    if caught:
-        return None, caught
-    test, binarize = record.load_data(meta).test, record.config["binarize"]
-    found = evaluate(model, test, importance_samples=args.importance_samples, seed=seed, binarize=binarize)
     history = History(Epoch(*row) for row in arrays["history"].tolist())
-    return dict(row=name, seed=seed, protocol=told.protocol, published=told.published, source=told.source,
-                log_likelihood=found.log_likelihood, stderr=found.stderr, elbo=found.elbo, loss=history[-1].test_loss,
-                importance_samples=found.importance_samples, n=found.n, active_units=found.active_units,
-                epochs=meta["training"]["epoch"], of=told.stages[-1], minutes=sum(history.column("seconds")) / 60), None
+    if caught:
+        return caught, history, {}
+    test, binarize = record.load_data(meta).test, record.config["binarize"]
+    k = 1 if told.is_loss else args.importance_samples
+    found = evaluate(model, test, importance_samples=k, seed=seed, binarize=binarize)
+    k = 0 if math.isnan(found.log_likelihood) else found.importance_samples
+    return [], history, dict(log_likelihood=found.log_likelihood, stderr=found.stderr, importance_samples=k, n=found.n,
+                             active_units=found.active_units)
+
+
+def _told(records):
+    """Print the last record of a run beside what is published and expected, and return what --json says of it."""
+    last = records[-1]
+    row, text = ROWS[last.row], expected_text(last.row, last.epochs)
+    far = [record.epochs for record in records if is_far(record)]
+    print(f"{last.row}, seed {last.seed}, {last.epochs:,} of {row.stages[-1]:,} epochs in {last.minutes:.1f} min: "
+          f"held-out loss {last.loss:.2f}{text and f', expected {text}'}"
+          + (f", log-likelihood {last.log_likelihood:.2f} +- {last.stderr:.2f} (K {last.importance_samples:,}, n "
+             f"{last.n:,})" if last.importance_samples else "") + f", published {row.published or 'nothing'}")
+    for record in records:
+        if record.epochs in far:
+            print(f"far from it: after {record.epochs:,} epochs the held-out loss was {record.loss:.2f}, expected "
+                  f"{expected_text(record.row, record.epochs)}")
+    return {**last._asdict(), "published": row.published, "protocol": row.protocol, "of": row.stages[-1],
+            "expected": expected(last.row, last.epochs), "far_after": far}
 
 
 def _train(record, stages, budget):
@@ -155,27 +133,3 @@ def _train(record, stages, budget):
             if caught:
                 break
         return caught
-
-
-def _table(rows):
-    """Return the rows as a table in Markdown."""
-    lines = ["| row | seed | protocol | published | ours | standard error | K | n | bound | active | epochs | min |",
-             "|" + " --- |" * 12]
-    for row in rows:
-        gray = np.isnan(row["log_likelihood"])                                  # no likelihood: the loss is compared
-        ours = row["loss"] if gray else row["log_likelihood"]
-        n, k = f"{row['n']:,}", f"{row['importance_samples']:,}"
-        exact = ["", "", n, ""] if gray else [f"{row['stderr']:.2f}", k, n, f"{row['elbo']:.2f}"]
-        lines.append(f"| {row['row']} | {row['seed']} | {row['protocol']} | {row['published']} | {ours:.2f} | "
-                     f"{' | '.join(exact)} | {row['active_units']} | {row['epochs']:,} of {row['of']:,} | "
-                     f"{row['minutes']:.1f} |")
-    return "\n".join(lines)
-
-
-def _write(folder, rows):
-    """Write the table and where it was measured."""
-    text = ("# Published numbers, reproduced\n\nIn nats per example, from `scratchvae reproduce`. Rows of different "
-            f"protocols cannot be compared.\nscratchvae {__version__}, NumPy {np.__version__}, Python "
-            f"{platform.python_version()}, {platform.machine()}, {os.cpu_count()} cores.\n\n{_table(rows)}\n")
-    folder.mkdir(parents=True, exist_ok=True)
-    write_atomically(folder / "README.md", lambda file: file.write(text.encode()))

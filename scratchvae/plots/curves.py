@@ -1,15 +1,18 @@
 """Figures of numbers: learning curves, and the KL of each latent dimension."""
+import textwrap
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from ..errors import DataError, ShapeError
-from .sheet import FAINT, INK, laid_out, new_figure, note, plain_axes, TEST, TRAIN
+from .sheet import FAINT, GRAY, INK, laid_out, new_figure, note, plain_axes, TEST, TRAIN
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+STYLES = [{"color": color, "linestyle": line} for color, line in zip(
+    (INK, TEST, "#2c7a5b", "#74acd5", "#8a5fb0"), ("-", "--", "-.", ":", (0, (8, 2))))]
 ACTIVE_NATS = 0.01      # nats per example: a latent dimension that carries less counts as unused
 
 
@@ -103,4 +106,44 @@ def kl_per_dimension(kl: np.ndarray) -> "Figure":
         axes.set_xticks(place, [f"z{index + 1}" for index in order], fontsize=9 if len(kl) <= 20 else 7)
     axes.annotate(f"used\nif above\n{ACTIVE_NATS:g}", (1.01, ACTIVE_NATS), xycoords=("axes fraction", "data"),
                   va="center", fontsize=8, color=TEST)
+    return laid_out(figure)
+
+
+def bounds_over_epochs(panels: dict[str, tuple]) -> "Figure":
+    """Held-out numbers against epochs on a log scale, a panel for each protocol, because those do not compare.
+
+    Parameters
+    ----------
+    panels : dict of str to (sequence of int, dict)
+        {title: (epochs of the ticks, {name: (published number or None, curves, points)})}: a curve (2, m) for each
+        seed, and points (2, k) of estimates at some epochs; both have epochs, then nats per example.
+    """
+    if not panels:
+        raise DataError("there is no curve; expected at least one. Train for an epoch first.")
+    rows = -(-len(panels) // 2)
+    figure = new_figure(10.0, 4.0 * rows, layout="constrained")
+    for axes, (title, (ticks, found)) in zip(figure.subplots(rows, 2, squeeze=False).flat, panels.items()):
+        seen, lines = [], {}
+        for (name, (published, curves, points)), style in zip(found.items(), STYLES):
+            for curve in curves:
+                axes.plot(*curve, label="" if curve is not curves[0] else name, linewidth=1.2, **style)
+                seen.append(curve[1][curve.shape[1] // 20:])
+            axes.plot(*points, linestyle="", marker="o", markersize=4, color=style["color"],
+                      label=f"{name}, log-likelihood" if points.size else "")
+            seen.append(points[1])
+            if published is not None:
+                lines.setdefault(published, []).append(name)
+        for published, names in lines.items():
+            axes.axhline(published, linewidth=0.8, color=GRAY)
+            axes.annotate(f"published: {', '.join(names)}", (0.01, published), xycoords=("axes fraction", "data"),
+                          va="bottom", fontsize=8, color=GRAY)
+        plain_axes(axes, textwrap.fill(title, 50), "epoch", "nats per example")
+        axes.set(xscale="log", xticks=ticks, xticklabels=[f"{tick:,}" for tick in ticks])
+        axes.xaxis.set_minor_formatter("")
+        shown = np.concatenate([*seen, list(lines)])
+        room = 0.05 * np.ptp(shown) or 1.0
+        axes.set_ylim(shown.min() - room, shown.max() + room)
+        axes.legend(frameon=False, fontsize=8)
+    for axes in figure.axes[len(panels):]:
+        axes.remove()
     return laid_out(figure)

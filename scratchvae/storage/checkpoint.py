@@ -19,7 +19,7 @@ from .atomic import open_regular, write_atomically
 from .readers import read_member
 
 FORMAT = 1
-DTYPES = ("float16", "float32", "float64", "int64")
+DTYPES = ("float32", "float64", "int64", "float16")
 RESERVED = ("meta", "file", "allow_pickle")     # names that no array can have: numpy.savez uses them otherwise
 
 
