@@ -1,4 +1,4 @@
-// Where everything stands, by hand: one latent on a wide screen, two latents, and one latent on a narrow screen.
+// Where everything stands, by hand: one latent and two on a wide screen, one and two on a narrow screen.
 // A place is the middle of a card; `other` lists the arrows whose words stand on their other side.
 
 export const HALF = { width: 46, height: 42, given: 25 };        // half a card; cards of what is given are lower
@@ -31,8 +31,19 @@ const NARROW = {
   stub: [0, 34],
   other: ["x1>A", "h>mu1", "mu1>klm1", "v1>sigma1", "g>l1", "l2>nll", "eps1>z1"],
 };
+const NARROW_TWO = {                                            // as NARROW, each latent in a half of its own
+  size: [760, 1432],
+  x1: [295, 36], x2: [465, 36], A: [380, 150], h: [380, 302],
+  mu1: [100, 442], v1: [272, 442], klm1: [53, 592], sigma1: [196, 592], kls1: [327, 592],
+  mu2: [480, 442], v2: [652, 442], klm2: [433, 592], sigma2: [576, 592], kls2: [707, 592],
+  z1: [160, 745], eps1: [312, 745], z2: [540, 745], eps2: [692, 745], C: [380, 885], g: [380, 1037],
+  l1: [276, 1165], l2: [484, 1165], nll: [380, 1250], L: [380, 1380],
+  stub: [0, 34],
+  other: ["x1>A", "h>mu1", "mu1>klm1", "v1>sigma1", "h>mu2", "mu2>klm2", "v2>sigma2", "g>l1", "l2>nll", "eps1>z1",
+    "eps2>z2"],
+};
 
-export const placesOf = (Z, narrow) => (Z === 2 ? TWO : narrow ? NARROW : WIDE);
+export const placesOf = (Z, narrow) => (Z === 2 ? narrow ? NARROW_TWO : TWO : narrow ? NARROW : WIDE);
 
 const CHIP = /^(A|mu|v|C|l)\d?$/;                               // cards with a bias below them
 const [CHIP_WIDTH, CHIP_HEIGHT] = [36, 15];                     // half of its width, all of its height
