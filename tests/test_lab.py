@@ -190,9 +190,16 @@ def test_figures_of_nothing_are_refused():
         plots.rate_distortion([])
 
 
-def test_points_that_crowd_do_not_all_carry_their_names():
+def test_names_of_points_that_crowd_meet_neither_each_other_nor_the_curve():
     places = ((0.0987654, 40.0, 1.0), (0.02, 30.0, 2.0), (0.0123456, 29.9, 2.01), (0.001, 10.0, 9.0))
     points = [Point(beta, beta ** 0.5, rate, distortion, -1.0, -0.9, 0.1, 100, "none", 50, 2)
               for beta, rate, distortion in places]
-    axes = plots.rate_distortion([Curve("digits", points[0].beta, True, 0.1, points[0], points)]).axes[0]
-    assert [text.get_text() for text in axes.texts if text.get_text()[0].isdigit()] == ["0.099", "0.02", "0.001"]
+    curve = Curve("digits", points[0].beta, True, 0.1, points[0], points)
+    axes = plots.rate_distortion([curve]).axes[0]
+    boxes = [text.get_window_extent() for text in axes.texts]
+    assert [text.get_text() for text in axes.texts] == ["0.099", "0.02", "0.012", "0.001"]
+    assert all(box.count_overlaps(boxes) == 1 for box in boxes)
+    line = axes.lines[0].get_path().transformed(axes.transData)
+    assert not any(line.intersects_bbox(box, filled=False) for box in boxes)
+    in_lambda = plots.rate_distortion([curve], as_lambda=True).axes
+    assert in_lambda[0].texts[0].get_text() == "0.2" and in_lambda[1].get_xlabel() == "lambda = 2 sigma²"

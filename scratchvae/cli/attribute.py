@@ -6,6 +6,7 @@ import numpy as np
 from ..analysis.attribute_vectors import mean_difference
 from ..data.faces import is_large, load_faces
 from ..data.loading import DRAWN
+from ..data.meaning import as_floats
 from ..errors import ConfigurationError
 from ..plots.images import attribute_sweep
 from ..validation import positive_integer
@@ -33,7 +34,9 @@ def run(args: Namespace) -> tuple[dict, int]:
     z = codes[:, None] + VALUES[:, None] * v
     shown = None if data.test_labels is None else np.repeat(data.test_labels[:args.n], len(VALUES))
     images = model.decode(z.reshape(-1, model.n_latent), shown).reshape(*z.shape[:2], -1)
-    figure = attribute_sweep(images, data.image_shape, VALUES, [f"test image {k}" for k in range(len(codes))],
+    originals = as_floats(data.test[:args.n, :model.n_visible], np.float64)
+    figure = attribute_sweep(originals, images, data.image_shape, VALUES,
+                             [f"test image {k}" for k in range(len(codes))],
                              f"dec(enc(x) + tΔ), Δ = mean code of {args.attribute} minus that of the others",
                              fields=data.fields)
     return report_figure(record, figure, f"attribute-{args.attribute}.png")

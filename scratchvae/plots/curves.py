@@ -35,7 +35,7 @@ def learning_curves(history: Sequence) -> "Figure":
     kl = np.array([(row.train_kl, row.test_kl) for row in history], dtype=float)
     if not np.any(kl[np.isfinite(kl)]):
         panels = {"loss": "Loss (reconstruction)"}
-    figure = new_figure(5.0 if len(panels) == 1 else 10.0, 3.4, layout="constrained")
+    figure = new_figure(5.0 if len(panels) == 1 else 8.8, 3.2, layout="constrained")
     for axes, (part, title) in zip(np.ravel(figure.subplots(1, len(panels))), panels.items()):
         curves = {split: np.array([getattr(row, f"{split}_{part}") for row in history], dtype=float)
                   for split in ("train", "test")}
@@ -72,7 +72,7 @@ def _settled_limits(axes, epochs, curves):
     late_low, late_high = span(curves[:, late])
     if high - low > 2.5 * (late_high - late_low) > 0.0:
         low, high = late_low, late_high
-        note(axes, f"training starts at {curves[0, 0]:,.1f}")
+        note(axes, f"starts at {curves[0, 0]:,.1f}")
     room = 0.06 * (high - low) or 0.01 * max(abs(high), 1.0)
     axes.set_ylim(low - room, high + room)
     axes.yaxis.get_major_locator().set_params(steps=[1, 2, 5, 10])
@@ -80,32 +80,26 @@ def _settled_limits(axes, epochs, curves):
 
 
 def kl_per_dimension(kl: np.ndarray) -> "Figure":
-    """The KL of each latent dimension, largest first, on a log scale; kl (Z,) is in nats, averaged over the data."""
+    """The KL of each latent dimension, largest first; kl (Z,) is in nats, averaged over the data."""
     kl = np.asarray(kl, dtype=float)
     if kl.ndim != 1 or not kl.size:
         raise ShapeError(f"kl is {kl.shape}; expected (Z,). Average the KL of each dimension over the data.")
     order = np.argsort(-kl, kind="stable")
     ranked, place = kl[order], np.arange(1, len(kl) + 1)
     used = ranked > ACTIVE_NATS
-    floor = ACTIVE_NATS / 10
-    heights, clipped = np.maximum(ranked, floor), ranked[-1] < floor
     figure = new_figure(6.8, 3.6, layout="constrained")
     axes = figure.subplots()
-    axes.set(yscale="log", ylim=(floor / 1.2, 2.0 * max(heights[0], ACTIVE_NATS)), xlim=(0.3, len(kl) + 0.7))
+    axes.set(ylim=np.array([-0.03, 1.08]) * max(ranked[0], ACTIVE_NATS), xlim=(0.3, len(kl) + 0.7))
     size = float(np.clip(160 / len(kl), 2.0, 6.0))
-    axes.vlines(place, floor, heights, color=FAINT, linewidth=size / 3, zorder=1)
+    axes.vlines(place, 0, ranked, color=FAINT, linewidth=size / 3, zorder=1)
     for which, face in ((used, INK), (~used, "white")):
-        axes.plot(place[which], heights[which], linestyle="", marker="o", markersize=size, color=INK,
+        axes.plot(place[which], ranked[which], linestyle="", marker="o", markersize=size, color=INK,
                   markerfacecolor=face, markeredgewidth=size / 6)
-    axes.axhline(ACTIVE_NATS, color=TEST, linewidth=1.0, linestyle="--", zorder=0.9)
     title = f"{used.sum()} of {len(kl)} latent dimensions used, {kl.sum():.2f} nats per example in total"
-    plain_axes(axes, title, "latent dimension, largest KL first", "KL divergence (nats per example)")
-    axes.yaxis.set_major_formatter(lambda nats, _: f"{'≤' if clipped and nats == floor else ''}{nats:g}")
-    axes.yaxis.set_minor_formatter("")
+    plain_axes(axes, title, f"latent dimension, largest KL first (hollow: unused, at most {ACTIVE_NATS:g} nats)",
+               "KL divergence (nats per example)")
     if len(kl) <= 32:
         axes.set_xticks(place, [f"z{index + 1}" for index in order], fontsize=9 if len(kl) <= 20 else 7)
-    axes.annotate(f"used\nif above\n{ACTIVE_NATS:g}", (1.01, ACTIVE_NATS), xycoords=("axes fraction", "data"),
-                  va="center", fontsize=8, color=TEST)
     return laid_out(figure)
 
 

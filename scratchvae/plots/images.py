@@ -72,7 +72,7 @@ def image_grid(images: np.ndarray, image_shape: tuple[int, ...], title: str, *,
 
 def image_rows(images: np.ndarray, image_shape: tuple[int, ...], names: Sequence[str], title: str,
                *, values: Any | None = None, label: str = "", left: float | None = None,
-               fields: Sequence[str] = ()) -> "Figure":
+               fields: Sequence[str] = (), blocks: int = 1) -> "Figure":
     """Images in named rows, in the order given; `values` are written below the columns.
 
     Parameters
@@ -81,10 +81,11 @@ def image_rows(images: np.ndarray, image_shape: tuple[int, ...], names: Sequence
     image_shape : (rows, columns), or (rows, columns, 3) for color, of one image; one row is drawn as a curve.
     names : sequence of str, one a row.
     title : str
-    values : (columns,), optional; of more than 12 some are left out.
+    values : (columns,), optional, numbers or strings; of more than 12 some are left out.
     label : str, what the values are.
     left : float, optional; the room for the names in inches, enough for the longest if left out.
     fields : sequence of str, what the D numbers are called, written below curves.
+    blocks : int, how many groups the rows make, with space between them; all have as many rows.
     """
     images, rows = np.asarray(images), len(names)
     columns = len(values) if values is not None else images.shape[1] if images.ndim > 1 else 0
@@ -93,14 +94,17 @@ def image_rows(images: np.ndarray, image_shape: tuple[int, ...], names: Sequence
                          f"{columns} columns. Pass one row of images a name, one column a value.")
     cells = as_images(images.reshape(rows * columns, -1), image_shape)
     if left is None:
-        left = 0.25 + 0.085 * max(map(len, names))
-    sheet = Sheet(rows, columns, image_shape, title, cells, label=label, left=left, fields=fields)
-    sheet.draw(cells.reshape(rows, columns, *image_shape))
-    sheet.axes.set_yticks(np.arange(rows) + 0.5, names, fontsize=10)
+        left = 0.25 + 0.085 * max(len(line) for name in names for line in name.split("\n"))
+    sheet = Sheet(rows, columns, image_shape, title, cells, label=label, left=left, blocks=blocks, fields=fields)
+    tops = np.arange(rows) + sheet.space * (np.arange(rows) * blocks // rows)
+    for top, row in zip(tops, cells.reshape(rows, 1, columns, *image_shape)):
+        sheet.draw(row, top)
+    sheet.axes.set_yticks(tops + 0.5, names, fontsize=10)
     if values is not None:
         step = -(-columns // 12)
         shown = range((columns - 1) // 2 % step, columns, step)
-        sheet.axes.set_xticks([column + 0.5 for column in shown], [number_text(values[column]) for column in shown])
+        sheet.axes.set_xticks([column + 0.5 for column in shown], [
+            values[column] if isinstance(values[column], str) else number_text(values[column]) for column in shown])
     return sheet.figure
 
 
@@ -115,14 +119,15 @@ def traversal(images: np.ndarray, image_shape: tuple[int, ...], values: Any,
                       label="value of the dimension (prior standard deviations)", left=0.65, fields=fields)
 
 
-def attribute_sweep(images: np.ndarray, image_shape: tuple[int, ...], values: Any, names: Sequence[str],
-                    title: str, *, fields: Sequence[str] = ()) -> "Figure":
-    """Decoded images (rows, columns, D) along attribute vectors, one face or one vector a row.
+def attribute_sweep(originals: np.ndarray, images: np.ndarray, image_shape: tuple[int, ...], values: Any,
+                    names: Sequence[str], title: str, *, fields: Sequence[str] = ()) -> "Figure":
+    """Decoded images (rows, columns, D) along attribute vectors, one face or one vector a row, after the x of the row.
 
-    `values` (columns,) are the multiples of the vector that were added, `fields` what the D numbers are called.
+    `originals` (rows, D) are the x, `values` (columns,) the multiples of the vector that were added, and `fields` what
+    the D numbers are called.
     """
-    return image_rows(images, image_shape, names, title, values=values, label="t, how many times the vector is added",
-                      fields=fields)
+    return image_rows(np.concatenate([originals[:, None], images], axis=1), image_shape, names, title,
+                      values=["x", *values], label="x, and t, how many times the vector is added", fields=fields)
 
 
 def decoded_grid(images: np.ndarray, image_shape: tuple[int, ...], z1: np.ndarray, z2: np.ndarray,

@@ -5,13 +5,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ..errors import DataError
-from .sheet import FAINT, GRAY, INK, laid_out, new_figure, note, plain_axes, TEST, TRAIN
+from .sheet import FAINT, GRAY, INK, laid_out, log_ticks, new_figure, note, plain_axes, TEST, TRAIN
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 BIASED = 5.0            # standard errors: an estimator whose bias is larger counts as biased
-APART = 0.15            # least distance between points whose beta is written, as a share of an axis
+NAME_PLACES = ((0, 1), (1, 1), (0, -1), (-1, -1))               # across and up from a point
+NEAR = 8.0              # pixels of the file around a point that stay free of names
 SCENES = {"oracle": (INK, "o"), "digits": (TEST, "s")}          # color and marker of each scene that is drawn
 PANELS = {"bias_z": ("Bias", "standard errors"), "variance": ("Variance", "of the head's gradient, nats²"),
           "signal_to_noise": ("Signal to noise", "|expectation| / deviation"),
@@ -28,7 +29,7 @@ def estimator_lab(rows: Sequence) -> "Figure":
         raise DataError("there are no rows of the scenes 'oracle' or 'digits'; expected at least one. "
                         "Pass what measure_estimators returns.")
     names, scenes = list(dict.fromkeys(map(_name, rows))), {row.scene for row in rows}
-    figure = new_figure(12.0, 1.3 + 0.27 * len(names), layout="constrained")
+    figure = new_figure(10.0, 1.3 + 0.27 * len(names), layout="constrained")
     for axes, (field, (title, unit)) in zip(figure.subplots(1, len(PANELS), sharey=True), PANELS.items()):
         plain_axes(axes, title, unit, "")
         axes.hlines(range(len(names)), 0, 1, color=FAINT, linewidth=0.5, transform=axes.get_yaxis_transform())
@@ -42,8 +43,9 @@ def estimator_lab(rows: Sequence) -> "Figure":
             axes.axvline(BIASED, color=TEST, linewidth=1.0, linestyle="--", zorder=0.9)
             note(axes, f"biased right of {BIASED:g}")
             axes.set_xlim(left=0.1)
+        log_ticks(axes.xaxis)
         axes.set(yticks=range(len(names)), yticklabels=names, ylim=(len(names) - 0.5, -0.5))
-    figure.axes[1].legend(frameon=False, fontsize=8)
+    figure.axes[-1].legend(*figure.axes[1].get_legend_handles_labels(), frameon=False, fontsize=9, loc="upper right")
     return laid_out(figure)
 
 
@@ -52,57 +54,80 @@ def _name(row):
     return f"{row.estimator.replace('_', ' ')}{baseline}, K = {row.n_samples}"
 
 
-def rate_distortion(curves: Sequence) -> "Figure":
+def rate_distortion(curves: Sequence, as_lambda: bool = False) -> "Figure":
     """For each data set: the distortion against the KL, and the held-out log-likelihood against the KL's weight.
 
-    Each curve is an `analysis.rate_distortion.Curve`.  Weights that are far worse than the rest lie below the frame,
-    and the panel says how many they are.
+    Each curve is an `analysis.rate_distortion.Curve`.  The weight is written as beta = sigma^2, that of the KL beside
+    half the squared error, or as lambda = 2 sigma^2, that beside the whole of it.  Weights that are far worse than the
+    rest lie below the frame, and the panel says how many they are.
     """
     if not len(curves):
         raise DataError("there are no curves; expected at least one. Pass what "
                         "analysis.rate_distortion.rate_distortion returns.")
-    figure = new_figure(8.6, 3.2 * len(curves), layout="constrained")
-    for (left, right), curve in zip(figure.subplots(len(curves), 2, squeeze=False), curves):
-        _draw_trade(left, curve)
-        _draw_quality(right, curve)
-    return laid_out(figure)
+    figure = new_figure(7.4, 2.9 * len(curves), layout="constrained")
+    panels = figure.subplots(len(curves), 2, squeeze=False)
+    weight, times = ("lambda", 2) if as_lambda else ("beta", 1)
+    for (left, right), curve in zip(panels, curves):
+        _draw_trade(left, curve, weight)
+        _draw_quality(right, curve, weight, times)
+    laid_out(figure)
+    for left, curve in zip(panels[:, 0], curves):
+        _name_points(left, [(point.rate, point.distortion, f"{times * point.beta:.2g}") for point in curve.points])
+    return figure
 
 
-def _draw_trade(axes, curve):
-    plain_axes(axes, f"{curve.dataset}: rate and distortion", "rate: KL (nats per example)",
-               "distortion: squared error a pixel")
-    rate, distortion = (np.array([getattr(point, name) for point in curve.points]) for name in ("rate", "distortion"))
-    axes.plot(rate, distortion, color=TRAIN, linewidth=1.6, marker="o", markersize=5)
-    place = np.column_stack([rate / (np.ptp(rate) or 1), distortion / (np.ptp(distortion) or 1)])
-    named = []
-    for point, here in zip(curve.points, place):
-        if all(np.hypot(*(here - other)) > APART for other in named):       # where points crowd, some are not named
-            named.append(here)
-            axes.annotate(f"{point.beta:.2g}", (point.rate, point.distortion), xytext=(4, 4),
-                          textcoords="offset points", fontsize=8, color=GRAY)
+def _draw_trade(axes, curve, weight):
+    plain_axes(axes, curve.dataset, "rate: KL (nats per example)", "squared error a pixel")
+    axes.plot(*np.transpose([(point.rate, point.distortion) for point in curve.points]), color=TRAIN, linewidth=1.6,
+              marker="o", markersize=5)
     axes.plot([curve.learned.rate], [curve.learned.distortion], color=TEST, marker="*", markersize=11, linestyle="",
-              label="learned sigma")
-    axes.legend(frameon=False, fontsize=8)
-    note(axes, "numbers: beta")
+              label="learned sigma²")
+    axes.margins(0.12, 0.18)
+    axes.legend(frameon=False, fontsize=9, loc="upper right")
+    note(axes, f"numbers: {weight}")
 
 
-def _draw_quality(axes, curve):
-    K = curve.learned.importance_samples
-    plain_axes(axes, "Held-out log-likelihood", "beta = sigma²", f"nats per example, K = {K}")
-    beta, quality, error = np.array([(p.beta, p.log_likelihood, p.stderr) for p in curve.points]).T
-    axes.errorbar(beta, quality, yerr=error, color=TRAIN, linewidth=1.6, marker="o", markersize=5)
-    best = beta.tolist().index(curve.best_beta)
-    axes.plot(beta[best], quality[best], marker="o", markersize=10, color=INK, markerfacecolor="none", linestyle="",
-              label=f"best of these: {beta[best]:.3g}")
-    axes.plot(curve.implied_beta, curve.learned.log_likelihood, marker="*", markersize=11, color=TEST, linestyle="",
-              label=f"learned sigma²: {curve.implied_beta:.3g}")
-    axes.axvline(curve.implied_beta, color=TEST, linewidth=1.0, linestyle="--", zorder=0.9)
+def _name_points(axes, points):
+    """Write each point's name on the first side of it where it meets no line, no marker and no other name."""
+    curve, star = axes.lines
+    path = curve.get_path().transformed(curve.get_transform())
+    taken = [_square(place) for place in (*path.vertices, *star.get_transform().transform(star.get_xydata()))]
+    for k, (x, y, name) in enumerate(points):
+        for across, up in NAME_PLACES[2 * (k % 2):] + NAME_PLACES[:2 * (k % 2)]:               # above and below in turn
+            text = axes.annotate(name, (x, y), xytext=(5 * across, 6 * up), textcoords="offset points", fontsize=9,
+                                 color=GRAY, ha=("right", "center", "left")[across + 1],
+                                 va=("top", "center", "bottom")[up + 1])
+            box = text.get_window_extent()
+            inside = axes.bbox.count_contains([box.min, box.max]) == 2
+            if inside and not path.intersects_bbox(box, filled=False) and not box.count_overlaps(taken):
+                taken.append(box)
+                break
+            text.remove()
+
+
+def _square(center):
+    from matplotlib.transforms import Bbox
+    return Bbox.from_extents(*(center - NEAR), *(center + NEAR))
+
+
+def _draw_quality(axes, curve, weight, times):
+    plain_axes(axes, f"Held-out log p(x), K = {curve.learned.importance_samples}",
+               f"{weight} = {'2 ' * (times == 2)}sigma²", "nats per example ± s.e.")
+    at, quality, error = np.array([(times * p.beta, p.log_likelihood, p.stderr) for p in curve.points]).T
+    learned = times * curve.implied_beta
+    axes.errorbar(at, quality, yerr=error, color=TRAIN, linewidth=1.6, marker="o", markersize=5)
+    best = at.tolist().index(times * curve.best_beta)
+    axes.plot(at[best], quality[best], marker="o", markersize=10, color=INK, markerfacecolor="none", linestyle="",
+              label=f"best: {at[best]:.2g}")
+    axes.plot(learned, curve.learned.log_likelihood, marker="*", markersize=11, color=TEST, linestyle="",
+              label=f"learned: {learned:.2g}")
     axes.set_xscale("log")
     top = max(quality.max(), curve.learned.log_likelihood)
     reach = 3 * (top - np.median(quality)) or 1.0
     bottom = max(quality.min() - 0.05 * reach, top - reach)
-    axes.set_ylim(bottom, top + 0.1 * (top - bottom))
     hidden = int((quality < bottom).sum())
+    axes.set_ylim(bottom, top + 0.1 * (top - bottom))
+    log_ticks(axes.xaxis)
     if hidden:
-        note(axes, f"{hidden} of {len(quality)} lie below")
-    axes.legend(frameon=False, fontsize=8, loc="lower center")
+        note(axes, f"{hidden} of {len(quality)} below")
+    axes.legend(frameon=False, fontsize=9, ncols=2, loc="upper center", bbox_to_anchor=(0.5, -0.2))

@@ -14,6 +14,7 @@ from ..storage.atomic import write_atomically
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.axis import Axis
     from matplotlib.figure import Figure
 
 DPI = 150                               # pixels of the file per inch
@@ -49,9 +50,9 @@ def _png(figure):
     return stream.getvalue()
 
 
-def _write_png(figure, stream):
+def _write_png(figure, stream, source=None):
     """Write the same bytes for the same figure."""
-    figure.savefig(stream, format="png", dpi=DPI, metadata={"Software": None})
+    figure.savefig(stream, format="png", dpi=DPI, metadata={"Software": None, "Source": source})
 
 
 def laid_out(figure: "Figure") -> "Figure":
@@ -74,6 +75,15 @@ def note(axes: "Axes", text: str) -> None:
     axes.set_title(text, loc="right", fontsize=8, color=GRAY)
 
 
+def log_ticks(axis: "Axis") -> None:
+    """Write few ticks of a logarithmic axis, as plain numbers, so that none overprints another: call it at the end."""
+    from matplotlib.ticker import LogLocator
+    low, high = axis.get_view_interval()
+    axis.set_major_locator(LogLocator(subs=(1, 2, 5) if high < 60 * low else (1,), numticks=5))
+    axis.set_major_formatter("{x:g}")
+    axis.set_minor_formatter("")
+
+
 def number_text(value: float) -> str:
     """Return a tick's text: three digits, a true minus sign, no minus zero."""
     return f"{round(float(value), 9) + 0.0:.3g}".replace("-", "−")
@@ -90,12 +100,13 @@ def as_images(rows: np.ndarray, image_shape: tuple[int, ...]) -> np.ndarray:
     return rows.reshape(len(rows), *image_shape)
 
 
-def save(figure: "Figure", path: str | Path) -> None:
+def save(figure: "Figure", path: str | Path, source: str | None = None) -> None:
     """Write a figure as PNG, whole or not at all; the same figure always gives the same bytes.
 
-    An existing file is replaced; RunError is raised if the file cannot be written.
+    An existing file is replaced; RunError is raised if the file cannot be written. A `source` is kept in the file, as
+    its text of the keyword Source.
     """
-    write_atomically(path, lambda stream: _write_png(figure, stream))
+    write_atomically(path, lambda stream: _write_png(figure, stream, source))
 
 
 class Sheet:
