@@ -75,8 +75,8 @@ def humps(x):
     wide = moment_projection(p)
     left, right = (information_projection(p, gaussian(mean, 1.0)) for mean in (-2.5, 2.5))
     density = {name: np.exp(q.log_density(x[:, None])) for name, q in (
-        ("least KL(p || q)", wide), ("least KL(q || p), from the left", left),
-        ("least KL(q || p), from the right", right))}
+        ("least KL(p || q)", wide), ("least KL(q || p), begun at −2.5", left),
+        ("least KL(q || p), begun at 2.5", right))}
     mass = [d[x < 0.5].sum() / d.sum() for d in density.values()]
     claims = [
         Claim("T2", "least KL(p || q) covers both humps: its share of mass on the left", f"{mass[0]:.2f}",

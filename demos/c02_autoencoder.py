@@ -1,9 +1,10 @@
 """The plain autoencoder: it compresses, and it cannot be sampled from.
 
 T4: trained on the squared reconstruction distance alone, without labels, it beats PCA of the same size.
-T5: nothing in that loss says where its codes lie: they can be scaled without changing it.  So N(0, I), or any
-other distribution that you would draw from, meets codes that the decoder has never seen.  A VAE with the same
-networks and the same pixels, trained beside it, has codes near N(0, I) and draws near the data.
+T5: nothing in that loss says where its codes lie: they can be scaled without changing it, and an autoencoder that
+starts with larger codes keeps them and reconstructs as well.  So N(0, I), or any other distribution that you would draw
+from, meets codes that the decoder has never seen.  A VAE with the same networks and the same pixels, trained beside it,
+has codes near N(0, I) and draws near the data.
 
 Distances.  Codes: the KL divergence from N(0, I) of the Gaussian with the codes' mean and covariance, in nats a
 dimension.  Draws: the Frechet distance between the Gaussians with the pixels' means and covariances,
@@ -16,30 +17,33 @@ from scratchvae import Autoencoder, VAE
 from scratchvae.plots.images import image_rows
 from scratchvae.probability.distributions import FullGaussian
 from scratchvae.probability.divergences import kl
+from scratchvae.training import Trainer
 
 from .course import Claim, main, Result
 from .images import frechet, principal_components, squared_distance
 
 TITLE = "The autoencoder, and why it cannot be sampled from"
 N_LATENT = 8
+WIDER = 4.0                   # times as large are the codes with which the second autoencoder starts
 SIGMA = {64: 0.25, 784: 0.5}  # of the VAE's pixels, by their number: lambda = 2 sigma^2 is a choice (T9, T16)
 
 
 def train(settings, data):
-    """The AE and the VAE: one architecture, one likelihood, one optimizer."""
+    """The AE, the VAE, and an AE that starts with larger codes: one architecture, one likelihood, one optimizer."""
     shared = dict(n_visible=data.train.shape[1], n_latent=N_LATENT, likelihood="gaussian", seed=settings.seed,
                   sigma=SIGMA.get(data.train.shape[1], 0.5), hidden=(64,) if settings.quick else (256,))
-    models = {"AE": Autoencoder(**shared), "VAE": VAE(**shared)}
+    models = {"AE": Autoencoder(**shared), "VAE": VAE(**shared), "wide AE": scaled(Autoencoder(**shared), WIDER)}
     for model in models.values():
-        model.fit(data.train, epochs=settings.epochs(data, 72_000, 100_000), batch_size=64, learning_rate=2e-3,
-                  seed=settings.seed)
+        Trainer(model, data.train, batch_size=64, learning_rate=2e-3, seed=settings.seed).run(
+            settings.epochs(data, 72_000, 100_000))
     return models
 
 
 def decoders_codes(models, x, rng):
     """The codes that each decoder was trained on: E(x), or draws of q(z | x)."""
     mu, logvar = models["VAE"].encode(x)
-    return {"AE": models["AE"].encode(x).astype(float), "VAE": mu + np.exp(logvar / 2) * rng.standard_normal(mu.shape)}
+    return {"AE": models["AE"].encode(x).astype(float), "VAE": mu + np.exp(logvar / 2) * rng.standard_normal(mu.shape),
+            "wide AE": models["wide AE"].encode(x).astype(float)}
 
 
 def scaled(model, factor):
@@ -59,17 +63,18 @@ def run(settings):
     rng, models = np.random.default_rng(settings.seed), train(settings, data)
     error = {"mean": squared_distance(test_x, train_x.mean(axis=0)),
              "PCA": squared_distance(test_x, principal_components(train_x, test_x, N_LATENT)),
-             "AE": squared_distance(test_x, models["AE"].reconstruct(data.test))}
+             **{name: squared_distance(test_x, model.reconstruct(data.test)) for name, model in models.items()}}
     codes = decoders_codes(models, data.test, rng)
     off = {name: kl(FullGaussian(z.mean(axis=0), np.cov(z.T)),
                     FullGaussian(np.zeros(N_LATENT), np.eye(N_LATENT))) / N_LATENT
            for name, z in codes.items()}
     noise = rng.standard_normal((len(train_x), N_LATENT))
-    draws = {name: model.decode(noise) for name, model in models.items()}
+    again, draws = ({name: of(models[name]) for name in ("AE", "VAE")} for of in (
+        lambda model: model.reconstruct(data.test), lambda model: model.decode(noise)))
     floor = frechet(test_x, train_x)
-    unreal = {name: frechet(x, train_x) - floor for name, x in draws.items()}
+    made_again, unreal = ({name: frechet(x, train_x) - floor for name, x in made.items()} for made in (again, draws))
     loss, other = models["AE"].objective(data.test).loss, scaled(models["AE"], 8.0).objective(data.test).loss
-    widths = codes["AE"].std(axis=0)
+    widths, wider = (codes[name].std(axis=0) for name in ("AE", "wide AE"))
     claims = [
         Claim("T4", f"{data.train.shape[1]} pixels through {N_LATENT} numbers: held-out squared error, averaged",
               f"{error['AE']:.2f} (PCA {error['PCA']:.2f}, mean image {error['mean']:.2f})",
@@ -81,19 +86,27 @@ def run(settings):
         Claim("T5", "the AE's codes are not N(0, 1): their sds, dimension by dimension",
               f"{widths.min():.1f} to {widths.max():.1f}",
               "none within 10 % of 1", bool((abs(widths - 1) > 0.1).all())),
+        Claim("T5", f"an AE that starts with codes {WIDER:g} times as large: its sds, and its error",
+              f"{wider.min():.1f} to {wider.max():.1f}, error {error['wide AE']:.2f}",
+              "mean sd over twice the other's, error within 20 %",
+              wider.mean() > 2 * widths.mean() and abs(error["wide AE"] / error["AE"] - 1) < 0.2),
         Claim("T5", "KL of the codes from N(0, I), AE and VAE",
               f"{off['AE']:.2f} and {off['VAE']:.3f} nats a dimension",
               "AE at least 3 times VAE", off["AE"] > 3 * off["VAE"]),
         Claim("T5", "Frechet distance of decoded N(0, I) draws from the data, AE and VAE",
               f"{unreal['AE']:.1f} and {unreal['VAE']:.1f} (real images: {floor:.1f})", "AE at least 3 times VAE",
               unreal["AE"] > 3 * unreal["VAE"])]
-    n = 12
-    pictures = image_rows([test_x[:n], models["AE"].reconstruct(data.test[:n]), draws["AE"][:n], draws["VAE"][:n]],
-                          data.image_shape,
-                          ["real", "AE reconstruction", "AE, z from N(0, I)", "VAE, z from N(0, I)"],
-                          "An autoencoder reconstructs; only the VAE can be sampled from")
-    return Result(claims, {"codes": codes_against_prior({"AE: E(x)": codes["AE"],
-                                                         "VAE: z from q(z | x)": codes["VAE"]}),
+    n, rows = 16, {"real": test_x}
+    for name, images in again.items():
+        rows[f"{name}, of its code\n{made_again[name]:.1f} from the data"] = images
+    for name, images in draws.items():
+        rows[f"{name}, z from N(0, I)\n{unreal[name]:.1f} from the data"], rows[f"more of the {name}"] = (
+            images, images[n:])
+    pictures = image_rows([images[:n] for images in rows.values()], data.image_shape, list(rows),
+                          "Both reconstruct; only the VAE can be sampled from",
+                          values=[""] * n, label="from the data: squared Fréchet distance, beyond that of real images")
+    return Result(claims, {"codes": codes_against_prior({"AE": codes["AE"], "another AE": codes["wide AE"],
+                                                         "VAE, z from q(z | x)": codes["VAE"]}),
                            "draws": pictures})
 
 

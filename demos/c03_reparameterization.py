@@ -49,12 +49,13 @@ def one_draw(x=1.2, mu=0.5, v=-0.6, eps=0.8):
         return (x - m - np.exp(w / 2) * eps) ** 2 / 2 + (m * m + np.exp(w) - 1 - w) / 2
     off = max(abs(value - difference) for _, value, difference in local.values())
     d_mu_off, d_v_off = abs(slope(lambda t: loss(t, v), mu) - d_mu), abs(slope(lambda t: loss(mu, t), v) - d_v)
-    nodes = {"mu": (0, 2.6, f"μ = {mu:.3f}\ndL/dμ = {d_mu:.3f}"), "eps": (0, 1.4, f"ε = {eps:.3f}\ndrawn, given"),
-             "v": (0, 0.1, f"v = log σ² = {v:.3f}\ndL/dv = {d_v:.3f}"),
-             "sigma": (1.4, 0.85, f"σ = exp(v/2)\n= {sigma:.3f}"),
-             "z": (2.5, 1.4, f"z = μ + σε\n= {z:.3f}"), "kl_mu": (2.9, 2.6, f"μ²/2 = {mu * mu / 2:.3f}"),
-             "kl_v": (2.9, -0.2, f"(σ² − 1 − v)/2\n= {(sigma ** 2 - 1 - v) / 2:.3f}"),
-             "nll": (3.75, 1.4, f"(x − z)²/2\n= {(x - z) ** 2 / 2:.3f}"), "L": (4.9, 1.4, f"L = {loss(mu, v):.3f}")}
+    nodes = {"mu": (0, 4, f"μ = {mu:.3f}\ndL/dμ = {d_mu:.3f}"), "eps": (1.5, 4, f"ε = {eps:.3f}\ndrawn, given"),
+             "v": (4, 4, f"v = log σ² = {v:.3f}\ndL/dv = {d_v:.3f}"),
+             "sigma": (2.9, 3, f"σ = exp(v/2) = {sigma:.3f}\ndL/dσ = {(z - x) * eps:.3f}"),
+             "z": (1.5, 2, f"z = μ + σε = {z:.3f}\ndL/dz = {z - x:.3f}"),
+             "kl_mu": (0, 1, f"μ²/2\n= {mu * mu / 2:.3f}"), "nll": (1.5, 1, f"(x − z)²/2\n= {(x - z) ** 2 / 2:.3f}"),
+             "kl_v": (4, 1, f"(σ² − 1 − v)/2\n= {(sigma ** 2 - 1 - v) / 2:.3f}"),
+             "L": (1.5, 0, f"L = {loss(mu, v):.3f}")}
     edges = [(*arrow, f"{text} = {value:.3f}".replace("-", "−") if text != "1" else "1") for arrow,
              (text, value, _) in local.items()]
     edges += [("eps", "z", f"σ = {sigma:.3f}"), *((name, "L", "1") for name in ("nll", "kl_mu", "kl_v"))]
@@ -65,7 +66,7 @@ def one_draw(x=1.2, mu=0.5, v=-0.6, eps=0.8):
             Claim("T8", "products along the paths: dL/dmu and dL/dlogvar of one draw, and finite differences",
                   f"{d_mu:.4f}, {d_v:.4f}; worst error {max(d_mu_off, d_v_off):.0e}", "below 1e-9",
                   max(d_mu_off, d_v_off) < 1e-9)
-            ], computation_graph(nodes, edges, "One draw: local derivatives on the arrows, x = 1.2")
+            ], computation_graph(nodes, edges, "One draw: local derivatives on the arrows, x = 1.2", 7.2, 5.2)
 
 
 def estimates(n_latent, n, rng):

@@ -5,8 +5,6 @@ small one buys sharp reconstructions with codes that the prior does not know.  D
 T16: with a Gaussian decoder of standard deviation sigma_x the loss is, up to a factor and a constant, the negative
 ELBO, where lambda = 2 sigma_x^2.  So a model of each lambda is a density of the data, and held-out log p(x), each
 with its own sigma_x, compares them; and a model that learns its sigma_x says which lambda the data want.
-
-In the first figure beta = sigma_x^2 is lambda for half the squared error: lambda / 2.
 """
 import numpy as np
 
@@ -24,7 +22,7 @@ from .course import Claim, main, Result
 TITLE = "lambda: what the weight of the KL trades, and which one a data set wants"
 ROUNDING = 1e-12              # relative: sums of some thousand float64 numbers
 NEAR = 4                      # times: one step of the quick range, which spans a factor of 256
-SHOWN = 8                     # images of a kind in a row
+SHOWN = 12                    # images of a kind in a row
 
 
 def identities(settings, x):
@@ -76,15 +74,16 @@ def trade(curve):
 
 def pictures(settings, data, curve):
     """Reconstructions and draws from the prior, at a lambda far too small, the best, and one far too large."""
-    rows, names = [data.test[:SHOWN]], ["original"]
+    rows, names = [], []
+    scale = 255 if data.test.dtype == np.uint8 else 1
     for times in (1 / 64, 1, 64):
         beta = times * curve.best_beta
         vae = VAE(data.train.shape[1], n_latent=10, hidden=(64,), likelihood="gaussian", beta=beta, seed=settings.seed)
         vae.fit(data.train, epochs=10 if settings.quick else 40, batch_size=64, learning_rate=2e-3, seed=settings.seed)
-        rows += [vae.reconstruct(data.test[:SHOWN]), vae.sample(SHOWN, seed=settings.seed)]
-        names += [f"lambda = {2 * beta:.2g}: reconstruction", "draw from the prior"]
+        rows += [data.test[:SHOWN] / scale, vae.reconstruct(data.test[:SHOWN]), vae.sample(SHOWN, seed=settings.seed)]
+        names += [f"lambda = {2 * beta:.2g}: original", "reconstruction", "draw from the prior"]
     return image_rows(np.stack(rows), data.image_shape, names,
-                      "A small lambda reconstructs and cannot be drawn from; a large one blurs all to one")
+                      "A small lambda cannot be drawn from; a large one blurs all to one", blocks=3)
 
 
 def run(settings):
@@ -105,8 +104,9 @@ def run(settings):
     names = ", ".join(curve.dataset for curve in curves)
     claims.append(Claim("T9", f"different data sets want different lambdas: {names}",
                         ", ".join(f"{value:.3g}" for value in best), "not all the same", len(set(best)) > 1))
-    return Result(claims, {"rate_distortion": rate_distortion_figure(curves),
-                           "pictures": pictures(settings, digits, curves[0])})
+    return Result(claims, {"rate_distortion": rate_distortion_figure(curves, as_lambda=True),
+                           "pictures": pictures(settings, sets[0 if settings.quick else -1],
+                                                curves[0 if settings.quick else -1])})
 
 
 if __name__ == "__main__":

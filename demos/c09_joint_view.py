@@ -109,7 +109,7 @@ def digits(settings):
               "p(z) further by 3 standard errors", min(z_scores) > 3)]
     sums = {"loss": {"reconstruction": found.reconstruction, "KL": found.kl},
             "KL": {"I(x; z)": found.mutual_information, "KL(q(z) || p(z))": found.marginal_kl},
-            "-ELBO": {"-log p(x)": -found.log_likelihood, "approximation gap": max(found.approximation_gap, 0.0),
+            "−ELBO": {"−log p(x)": -found.log_likelihood, "approximation gap": max(found.approximation_gap, 0.0),
                       "amortization gap": found.amortization_gap}}
     shown = np.stack([test[:12], *(values[:12] for values in images.values())])
     return claims, {

@@ -106,10 +106,10 @@ def run(settings):
                         f"{leak[together]['logistic']:.2f} against {plain:.2f}", "less than plain",
                         leak[together]["logistic"] < plain))
     figures = {
-        "faces": attribute_sweep(images[independent, "balanced"][:4], IMAGE_SHAPE, VALUES,
+        "faces": attribute_sweep(shown.images[:4], images[independent, "balanced"][:4], IMAGE_SHAPE, VALUES,
                                  [f"face {k + 1}" for k in range(4)], "dec(enc(x) + tΔ): larger eyes to the right"),
-        "leak": attribute_sweep(np.stack([images[together, name][0] for name in leak[together]]), IMAGE_SHAPE,
-                                VALUES, list(leak[together]), "Large eyes often smile: three vectors"),
+        "leak": attribute_sweep(shown.images[[0] * 3], np.stack([images[together, name][0] for name in leak[together]]),
+                                IMAGE_SHAPE, VALUES, list(leak[together]), "Large eyes often smile: three vectors"),
         "eye_size": plots.measured_sweep(VALUES, found[independent, "balanced"][:, :, EYE] * SPREAD[EYE], "eye size",
                                          "pixels", FACTORS[WANTED][:2]),
         "changes": plots.leaks(average, NAMES, NAMES[EYE])}

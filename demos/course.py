@@ -10,6 +10,8 @@ A chapter is a module `demos/cNN_name.py` with a `TITLE`, a docstring that says 
         main(run)
 """
 import argparse
+import ast
+import hashlib
 import inspect
 import re
 import sys
@@ -110,6 +112,39 @@ def table(claims):
     return "\n".join(lines)
 
 
+def fingerprint(module):
+    """Return a hash of the code that draws a chapter's figures: its own, and that of the rooms of plots that it uses.
+
+    Comments and docstrings do not count, and neither does this module.
+    """
+    found, new = {}, [module]
+    while new:
+        one = new.pop()
+        found[one.__file__] = "".join(_skeleton(ast.parse(Path(one.__file__).read_text(encoding="utf-8"))))
+        used = (value if inspect.ismodule(value) else sys.modules.get(getattr(value, "__module__", None))
+                for value in vars(one).values())
+        new += {other for other in used if other and other.__name__.startswith(("demos.", "scratchvae.plots"))
+                and other.__name__ != "demos.course" and other.__file__ not in found}
+    return hashlib.sha256("".join(found[path] for path in sorted(found)).encode()).hexdigest()[:16]
+
+
+def _skeleton(node):
+    """Yield the kinds and values of a syntax tree, in one form for every version of Python."""
+    if isinstance(node, list):
+        for item in node:
+            if not (isinstance(item, ast.Expr) and isinstance(item.value, ast.Constant)):
+                yield from _skeleton(item)
+    elif isinstance(node, ast.AST):
+        yield f"({type(node).__name__}"
+        for name, value in ast.iter_fields(node):
+            if value not in (None, []):
+                yield name
+                yield from _skeleton(value)
+        yield ")"
+    else:
+        yield repr(node)
+
+
 def perform(module, settings, folder):
     """Run the chapter in `module`: print its table, save its figures in `folder`; return (Result, their paths)."""
     name = Path(module.__file__).stem
@@ -126,7 +161,7 @@ def perform(module, settings, folder):
             from error
     paths = [folder / f"{name.split('_')[0]}_{stem}.png" for stem in result.figures]
     for path, figure in zip(paths, result.figures.values()):
-        save(figure, path)
+        save(figure, path, fingerprint(module))
         print(f"figure {path}")
     print(f"{time.monotonic() - start:.1f} s", file=sys.stderr)
     return result, paths

@@ -28,7 +28,7 @@ def divergence_curves(parameter, panels, label):
     `parameter` (n,) varies along x in all panels and `label` names it; `panels` maps a title to curves (n,) by name, at
     most three.
     """
-    figure = new_figure(4.8 * len(panels), 3.6, layout="constrained")
+    figure = new_figure(3.7 * len(panels), 3.4, layout="constrained")
     for axes, (title, curves) in zip(np.ravel(figure.subplots(1, len(panels))), panels.items()):
         for (name, values), (color, style, width) in zip(curves.items(), STYLES):
             axes.plot(parameter, values, color=color, linestyle=style, linewidth=width, label=name)

@@ -19,7 +19,7 @@ def collapse(dimensions, share, exact, error, n_draws):
     error : dict of str to (m, n), nats: estimated less exact log p(x).
     n_draws : int
     """
-    figure = new_figure(10.4, 4.2, layout="constrained")
+    figure = new_figure(7.4, 3.9, layout="constrained")
     left, right = figure.subplots(1, 2)
     for name, (color, marker) in PROPOSALS.items():
         left.plot(dimensions, share[name].mean(axis=1), color=color, marker=marker, linewidth=1.6,
@@ -28,17 +28,17 @@ def collapse(dimensions, share, exact, error, n_draws):
         right.errorbar(dimensions, middle, (middle - low, high - middle), color=color, marker=marker, capsize=3,
                        label=name)
     left.plot(dimensions, np.exp(np.log(exact).mean(axis=1)), color=TEST, linestyle="--", linewidth=1.2,
-              label="prior, exact: with ever more draws")
+              label="prior, exact: ever more draws")
     left.axhline(1 / n_draws, color=GRAY, linewidth=1.0, linestyle=":", label=f"a single draw of {n_draws}")
     left.set_yscale("log")
-    plain_axes(left, "Draws that count collapse", "latent dimensions Z", "effective draws / draws")
-    plain_axes(right, "and log p(x) is missed", "latent dimensions Z", "estimated − exact log p(x) (nats)")
+    plain_axes(left, "How many draws count", "latent dimensions Z", "effective draws / draws")
+    plain_axes(right, "How far log p(x) is missed", "latent dimensions Z", "estimated − exact log p(x) (nats)")
     right.axhline(0, color=FAINT, linewidth=0.8, zorder=0)
-    note(right, "bars: 5 to 95 % of examples")
     for axes in (left, right):
         axes.set_xscale("log", base=2)
         axes.set_xticks(dimensions, [f"{z:g}" for z in dimensions])
-        axes.legend(frameon=False, fontsize=8, loc="lower left")
+        axes.legend(frameon=False, fontsize=9, loc="lower left")
+    right.get_legend().set_title("bars: 5 to 95 % of examples", dict(size=9))
     return laid_out(figure)
 
 
@@ -51,7 +51,7 @@ def draws_in_the_plane(side, posterior, draws):
     posterior : (m, m) density p(z | x) at (z2, z1).
     draws : dict of str to (n, 2), of the names "prior" and "encoder".
     """
-    figure = new_figure(4.9 * len(draws), 4.8, layout="constrained")
+    figure = new_figure(3.6 * len(draws), 4.0, layout="constrained")
     for axes, (name, z) in zip(figure.subplots(1, len(draws), squeeze=False)[0], draws.items()):
         color, marker = PROPOSALS[name]
         levels = posterior.max() * np.exp(-0.5 * np.array([9, 4, 1]))              # at 3, 2 and 1 standard deviations
@@ -59,7 +59,8 @@ def draws_in_the_plane(side, posterior, draws):
         axes.plot(*z.T, linestyle="", marker=marker, markersize=3.5, color=color, markerfacecolor="none")
         axes.set(aspect="equal", xlim=side[[0, -1]], ylim=side[[0, -1]])
         plain_axes(axes, f"{len(z)} draws of the {name}", *(f"z{j} (prior standard deviations)" for j in (1, 2)))
-        note(axes, "contours: p(z | x)")
+        axes.text(0.97, 0.97, "contours: p(z | x)\nat 1, 2 and 3 sd", transform=axes.transAxes, ha="right", va="top",
+                  fontsize=9)
     return laid_out(figure)
 
 
@@ -72,7 +73,7 @@ def closing_gap(steps, runs):
     runs : dict of str to (elbo (n,), log_p float, gap (n,), least float)
         By world, at most two: nats a row; `least` is the KL of the best q of the encoder's kind, 0 if it is exact.
     """
-    figure = new_figure(10.4, 4.0, layout="constrained")
+    figure = new_figure(7.4, 3.7, layout="constrained")
     left, right = figure.subplots(1, 2)
     styles = ((INK, "-", "o"), (TEST, "--", "s"))
     some = np.unique(np.linspace(0, len(steps) - 1, 12).astype(int))
@@ -81,17 +82,16 @@ def closing_gap(steps, runs):
     left.fill_between(steps[early], elbo[early], log_p, color=FAINT, linewidth=0, label="gap")
     left.plot(steps[early], elbo[early], color=INK, linewidth=1.6, label="ELBO")
     left.axhline(log_p, color=TEST, linestyle="--", linewidth=1.4, label="log p(x), exact")
-    plain_axes(left, f"{first}: the ELBO rises to log p(x)", "training steps of the encoder", "nats per example")
+    plain_axes(left, f"ELBO, {first}", "training steps of the encoder", "nats per example")
     left.legend(frameon=False, fontsize=9, loc="lower right")
     for (name, (_, _, gap, least)), (color, style, marker) in zip(runs.items(), styles):
         right.plot(steps, gap, color=color, linestyle=style, marker=marker, markevery=some, markersize=4, label=name)
         if least > 0:
             right.axhline(least, color=GRAY, linestyle=":", linewidth=1.4,
-                          label="best Gaussian with independent latents")
+                          label="best with independent latents")
     right.set_yscale("log")
-    plain_axes(right, "to 0 only if q can be the posterior", "training steps of the encoder",
-               "KL(q || posterior) (nats)")
-    right.legend(frameon=False, fontsize=8)
+    plain_axes(right, "The gap, KL(q || posterior)", "training steps of the encoder", "nats")
+    right.legend(frameon=False, fontsize=9, loc="upper right")
     return laid_out(figure)
 
 
@@ -121,13 +121,11 @@ def posterior_and_q(panels):
 
     `panels` maps a title to (z (n,), p (n,), q (n,)), both densities along z.
     """
-    figure = new_figure(3.6 * len(panels), 3.4, layout="constrained")
+    figure = new_figure(2.5 * len(panels), 3.4, layout="constrained")
     for axes, (title, (z, p, q)) in zip(figure.subplots(1, len(panels), squeeze=False)[0], panels.items()):
         axes.fill_between(z, p, color=FAINT, linewidth=0, label="posterior p(z | x), exact")
         axes.plot(z, p, color=GRAY, linewidth=1.0)
         axes.plot(z, q, color=TEST, linewidth=1.8, label="encoder q(z | x)")
-        axes.set_ylim(bottom=0)
-        plain_axes(axes, title, "z (prior standard deviations)", "density")
-        axes.set_ylim(top=1.45 * max(np.max(p), np.max(q)))
-    figure.axes[0].legend(frameon=False, fontsize=8, loc="upper left")
+        plain_axes(axes, title, "z (prior sds)", "density")
+    figure.legend(*axes.get_legend_handles_labels(), frameon=False, fontsize=9, ncols=2, loc="outside lower center")
     return laid_out(figure)

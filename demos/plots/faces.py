@@ -1,10 +1,10 @@
 """Figures of attribute vectors: faces along a direction, what comes out in numbers, what leaks (T22)."""
 import numpy as np
 
-from scratchvae.plots.sheet import FAINT, GRAY, INK, laid_out, new_figure, plain_axes, TEST
+from scratchvae.plots.sheet import FAINT, GRAY, INK, laid_out, new_figure, plain_axes, TEST, TRAIN
 
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
-DIRECTION_COLORS = (TEST, INK, GRAY, "#74acd5")
+COLORS = (TEST, INK, GRAY, TRAIN)
 
 
 def measured_sweep(values, measured, factor, unit, reach):
@@ -17,17 +17,15 @@ def measured_sweep(values, measured, factor, unit, reach):
     factor, unit : str
     reach : (low, high) the range of the factor in the data.
     """
-    figure = new_figure(5.6, 3.8, layout="constrained")
+    figure = new_figure(7.2, 3.8, layout="constrained")
     axes = figure.subplots()
-    axes.axhspan(*reach, color="#f0f0f0", zorder=0)
+    axes.axhspan(*reach, color="#f0f0f0", zorder=0, label="range in the data")
     for k, row in enumerate(np.asarray(measured)):
-        axes.plot(values, row, color=INK, alpha=0.8, linewidth=1.0, marker=MARKERS[k % len(MARKERS)], markersize=5,
-                  markerfacecolor="white", label=f"face {k + 1}")
+        axes.plot(values, row, color=COLORS[k % 4], linestyle="-" if k < 4 else "--", linewidth=1.2,
+                  marker=MARKERS[k % len(MARKERS)], markersize=5, markerfacecolor="white", label=f"face {k + 1}")
     plain_axes(axes, f"{factor.capitalize()} of dec(enc(x) + tΔ), read off the pixels", "t, how many times Δ is added",
                f"{factor} ({unit})")
-    axes.annotate("range in the data", (0.99, reach[1]), xycoords=("axes fraction", "data"), fontsize=8, color=GRAY,
-                  ha="right", va="bottom")
-    axes.legend(frameon=False, fontsize=8, ncols=2)
+    figure.legend(frameon=False, fontsize=9, loc="outside right center")
     return laid_out(figure)
 
 
@@ -41,14 +39,14 @@ def leaks(effects, factors, wanted):
     factors : sequence of str, m of them.
     wanted : str, the factor that was to change.
     """
-    figure = new_figure(4.6 * len(effects) + 0.8, 3.9, layout="constrained")
+    figure = new_figure(3.3 * len(effects) + 0.8, 4.3, layout="constrained")
     panels = np.ravel(figure.subplots(1, len(effects), sharey=True, sharex=True))
     place = np.arange(len(factors))
     for axes, (labels, directions) in zip(panels, effects.items()):
         for k, (direction, change) in enumerate(directions.items()):
             rows = place + 0.24 * (k - (len(directions) - 1) / 2)
-            axes.hlines(rows, 0, change, color=DIRECTION_COLORS[k], linewidth=1.0)
-            axes.plot(change, rows, linestyle="", marker=MARKERS[k], color=DIRECTION_COLORS[k], markersize=6,
+            axes.hlines(rows, 0, change, color=COLORS[k], linewidth=1.0)
+            axes.plot(change, rows, linestyle="", marker=MARKERS[k], color=COLORS[k], markersize=6,
                       label=direction)
         axes.axvline(0, color=FAINT, linewidth=0.8, zorder=0)
         axes.axhspan(factors.index(wanted) - 0.45, factors.index(wanted) + 0.45, color="#f0f0f0", zorder=0)
@@ -56,5 +54,5 @@ def leaks(effects, factors, wanted):
         axes.set_yticks(place, factors)
     panels[0].invert_yaxis()
     panels[0].set_ylabel("measured in the decoded face")
-    panels[-1].legend(frameon=False, fontsize=9, loc="lower right")
+    figure.legend(*axes.get_legend_handles_labels(), frameon=False, fontsize=9, ncols=3, loc="outside lower center")
     return laid_out(figure)

@@ -32,5 +32,6 @@ def probe_accuracy(n_labels, accuracy, title):
     axes.set_xticks(n_labels, [f"{n:,}" for n in n_labels])
     axes.minorticks_off()
     axes.grid(axis="y", color=FAINT, linewidth=0.5)
-    axes.legend(frameon=False, loc="lower right", fontsize=9)
+    axes.legend(frameon=False, loc="lower right", fontsize=9, title_fontsize=9,
+                title=f"bars: standard error over {len(draws)} draws of the labels")
     return laid_out(figure)

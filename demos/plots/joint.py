@@ -3,7 +3,7 @@ import numpy as np
 
 from scratchvae.plots.sheet import FAINT, GRAY, INK, laid_out, new_figure, plain_axes, TEST, TRAIN
 
-LETTER = 0.012           # width of a letter, as a share of the longest bar
+LETTER = 0.0155          # width of a letter, as a share of the longest bar
 TICKS = 300              # most values drawn as ticks in a row: more of them hide each other
 
 
@@ -18,25 +18,23 @@ def joint_densities(x, z, p_data, rows):
         By name of the state, densities; joint_kl in nats.
     """
     p_data = np.asarray(p_data)
-    tops = np.max([(max(p_data.max(), np.max(p_x)), max(np.max(p_z), np.max(q_z)))
-                   for _, p_z, _, p_x, q_z, _ in rows.values()], axis=0)
-    figure = new_figure(12.6, 3.3 * len(rows), layout="constrained")
-    for axes, (name, densities) in zip(figure.subplots(len(rows), 4, squeeze=False), rows.items()):
-        q_z_given_x, p_z, p_x_given_z, p_x, q_z, joint_kl = densities
+    figure = new_figure(7.2, 9.6, layout="constrained")
+    panels = figure.subplots(4, len(rows), squeeze=False, sharey="row")
+    for axes, (name, (q_z_given_x, p_z, p_x_given_z, p_x, q_z, joint_kl)) in zip(panels.T, rows.items()):
         joints = {f"{name}: data and encoder": p_data[:, None] * q_z_given_x,
                   f"{name}: prior and decoder": (np.asarray(p_z)[:, None] * p_x_given_z).T}
         for panel, (title, joint) in zip(axes, joints.items()):
             panel.imshow(np.sqrt(joint), cmap="Grays", origin="lower", aspect="auto", extent=(z[0], z[-1], x[0], x[-1]))
             plain_axes(panel, title, "z", "x")
         axes[1].text(0.97, 0.05, f"KL of the two:\n{joint_kl:.2f} nats", transform=axes[1].transAxes, ha="right",
-                     fontsize=9)
-        for panel, top, (at, target, got, names, label) in zip(axes[2:], tops, (
+                     fontsize=10)
+        for panel, (at, target, got, names, label) in zip(axes[2:], (
                 (x, p_data, p_x, ("data", "p(x), model"), "x"), (z, p_z, q_z, ("prior p(z)", "q(z), codes"), "z"))):
             panel.fill_between(at, target, color=FAINT, linewidth=0, label=names[0])
             panel.plot(at, got, color=TEST, linewidth=1.6, label=names[1])
-            panel.set_ylim(0, 1.3 * top)                                   # before and after alike
-            plain_axes(panel, f"marginals of {label}", label, "density")
-            panel.legend(frameon=False, fontsize=8, loc="upper right")
+            plain_axes(panel, f"{name}: marginals of {label}", label, "density")
+    for panel in panels[2:, 0]:
+        panel.legend(frameon=False, fontsize=9, loc="upper right")
     return laid_out(figure)
 
 
@@ -45,7 +43,7 @@ def accounts(sums, title):
 
     `sums` maps a total's name to its parts by name, in nats, none negative.
     """
-    figure = new_figure(9.0, 0.9 + 0.62 * len(sums), layout="constrained")
+    figure = new_figure(7.4, 0.9 + 0.62 * len(sums), layout="constrained")
     axes = figure.subplots()
     longest = max(sum(parts.values()) for parts in sums.values())
     for row, parts in enumerate(sums.values()):
@@ -54,11 +52,11 @@ def accounts(sums, title):
             axes.barh(row, nats, left=start, color=shade, edgecolor=INK, linewidth=0.8, height=0.62)
             text = f"{name}: {nats:.1f}"
             if nats > LETTER * longest * len(text):
-                axes.text(start + nats / 2, row, text, ha="center", va="center", fontsize=8, color=INK)
+                axes.text(start + nats / 2, row, text, ha="center", va="center", fontsize=9, color=INK)
             else:
                 narrow.append(text)
             start += nats
-        axes.text(start + 0.01 * longest, row, "\n".join(narrow), ha="left", va="center", fontsize=8, color=INK)
+        axes.text(start + 0.01 * longest, row, "\n".join(narrow), ha="left", va="center", fontsize=9, color=INK)
     axes.set_yticks(range(len(sums)), [f"{name} = {sum(parts.values()):.1f}" for name, parts in sums.items()])
     axes.set_ylim(len(sums) - 0.5, -0.5)
     axes.set_xlim(0, 1.25 * longest)
@@ -80,7 +78,7 @@ def unreality(distances, title, label):
         axes.errorbar(values.mean(), row, xerr=values.std() / np.sqrt(len(values)), color=TEST, marker="o",
                       markersize=6, capsize=4)
         axes.annotate(f"{values.mean():.2f}", (values.mean(), row), xytext=(0, 9), textcoords="offset points",
-                      ha="center", fontsize=8, color=TEST)
+                      ha="center", fontsize=9, color=TEST)
     axes.set_yticks(range(len(distances)), list(distances))
     axes.set_ylim(len(distances) - 0.5, -0.7)
     plain_axes(axes, title, label, "")

@@ -1,48 +1,48 @@
-"""Figures of the bug museum: which detector convicts which bug, and learning curves that give nothing away."""
+"""Figures of the bug museum: how many bugs each detector convicts, and learning curves that give nothing away."""
 import numpy as np
 
 from scratchvae.plots.sheet import FAINT, INK, laid_out, new_figure, plain_axes, TEST, TRAIN
 
 
-def conviction_matrix(convictions, detectors):
-    """A dot where a detector convicts a bug; the dots of bugs that the gradient check does not see are hollow.
+def convictions_by_group(groups, detectors):
+    """A number for each detector and group of bugs: how many it convicts, over a disk whose area is their share.
 
-    `convictions` maps a bug's name to the names of the detectors that convict it; `detectors` are all that were asked,
-    the gradient check first.
+    `groups` maps a group's name to its bugs, each the set of the names of the detectors that convict it; `detectors`
+    are all that were asked, in the order of the rows.
     """
-    detectors = list(detectors)
-    first = detectors[0]
-    figure = new_figure(3.4 + 0.34 * len(detectors), 2.8 + 0.17 * len(convictions), layout="constrained")
+    figure = new_figure(7.2, 1.1 + 0.27 * len(detectors), layout="constrained")
     axes = figure.subplots()
-    for row, found in enumerate(convictions.values()):
-        seen = first in found
-        axes.axhline(row, color=FAINT, linewidth=0.5, zorder=0)
-        places = [detectors.index(name) for name in found]
-        axes.plot(places, [row] * len(places), linestyle="", marker="o", markersize=6, color=INK if seen else TEST,
-                  markerfacecolor=INK if seen else "white", markeredgewidth=1.4)
-    counts = [sum(name in found for found in convictions.values()) for name in detectors]
-    plain_axes(axes, f"{len(convictions)} planted bugs, and what convicts them (hollow: no gradient check)", "", "")
-    axes.set(xlim=(-0.6, len(detectors) - 0.4), ylim=(len(convictions) - 0.4, -0.6))
-    axes.set_xlabel("detector (how many of these bugs it convicts)")
-    axes.set_ylabel("bug")
-    axes.set_xticks(range(len(detectors)), [f"{name} ({n})" for name, n in zip(detectors, counts)], rotation=60,
-                    ha="right", rotation_mode="anchor", fontsize=8)
-    axes.set_yticks(range(len(convictions)), list(convictions), fontsize=8)
+    for column, bugs in enumerate(groups.values()):
+        for row, detector in enumerate(detectors):
+            caught = sum(detector in found for found in bugs)
+            if caught:
+                axes.scatter(column, row, s=330 * caught / len(bugs), color=FAINT, linewidth=0)
+                axes.text(column, row, str(caught), ha="center", va="center", fontsize=9, color=INK)
+    plain_axes(axes, "How many bugs of each group a detector convicts (disk: share)", "", "")
+    axes.set(xlim=(-0.6, len(groups) - 0.4), ylim=(len(detectors) - 0.4, -0.6))
+    axes.set_xticks(range(len(groups)), [f"{name}\n{len(bugs)} bugs" for name, bugs in groups.items()], fontsize=9)
+    axes.set_yticks(range(len(detectors)), detectors, fontsize=9)
+    axes.xaxis.tick_top()
+    axes.spines[:].set_visible(False)
+    axes.tick_params(length=0)
     return laid_out(figure)
 
 
-def curves_with_bugs(right, wrong):
-    """Held-out loss without a bug and with it, one panel for each bug.
+def curves_with_bugs(panels):
+    """Held-out loss without a bug and with it, one panel for each bug and a line for each seed.
 
-    `right` and `wrong` map a bug's name to the held-out loss of each epoch without it and with it, in nats per example.
+    `panels` maps a title to (right, wrong): for each seed the losses after each epoch, in nats per example.
     """
-    figure = new_figure(4.4 * len(right) + 0.4, 3.3, layout="constrained")
-    for axes, name in zip(np.ravel(figure.subplots(1, len(right))), right):
-        for losses, label, color, width, marker in ((right[name], "right", TRAIN, 2.6, "o"),
-                                                    (wrong[name], "with the bug", TEST, 1.2, "s")):
-            axes.plot(np.arange(1, len(losses) + 1), losses, color=color, linewidth=width, marker=marker,
-                      markersize=4, label=label)
-        plain_axes(axes, name, "epoch", "held-out loss (nats per example)")
+    figure = new_figure(7.4, 3.3, layout="constrained")
+    for axes, (title, both) in zip(figure.subplots(1, len(panels), sharey=True, squeeze=False)[0], panels.items()):
+        for seeds, label, color, marker in zip(both, ("right", "with the bug"), (TRAIN, TEST), ("o", "s")):
+            for k, losses in enumerate(seeds):
+                axes.plot(np.arange(1, len(losses) + 1), losses, color=color, linewidth=1.3, marker=marker,
+                          markersize=3.5, label=label if k == 0 else None)
+        plain_axes(axes, "", "epoch", "")
+        axes.set_title(title, loc="left", fontsize=9)
         axes.xaxis.get_major_locator().set_params(integer=True)
-        axes.legend(frameon=False)
+    figure.axes[0].set_ylabel("held-out loss (nats per example)")
+    figure.axes[0].legend(frameon=False, fontsize=9, loc="upper right", title=f"{len(both[0])} seeds each",
+                          title_fontsize=9)
     return laid_out(figure)
