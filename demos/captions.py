@@ -44,7 +44,7 @@ CAPTIONS = {
     "c11_eye_size": "Eye size in the decoded pixels grows with t, for each of eight faces",
     "c11_changes":
         "What each vector does to all nine factors, with independent labels and where large eyes often smile",
-    "c12_convictions": "How many bugs of each group every detector convicts: none convicts all",
+    "c12_convictions": "How many bugs of each group every detector finds: none finds all",
     "c12_curves": "Held-out loss of right runs and of runs with one of three mistakes: all fall",
     "c13_caught":
         "A row of dots each for the certificate and for finite differences: all errors are caught by the first, "

@@ -1,13 +1,11 @@
 """The formulas of the course's text as MathML, which browsers draw themselves: as much of TeX as the text uses."""
 import html
 import re
+from html.entities import html5
 
 TOKEN = re.compile(r"\\[A-Za-z]+|\\.|[{}^_]|\d|[A-Za-z]|\s+|.", re.DOTALL)
-IDENTIFIERS = {"alpha": "α", "beta": "β", "Delta": "Δ", "varepsilon": "ε", "lambda": "λ", "mu": "μ", "pi": "π",
-               "sigma": "σ", "log": "log", "tanh": "tanh", "exp": "exp", "dots": "…"}
-OPERATORS = {"mid": "∣", "Vert": "‖", "partial": "∂", "sum": "∑", "int": "∫", "le": "≤", "sim": "∼", "nabla": "∇",
-             "odot": "⊙", "times": "×", "cdot": "·", "Rightarrow": "⇒", "approx": "≈", "in": "∈", "bmod": "mod",
-             "#": "#", "{": "{", "}": "}", "-": "−"}
+SIGNS = {"varepsilon": "ε", "log": "log", "tanh": "tanh", "exp": "exp", "dots": "…", "partial": "∂", "cdot": "·",
+         "bmod": "mod", "#": "#", "{": "{", "}": "}", "-": "−"}          # HTML has the others, by the same names
 SPACES = {",": 0.17, ";": 0.28, " ": 0.25, "quad": 1.0, "qquad": 2.0}
 LETTERS = {("mathbb", "E"): "𝔼", ("mathbb", "F"): "𝔽", ("mathcal", "N"): "𝒩", ("mathcal", "L"): "ℒ"}
 UPRIGHT = {"mathrm", "mathtt", "mathsf", "text", "mathbb", "mathcal"}
@@ -93,12 +91,12 @@ def _atom(tokens):
     if name in UPRIGHT:
         text = _raw(tokens)
         return f'<mi mathvariant="normal">{html.escape(LETTERS.get((name, text), text))}</mi>'
-    if name in IDENTIFIERS or token.isalpha():
-        return f"<mi>{IDENTIFIERS.get(name, token)}</mi>"
     if token.isdigit():
         return f"<mn>{token}</mn>"
-    if name and name not in OPERATORS:
+    sign = SIGNS.get(name or token) or (html5.get(f"{name};") if name else token)
+    if sign is None:
         raise ValueError(f"{token} is TeX that demos/mathml.py does not know. Add it to its tables.")
-    sign = OPERATORS.get(name or token, token)
+    if sign.isalpha():
+        return f"<mi>{sign}</mi>"
     fixed = ' stretchy="false"' * (sign in "()[]|‖∣")
     return f"<mo{fixed}>{html.escape(sign)}</mo>"

@@ -1,13 +1,13 @@
-"""Figures of the bug museum: how many bugs each detector convicts, and learning curves that give nothing away."""
+"""Figures of the bug museum: how many bugs each detector finds, and learning curves that give nothing away."""
 import numpy as np
 
 from scratchvae.plots.sheet import FAINT, INK, laid_out, new_figure, plain_axes, TEST, TRAIN
 
 
 def convictions_by_group(groups, detectors):
-    """A number for each detector and group of bugs: how many it convicts, over a disk whose area is their share.
+    """A number for each detector and group of bugs: how many it finds, over a disk whose area is their share.
 
-    `groups` maps a group's name to its bugs, each the set of the names of the detectors that convict it; `detectors`
+    `groups` maps a group's name to its bugs, each the names of the detectors that find it; `detectors`
     are all that were asked, in the order of the rows.
     """
     figure = new_figure(7.2, 1.1 + 0.27 * len(detectors), layout="constrained")
@@ -18,7 +18,7 @@ def convictions_by_group(groups, detectors):
             if caught:
                 axes.scatter(column, row, s=330 * caught / len(bugs), color=FAINT, linewidth=0)
                 axes.text(column, row, str(caught), ha="center", va="center", fontsize=9, color=INK)
-    plain_axes(axes, "How many bugs of each group a detector convicts (disk: share)", "", "")
+    plain_axes(axes, "How many bugs of each group a detector finds (disk: share)", "", "")
     axes.set(xlim=(-0.6, len(groups) - 0.4), ylim=(len(detectors) - 0.4, -0.6))
     axes.set_xticks(range(len(groups)), [f"{name}\n{len(bugs)} bugs" for name, bugs in groups.items()], fontsize=9)
     axes.set_yticks(range(len(detectors)), detectors, fontsize=9)
