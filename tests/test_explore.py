@@ -138,10 +138,10 @@ def test_the_leak_of_a_decoder_that_paints_the_factors_is_known(monkeypatch):
 
 
 @pytest.mark.parametrize("settings, message", [
-    (["--model", "ae"], "kind 'ae'"), (["--condition"], "trained with --condition"), (["--nan"], "not finite"),
+    (["--model", "ae"], "kind 'ae'"), (["--nan"], "not finite"),
     (["--kind"], "KeyError"), (["--old"], "how far")])
 def test_runs_that_no_page_can_show_are_refused_in_one_line(run, capsys, tmp_path, settings, message):
-    if settings[0] in ("--model", "--condition"):
+    if settings[0] == "--model":
         folder = train(tmp_path / "run", "--data", "digits", *settings)
     else:
         folder = shutil.copytree(run, tmp_path / "run")
@@ -164,11 +164,11 @@ def test_wrong_places_for_the_page_are_refused(run, capsys, tmp_path):
 
 # ---- its arithmetic, in a real browser --------------------------------------------------------------------------
 
-CASES = """(cases => cases.map(({ settings, arrays, x, eps, z }) => {
+CASES = """(cases => cases.map(({ settings, arrays, x, y, eps, z }) => {
   const { makeModel, klTerms } = modules["explore/arithmetic.js"];
   const typed = a => Float64Array.from(a), list = a => Array.from(a);
   const weights = Object.entries(arrays).map(([name, a]) => [name, { values: typed(a) }]);
-  const model = makeModel(settings, Object.fromEntries(weights));
+  const model = Object.assign(makeModel(settings, Object.fromEntries(weights)), { y });
   const q = model.encode(typed(x)), one = model.sample(typed(x), q, typed(eps));
   return { mu: list(q.mu), logvar: list(q.logvar), kl: list(klTerms(q)), z: list(one.z), mean: list(one.mean),
     nll: one.nll, logWeight: one.logWeight, decoded: list(model.decode(typed(z))) };
@@ -176,10 +176,14 @@ CASES = """(cases => cases.map(({ settings, arrays, x, eps, z }) => {
 
 
 def drawn_case(rng, k):
-    """A model with random weights, one in four with logvars and logits up to hundreds, and what it gives."""
+    """A model with random weights, one in four with logvars and logits up to hundreds, and what it gives.
+
+    One in seven is given one of three labels.
+    """
     likelihood, activation = LIKELIHOODS[k % 5], ACTIVATIONS[k // 5 % 5]
-    hidden = [(4,), (), (3, 5)][k % 3]
-    vae = VAE(5, n_latent=2, hidden=hidden, likelihood=likelihood, activation=activation, dtype="float64", sigma=0.3)
+    hidden, y = [(4,), (), (3, 5)][k % 3], k % 3
+    vae = VAE(5, n_latent=2, hidden=hidden, likelihood=likelihood, activation=activation, dtype="float64", sigma=0.3,
+              n_conditions=3 * (k % 7 == 5))
     vae.parameters.flat[:] = rng.normal(0, 0.7, vae.parameters.flat.size)
     if k % 4 == 3:
         vae.parameters.encoder.head.b[2:] = rng.uniform(-30, 12, 2)
@@ -189,17 +193,18 @@ def drawn_case(rng, k):
         vae.parameters.encoder.head.b[:] *= 1e-7
     x = rng.integers(0, 2, 5).astype(float) if k % 2 else rng.uniform(0, 1, 5)
     eps, z = rng.standard_normal((1, 2)), rng.standard_normal((1, 2))
-    mu, logvar = vae.encode(x[None])
-    objective, sigma = vae.objective(x[None], eps), np.exp(0.5 * logvar)
+    rows = vae.join(x[None], [y])
+    mu, logvar = vae.encode(rows)
+    objective, sigma = vae.objective(rows, eps), np.exp(0.5 * logvar)
     here = mu + sigma * eps
     log_weight = 0.5 * np.sum(eps**2 - here**2 + logvar) - objective.reconstruction                      # (T13)
     settings = {"likelihood": likelihood, "activation": activation, "hidden": list(hidden), "n_latent": 2,
-                "sigma": vae.likelihood.sigma_of(vae.parameters.likelihood)}
+                "n_conditions": vae.n_conditions, "sigma": vae.likelihood.sigma_of(vae.parameters.likelihood)}
     arrays = {name: values.ravel().tolist() for name, values in vae.parameters.segments()}
-    case = {"settings": settings, "arrays": arrays, "x": x.tolist(), "eps": eps[0].tolist(), "z": z[0].tolist()}
+    case = {"settings": settings, "arrays": arrays, "x": x.tolist(), "y": y, "eps": eps[0].tolist(), "z": z[0].tolist()}
     return case, {"mu": mu[0], "logvar": logvar[0], "kl": kl_terms(mu, logvar)[0], "z": here[0],
-                  "mean": vae.decode(here)[0], "nll": objective.reconstruction, "logWeight": log_weight,
-                  "decoded": vae.decode(z)[0]}
+                  "mean": vae.decode(here, [y])[0], "nll": objective.reconstruction, "logWeight": log_weight,
+                  "decoded": vae.decode(z, [y])[0]}
 
 
 @needs_browser
@@ -288,6 +293,25 @@ FAULTS = CHECKS + """(() => { const bad = [...checks.crowded(), ...checks.faint(
     });
   });
   return bad; })()"""
+
+
+@needs_browser
+def test_a_run_with_conditions_is_given_the_label_that_is_chosen(capsys, tmp_path, browser):
+    page = explored(capsys, tmp_path, "--data", "digits", "--condition")
+    model, data, rows = load_run(tmp_path / "run" / "model.npz")[0], content(page), load_data("digits").test
+    visit(browser, page)
+    value = "document.getElementById('label').value"
+    assert browser.evaluate(value) == data["labels"][data["shown"][0]]
+    kl = {}
+    for label in (3, 8):
+        visit(browser, page, f"#image=2&pixels=gray&label={label}")
+        kl[label] = float(browser.evaluate(TEXT % "kl"))
+        exact = model.objective(model.join(rows[data["shown"][2:3]], [label]), np.zeros((1, 3))).kl
+        assert browser.evaluate(value) == str(label) and kl[label] == pytest.approx(exact, abs=0.02)
+    assert abs(kl[3] - kl[8]) > 0.05 and browser.errors == [] and browser.evaluate(FAULTS) == []
+    browser.evaluate("document.querySelectorAll('.thumb')[4].click()")
+    browser.evaluate(WAIT)
+    assert browser.evaluate(value) == data["labels"][data["shown"][4]]
 
 
 @needs_browser

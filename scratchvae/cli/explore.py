@@ -35,10 +35,6 @@ def run(args: Namespace) -> tuple[dict, int]:
     if type(model) is not VAE:
         raise ConfigurationError(f"{args.folder} holds a model of kind {model.kind!r}; the page shows a VAE's latents, "
                                  "bound and draws. Use a run of --model vae.")
-    if model.n_conditions:
-        raise ConfigurationError(f"{args.folder} was trained with --condition; the page has no control for the label "
-                                 "that the model needs. Use a run without --condition, or see "
-                                 f"`scratchvae sample {args.folder} --condition 0`.")
     data, config = record.load_data(meta, args.data), record.config
     path = record.folder / "explore.html" if args.out is None else out_path("--out", args.out, ".html")
     history = history_of(record, arrays)

@@ -30,7 +30,7 @@ def film(trainer: Trainer, steps: int, data: Dataset, model: VAE, axes: list[int
         taken.append(step)
         losses.append(held_out_objective(held, data.test[:ROWS], binarize=trainer.binarize, seed=trainer.seed)[1:])
         codes.append(held.encode(data.test[:CODES]).mu[:, axes])
-        draws.append(held.decode(z))
+        draws.append(held.decode(z, np.arange(n_draws) % max(1, held.n_conditions)))
 
     trainer.run(2**31, after_step)
     pictures = np.array(draws)

@@ -46,7 +46,7 @@ def model_data(model: VAE, data: Dataset, source: str, binarize: str = "none", s
     z, prior = mixture.sample(DRAWS, seed=seed), DiagonalGaussian(np.zeros(held.n_latent), np.zeros(held.n_latent))
     names, vectors, leak = attributes(held, data, source, train.mu)
     shown = _shown(data)
-    pixels, low, high = _as_levels(data.test[shown], data)
+    pixels, low, high = _as_levels(data.test[shown, :model.n_visible], data.train[:MEASURED, :model.n_visible])
     parts = mixture.components
     arrays = {"pixels": pixels, "codes": rounded(test.mu[:CODES], 127), "vectors": rounded(vectors, 32767),
               "shares": rounded(mixture.weights, 32767), "means": rounded(np.array([p.mean for p in parts]), 32767),
@@ -54,7 +54,7 @@ def model_data(model: VAE, data: Dataset, source: str, binarize: str = "none", s
     return {
         "weights": weights, "arrays": pack(arrays), "likelihood": held.likelihood.name, "activation": held.activation,
         "sigma": held.likelihood.sigma_of(held.parameters.likelihood), "beta": model.beta, "low": low, "high": high,
-        "n_latent": held.n_latent, "hidden": list(held.hidden), "image_shape": list(data.image_shape),
+        "n_latent": held.n_latent, "n_conditions": held.n_conditions, "hidden": list(held.hidden), "image_shape": list(data.image_shape),
         "data": data.name, "shown": shown, "loss": [before, after], "measured": len(test.mu), "binarize": binarize,
         "labels": None if data.test_labels is None else         # as text: JavaScript rounds integers above 2^53
         [str(label) for label in data.test_labels[:max(CODES, max(shown) + 1)]],
@@ -124,10 +124,10 @@ def _shown(data):
     return np.lexsort((labels, turn))[:min(MOST_SHOWN, max(2, PIXELS // data.test.shape[1]))].tolist()
 
 
-def _as_levels(rows, data):
+def _as_levels(rows, others):
     """Return ((levels of 8 or 16 bits, share that a level is), value of the share 0, value of the share 1)."""
     if rows.dtype == np.uint8:
         return (rows, 1 / 255), 0.0, 1.0
-    low, high = (float(end([end(part) for part in (rows, data.train[:MEASURED])])) for end in (np.min, np.max))
+    low, high = (float(end([end(part) for part in (rows, others)])) for end in (np.min, np.max))
     low, high = (0.0, 1.0) if 0 <= low and high <= 1 else (low, high if high > low else low + 1)
     return (np.rint((rows - low) / (high - low) * GRAYS).astype("uint16"), 1 / GRAYS), low, high

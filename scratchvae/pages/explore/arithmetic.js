@@ -75,20 +75,23 @@ export const klTerms = ({ mu, logvar }) => mu.map((m, j) => 0.5 * (m * m + (expm
 
 export const reparameterize = ({ mu, logvar }, eps) => mu.map((m, j) => m + exp(0.5 * logvar[j]) * eps[j]);    // (E2)
 
-// The model of a page: its settings, and its weights as `unpack` returns them.
-export function makeModel({ likelihood, activation, hidden, sigma, n_latent }, arrays) {
+// The model of a page: its settings, and its weights as `unpack` returns them; y is the label that it is given, if any.
+export function makeModel({ likelihood, activation, hidden, sigma, n_latent, n_conditions }, arrays) {
+  const join = (v, y) => n_conditions
+    ? Float64Array.from({ length: v.length + n_conditions }, (_, i) => v[i] ?? Number(i - v.length === y)) : v;
   const encoder = network(arrays, "encoder", hidden.length, activation);                                       // (E1)
   const decode = network(arrays, "decoder", hidden.length, activation);                                        // (E3)
   const { nll, mean } = LIKELIHOODS[likelihood];
   return {
-    decode: z => mean(decode(z)),
-    encode(x) {
-      const head = encoder(x);
+    y: 0,
+    decode(z) { return mean(decode(join(z, this.y))); },
+    encode(x, y = this.y) {
+      const head = encoder(join(x, y));
       return { mu: head.slice(0, n_latent), logvar: head.slice(n_latent) };
     },
     // One sample: z, the mean pixels, -log p(x | z), and log w = log p(x | z) p(z) / q(z | x)                    (T13)
     sample(x, q, eps) {
-      const z = reparameterize(q, eps), outputs = decode(z), cost = nll(outputs, x, sigma);
+      const z = reparameterize(q, eps), outputs = decode(join(z, this.y)), cost = nll(outputs, x, sigma);
       const logWeight = 0.5 * sum(n_latent, j => eps[j] ** 2 - z[j] ** 2 + q.logvar[j]) - cost;
       return { z, mean: mean(outputs), nll: cost, logWeight };
     },

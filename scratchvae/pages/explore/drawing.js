@@ -15,6 +15,7 @@ const toLevels = text => Uint8Array.from(text.replace(/(.)_(\d{1,6})\./g, (_, di
   digit => parseInt(digit, 16));
 export const isDrawing = text => /^([\da-f]|_\d{1,6}\.)*$/.test(text) && toLevels(text).length === SIZE;
 
+export const labelOf = k => Number(data.labels[data.shown[k]]);            // of a model that is given it
 export const rowName = k => `held-out image ${data.shown[k]}`
   + (data.labels ? `, label ${data.labels[data.shown[k]]}` : "");
 
@@ -30,7 +31,7 @@ export function makeInput({ arrays, state, change }) {
   const thumbs = rows.map((row, k) => {
     const button = make("button", $("shown"), { class: "thumb", "aria-label": rowName(k) });
     picture(make("canvas", button, { class: "pixels" }), row);
-    button.onclick = () => change({ image: k, drawn: "" });
+    button.onclick = () => change({ image: k, drawn: "", ...data.n_conditions && { label: labelOf(k) } });
     return button;
   });
 

@@ -12,9 +12,9 @@ export function makeDraws({ model, arrays, state, change }) {
   const [kl, error] = data.mixture_kl.map(nats => format(nats, 2));
   put($("apart"), `KL(fit ‖ prior) = ${kl} ± ${error} nats: so much do the places differ.`);
   return { draw() {
-    if (last === state.draws) return;
-    last = state.draws;
-    const random = makeRandom(last);
+    if (last === `${state.draws} ${state.label}`) return;
+    last = `${state.draws} ${state.label}`;
+    const random = makeRandom(state.draws);
     for (const canvas of prior) picture(canvas, model.decode(random.normals(data.n_latent)));
     for (const canvas of fit) picture(canvas, model.decode(drawMixture(arrays, random, data.n_latent)));
   } };

@@ -44,8 +44,8 @@ export function makeEncode({ model, state, change }) {
   const logWeights = new Float64Array(MOST);
   let at = null, count = 0, cost = 0, random = null, waiting = 0, frameOf = 0;
   function estimate(x, q, kl, isDensity) {
-    const same = at && at.isDensity === isDensity && x.every((value, d) => value === at.x[d]);
-    at = { x, q, kl, isDensity };
+    const same = at && at.y === model.y && at.isDensity === isDensity && x.every((value, d) => value === at.x[d]);
+    at = { x, y: model.y, q, kl, isDensity };
     if (same) return show();
     [count, cost, random] = [0, 0, makeRandom(7)];
     cancelAnimationFrame(frameOf);

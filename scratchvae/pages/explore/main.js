@@ -1,6 +1,6 @@
 import { $, clamp, data, format, onceAFrame, put, readFragment, writeFragment } from "../shared/page.js";
 import { makeModel } from "./arithmetic.js";
-import { isDrawing, makeInput } from "./drawing.js";
+import { isDrawing, labelOf, makeInput } from "./drawing.js";
 import { makeDraws } from "./draws.js";
 import { makeEncode, order } from "./encode.js";
 import { makeFilm } from "./film.js";
@@ -24,10 +24,10 @@ function start(weights, arrays, frames) {
   const model = makeModel(data, weights), pixels = arrays.pixels.values, isBernoulli = data.likelihood === "bernoulli";
   const extreme = pixels.filter(share => Math.abs(share - 0.5) > 0.4).length > 0.75 * pixels.length;
   const pixelsAre = isBernoulli && (extreme || data.binarize !== "none") ? "two" : "gray";
-  const START = { image: 0, drawn: "", pixels: pixelsAre, z: "sample", seed: 1,                        // one picture
+  const START = { label: Number(data.n_conditions && labelOf(0)), image: 0, drawn: "", pixels: pixelsAre, z: "sample", seed: 1,                        // one picture
     goal: Math.min(1, data.shown.length - 1), t: 0, path: "straight", attribute: 0, a: 0, offset: "",   // walk
     across: order[0], up: order[1] ?? 0, draws: 1, frame: data.film ? data.film.steps.length - 1 : 0 };
-  const RANGES = { image: data.shown.length - 1, attribute: Math.max(0, data.attributes.length - 1),
+  const RANGES = { label: Math.max(0, data.n_conditions - 1), image: data.shown.length - 1, attribute: Math.max(0, data.attributes.length - 1),
     across: data.n_latent - 1, up: data.n_latent - 1, frame: START.frame, seed: 1e6, draws: 1e6 };
   const WORDS = { pixels: isBernoulli ? ["gray", "two"] : ["gray"], z: ["sample", "mean"],
     path: ["straight", "spherical"] };
@@ -38,10 +38,12 @@ function start(weights, arrays, frames) {
     if (key === "goal") return clamp(Math.round(value), -1, RANGES.image);
     return key === "t" ? clamp(value, 0, 1) : key === "a" ? clamp(value, -2, 2) : value;
   };
+  for (let y = 0; y < data.n_conditions; y++) $("label").add(new Option(y, y));
   const state = readFragment(START, allowed), panels = [];
-  const controls = ["pixels", "z", "goal", "t", "path", "attribute", "a", "across", "up", "frame"];
+  const controls = ["label", "pixels", "z", "goal", "t", "path", "attribute", "a", "across", "up", "frame"];
   const draw = onceAFrame(() => {
     for (const key of controls) if ($(key).value !== String(state[key])) $(key).value = state[key];
+    model.y = state.label;
     const x = input.now(), isDensity = !isBernoulli || x.every(value => value === 0 || value === 1);
     input.draw(x);
     const now = { x, q: model.encode(x), isDensity };
@@ -53,6 +55,7 @@ function start(weights, arrays, frames) {
   const read = key => typeof START[key] === "number" ? Number($(key).value) : $(key).value;
   for (const key of controls) $(key).oninput = () => change({ [key]: read(key) });
   $("pixels-box").hidden = !isBernoulli;
+  $("label-box").hidden = !data.n_conditions;
   addEventListener("hashchange", () => { Object.assign(state, readFragment(START, allowed)); draw(); });
   addEventListener("resize", draw);
   matchMedia("(prefers-color-scheme: dark)").onchange = draw;

@@ -2,7 +2,7 @@
 // sliders for all. Decoded is z = the way from mu(x) to the goal at t, plus a times the vector, plus the offsets.
 import { $, clamp, data, format, make, put, set } from "../shared/page.js";
 import { between } from "./arithmetic.js";
-import { rowName } from "./drawing.js";
+import { labelOf, rowName } from "./drawing.js";
 import { order } from "./encode.js";
 import { codes, frame, picture, point, reach } from "./pictures.js";
 
@@ -70,7 +70,8 @@ export function makeWalk({ model, arrays, state, change, input }) {
 
   let axes = null;
   function draw({ q }) {
-    const goal = state.goal < 0 ? new Float64Array(Z) : model.encode(input.rows()[state.goal]).mu;
+    const goal = state.goal < 0 ? new Float64Array(Z) : model.encode(input.rows()[state.goal],
+      data.n_conditions && labelOf(state.goal)).mu;
     const v = vector(), offset = toOffset(state.offset), way = between(q.mu, goal, state.t, state.path);
     z = way.map((value, j) => value + (data.attributes.length ? state.a * v[j] : 0) + offset[j]);
     picture($("walked"), model.decode(z));
