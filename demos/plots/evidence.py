@@ -88,10 +88,10 @@ def closing_gap(steps, runs):
         right.plot(steps, gap, color=color, linestyle=style, marker=marker, markevery=some, markersize=4, label=name)
         if least > 0:
             right.axhline(least, color=GRAY, linestyle=":", linewidth=1.4,
-                          label="best with independent latents")
+                          label="best independent q")
     right.set_yscale("log")
     plain_axes(right, "The gap, KL(q || posterior)", "training steps of the encoder", "nats")
-    right.legend(frameon=False, fontsize=9, loc="upper right")
+    right.legend(frameon=False, fontsize=9, loc="lower left")
     return laid_out(figure)
 
 
