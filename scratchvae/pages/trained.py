@@ -54,7 +54,8 @@ def model_data(model: VAE, data: Dataset, source: str, binarize: str = "none", s
     return {
         "weights": weights, "arrays": pack(arrays), "likelihood": held.likelihood.name, "activation": held.activation,
         "sigma": held.likelihood.sigma_of(held.parameters.likelihood), "beta": model.beta, "low": low, "high": high,
-        "n_latent": held.n_latent, "n_conditions": held.n_conditions, "hidden": list(held.hidden), "image_shape": list(data.image_shape),
+        "n_latent": held.n_latent, "n_conditions": held.n_conditions,
+        "hidden": list(held.hidden), "image_shape": list(data.image_shape),
         "data": data.name, "shown": shown, "loss": [before, after], "measured": len(test.mu), "binarize": binarize,
         "labels": None if data.test_labels is None else         # as text: JavaScript rounds integers above 2^53
         [str(label) for label in data.test_labels[:max(CODES, max(shown) + 1)]],
