@@ -1,6 +1,6 @@
 """A training step against PyTorch and JAX: verified, then timed in turns; and the log-likelihood of an image.
 
-    python benchmarks/train_step.py [--peers torch jax] [--only TITLE ...] [--quick] [--json FILE]
+    python benchmarks/train_step.py [--peers torch jax] [--only TITLE ...] [--rounds 15] [--quick] [--json FILE]
 
 Each contestant is a process of its own that is stopped while another is timed: some keep threads spinning.  First
 each computes the loss and every gradient segment at the same parameters, data and noise, which must agree with a
@@ -168,6 +168,7 @@ def main():
     parser.add_argument("--peers", nargs="*", choices=("torch", "jax"), default=["torch", "jax"])
     parser.add_argument("--only", nargs="+", metavar="TITLE", choices=titles, default=list(titles),
                         help="some of the models")
+    parser.add_argument("--rounds", type=int, default=15, help="how often each contestant has its turn")
     parser.add_argument("--quick", action="store_true", help="fewer rounds, no compiled PyTorch")
     parser.add_argument("--json", metavar="FILE", help="write all rows there")
     options = parser.parse_args()
@@ -185,7 +186,7 @@ def main():
         if title in options.only:
             chosen = [name for name in names if title in MODELS or name not in SLOWER]
             timed = compare_evaluation if title in EVALUATION else compare
-            rows += timed(title, config, chosen, 3 if options.quick else 5)
+            rows += timed(title, config, chosen, 3 if options.quick else options.rounds)
     if options.json and Path(options.json).exists():                  # one file for what several runs have measured
         before = json.loads(Path(options.json).read_text())["rows"]
         rows += [row for row in before if row["model"] not in {row["model"] for row in rows}]
