@@ -40,7 +40,8 @@ exec qemu-aarch64 -L "$folder/system" "$folder/system/usr/bin/$version" "\$@"
 END
     chmod +x "$folder/python"
     # Tests start further processes with sys.executable, which has to be the emulated one.
-    echo "import sys; sys.executable = '$folder/python'" >"$packages/sitecustomize.py"
+    # Debian has a sitecustomize.py of its own; a line of a .pth file is run all the same.
+    echo "import sys; sys.executable = '$folder/python'" >"$packages/emulated.pth"
 fi
 
 cd "$root"
