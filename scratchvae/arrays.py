@@ -143,20 +143,18 @@ def once(check: Callable) -> Callable:
     looked at [1.]
     (None, None)
     """
-    passed: tuple = ()
-    references: list = []
+    passed: tuple = ((), ())                # what passed last and references to it: one object, for threads
 
     def forget(gone):
         nonlocal passed
-        passed = ()
+        passed = ((), ())
 
     def checked(*things):
-        nonlocal passed, references
+        nonlocal passed
         given = tuple(map(id, things))
-        if given != passed:
+        if given != passed[0]:
             check(*things)
-            references = [weakref.ref(thing, forget) for thing in things if thing is not None]
-            passed = given
+            passed = given, [weakref.ref(thing, forget) for thing in things if thing is not None]
     return functools.wraps(check)(checked)
 
 
