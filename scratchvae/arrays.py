@@ -143,15 +143,15 @@ def once(check: Callable) -> Callable:
     looked at [1.]
     (None, None)
     """
-    passed: tuple = ((), ())                # what passed last and references to it: one object, for threads
+    passed: tuple = ([], [])                # what passed last and references to it: one object, for threads
 
     def forget(gone):
         nonlocal passed
-        passed = ((), ())
+        passed = ([], [])
 
     def checked(*things):
         nonlocal passed
-        given = tuple(map(id, things))
+        given = [*map(id, things)]              # Python would keep each tuple(map(...)), up to 2,000
         if given != passed[0]:
             check(*things)
             passed = given, [weakref.ref(thing, forget) for thing in things if thing is not None]

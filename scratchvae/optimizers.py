@@ -47,12 +47,13 @@ class Optimizer:
             "clip_norm", clip_norm, 0, "It is the longest gradient: use None for any.", open_interval=True)
         self.step = 0
         self.moments = {name: np.zeros(size, self.dtype) for name in moments}
-        self._shape, self._largest, self._found = (size,), float(np.finfo(self.dtype).max), np.empty(1)
+        self._shape, self._largest = (size,), float(np.finfo(self.dtype).max)
 
     def accepts(self, gradient: np.ndarray) -> bool:
         """Return whether gradient (size,) leaves all numbers finite: every |number| in it is below `limit`."""
-        are_below(gradient, self.limit, self._found)
-        return self._found.item() == 1
+        found = np.empty(1)
+        are_below(gradient, self.limit, found)
+        return found.item() == 1
 
     def begin_step(self, theta: np.ndarray, gradient: np.ndarray) -> None:
         """Count a step, shorten the gradient and decay theta; raise what `update` raises, before anything moves."""

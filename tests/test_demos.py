@@ -54,6 +54,7 @@ def is_labeled(axes, name):
 
 def faults(figure):
     """Yield what a reader would miss in a figure, shown 800 pixels wide as the course's text shows it."""
+    figure.draw_without_rendering()                     # titles and ticks find their places
     page = figure.bbox.padded(1)
     texts = [text for text in figure.findobj(Text) if text.get_visible() and text.get_text().strip()]
     smallest = min(text.get_fontsize() for text in texts) / 72 * 800 / max(figure.get_figwidth(), 800 / DPI)

@@ -148,6 +148,10 @@ def test_the_students_vae_is_this_packages_vae():
 # The grader -----------------------------------------------------------------------------------------------------------
 
 
+def test_no_logit_is_drawn_where_a_right_answer_takes_a_series():
+    assert min(np.abs(EXERCISES["d_l_continuous"].draw(Random(seed))["a"]).min() for seed in range(300)) > 0.05
+
+
 @ALL
 def test_a_model_answer_is_right_and_proven(exercise):
     verdict = judge(exercise, exercise.function)
