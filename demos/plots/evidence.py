@@ -91,7 +91,7 @@ def closing_gap(steps, runs):
                           label="best independent q")
     right.set_yscale("log")
     plain_axes(right, "The gap, KL(q || posterior)", "training steps of the encoder", "nats")
-    right.legend(frameon=False, fontsize=9, loc="lower left")
+    right.legend(frameon=False, fontsize=9, loc="upper right")
     return laid_out(figure)
 
 
