@@ -17,6 +17,10 @@ from .vectormath import cos_turn, log, sin_turn
 
 if BACKEND == "numba":
     from .microkernel import pointer
+else:
+    def pointer(array):
+        """The numbers of an array, one after the other."""
+        return array.reshape(-1)
 
 EPS, PIXELS, SAMPLES = range(3)
 
