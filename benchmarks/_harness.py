@@ -4,6 +4,7 @@ import os
 import platform
 import sys
 import time
+from pathlib import Path
 from typing import NamedTuple
 
 import numba
@@ -142,6 +143,12 @@ def report(rows, summary, path):
         with open(path, "w") as file:
             json.dump({"machine": machine(), "summary": summary, "rows": rows}, file, indent=1)
             file.write("\n")
+
+
+def with_earlier(rows, path, key):
+    """Return rows, and after them those of an earlier run in the file `path` that have another `key`."""
+    before = json.loads(Path(path).read_text())["rows"] if path and Path(path).exists() else []
+    return rows + [row for row in before if row[key] not in {row[key] for row in rows}]
 
 
 def say(*line):

@@ -13,7 +13,6 @@ import math
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 import numpy as np
 
@@ -150,8 +149,8 @@ def main():
         rows.append(row)
     if options.json:
         from _harness import report as write
-        before = json.loads(Path(options.json).read_text())["rows"] if Path(options.json).exists() else []
-        rows += [row for row in before if row["name"] not in {row["name"] for row in rows}]
+        from _harness import with_earlier
+        rows = with_earlier(rows, options.json, "name")
         write(rows, {row["name"]: row["seconds"] for row in rows}, options.json)
 
 

@@ -17,7 +17,7 @@ import tempfile
 from pathlib import Path
 
 import numpy as np
-from _harness import fma_peak, machine, report, say
+from _harness import fma_peak, machine, report, say, with_earlier
 from contestants import CONTESTANTS, EVALUATED, IMPORTANCE, N_VISIBLE, sizes
 
 from scratchvae import VAE
@@ -179,7 +179,6 @@ def main():
         else:
             names += [name for name in CONTESTANTS if name.startswith(peer)
                       and not (options.quick and "compiled" in name)]
-    fma_peak(np.float32)                                           # starts the threading layer, which `machine` names
     say(" ".join(f"{key} {value}" for key, value in machine().items()))
     rows = []
     for title, config in titles.items():
@@ -187,9 +186,7 @@ def main():
             chosen = [name for name in names if title in MODELS or name not in SLOWER]
             timed = compare_evaluation if title in EVALUATION else compare
             rows += timed(title, config, chosen, 3 if options.quick else options.rounds)
-    if options.json and Path(options.json).exists():                  # one file for what several runs have measured
-        before = json.loads(Path(options.json).read_text())["rows"]
-        rows += [row for row in before if row["model"] not in {row["model"] for row in rows}]
+    rows = with_earlier(rows, options.json, "model")                  # one file for what several runs have measured
     report(rows, {title: {row["name"]: row["ratio"] for row in rows if row["model"] == title}
                   for title in dict.fromkeys(row["model"] for row in rows)}, options.json)
 

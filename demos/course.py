@@ -160,8 +160,9 @@ def perform(module, settings, folder):
         raise RunError(f"{folder}: no such folder can be made ({error.strerror}). Choose another with --out.") \
             from error
     paths = [folder / f"{name.split('_')[0]}_{stem}.png" for stem in result.figures]
+    source = fingerprint(module)
     for path, figure in zip(paths, result.figures.values()):
-        save(figure, path, fingerprint(module))
+        save(figure, path, source)
         print(f"figure {path}")
     print(f"{time.monotonic() - start:.1f} s", file=sys.stderr)
     return result, paths

@@ -53,7 +53,7 @@ class Optimizer:
         """Return whether gradient (size,) leaves all numbers finite: every |number| in it is below `limit`."""
         found = np.empty(1)
         are_below(gradient, self.limit, found)
-        return found.item() == 1
+        return bool(found[0])
 
     def begin_step(self, theta: np.ndarray, gradient: np.ndarray) -> None:
         """Count a step, shorten the gradient and decay theta; raise what `update` raises, before anything moves."""

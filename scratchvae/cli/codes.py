@@ -8,9 +8,10 @@ import numpy as np
 
 from ..analysis.latent import interpolate
 from ..errors import ConfigurationError, RunError
+from ..history import History
+from ..model import Model
 from ..plots.images import image_rows
 from ..storage.atomic import write_atomically
-from ..storage.checkpoint import load_arrays, save_arrays
 from ..vae import VAE
 from ..validation import file_path
 from .parser import add_run_command
@@ -117,9 +118,9 @@ def run_interpolate(args: Namespace) -> tuple[dict, int]:
 def run_export(args: Namespace) -> tuple[dict, int]:
     """Write weights.npz, every segment by its name, and decode.py; or one file with a model in float16."""
     run = open_run(args.folder)
-    model, _, _ = run.load_model()
+    model, _, arrays = run.load_model()
     if (args.to or "").lower().endswith(".npz"):
-        return _export_model(run, Path(args.to))
+        return _export_model(run, model, history_of(run, arrays), Path(args.to))
     folder = run.folder / "export" if args.to is None else file_path("--to", args.to)
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -139,14 +140,11 @@ def run_export(args: Namespace) -> tuple[dict, int]:
     return {"file": [str(path) for path in paths]}, 0
 
 
-def _export_model(run: Run, path: Path) -> tuple[dict, int]:
+def _export_model(run: Run, model: Model, history: History, path: Path) -> tuple[dict, int]:
     """Write settings, history and parameters without the state of training, which is two thirds of a run's file."""
-    kind, meta, arrays = load_arrays(run.model_file)
-    history = np.array(history_of(run, arrays), np.float32)
     config = {**run.config, "data": run_name(run.config["data"]), "epochs": len(history)}
-    numbers = arrays.get("best", arrays["parameters"]).astype(np.float16)
-    save_arrays(path, kind, {"settings": meta["settings"], "config": config},
-                {"parameters": numbers, "history": history})
+    numbers = model.parameters.layout.pack(model.parameters.flat).astype(np.float16)
+    model.save(path, {"config": config}, {"parameters": numbers, "history": np.array(history, np.float32)})
     print(path)
     return {"file": str(path)}, 0
 

@@ -12,7 +12,7 @@ from ..vae import VAE
 from ..validation import positive_integer
 from .figures import kl_per_dimension, reconstruction_figure, sample_figure, traversal_figure
 from .parser import add_image_shape, add_run_command
-from .run_folder import MODEL, open_run, Run
+from .run_folder import open_run, Run
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -49,7 +49,7 @@ def history_of(run: Run, arrays: dict[str, np.ndarray]) -> History:
     try:
         return History(Epoch(*row) for row in arrays["history"].tolist())
     except (KeyError, TypeError) as error:
-        raise RunError(f"{run.folder / MODEL} holds no history of a training ({error}). Take one that `scratchvae "
+        raise RunError(f"{run.model_file} holds no history of a training ({error}). Take one that `scratchvae "
                        "train` wrote.") from error
 
 

@@ -8,9 +8,9 @@ from ..analysis.evaluation import evaluate
 from ..data.download import SETS
 from ..data.loading import BUNDLED
 from ..errors import ConfigurationError
-from ..history import Epoch, History
 from ..validation import at_least, one_of, positive_integer
 from .parser import add_command
+from .pictures import history_of
 from .published import ROWS, WANTED
 from .reproduced import expected, expected_text, is_far, merged, read_records, RECORDS, records_of, write
 from .run_folder import data_source, Run
@@ -82,7 +82,7 @@ def _reproduced(name, seed, sources, budget, args):
     say(f"held-out loss to expect: {known and f'{known} epochs' or 'not recorded yet'}")
     caught = _train(record, told.stages, budget)
     model, meta, arrays = record.load_model()
-    history = History(Epoch(*row) for row in arrays["history"].tolist())
+    history = history_of(record, arrays)
     if caught:
         return caught, history, {}
     test, binarize = record.load_data(meta).test, record.config["binarize"]
@@ -97,17 +97,16 @@ def _told(records):
     """Print the last record of a run beside what is published and expected, and return what --json says of it."""
     last = records[-1]
     row, text = ROWS[last.row], expected_text(last.row, last.epochs)
-    far = [record.epochs for record in records if is_far(record)]
+    far = [record for record in records if is_far(record)]
     print(f"{last.row}, seed {last.seed}, {last.epochs:,} of {row.stages[-1]:,} epochs in {last.minutes:.1f} min: "
           f"held-out loss {last.loss:.2f}{text and f', expected {text}'}"
           + (f", log-likelihood {last.log_likelihood:.2f} +- {last.stderr:.2f} (K {last.importance_samples:,}, n "
              f"{last.n:,})" if last.importance_samples else "") + f", published {row.published or 'nothing'}")
-    for record in records:
-        if record.epochs in far:
-            print(f"far from it: after {record.epochs:,} epochs the held-out loss was {record.loss:.2f}, expected "
-                  f"{expected_text(record.row, record.epochs)}")
+    for record in far:
+        print(f"far from it: after {record.epochs:,} epochs the held-out loss was {record.loss:.2f}, expected "
+              f"{expected_text(record.row, record.epochs)}")
     return {**last._asdict(), "published": row.published, "protocol": row.protocol, "of": row.stages[-1],
-            "expected": expected(last.row, last.epochs), "far_after": far}
+            "expected": expected(last.row, last.epochs), "far_after": [record.epochs for record in far]}
 
 
 def _train(record, stages, budget):

@@ -2,9 +2,9 @@
 from .hints import will_read
 from .random import fill_uniform, PIXELS, uniform_ref
 from .twins import twin_of, WHOLE, within
+from .workspace import LINE_BYTES
 
 GRAY, DYNAMIC, THRESHOLD = range(3)
-LINE_BYTES = 64             # size of a cache line
 
 
 def gather_rows_ref(data, index, scale, mode, seed, step, out):

@@ -2,9 +2,8 @@
 
 All threads share one array of slots, which is allocated at import and whose pages the system provides when they are
 first used. A share of a product takes a slot and gives it back, with one atomic exchange each, so Python threads
-that multiply at once never have the same slot. There are twice as many slots as a
-parallel loop has threads. A share that finds none free looks again until another share, which waits for nothing,
-gives its own back.
+that multiply at once never have the same slot. There are twice as many slots as a parallel loop has threads. A share
+that finds none free looks again until another share, which waits for nothing, gives its own back.
 """
 import os
 
