@@ -147,7 +147,7 @@ def report(rows, summary, path):
 
 def with_earlier(rows, path, key):
     """Return rows, and after them those of an earlier run in the file `path` that have another `key`."""
-    before = json.loads(Path(path).read_text())["rows"] if path and Path(path).exists() else []
+    before = json.loads(Path(path).read_text(encoding="utf-8"))["rows"] if path and Path(path).exists() else []
     return rows + [row for row in before if row[key] not in {row[key] for row in rows}]
 
 

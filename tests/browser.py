@@ -90,7 +90,8 @@ class Browser:
             if not select.select([self.process.stdout], [], [], max(0.0, end - time.monotonic()))[0]:
                 raise BrowserError(f"no answer to {what} in time")
             if not (more := os.read(self.process.stdout.fileno(), 1 << 20)):
-                raise BrowserError(f"the browser ended in {what}: {Path(self.folder, 'log').read_text()[-500:]}")
+                log = Path(self.folder, "log").read_text(encoding="utf-8")
+                raise BrowserError(f"the browser ended in {what}: {log[-500:]}")
             self._rest += more
         raw, self._rest = self._rest.split(b"\0", 1)
         message = json.loads(raw)

@@ -246,7 +246,7 @@ def verdict(mutant, loud=False):
 
 def explanation_of(mutant):
     """Return the key in EXPLAINED that says why a mutant may survive, or None."""
-    line = (ROOT / "scratchvae" / mutant.path).read_text().splitlines()[mutant.line - 1]
+    line = (ROOT / "scratchvae" / mutant.path).read_text(encoding="utf-8").splitlines()[mutant.line - 1]
     return next(((path, part, old) for path, part, old in EXPLAINED
                  if path == mutant.path and part in line and old == mutant.old), None)
 

@@ -51,8 +51,8 @@ def test_train_writes_a_run_folder_and_its_json(capsys, tmp_path):
     assert sorted(os.listdir(folder)) == [".lock", "config.json", "figures", "history.csv", "model.npz"]
     assert sorted(os.listdir(folder / "figures")) == [
         "kl_per_dimension.png", "latent_plane.png", "learning_curves.png", "reconstructions.png", "samples.png"]
-    assert json.loads((folder / "config.json").read_text())["n_latent"] == 3
-    rows = (folder / "history.csv").read_text().splitlines()
+    assert json.loads((folder / "config.json").read_text(encoding="utf-8"))["n_latent"] == 3
+    rows = (folder / "history.csv").read_text(encoding="utf-8").splitlines()
     assert len(rows) == 3 and rows[0].startswith("epoch,train_loss,train_reconstruction,train_kl,test_loss")
     assert VAE.load(folder / "model.npz").n_latent == 3
 
@@ -95,7 +95,7 @@ def test_resume_continues_to_the_bits_of_an_undisturbed_run(capsys, tmp_path):
     result(capsys, "train", *QUICK[:-1], 4, "--out", tmp_path / "whole")
     a, b = (VAE.load(tmp_path / name / "model.npz").parameters.flat for name in ("cut", "whole"))
     np.testing.assert_array_equal(a, b)
-    assert len((tmp_path / "cut" / "history.csv").read_text().splitlines()) == 5
+    assert len((tmp_path / "cut" / "history.csv").read_text(encoding="utf-8").splitlines()) == 5
 
 
 def test_resume_refuses_other_settings_and_no_further_epochs(capsys, run):
@@ -291,7 +291,7 @@ def test_a_folder_that_holds_a_run_is_not_overwritten_unasked(capsys, run):
 def test_overwrite_replaces_a_run(capsys, tmp_path):
     for seed in (1, 2):
         result(capsys, "train", *QUICK, "--seed", seed, "--overwrite", "--out", tmp_path / "run")
-    assert json.loads((tmp_path / "run" / "config.json").read_text())["seed"] == 2
+    assert json.loads((tmp_path / "run" / "config.json").read_text(encoding="utf-8"))["seed"] == 2
 
 
 @pytest.mark.parametrize("name", ["evaluate", "sample", "reconstruct", "traverse", "gradcheck"])

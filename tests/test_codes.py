@@ -35,7 +35,7 @@ def test_encode_writes_the_posterior_means_with_the_labels(capsys, run, tmp_path
         assert result(capsys, "encode", run, "--to", tmp_path / name, "--part", part)["n"] == len(rows)
     np.testing.assert_array_equal(np.load(tmp_path / "codes.npy"), vae.transform(rows))
     table = np.loadtxt(tmp_path / "codes.csv", delimiter=",", skiprows=1)
-    assert (tmp_path / "codes.csv").read_text().startswith("label,z1,z2,z3\n")
+    assert (tmp_path / "codes.csv").read_text(encoding="utf-8").startswith("label,z1,z2,z3\n")
     np.testing.assert_array_equal(table[:, 0], numbers)
     np.testing.assert_array_equal(table[:, 1:].astype(np.float32), vae.transform(rows))
 
@@ -46,7 +46,7 @@ def test_codes_of_data_without_labels_have_no_column_of_them(capsys, tmp_path, m
     result(capsys, "train", "--data", data, "--hidden", "--latent", 1, "--epochs", 1, "--batch-size", 9, "--model",
            "ae", "--out", tmp_path / "run")
     result(capsys, "encode", tmp_path / "run", "--to", tmp_path / "codes.csv")
-    assert (tmp_path / "codes.csv").read_text().splitlines()[0] == "z1"
+    assert (tmp_path / "codes.csv").read_text(encoding="utf-8").splitlines()[0] == "z1"
 
 
 @pytest.mark.parametrize("words, said", [

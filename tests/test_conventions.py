@@ -63,7 +63,7 @@ ROOMS = {room(path) for path in FILES}
 
 
 def tree(path):
-    return ast.parse(path.read_text(), str(path))
+    return ast.parse(path.read_text(encoding="utf-8"), str(path))
 
 
 def imports(path):
@@ -126,7 +126,7 @@ def test_a_kernel_stands_directly_below_its_twin(name):
     twin = TWINS[name]
     reference, source = twin.reference.__code__, twin.source.__code__
     assert reference.co_filename == source.co_filename
-    lines = Path(source.co_filename).read_text().splitlines()
+    lines = Path(source.co_filename).read_text(encoding="utf-8").splitlines()
     between = [node.name for node in ast.parse("\n".join(lines)).body if isinstance(node, ast.FunctionDef)
                and reference.co_firstlineno < node.lineno < source.co_firstlineno]
     assert not between, f"{between} between {name} and its twin"
@@ -143,7 +143,7 @@ def test_every_equation_that_is_cited_is_derived_and_every_derived_one_is_cited(
                    **{name: twin.reference.__doc__ for name, twin in TWINS.items()
                       if name.startswith(("dense", "adam", "sgd"))}}
     derived = {name for text in derivations.values() for name in tag.findall(text)}
-    text = "\n".join(path.read_text() for path in FILES)
+    text = "\n".join(path.read_text(encoding="utf-8") for path in FILES)
     cited = {name for found in re.finditer(r"\(([EDLOGS]\d+[^()]*)\)", text) for name in tag.findall(found[1])}
     assert {"E1", "E9", "D5", "L12", "O2", "G17"} <= derived
     assert cited <= derived, cited - derived
@@ -164,13 +164,22 @@ def test_a_tag_leads_to_the_twin_the_compiled_line_and_a_test():
         twins, compiled = "", ""
         for node in ast.walk(tree(path)):
             if isinstance(node, ast.FunctionDef):
-                text = "\n".join(path.read_text().splitlines()[node.lineno - 1:node.end_lineno])
+                text = "\n".join(path.read_text(encoding="utf-8").splitlines()[node.lineno - 1:node.end_lineno])
                 if node.decorator_list:
                     compiled += text
                 elif node.name.endswith("_ref"):
                     twins += ast.get_docstring(node) or ""
         without = set(re.findall(r"\b[EDLSO]\d+\b", twins)) - set(re.findall(r"\b[EDLSO]\d+\b", compiled))
         assert not without, f"{path.name}: no compiled line has {without}"
+
+
+def test_text_is_read_as_utf_8_on_every_system():
+    """Windows reads text in the code of its language, unless it is told otherwise; ours has letters beyond ASCII."""
+    others = (path for folder in ("tests", "demos", "benchmarks") for path in (TESTS.parent / folder).rglob("*.py"))
+    for path in (*FILES, *others):
+        bare = [node.lineno for node in ast.walk(tree(path)) if isinstance(node, ast.Call) and not node.keywords
+                and not node.args and isinstance(node.func, ast.Attribute) and node.func.attr == "read_text"]
+        assert not bare, f"{path}: read_text without an encoding in lines {bare}"
 
 
 def documented_functions():
@@ -323,7 +332,7 @@ def test_importing_the_package_makes_no_folder_and_compiles_nothing(tmp_path):
 def test_the_reading_path_is_short():
     """The whole VAE for a reader: at most 900 lines together."""
     path = ["elbo.py", "layers.py", "kernels/dense.py", "kernels/gaussian.py", "kernels/likelihoods.py", "vae.py"]
-    assert sum(len((PACKAGE / name).read_text().splitlines()) for name in path) <= 900
+    assert sum(len((PACKAGE / name).read_text(encoding="utf-8").splitlines()) for name in path) <= 900
 
 
 # BLAS adds up in an order that depends on the number of its threads. So parameters and reported numbers never come from

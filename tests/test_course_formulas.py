@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 ROOT = Path(__file__).parent.parent
-TEXT = (ROOT / "demos" / "README.md").read_text()
+TEXT = (ROOT / "demos" / "README.md").read_text(encoding="utf-8")
 CLOSE = dict(rtol=1e-9, atol=1e-10)
 SLOPES = dict(rtol=1e-7, atol=1e-8)           # central differences of step 1e-5
 GRID = np.linspace(-16, 16, 4001)
@@ -491,12 +491,12 @@ def test_what_the_text_points_at_exists():
     assert [row[0] for row in rows] == [f"T{i + 1}" for i in range(23)]
     for tag, script, name, code, test, tests in rows:
         for wanted, path in ((name, code), (test, tests)):
-            source = (ROOT / "demos" / path).read_text()
+            source = (ROOT / "demos" / path).read_text(encoding="utf-8")
             assert re.search(rf"^\s*(def|class) {wanted}\b", source,
                              flags=re.MULTILINE), f"{tag}: no {wanted} in {path}"
         chapter = ROOT / "demos" / script
         assert chapter.exists() and re.search(rf"\b{tag}\b|\bT\d+ (to|-) ",
-                                              chapter.read_text()), f"{tag} is not in {script}"
+                                              chapter.read_text(encoding="utf-8")), f"{tag} is not in {script}"
 
 
 def test_the_text_says_what_the_formulas_need():
@@ -507,11 +507,11 @@ def test_the_text_says_what_the_formulas_need():
     assert re.search(r"\\sum_d \\Big\[.*\\log\\sigma_x.*\\Big\]", f22)
     for file in ("elbo.py", "likelihoods/__init__.py", "kernels/likelihoods.py", "kernels/continuous_bernoulli.py",
                  "kernels/learned_sigma.py"):
-        text = (ROOT / "scratchvae" / file).read_text()
+        text = (ROOT / "scratchvae" / file).read_text(encoding="utf-8")
         sums = re.findall(r"nll(?: \(B\*K,\))? = (?:1/2 )?sum_d (.)", text)
         assert sums and set(sums) <= set("[("), (file, sums)
     for file in (ROOT / "README.md", ROOT / "demos" / "README.md"):
-        assert "five files" not in file.read_text()
+        assert "five files" not in file.read_text(encoding="utf-8")
 
 
 # Of the letters that a course on networks is tempted to use twice: the formulas that have them, each in one meaning.

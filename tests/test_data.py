@@ -106,7 +106,7 @@ def mapping(array):
 @pytest.mark.parametrize("name", BUNDLED)
 def test_bundled_files_have_the_checksums_that_their_readme_states(name):
     digest = hashlib.sha256((DATASETS / f"{name}.npz").read_bytes()).hexdigest()
-    assert re.search(rf"`{name}\.npz`.*`{digest}`", (DATASETS / "README.md").read_text())
+    assert re.search(rf"`{name}\.npz`.*`{digest}`", (DATASETS / "README.md").read_text(encoding="utf-8"))
 
 
 def test_mnist5k_is_4000_and_1000_gray_digits_with_as_many_of_each():

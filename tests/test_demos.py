@@ -227,9 +227,9 @@ def test_the_course_ends_in_one_report_with_everything_inside(tmp_path, monkeypa
     with pytest.raises(SystemExit) as ended:
         course.main()
     assert ended.value.code == 0
-    report = (tmp_path / "report.html").read_text()
+    report = (tmp_path / "report.html").read_text(encoding="utf-8")
     assert report.count("<h2") == 1 and "chain rule, from the loss down" in report and report.count("<summary>") == 4
-    assert (tmp_path / "measured.txt").read_text().startswith("c04_backprop_by_hand: Backprop")
+    assert (tmp_path / "measured.txt").read_text(encoding="utf-8").startswith("c04_backprop_by_hand: Backprop")
     assert base64.b64encode((tmp_path / "c04_graph.png").read_bytes()).decode("ascii") in report
     assert all(re.match("data:image/png|#|file:", address) for address in re.findall(r'(?:src|href)="([^"]*)', report))
     assert set(re.findall(r'href="#([^"]*)', report)) <= set(re.findall(r'id="([^"]*)', report))

@@ -30,7 +30,7 @@ def test_e7_leads_to_all_that_there_is():
     assert "d_logvar = sum_k d_z eps sigma / 2" in found.formula and "scratchvae/elbo.py:" in found.formula
     assert "The 1/2 in both terms of E7" in found.derivation and found.exercise == "d_logvar"
     file, number = re.search(r"(scratchvae\S+):(\d+): d_logvar\[j\] = half", "\n".join(found.lines)).groups()
-    assert "# (E7)" in (ROOT / file).read_text().splitlines()[int(number) - 1]
+    assert "# (E7)" in (ROOT / file).read_text(encoding="utf-8").splitlines()[int(number) - 1]
     assert any("tests/test_elbo.py" in line for line in found.tests) and "missing_half" in found.faults
     assert found.chapter == "c04_backprop_by_hand"
 

@@ -30,7 +30,7 @@ def no_figures(monkeypatch):
 
 
 def epochs_saved(run):
-    return len((run / HISTORY).read_text().splitlines()) - 1
+    return len((run / HISTORY).read_text(encoding="utf-8").splitlines()) - 1
 
 
 def train_words(tmp_path, epochs):
@@ -124,9 +124,9 @@ def test_a_shell_that_shows_nothing_gets_a_whole_run(tmp_path, ending):
     subprocess.run(["sh", "-c", script], cwd=tmp_path, env={**os.environ, "SCRATCHVAE_BACKEND": "numpy"}, check=False,
                    stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     both_gone = ending == "2>&1 | :"                       # standard output as well: 141, when all has been saved
-    assert (tmp_path / "status").read_text().strip() == ("141" if both_gone else "0")
+    assert (tmp_path / "status").read_text(encoding="utf-8").strip() == ("141" if both_gone else "0")
     assert epochs_saved(tmp_path / "run") == 20
-    assert (tmp_path / "run" / ".lock").read_text().startswith("scratchvae ")       # nothing was shown into our files
+    assert (tmp_path / "run" / ".lock").read_text(encoding="utf-8").startswith("scratchvae ")    # nothing else is there
 
 
 @UNIX
@@ -270,4 +270,4 @@ def test_figures_of_a_model_that_was_saved_without_its_training_are_refused(caps
     Run.open(run).load_model()[0].save(run / MODEL)
     status, _, err = command(capsys, "figures", run)
     assert status == 2 and "no history of a training" in err and len(err.splitlines()) == 1
-    assert json.loads((run / "config.json").read_text())["epochs"] == 2
+    assert json.loads((run / "config.json").read_text(encoding="utf-8"))["epochs"] == 2

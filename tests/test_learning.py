@@ -245,7 +245,7 @@ def test_a_run_from_the_command_line_is_resumed_with_its_bits_and_serves_its_bes
     np.testing.assert_array_equal(best.parameters.flat, state.best)
     assert np.array_equal(best.parameters.flat, last.parameters.flat) == (found["kept_epoch"] == 6)
     np.testing.assert_array_equal(VAE.load(tmp_path / "cut" / MODEL).parameters.flat, best.parameters.flat)
-    rows = list(csv.DictReader((tmp_path / "cut" / HISTORY).read_text().splitlines()))
+    rows = list(csv.DictReader((tmp_path / "cut" / HISTORY).read_text(encoding="utf-8").splitlines()))
     np.testing.assert_allclose([float(row["learning_rate"]) for row in rows], 0.1 * np.array(
         [0.4375, 0.4688, 0.25, 0.125, 0.0625, 0.03125]), rtol=1e-3)
     assert {row["beta"] for row in rows} == {"1.0"}

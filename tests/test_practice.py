@@ -34,12 +34,12 @@ def solve(folder, names=tuple(EXERCISES), **bodies):
     """Write model answers, or other bodies, into a folder's files or notebook."""
     texts = {name: EXERCISES[name].answer + "\n" for name in names} | bodies
     for path in folder.glob("*.py"):
-        text = path.read_text()
+        text = path.read_text(encoding="utf-8")
         for name, new in texts.items():
             text = text.replace(EXERCISES[name].template, new)
         path.write_text(text)
     for path in folder.glob("*.ipynb"):
-        notebook = json.loads(path.read_text())
+        notebook = json.loads(path.read_text(encoding="utf-8"))
         for cell in notebook["cells"]:
             for name, new in texts.items():
                 if "".join(cell["source"]) == EXERCISES[name].template.rstrip():
@@ -264,7 +264,7 @@ def test_a_finished_set_is_a_working_vae(tmp_path, notebook):
     paths = start(tmp_path / "mine", notebook)
     assert {verdict.state for verdict in Folder(tmp_path / "mine").check(list(EXERCISES.values()))} == {"unsolved"}
     solve(tmp_path / "mine")
-    assert not any("    ...\n" in path.read_text() for path in paths)
+    assert not any("    ...\n" in path.read_text(encoding="utf-8") for path in paths)
     verdicts = Folder(tmp_path / "mine").check(list(EXERCISES.values()))
     assert {verdict.state for verdict in verdicts} == {"right"}, verdicts
     assert {entry["state"] for entry in Folder(tmp_path / "mine").progress.values()} == {"right"}
@@ -273,7 +273,7 @@ def test_a_finished_set_is_a_working_vae(tmp_path, notebook):
 def test_the_cells_of_the_notebook_run_as_a_notebook_runs_them(tmp_path):
     path, = start(tmp_path, notebook=True)
     solve(tmp_path, ["d_mu", "d_logvar"])
-    notebook, namespace, said = json.loads(path.read_text()), {"__name__": "__main__"}, {}
+    notebook, namespace, said = json.loads(path.read_text(encoding="utf-8")), {"__name__": "__main__"}, {}
     assert notebook["nbformat"] == 4 and len(notebook["cells"]) == 2 + 3 * len(EXERCISES)
     for cell in notebook["cells"]:
         source = "".join(cell["source"])
@@ -287,7 +287,7 @@ def test_the_cells_of_the_notebook_run_as_a_notebook_runs_them(tmp_path):
 def test_a_cell_may_be_one_string(tmp_path):
     """As nbformat allows: lines of magic are dropped, and no percent sign inside of a line."""
     start(tmp_path, notebook=True)
-    book = json.loads((tmp_path / "practice.ipynb").read_text())
+    book = json.loads((tmp_path / "practice.ipynb").read_text(encoding="utf-8"))
     cell = next(cell for cell in book["cells"] if "".join(cell["source"]).startswith("def d_b("))
     cell["source"] = "%matplotlib inline\ndef d_b(d_a):\n    return d_a.sum(axis=4 % 2) if 1 != 2 else 0\n"
     (tmp_path / "practice.ipynb").write_text(json.dumps(book))
@@ -324,7 +324,7 @@ def test_an_answer_that_calls_a_wrong_one_says_which(tmp_path):
 def test_files_changed_within_a_second_are_read_anew(tmp_path):
     start(tmp_path)
     folder = tmp_path / "c02_autoencoder.py"
-    text = folder.read_text()
+    text = folder.read_text(encoding="utf-8")
     for body, state in (("return d_a.sum(axis=0)", "right"), ("return d_a.sum(axis=1)", "wrong")):
         folder.write_text(text.replace(EXERCISES["d_b"].template, f"def d_b(d_a):\n    {body}\n"))
         assert Folder(tmp_path).check([EXERCISES["d_b"]])[0].state == state

@@ -50,7 +50,7 @@ def test_rows_are_trained_measured_and_written_down(capsys, tmp_path, rows):
     assert (found[1]["log_likelihood"], found[1]["stderr"]) == (again.log_likelihood, again.stderr)
     assert found[0]["log_likelihood"] != found[1]["log_likelihood"] and found[2]["log_likelihood"] is None
     losses, likelihoods = zip(*((row["loss"], row["log_likelihood"]) for row in found[:2]))
-    lines = (tmp_path / "out" / "README.md").read_text().splitlines()
+    lines = (tmp_path / "out" / "README.md").read_text(encoding="utf-8").splitlines()
     assert "| small, published | 13 | | | -3.00 | | | | | |" in lines
     assert any(line.startswith(f"| small | 13 of 13 | 2 | {-max(losses):.2f} to {-min(losses):.2f} | "
                                f"{min(likelihoods):.2f} to {max(likelihoods):.2f} | ") for line in lines)

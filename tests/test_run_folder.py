@@ -117,7 +117,7 @@ def test_the_lock_file_stays_and_is_taken_again_whoever_left_it(tmp_path):
             (tmp_path / ".lock").write_bytes(left)
         with FolderLock(tmp_path) as lock:
             assert lock.is_held()
-        assert (tmp_path / ".lock").read_text().split() == ["scratchvae", str(os.getpid())]
+        assert (tmp_path / ".lock").read_text(encoding="utf-8").split() == ["scratchvae", str(os.getpid())]
 
 
 def test_only_our_own_leftovers_are_removed(tmp_path):
@@ -157,7 +157,7 @@ def test_nothing_is_written_through_a_link(tmp_path, monkeypatch):
     for name in ("file", f".file.{os.getpid()}-7.part"):          # the very file, and the one that becomes it
         (tmp_path / name).symlink_to(precious)
         write_atomically(tmp_path / "file", lambda file: file.write(b"new"))
-        assert precious.read_text() == "ten years of work" and not (tmp_path / "file").is_symlink()
+        assert precious.read_text(encoding="utf-8") == "ten years of work" and not (tmp_path / "file").is_symlink()
         assert (tmp_path / "file").read_bytes() == b"new" and len(os.listdir(tmp_path)) == 2
 
 
@@ -182,7 +182,7 @@ def test_a_run_folder_may_be_reached_through_a_link_and_hold_other_files(capsys,
     else:
         (tmp_path / "there").rename(tmp_path / "run")
     run = trained(capsys, tmp_path)
-    assert (run / "notes.txt").read_text() == "mine" and Run.open(run).load_model()
+    assert (run / "notes.txt").read_text(encoding="utf-8") == "mine" and Run.open(run).load_model()
 
 
 @pytest.mark.parametrize("options", [[], ["--overwrite"]])
@@ -254,7 +254,7 @@ def of_an_earlier_version(run):
     """Take from a run what earlier versions did not save, and give its settings the names they had."""
     kind, meta, arrays = load_arrays(run / MODEL)
     save_arrays(run / MODEL, kind, {name: meta[name] for name in ("settings", "training")}, arrays)
-    config = json.loads((run / CONFIG).read_text())
+    config = json.loads((run / CONFIG).read_text(encoding="utf-8"))
     config["latent"], config["samples"] = config.pop("n_latent"), config.pop("n_samples")
     (run / CONFIG).write_text(json.dumps(config))
 
@@ -290,7 +290,7 @@ def test_data_that_have_moved_are_named_anew_and_give_the_same_bits(capsys, monk
             write_data(tmp_path / "other.npz", seed=1))
     result(capsys, "train", "--resume", "--out", run, "--data", tmp_path / "moved.npz")
     assert bits(run) == bits(whole)
-    assert json.loads((run / CONFIG).read_text())["data"] == str((tmp_path / "moved.npz").resolve())
+    assert json.loads((run / CONFIG).read_text(encoding="utf-8"))["data"] == str((tmp_path / "moved.npz").resolve())
     result(capsys, "train", "--resume", "--epochs", 4, "--out", run)          # it has kept the new name
 
 
@@ -324,7 +324,7 @@ def test_a_run_of_an_earlier_version_goes_on_with_one_line_of_warning(capsys, mo
     assert result(capsys, "sample", run)
     status, _, err = command(capsys, "train", "--resume", "--out", run)
     assert status == 0 and err.count("of an earlier version") == 1
-    config = json.loads((run / CONFIG).read_text())
+    config = json.loads((run / CONFIG).read_text(encoding="utf-8"))
     assert config["n_latent"] == 2 and "latent" not in config
     status, _, err = command(capsys, "train", "--resume", "--epochs", 5, "--out", run)
     assert status == 0 and "earlier version" not in err                       # now it says on which data
@@ -348,7 +348,7 @@ EDITS = dict(beta=2.0, n_latent=3, n_samples=2, hidden=[4, 4], likelihood="gauss
 @pytest.mark.parametrize("name", EDITS)
 def test_an_edited_setting_is_pointed_out_and_not_printed_as_if_it_were_used(capsys, tmp_path, no_figures, name):
     run = trained(capsys, tmp_path)
-    config = json.loads((run / CONFIG).read_text())
+    config = json.loads((run / CONFIG).read_text(encoding="utf-8"))
     assert config[name] != EDITS[name]
     (run / CONFIG).write_text(json.dumps({**config, name: EDITS[name]}))
     said = f'config.json says "{name}": {EDITS[name]!r}, but the model was trained with {config[name]!r}'
@@ -361,7 +361,7 @@ def test_an_edited_setting_is_pointed_out_and_not_printed_as_if_it_were_used(cap
 
 def test_the_settings_that_may_change_are_no_edit(capsys, tmp_path, no_figures):
     run = trained(capsys, tmp_path)
-    config = json.loads((run / CONFIG).read_text())
+    config = json.loads((run / CONFIG).read_text(encoding="utf-8"))
     (run / CONFIG).write_text(json.dumps({**config, "epochs": 3, "on_nonfinite": "skip", "scratchvae": "9", "note": 1}))
     assert result(capsys, "train", "--resume", "--out", run)["epochs"] == 3
 
@@ -372,7 +372,7 @@ def test_the_settings_that_may_change_are_no_edit(capsys, tmp_path, no_figures):
                                      {"estimator": "iwae", "samples": 4, "beta": 1}, {"dtype": "float64"}], ids=str)
 def test_what_a_run_says_of_itself_is_what_its_model_says(capsys, tmp_path, no_figures, options):
     run = trained(capsys, tmp_path, epochs=1, **options)
-    config = json.loads((run / CONFIG).read_text())
+    config = json.loads((run / CONFIG).read_text(encoding="utf-8"))
     assert config.keys() == TRAIN_DEFAULTS.keys() | {"scratchvae"}
     model, _, _ = Run.open(run).load_model()               # no difference is found where there is none
     assert {name for name in model.get_params()} <= config.keys() | {"n_visible", "n_conditions"}

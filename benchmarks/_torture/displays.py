@@ -31,7 +31,7 @@ def in_shell(words, ending, encoding, folder):
     script = f"{{ {shlex.join(words)}; echo $? >{shlex.quote(str(folder / 'status'))}; }} {ending}"
     subprocess.run(["sh", "-c", script], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=False,
                    env={**os.environ, **({"PYTHONIOENCODING": encoding} if encoding else {})})
-    return int((folder / "status").read_text())
+    return int((folder / "status").read_text(encoding="utf-8"))
 
 
 def on_terminal(words, closes, prepare):
