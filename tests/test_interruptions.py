@@ -15,12 +15,14 @@ from test_cli import command, result
 from test_run_folder import bits, interrupted, QUICK, trained, write_data
 
 from scratchvae import plots
+from scratchvae.cli import train
 from scratchvae.cli.main import main
 from scratchvae.cli.progress import ENDING, Progress
 from scratchvae.cli.run_folder import HISTORY, MODEL, Run
 
 NO_FIGURES = "import sys; from scratchvae.cli.run_folder import Run; Run.draw = lambda *_: []; " \
-    "from scratchvae.cli.main import main; sys.exit(main(sys.argv[1:]))"
+    "from scratchvae.cli import train; train.SECONDS_UNSAVED = 0; " \
+    "from scratchvae.cli.main import main; sys.exit(main(sys.argv[1:]))"             # epochs here take milliseconds
 UNIX = pytest.mark.skipif(os.name == "nt", reason="needs the shell and the signals of Unix")
 
 
@@ -107,11 +109,14 @@ def test_training_does_not_depend_on_what_shows_it(capsys, monkeypatch, tmp_path
     assert epochs_saved(tmp_path / "run") == 3 and bits(tmp_path / "run") == bits(seen)
 
 
-def test_an_epoch_is_saved_before_it_is_shown(monkeypatch, tmp_path, no_figures):
+@pytest.mark.parametrize("seconds, seen", [(0, [1, 2, 3]), (1000, [0, 0, 0])])
+def test_an_epoch_is_saved_before_it_is_shown_unless_one_was_just_saved(monkeypatch, tmp_path, no_figures, seconds,
+                                                                        seen):
     saved = []
+    monkeypatch.setattr(train, "SECONDS_UNSAVED", seconds)
     monkeypatch.setattr(Progress, "after_epoch", lambda *_: saved.append(epochs_saved(tmp_path / "run")))
     assert main(train_words(tmp_path, 3)) == 0
-    assert saved == [1, 2, 3]
+    assert saved == seen and epochs_saved(tmp_path / "run") == 3
 
 
 @UNIX

@@ -3,6 +3,7 @@ import argparse
 import inspect
 import signal
 import sys
+import time
 from collections.abc import Container
 from functools import partial
 from typing import Any
@@ -32,6 +33,7 @@ from .progress import finishing_the_step, KernelProgress, note_compilation, Prog
 from .run_folder import ADJUSTABLE, count_classes, data_source, FREE, MODEL, Run, run_name
 from .screen import say, show
 
+SECONDS_UNSAVED = 1.0           # epochs may be shorter than it takes to save one, which is 30 ms for 650,000 parameters
 KINDS = {kind.kind: kind for kind in (VAE, Autoencoder)}
 # The settings of a run, by their names in Python.  config.json holds them; --resume may change only the FREE ones.
 TRAIN_DEFAULTS: dict[str, Any] = dict(
@@ -140,7 +142,7 @@ def _or_none(kind, text):
 
 
 def run(args: argparse.Namespace) -> tuple[dict, int]:
-    """Train, save after each epoch, draw the figures."""
+    """Train, save the run as it grows, draw the figures."""
     record = Run(*_settings(args))
     positive_integer("--epochs", record.config["epochs"])
     if args.resume:
@@ -262,28 +264,33 @@ def _train(record, data, trainer):
 
 
 def run_epochs(record: Run, trainer: Trainer) -> list[int]:
-    """Train until the last epoch or a signal, and save each epoch before it is shown; return the signals."""
+    """Train until the last epoch or a signal, and save the epochs of each second; return the signals."""
     progress, caught = Progress(record.config["epochs"]), []
+    saved, since = 0, 0.0
+
+    def save(trainer):
+        nonlocal saved, since
+        if record.save(trainer):
+            say(f"{record.folder} or its lock had been removed; it was made again, and the model saved there")
+        saved, since = trainer.state.epoch, time.monotonic()
 
     def after_epoch(trainer):
-        made_again = record.save(trainer)
+        if time.monotonic() - since > SECONDS_UNSAVED:
+            save(trainer)
         progress.after_epoch(trainer)
-        if made_again:
-            say(f"{record.folder} or its lock had been removed; it was made again, and the model saved there")
 
-    record.save(trainer)
+    save(trainer)
     note_compilation()
     needed = len(TRAIN if isinstance(trainer.model, VAE) else TRAIN - OF_VAE)
     with finishing_the_step(trainer, caught), watched(KernelProgress(needed)), second_compiler(trainer.model.dtype):
         try:
             trainer.run(record.config["epochs"], progress.after_step, after_epoch)
         except TrainingError as error:
-            raise TrainingError(f"{error} {record.folder / MODEL} holds the model after epoch "
-                                f"{trainer.state.epoch}.") from error
+            raise TrainingError(f"{error} {record.folder / MODEL} holds the model after epoch {saved}.") from error
         finally:
             progress.close()
-        if caught:
-            record.save(trainer)
+        if caught or saved < trainer.state.epoch:
+            save(trainer)
     if not trainer.is_patient():
         say(f"stopped early: since epoch {trainer.state.history.best()} the held-out loss has not fallen. Go on with: "
             f"scratchvae train --out {record.folder} --resume --patience {2 * record.config['patience']}")
