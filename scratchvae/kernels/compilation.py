@@ -8,10 +8,11 @@ from concurrent.futures import as_completed, ProcessPoolExecutor
 from contextlib import contextmanager, suppress
 from itertools import product
 
-from . import (continuous_bernoulli, dense, gaussian, learned_sigma, likelihoods, minibatch,  # noqa: F401 (for TWINS)
-               optimizers, random, totals)
+from . import (continuous_bernoulli, dense, gaussian, learned_sigma, likelihoods, matmul,  # noqa: F401 (for TWINS)
+               minibatch, optimizers, random, totals)
 from .backend import BACKEND
 from .cache import kernels_are_cached, usable_folder
+from .internals import MISSING
 from .twins import TWINS
 
 if BACKEND == "numba":
@@ -31,23 +32,26 @@ CALLS = {
     "adam_update": "F1 F1 F1 F1 i f f f f",
     "dense_backward": "F2 F2 F2 F2 i F2 F1 F2"}
 OF_VAE = {"gaussian_forward", "gaussian_backward", "add_up", "fill_two"}   # an autoencoder does without
+# What layers need besides the product, which takes as long as all of this: a pointer p, a part of the work t.
+PARTS = (matmul._activate_rows, "p i i i i i"), (dense._d_a, "F2 F2 i i F2 t")
 # What `scratchvae train` needs by itself; with another likelihood or optimizer it is as many.
 TRAIN = {"dense_forward", "dense_backward", "gather_rows", "standard_normal", "bernoulli_nll",
          "bernoulli_nll_backward", "are_below", "adam_update"} | OF_VAE
 
 
-def signatures(name: str, dtype: str) -> Iterator:
-    """Yield what a kernel is compiled for in training: tuples of Numba's types."""
+def signatures(words: str, dtype: str) -> Iterator:
+    """Yield what a kernel or a part is compiled for in training, as its line above says: tuples of Numba's types."""
     kinds = {"F": getattr(types, dtype), "D": types.float64, "I": types.int64}
+    others = {"i": types.int64, "f": types.float64, "p": types.CPointer(kinds["F"]), "t": types.UniTuple(types.intp, 2)}
     any_data = product((types.uint8, types.float32, types.float64), (types.none, types.int64))
-    for kinds["X"], seed in any_data if "X" in CALLS[name] else [(None, None)]:
-        yield tuple(types.Array(kinds[word[0]], int(word[1]), "C") if len(word) == 2 else
-                    {"i": types.int64, "f": types.float64, "s": seed}[word] for word in CALLS[name].split())
+    for kinds["X"], others["s"] in any_data if "X" in words else [(None, None)]:
+        yield tuple(types.Array(kinds[word[0]], int(word[1]), "C") if len(word) == 2 else others[word]
+                    for word in words.split())
 
 
 def compile_kernel(name: str, dtype: str) -> str:
     """Compile one kernel for a dtype, unless it is cached; return what was compiled, in words."""
-    for signature in signatures(name, dtype):
+    for signature in signatures(CALLS[name], dtype):
         TWINS[name].compiled.compile(signature)
     return f"{name} {dtype}"
 
@@ -70,7 +74,9 @@ def compile_all(everything: bool) -> Iterator:
 
 
 def compile_last(dtype: str) -> None:
-    """Compile what `scratchvae train` needs after the batch and the layers, what is needed last first."""
+    """Compile the layers' parts, then what `scratchvae train` needs after the layers, what is needed last first."""
+    for part, words in () if MISSING else PARTS:
+        part.load(*signatures(words, dtype))
     for name in reversed(CALLS):
         if name in TRAIN and not name.startswith(("dense", "gather")):
             compile_kernel(name, dtype)

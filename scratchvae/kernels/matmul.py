@@ -24,7 +24,7 @@ that its own thread writes.
 """
 import numpy as np
 
-from .activations import activate, IDENTITY, least
+from .activations import activate, IDENTITY, least, RELU
 from .dots import DOT_COLUMNS, DOT_ROWS
 from .microkernel import FAMILY, KC, PACKED_A_BYTES, TALL_ROWS
 from .twins import BACKEND, device, in_parallel, MISSING, running_threads, twin_of
@@ -115,6 +115,13 @@ def _multiply_by_dots(a, b, c, share, shares):
         for i in range(0, m, DOT_ROWS):
             dots(a.shape[1], shift(pointer(a), i * lda), lda, shift(pointer(b), j * ldb), ldb,
                  shift(pointer(c), i * ldc + j), ldc, min(DOT_ROWS, m - i), min(DOT_COLUMNS, n - j))
+
+
+@device(separate=True)
+def _activate_rows(c, ldc, rows, first, last, activation):
+    """c[i, j] = act(c[i, j]) for i < rows and first <= j < last."""
+    for i in range(rows):
+        activate(shift(c, i * ldc), first, last, activation)
 
 
 def _product_by_tiles(a_transposed, b_transposed, a, b, c, bias, biased, activation, part):
@@ -211,9 +218,9 @@ def _product_by_tiles(a_transposed, b_transposed, a, b, c, bias, biased, activat
                     tile(a_transposed, packed, kc_now, rows, step, source, source_step, kept, kept_step,
                          p == 0 and not biased, start, start_step, target, ldc, after, floor, height, columns,
                          min(width, n - (end - 1) * width))
-                if p + kc_now >= k:
-                    for row in range(i, i + height):
-                        activate(shift(c0, row * ldc), first_vector * width, min(n, end_vector * width), activation)
+                if p + kc_now >= k and activation > RELU:
+                    activate_rows(shift(c0, i * ldc), ldc, height, first_vector * width, min(n, end_vector * width),
+                                  activation)
         p += max(1, kc_now)
     give_back(packed_b)
 
@@ -238,8 +245,13 @@ def _product_by_loops(a_transposed, b_transposed, a, b, c, bias, biased, activat
 product = device(separate=True)(_product_by_tiles if VECTOR_BYTES else _product_by_loops)
 
 if BACKEND == "numpy" or MISSING:
-    multiply = product
+    multiply, activate_rows = product, _activate_rows
 else:
+    @intrinsic
+    def activate_rows(typingctx, c, ldc, rows, first, last, activation):
+        """What follows a product, but code of its own: another process may compile it meanwhile."""
+        return calling(_activate_rows, (c, ldc, rows, first, last, activation), (c, *5 * [types.intp]))
+
     @intrinsic
     def multiply(typingctx, a_transposed, b_transposed, a, b, c, bias, biased, activation, part):
         """A product, whatever the layouts of its factors: it is compiled once for each dtype."""
