@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from scratchvae import Autoencoder, evaluate, ScratchVAEError, VAE
+from scratchvae.arrays import once
 from scratchvae.errors import ConfigurationError, ShapeError
 from scratchvae.estimators import EVERY, head_gradient
 from scratchvae.layers import Dense, MLP
@@ -232,6 +233,24 @@ def walk_through_the_doors(dtype):
                 for other, value in before.items():
                     if not np.array_equal(value, given[other]):
                         print(f"{name} with {key} {what} had changed {other} before it refused")
+
+
+def test_a_check_that_remembers_looks_at_a_new_array_at_an_old_address():
+    looked = []
+    check = once(lambda *arrays: looked.append(len(arrays)))
+    first, second = np.ones(3), np.ones(3)
+    check(first, second)
+    check(first, second)
+    check(first, first)
+    check(first, second)
+    assert looked == [2, 2, 2]
+    address = id(first)
+    del first
+    kept = []
+    while id(new := np.ones(3)) != address:               # Python gives the place to one of the next arrays
+        kept.append(new)
+    check(new, second)
+    assert len(looked) == 4
 
 
 @every_dtype
