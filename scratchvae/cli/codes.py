@@ -8,7 +8,7 @@ import numpy as np
 
 from ..analysis.latent import interpolate
 from ..errors import ConfigurationError, RunError
-from ..history import History
+from ..history import Epoch, History
 from ..model import Model
 from ..plots.images import image_rows
 from ..storage.atomic import write_atomically
@@ -141,10 +141,11 @@ def run_export(args: Namespace) -> tuple[dict, int]:
 
 
 def _export_model(run: Run, model: Model, history: History, path: Path) -> tuple[dict, int]:
-    """Write settings, history and parameters without the state of training, which is two thirds of a run's file."""
+    """Write settings, parameters, and losses: no state of training, two thirds of a run's file, and no known rates."""
     config = {**run.config, "data": run_name(run.config["data"]), "epochs": len(history)}
     numbers = model.parameters.layout.pack(model.parameters.flat).astype(np.float16)
-    model.save(path, {"config": config}, {"parameters": numbers, "history": np.array(history, np.float32)})
+    losses = np.array(history, np.float32)[:, :Epoch._fields.index("learning_rate")]
+    model.save(path, {"config": config}, {"parameters": numbers, "history": losses})
     print(path)
     return {"file": str(path)}, 0
 
