@@ -173,6 +173,12 @@ def test_bounds_of_each_protocol_have_a_panel_of_their_own_with_the_published_li
     lines = [line.get_ydata() for line in figure.axes[0].lines]
     assert [list(line) for line in lines if len(line) == 2] == [[-90.0, -90.0]]
     assert [text.get_text() for text in figure.axes[0].texts] == ["published: first, second"]
+    curve = [np.array([[1.0, 10.0], [-100.0, -91.0]])]
+    close = {f"row {i}": (-90.0 + i / 10, curve, np.empty((2, 0))) for i in range(4)}
+    figure = plots.bounds_over_epochs({"a protocol": ((1, 10), close)})
+    boxes = [text.get_window_extent() for text in figure.axes[0].texts]
+    assert all(left.x1 <= right.x0 for left, right in zip(boxes, boxes[1:]))
+    assert boxes[-1].x1 <= figure.axes[0].bbox.x1
     with pytest.raises(DataError, match="no curve"):
         plots.bounds_over_epochs({})
 

@@ -127,10 +127,12 @@ def bounds_over_epochs(panels: dict[str, tuple]) -> "Figure":
             seen.append(points[1])
             if published is not None:
                 lines.setdefault(published, []).append(name)
-        for published, names in lines.items():
+        label, place, start = "published: ", 0.01, "axes fraction"
+        for published, names in lines.items():            # each name begins where the last one ends: lines lie close
             axes.axhline(published, linewidth=0.8, color=GRAY)
-            axes.annotate(f"published: {', '.join(names)}", (0.01, published), xycoords=("axes fraction", "data"),
-                          va="bottom", fontsize=8, color=GRAY)
+            start = axes.annotate(label + ", ".join(names), (place, published), xycoords=(start, "data"), va="bottom",
+                                  fontsize=8, color=GRAY)
+            label, place = "  ", 1
         plain_axes(axes, textwrap.fill(title, 50), "epoch", "nats per example")
         axes.set(xscale="log", xticks=ticks, xticklabels=[f"{tick:,}" for tick in ticks])
         axes.xaxis.set_minor_formatter("")
