@@ -141,7 +141,10 @@ def run_export(args: Namespace) -> tuple[dict, int]:
 
 
 def _export_model(run: Run, model: Model, history: History, path: Path) -> tuple[dict, int]:
-    """Write settings, parameters, and losses: no state of training, two thirds of a run's file, and no known rates."""
+    """Write settings, parameters and losses.
+
+    The state of training would be two thirds of the file, and the rates of each epoch follow from the settings.
+    """
     config = {**run.config, "data": run_name(run.config["data"]), "epochs": len(history)}
     numbers = model.parameters.layout.pack(model.parameters.flat).astype(np.float16)
     losses = np.array(history, np.float32)[:, :Epoch._fields.index("learning_rate")]

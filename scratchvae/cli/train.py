@@ -264,11 +264,11 @@ def _train(record, data, trainer):
 
 
 def run_epochs(record: Run, trainer: Trainer) -> list[int]:
-    """Train until the last epoch or a signal, and save the epochs of each second; return the signals."""
+    """Train until the last epoch or a signal, and save at most once a second, and at the end; return the signals."""
     progress, caught = Progress(record.config["epochs"]), []
     saved, since = 0, 0.0
 
-    def save(trainer):
+    def save():
         nonlocal saved, since
         if record.save(trainer):
             say(f"{record.folder} or its lock had been removed; it was made again, and the model saved there")
@@ -276,10 +276,10 @@ def run_epochs(record: Run, trainer: Trainer) -> list[int]:
 
     def after_epoch(trainer):
         if time.monotonic() - since > SECONDS_UNSAVED:
-            save(trainer)
+            save()
         progress.after_epoch(trainer)
 
-    save(trainer)
+    save()
     note_compilation()
     needed = len(TRAIN if isinstance(trainer.model, VAE) else TRAIN - OF_VAE)
     with finishing_the_step(trainer, caught), watched(KernelProgress(needed)), second_compiler(trainer.model.dtype):
@@ -290,7 +290,7 @@ def run_epochs(record: Run, trainer: Trainer) -> list[int]:
         finally:
             progress.close()
         if caught or saved < trainer.state.epoch:
-            save(trainer)
+            save()
     if not trainer.is_patient():
         say(f"stopped early: since epoch {trainer.state.history.best()} the held-out loss has not fallen. Go on with: "
             f"scratchvae train --out {record.folder} --resume --patience {2 * record.config['patience']}")

@@ -32,7 +32,7 @@ CALLS = {
     "adam_update": "F1 F1 F1 F1 i f f f f",
     "dense_backward": "F2 F2 F2 F2 i F2 F1 F2"}
 OF_VAE = {"gaussian_forward", "gaussian_backward", "add_up", "fill_two"}   # an autoencoder does without
-# What layers need besides the product, which takes as long as all of this: a pointer p, a part of the work t.
+# Code of its own that layers need besides the product; p is a pointer, t the part of the work that a thread has.
 PARTS = (matmul._activate_rows, "p i i i i i"), (dense._d_a, "F2 F2 i i F2 t")
 # What `scratchvae train` needs by itself; with another likelihood or optimizer it is as many.
 TRAIN = {"dense_forward", "dense_backward", "gather_rows", "standard_normal", "bernoulli_nll",
@@ -40,7 +40,7 @@ TRAIN = {"dense_forward", "dense_backward", "gather_rows", "standard_normal", "b
 
 
 def signatures(words: str, dtype: str) -> Iterator:
-    """Yield what a kernel or a part is compiled for in training, as its line above says: tuples of Numba's types."""
+    """Yield what the words of CALLS or PARTS stand for: tuples of Numba's types, for which training compiles."""
     kinds = {"F": getattr(types, dtype), "D": types.float64, "I": types.int64}
     others = {"i": types.int64, "f": types.float64, "p": types.CPointer(kinds["F"]), "t": types.UniTuple(types.intp, 2)}
     any_data = product((types.uint8, types.float32, types.float64), (types.none, types.int64))
