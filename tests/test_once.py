@@ -28,7 +28,7 @@ for name in sys.argv[1:]:
 
 def run(code, *words, **environment):
     done = subprocess.run([sys.executable, "-c", code, *words], cwd=ROOT, capture_output=True, text=True,
-                          env={**os.environ, "PYTHONPATH": str(ROOT), **environment})
+                          timeout=500, env={**os.environ, "PYTHONPATH": str(ROOT), **environment})
     assert done.returncode == 0, done.stdout + done.stderr
     return done
 
@@ -151,6 +151,7 @@ SECOND = """
 import subprocess, time
 from scratchvae.kernels import cache, compilation
 found = {}
+compilation.config.NUMBA_DEFAULT_NUM_THREADS = 2                        # also where there is one core
 with cache.watched(found.__setitem__), compilation.second_compiler("float32"):
     while not any(cache.FOLDER.glob("*/adam_update-*.nbc")):
         time.sleep(0.1)
