@@ -24,6 +24,7 @@ from scratchvae.cli.progress import note_compilation
 from scratchvae.data.loading import load_data
 from scratchvae.errors import RunError, ScratchVAEError
 from scratchvae.plots import save
+from scratchvae.source import docstring
 
 OUT = Path("runs") / "course"
 APPENDIX = "appendix: identities that hold to rounding"
@@ -176,7 +177,7 @@ def failures(result):
 def main(run):
     """Run one chapter from the command line; exit 1 if a claim does not hold, 2 for bad input."""
     module = inspect.getmodule(run)
-    settings, folder = arguments(f"{module.TITLE}\n\n{module.__doc__}")
+    settings, folder = arguments(f"{module.TITLE}\n\n{docstring(module)}")
     note_compilation()
     try:
         result, _ = perform(module, settings, folder)

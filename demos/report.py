@@ -7,6 +7,8 @@ import html
 import re
 from pathlib import Path
 
+from scratchvae.source import docstring
+
 from .captions import CAPTIONS
 from .course import APPENDIX, COLUMNS, failures, main_and_appendix
 from .mathml import mathml
@@ -82,7 +84,7 @@ def section(module: object, result: object, paths: list, before: str = "", after
              f'<a href="{Path(module.__file__).resolve().as_uri()}">{Path(module.__file__).name}</a>']
     chapter = name[:3]
     parts = [f'<section id="{name}"><h2>{html.escape(module.TITLE)}</h2>\n<nav>{" · ".join(links)}</nav>\n',
-             f'<p class="text">{html.escape(paragraphs(module.__doc__))}</p>\n']
+             f'<p class="text">{html.escape(paragraphs(docstring(module)))}</p>\n']
     if chapter in BOXES:
         parts += [f'<div class="formula"><span class="tag" id="{tag}">{tag}</span>{mathml(tex)}</div>\n'
                   for tag, tex in formulas(chapter).items()]

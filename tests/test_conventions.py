@@ -22,7 +22,7 @@ TESTS = Path(__file__).parent
 
 # An import names the same line or one further up: a package, or a file of the flat folder.
 ORDER = """
-    errors validation arrays tables
+    errors source validation arrays tables
     storage
     plots
     kernels

@@ -3,8 +3,10 @@ import json
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 from scratchvae import bugs
+from scratchvae.practice.folder import start
 
 COMMANDS = """
 import importlib, pkgutil, runpy, sys, scratchvae
@@ -15,7 +17,8 @@ for words in ("train --data digits --hidden 4 --latent 2 --epochs 1 --out run", 
               "sample run", "reconstruct run", "traverse run", "attribute run --attribute 3", "gradcheck run",
               "estimators --epochs 1 --draws 256",
               "lambda --data digits --betas 0.5,1 --hidden 4 --epochs 1 --importance-samples 2",
-              "backward --out page.html", "data list", "bugs missing_half --data digits --epochs 2", "bugs --json"):
+              "backward --out page.html", "data list", "bugs missing_half --data digits --epochs 2",
+              "explain E7", "practice start mine", "bugs --hide 1", "bugs --json"):
     sys.argv[1:] = words.split()
     try:
         runpy.run_module("scratchvae", run_name="__main__")
@@ -29,5 +32,8 @@ def test_every_command_runs_under_python_oo_and_the_bugs_keep_their_descriptions
     done = subprocess.run([sys.executable, "-OO", "-c", COMMANDS], cwd=tmp_path, capture_output=True, text=True,
                           env={**os.environ, "SCRATCHVAE_BACKEND": "numpy", "PYTHONPATH": os.pathsep.join(sys.path)})
     assert done.returncode == 0, done.stderr
+    start(Path(tmp_path, "ours"))
+    for path in sorted(Path(tmp_path, "ours").glob("*.py")):
+        assert Path(tmp_path, "mine", path.name).read_text(encoding="utf-8") == path.read_text(encoding="utf-8")
     rows = json.loads(done.stdout.splitlines()[-1])["bugs"]
     assert {row["name"]: row["what"] for row in rows} == {name: bug.what for name, bug in bugs.BUGS.items()}

@@ -14,6 +14,7 @@ import numpy as np
 from ..errors import ScratchVAEError
 from ..gradcheck import check_model
 from ..gradcheck.hints.model import check_parts
+from ..source import docstring
 from .cases import random_case
 from .catalog import DETECTORS, examine
 from .injection import Bug, BUGS, find_bug, inject
@@ -88,8 +89,7 @@ def evidence(name: str, detector: str, seed: int = 0) -> str:
 
 
 def _first_line(function: Callable) -> str:
-    tree: Any = ast.parse(textwrap.dedent(inspect.getsource(function))).body[0]
-    return " ".join((ast.get_docstring(tree) or "").split())
+    return " ".join(docstring(function).split())
 
 
 @lru_cache(None)

@@ -1,8 +1,6 @@
 """How a fault is injected into the running package, and always removed again."""
-import ast
 import difflib
 import functools
-import inspect
 import sys
 import threading
 from collections.abc import Callable, Iterator
@@ -10,6 +8,7 @@ from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 from ..errors import ConfigurationError
+from ..source import docstring
 
 PACKAGE = __name__.split(".")[0]
 _ONE_AT_A_TIME = threading.RLock()      # the whole process sees an injected fault, so two at once would mix
@@ -34,10 +33,8 @@ class Bug(NamedTuple):
 
     @property
     def what(self) -> str:
-        """What is wrong, in one line: the docstring of `make`, read from its source under `python -OO`."""
-        function: Any = ast.parse(inspect.getsource(self.make)).body[0] if self.make.__doc__ is None else None
-        text = self.make.__doc__ or ast.get_docstring(function)
-        return " ".join(text.split())
+        """What is wrong, in one line: the docstring of `make`."""
+        return " ".join(docstring(self.make).split())
 
     @property
     def case_settings(self) -> dict:

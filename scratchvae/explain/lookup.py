@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 from ..bugs import BUGS, source_of
 from ..errors import ConfigurationError
 from ..practice import EXERCISES
+from ..source import syntax_tree
 from .numbers import checked_now
 from .words import CHAPTERS, CLAIMS, FORMULAS, WORDS
 
@@ -61,7 +62,7 @@ def _text(path: Path) -> str:
 
 @lru_cache(None)
 def _tree(path: Path) -> Any:
-    return ast.parse(_text(path))
+    return syntax_tree(_text(path))
 
 
 def _cited(tag: str, folder: Path) -> list[str]:

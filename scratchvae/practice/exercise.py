@@ -10,6 +10,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from ..source import docstring
+
 EXERCISES: dict[str, "Exercise"] = {}
 
 
@@ -72,8 +74,8 @@ class Exercise(NamedTuple):
 
     @property
     def text(self) -> str:
-        """The docstring, read from the source under `python -OO`."""
-        return ast.get_docstring(definition(self.function)) or ""
+        """The docstring."""
+        return docstring(self.function)
 
     @property
     def title(self) -> str:

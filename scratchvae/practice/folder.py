@@ -15,6 +15,7 @@ from types import ModuleType
 from typing import Any
 
 from ..errors import ConfigurationError, RunError
+from ..source import docstring
 from ..storage.atomic import write_atomically
 from .exercise import chapter_imports, Exercise, EXERCISES
 from .exercises import CHAPTERS
@@ -31,7 +32,7 @@ def _files():
     for module in CHAPTERS:
         name = module.__name__.rpartition(".")[2]
         parts = [exercise.template for exercise in EXERCISES.values() if exercise.chapter == name]
-        head = HEAD.format(text=f"{module.__doc__.strip()}  ({name})")
+        head = HEAD.format(text=f"{docstring(module)}  ({name})")
         imports = "".join(f"{line}\n" for line in chapter_imports(module))
         files[f"{name}.py"] = "\n\n".join([head + (imports and f"\n{imports}"), *parts])
     return files
