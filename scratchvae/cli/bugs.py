@@ -60,7 +60,7 @@ def _describe(bug):
 def _list():
     for file in bugs.FILES:
         names = [bug.name for bug in bugs.BUGS.values() if bug.make.__module__ == file.__name__]
-        print_filled(", ".join(names), f"{file.__name__.rpartition('.')[2]} ({len(names)}): ", "  ")
+        print_filled(f"{file.__name__.rpartition('.')[2]} ({len(names)}): {', '.join(names)}", rest="  ")
     print_filled(f"{len(bugs.BUGS)} bugs. `scratchvae bugs NAME` plants one, `scratchvae explain NAME` says what it "
                  "is, and `scratchvae bugs --hide 1` does not say which.")
     return {"bugs": [_row(bug, bug.detected_by, bug.diagnosis) for bug in bugs.BUGS.values()]}, 0

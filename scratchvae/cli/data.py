@@ -41,8 +41,8 @@ def run_list(args: Namespace) -> tuple[dict, int]:
     for row in rows:
         size = f" ({row['bytes'] / 1e6:.0f} MB)" if row["state"] == "absent" else ""
         print(f"{row['name']:8s} {row['title']:54s} {row['state']}{size}")
-    print(f"`scratchvae data fetch NAME` fetches what is absent into {cache_folder()}\n"
-          "(set SCRATCHVAE_DATA to choose another folder)")
+    print_filled(f"`scratchvae data fetch NAME` fetches what is absent into {cache_folder()} (set SCRATCHVAE_DATA to "
+                 "choose another folder)")
     return {"datasets": rows, "cache": str(cache_folder())}, 0
 
 

@@ -69,8 +69,12 @@ def say(text: str) -> None:
 
 
 def print_filled(text: str, first: str = "", rest: str = "") -> None:
-    """Print a paragraph as wide as the terminal; its first line begins with `first`, the others with `rest`."""
-    print(textwrap.fill(text, max(40, min(columns(sys.stdout), WIDEST)), initial_indent=first, subsequent_indent=rest))
+    """Print a paragraph as wide as the terminal; its first line begins with `first`, the others with `rest`.
+
+    A path or a flag stays whole, also where it is longer than that.
+    """
+    print(textwrap.fill(text, max(40, min(columns(sys.stdout), WIDEST)), initial_indent=first, subsequent_indent=rest,
+                        break_long_words=False, break_on_hyphens=False))
 
 
 def show_in_place(stream: TextIO, line: str) -> bool:
