@@ -1,5 +1,6 @@
 """Hypothesis profiles: HYPOTHESIS_PROFILE=dev (the default), ci, thorough, mutation; and which tests come first."""
 import os
+import platform
 import signal
 import sys
 
@@ -23,8 +24,11 @@ for name, default in (("SIGHUP", signal.SIG_DFL), ("SIGINT", signal.default_int_
 
 
 def pytest_configure(config):
-    """Where NumPy multiplies by Apple's Accelerate, it warns of errors that did not happen (NumPy's issue 28687)."""
-    if sys.platform == "darwin":
+    """On an Arm processor's matrix unit NumPy warns of errors that did not happen (NumPy's issue 28687).
+
+    Apple's Accelerate uses that unit, and so does OpenBLAS.
+    """
+    if sys.platform == "darwin" or platform.machine() == "aarch64":
         config.addinivalue_line("filterwarnings", "ignore:(divide by zero|overflow|invalid value) encountered in "
                                 "(matmul|dot|vecdot):RuntimeWarning")
 

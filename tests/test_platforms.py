@@ -185,16 +185,20 @@ def test_the_paths_of_kernels_are_short_enough_for_windows():
     assert len(names) > 30 and max(map(len, names)) < 259 - 80, max(names, key=len)
 
 
-@pytest.mark.parametrize("system, status", [("linux", 1), ("darwin", 0)])
-def test_what_accelerate_warns_of_for_nothing_is_an_error_elsewhere_only(tmp_path, system, status):
-    """Apple's BLAS sets the processor's flags in every product of 15 rows or more; NumPy takes them at their word."""
+@pytest.mark.parametrize("system, machine, status", [("linux", "x86_64", 1), ("darwin", "x86_64", 0),
+                                                     ("linux", "aarch64", 0)])
+def test_what_a_matrix_unit_warns_of_for_nothing_is_an_error_elsewhere_only(tmp_path, system, machine, status):
+    """Products on Arm's matrix unit set the processor's flags for nothing; NumPy takes them at their word."""
     (tmp_path / "test_product.py").write_text(
         "import warnings\n\n\ndef test_it():\n    warnings.warn('overflow encountered in matmul', RuntimeWarning)\n")
-    script = ("import pytest, sys, sysconfig; sysconfig.get_config_vars(); "       # which looks up what Linux has
-              f"sys.platform = {system!r}; sys.exit(pytest.main([{str(tmp_path)!r}, '-c', "
-              f"{str(PACKAGE.parent / 'setup.cfg')!r}, '-p', 'conftest', '-p', 'no:cacheprovider']))")
-    done = subprocess.run([sys.executable, "-c", script], cwd=tmp_path, capture_output=True, encoding="utf-8",
-                          env={**os.environ, "PYTHONPATH": os.pathsep.join(map(str, (PACKAGE.parent, TESTS)))})
+    (tmp_path / "pretend.py").write_text(
+        "import platform, pytest, sys, sysconfig\n\nsysconfig.get_config_vars()    # looks up what Linux has\n\n\n"
+        "@pytest.hookimpl(tryfirst=True)\ndef pytest_configure():\n"
+        f"    sys.platform, platform.machine = {system!r}, lambda: {machine!r}\n")
+    words = "-c", PACKAGE.parent / "setup.cfg", "-p", "conftest", "-p", "pretend", "-p", "no:cacheprovider"
+    done = subprocess.run([sys.executable, "-m", "pytest", tmp_path, *words], cwd=tmp_path, capture_output=True,
+                          encoding="utf-8", env={**os.environ, "PYTHONPATH": os.pathsep.join(map(str, (
+                              PACKAGE.parent, TESTS, tmp_path)))})
     assert done.returncode == status, done.stdout + done.stderr
 
 
