@@ -43,8 +43,11 @@ class Optimizer:
         size, self.dtype = positive_integer("size", size), np.dtype(one_of("dtype", str(dtype), ("float32", "float64")))
         self.learning_rate = check_rate(learning_rate)
         self.weight_decay = at_least("weight_decay", weight_decay, 0, "Use 0 for none.")
+        if self.weight_decay * self.learning_rate >= 1:
+            raise ConfigurationError(f"weight_decay is {weight_decay:g}; expected less than 1 / learning_rate, "
+                                     f"{1 / learning_rate:g}: each step takes their product off theta. Use 0.01.")
         self.clip_norm = None if clip_norm is None else at_least(
-            "clip_norm", clip_norm, 0, "It is the longest gradient: use None for any.", open_interval=True)
+            "clip_norm", clip_norm, 0, "It is the longest gradient: leave it out for any.", open_interval=True)
         self.step = 0
         self.moments = {name: np.zeros(size, self.dtype) for name in moments}
         self._shape, self._largest = (size,), float(np.finfo(self.dtype).max)

@@ -199,6 +199,7 @@ def test_partial_fit_takes_new_settings_of_the_optimizer_and_its_old_moments():
     (dict(optimizer={"epsilon": 1}), "optimizer is None; known are adam, sgd"),
     (dict(optimizer={"name": "sgd", "clip_norm": 0}), "clip_norm is 0; it must be a finite number above 0"),
     (dict(optimizer={"name": "sgd", "weight_decay": -1}), "weight_decay is -1"),
+    (dict(optimizer={"name": "adam", "weight_decay": 1e4}), "weight_decay is 10000; expected less than 1"),
 ])
 def test_settings_that_cannot_work_are_refused(settings, words):
     with pytest.raises(ConfigurationError) as refusal:
@@ -257,7 +258,7 @@ def test_a_resumed_run_takes_a_new_learning_rate_but_no_other_optimizer(capsys, 
     result(capsys, *words, "--epochs", 2, "--learning-rate", 1e-5, "--weight-decay", 0.1)
     result(capsys, *words, "--epochs", 3)
     assert load_arrays(tmp_path / "run" / MODEL)[2]["history"][:, 9].tolist() == [1e-3, 1e-5, 1e-5]
-    refused(capsys, "--momentum is 0.5, but the run in", *words, "--epochs", 4, "--momentum", 0.5)
+    refused(capsys, "--beta1 is 0.5, but the run in", *words, "--epochs", 4, "--beta1", 0.5)
     refused(capsys, "--optimizer is 'sgd', but the run in", *words, "--epochs", 4, "--optimizer", "sgd")
 
 
@@ -284,6 +285,8 @@ def test_a_run_that_ends_early_says_so(capsys, tmp_path, no_figures):
     (("--nats", 2, "--schedule", "linear"), "--nats is 2.0, but --schedule is 'linear'"),
     (("--schedule-steps", 9), "--schedule-steps is 9, but --schedule is 'constant'"),
     (("--sigma", 2), "--sigma is 2.0, but --likelihood is 'bernoulli'"),
+    (("--sigma", 2, "--likelihood", "gaussian_optimal"), "--sigma is 2.0, but --likelihood is 'gaussian_optimal'"),
+    (("--momentum", 0.9), "--momentum is 0.9, but --optimizer is 'adam'; it counts only if that is sgd"),
     (("--samples", 2, "--model", "ae"), "--samples is 2, but --model is 'ae'; it counts only if that is vae")])
 def test_a_flag_that_would_change_nothing_is_refused(capsys, tmp_path, flags, said):
     refused(capsys, said, "train", "--data", "digits", *flags, "--out", tmp_path / "run")

@@ -62,7 +62,7 @@ def test_rows_are_trained_measured_and_written_down(capsys, tmp_path, rows):
 
 def test_a_budget_ends_with_the_last_stage_that_fits_and_a_larger_one_goes_on(capsys, tmp_path, rows):
     status, _, err = command(capsys, *rows, "small", "--budget", 1e-9)
-    assert status == 0 and "the next 3 epochs would take 0 min, beyond --budget" in err
+    assert status == 0 and "the next 3 epochs would take 0.1 min, beyond --budget" in err
     assert result(capsys, *rows, "small", "--budget", 1e-9)["rows"][0]["epochs"] == 1
     assert result(capsys, *rows, "small")["rows"][0]["epochs"] == 13
     went_on = bits(tmp_path / "out" / "small-0")
@@ -143,8 +143,12 @@ def test_wrong_words_are_refused(capsys, tmp_path, monkeypatch, words, said):
     refused(capsys, said, "reproduce", *words)
 
 
-@pytest.mark.parametrize("line", ["small,x", "small", "other,0,1,3.0,0.1,m,nan,nan,0,0,0"])
-def test_damaged_records_are_refused_before_training(capsys, tmp_path, rows, line):
+HEAD = ",".join(Record._fields) + "\n"
+
+
+@pytest.mark.parametrize("text", [f"{HEAD}small,x", f"{HEAD}small", f"{HEAD}other,0,1,3.0,0.1,m,nan,nan,0,0,0",
+                                  "somebody's notes", "name,score\n", ""])
+def test_damaged_records_are_refused_before_training(capsys, tmp_path, rows, text):
     (tmp_path / "out").mkdir()
-    (tmp_path / "out" / "reproduced.csv").write_text(f"row\n{line}")
+    (tmp_path / "out" / "reproduced.csv").write_text(text)
     refused(capsys, "reproduced.csv holds no records of `scratchvae reproduce`", *rows, "small", "--budget", 1e-9)

@@ -463,7 +463,8 @@ def test_a_run_killed_before_its_first_save_is_resumed_from_its_settings(capsys,
     result(capsys, "train", *QUICK, "--epochs", 2, "--out", tmp_path / "run")
     wanted = VAE.load(tmp_path / "run" / MODEL).parameters.flat
     (tmp_path / "run" / MODEL).unlink()
-    result(capsys, "train", "--resume", "--out", tmp_path / "run")
+    _, _, err = command(capsys, "train", "--resume", "--out", tmp_path / "run")
+    assert "holds no model.npz: training begins anew" in err
     np.testing.assert_array_equal(VAE.load(tmp_path / "run" / MODEL).parameters.flat, wanted)
 
 

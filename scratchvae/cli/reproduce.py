@@ -124,8 +124,8 @@ def _train(record, stages, budget):
             spent = sum(history.column("seconds"))
             needed = spent / len(history) * end if history else 0.0
             if budget is not None and needed > 60 * budget:
-                say(f"the next {end - trainer.state.epoch} epochs would take {(needed - spent) / 60:.0f} min, beyond "
-                    "--budget")
+                say(f"the next {end - trainer.state.epoch} epochs would take {max(0.1, (needed - spent) / 60):.1f} "
+                    "min, beyond --budget")
                 break
             record.config["epochs"] = end
             caught = run_epochs(record, trainer)

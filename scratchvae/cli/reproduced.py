@@ -44,14 +44,18 @@ class Record(NamedTuple):
 def read_records(path: Path) -> list[Record]:
     """Return the lines of a file of records, none if it is missing; raises RunError if it is damaged."""
     try:
-        lines = list(csv.reader(io.StringIO(path.read_text(encoding="utf-8"))))[1:]
+        head, *lines = csv.reader(io.StringIO(path.read_text(encoding="utf-8")))
+        if tuple(head) != Record._fields:
+            raise ValueError(head)
         return [Record(*(kind(text) for kind, text in zip(Record.__annotations__.values(), line, strict=True)))
                 for line in lines if ROWS[line[0]]]
     except FileNotFoundError:
         return []
-    except (OSError, ValueError, LookupError) as error:
-        raise RunError(f"{path} holds no records of `scratchvae reproduce` ({error}). Remove it, or choose another "
-                       "folder (--out).") from error
+    except OSError as error:
+        raise RunError(f"{path} cannot be read: {error.strerror}. Choose another folder (--out).") from error
+    except (ValueError, LookupError) as error:
+        raise RunError(f"{path} holds no records of `scratchvae reproduce`. Remove it, or choose another folder "
+                       "(--out).") from error
 
 
 def records_of(name: str, seed: int, history: History) -> list[Record]:

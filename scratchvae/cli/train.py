@@ -21,7 +21,7 @@ from ..kernels.cache import watched
 from ..kernels.compilation import OF_VAE, second_compiler, TRAIN
 from ..layers import ACTIVATIONS
 from ..learning_rates import RATES
-from ..likelihoods import Gaussian, LIKELIHOODS
+from ..likelihoods import Gaussian, GaussianOptimal, LIKELIHOODS
 from ..nonfinite import POLICIES
 from ..optimizers import OPTIMIZERS
 from ..schedules import SCHEDULES
@@ -52,7 +52,9 @@ WANTS: dict[str, tuple[str, list[str]]] = {
     **dict.fromkeys(("decay_every", "decay_factor"), ("rate_schedule", ["steps"])),
     **{name: ("schedule", [key for key, kind in SCHEDULES.items() if field in kind.__dataclass_fields__])
        for name, field in (("schedule_steps", "steps"), ("nats", "nats"))},
-    "sigma": ("likelihood", [name for name, kind in LIKELIHOODS.items() if issubclass(kind, Gaussian)]),
+    "sigma": ("likelihood", [name for name, kind in LIKELIHOODS.items() if issubclass(kind, Gaussian)
+                             and kind is not GaussianOptimal]),
+    **dict.fromkeys(("beta1", "beta2", "epsilon"), ("optimizer", ["adam"])), "momentum": ("optimizer", ["sgd"]),
     **dict.fromkeys(("beta", "estimator", "n_samples"), ("model", ["vae"]))}
 
 
@@ -82,8 +84,8 @@ def add(commands: object) -> None:
     setting("--latent", dest="n_latent", type=int, metavar="Z", help=f"latent dimensions; {default('n_latent')}")
     setting("--activation", choices=ACTIVATIONS, help=f"function of the hidden layers; {default('activation')}")
     setting("--likelihood", choices=LIKELIHOODS, help=f"distribution of a pixel; {default('likelihood')}")
-    setting("--sigma", type=float, help="standard deviation of a pixel, for gaussian; where it is learned, its first "
-            f"value; {default('sigma')}")
+    setting("--sigma", type=float, help="standard deviation of a pixel for gaussian, or its first value for "
+            f"gaussian_scalar; {default('sigma')}")
     setting("--beta", type=float, help=f"weight of the KL term; {default('beta')}")
     setting("--estimator", choices=ESTIMATORS, help=f"how the gradient is estimated; {default('estimator')}")
     setting("--samples", dest="n_samples", type=int, metavar="K",
@@ -211,6 +213,7 @@ def resumed(record: Run, changed: Container[str]) -> tuple[Dataset, Trainer]:
     if not record.has_model():                             # it was killed before its first save
         new = begun(record)
         record.begin()
+        say(f"{record.folder} holds no {MODEL}: training begins anew")
         return new
     model, meta, arrays = record.load_model(True, changed)
     data = record.load_data(meta)
