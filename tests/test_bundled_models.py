@@ -52,13 +52,14 @@ def test_the_bundled_model_has_the_papers_shapes_and_can_be_trained_on():
 def test_commands_take_the_bundled_model_by_name_and_write_beside_the_users_runs(capsys, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     before = sorted(MODELS.iterdir())
+    assert result(capsys, "explore", "mnist")["file"].endswith("explore.html")         # the first one makes the folder
     assert result(capsys, "sample", "mnist")["file"].endswith("samples.png")
     assert result(capsys, "evaluate", "mnist", "--importance-samples", 1)["n"] == 1000
     assert len(result(capsys, "export", "mnist")["file"]) == 2
-    assert result(capsys, "compare", "mnist", "mnist")["same_data"] is False
+    assert result(capsys, "compare", "mnist", "mnist")["same_data"] is None
     names = {path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*") if path.is_file()}
     assert names == {f"runs/bundled-mnist/{name}" for name in
-                     ("figures/samples.png", "export/weights.npz", "export/decode.py")}
+                     ("explore.html", "figures/samples.png", "export/weights.npz", "export/decode.py")}
     assert sorted(MODELS.iterdir()) == before
     status, _, err = command(capsys, "explore", "mnist", "--film")
     assert status == 2 and "mnist.npz does not say how far its training came" in err.splitlines()[-1]

@@ -144,7 +144,7 @@ def test_arrays_are_known_by_the_names_that_others_give_them(tmp_path, names, ki
         np.testing.assert_array_equal(found, array)
 
 
-@pytest.mark.parametrize("names", [("images", "labels"), ("data", "label"), ("X", "y"), ("anything",)])
+@pytest.mark.parametrize("names", [("images", "labels"), ("data", "label"), ("X", "y"), ("anything",), ("train",)])
 def test_of_one_array_with_labels_rows_spread_over_all_are_held_out(tmp_path, names):
     X, y = pixels((40, D)), np.arange(40) // 4                          # sorted by label
     np.savez(tmp_path / "a.npz", **dict(zip(names, (X, y))))

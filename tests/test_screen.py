@@ -244,6 +244,17 @@ def test_a_wider_terminal_shows_more_of_the_training(terminal, width, parts):
             if word in shown.rows[0]] == parts
 
 
+def test_a_line_states_a_sum_only_where_it_is_one(terminal):           # not of a bound, nor with a weight of the KL
+    shown = terminal(100)
+    progress, model = Progress(50), trainer(12, 100.0, 106.0)
+    progress.after_step(model, None)
+    progress.after_epoch(model)
+    assert "loss 100.00 = reconstruction 80.00 + KL 20.00" in shown.rows[-1]
+    progress.after_epoch(SimpleNamespace(**{**vars(model), "state": SimpleNamespace(**{
+        **vars(model.state), "history": [SimpleNamespace(**{**vars(model.state.history[0]), "train_loss": 90.0})]})}))
+    assert "loss 90.00: reconstruction 80.00, KL 20.00" in shown.rows[-1]
+
+
 @given(st.integers(1, 10**6), st.floats(-1e9, 1e9), st.floats(allow_infinity=True))
 def test_a_line_in_a_pipe_has_at_most_100_columns(epoch, loss, test_loss):
     progress, pipe = Progress(10**6), io.StringIO()

@@ -181,7 +181,8 @@ def run_compare(args: Namespace) -> tuple[dict, int]:
     widths = [max(len(row[column]) for row in rows) for column in range(3)]
     for name, *pair in rows:
         print(f"{name:{widths[0]}}  " + "  ".join(f"{text:>{width}}" for text, width in zip(pair, widths[1:])))
-    same_data = data[0] == data[1] and data[0] is not None
+    same_data = data[0] == data[1] if all(data) else None
     if not same_data:
-        print("The two runs have other held-out data: their losses do not compare.")
+        print("The two runs have different held-out data: their losses do not compare." if all(data) else
+              "It is not recorded whether both have the same held-out data, as losses that compare need.")
     return {"settings": different, "numbers": numbers, "same_data": same_data}, 0

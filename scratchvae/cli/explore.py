@@ -36,7 +36,7 @@ def run(args: Namespace) -> tuple[dict, int]:
         raise ConfigurationError(f"{args.folder} holds a model of kind {model.kind!r}; the page shows a VAE's latents, "
                                  "bound and draws. Use a run of --model vae.")
     data, config = record.load_data(meta, args.data), record.config
-    path = record.folder / "explore.html" if args.out is None else out_path("--out", args.out, ".html")
+    path = out_path("--out", str(record.folder / "explore.html") if args.out is None else args.out, ".html")
     history = history_of(record, arrays)
     try:
         steps = TrainingState.of_file(model, meta["training"], arrays).optimizer.step if args.film else 0

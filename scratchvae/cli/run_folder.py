@@ -120,8 +120,10 @@ class Run:
             self.data["labels"] = [fingerprint(part.astype(np.int64)) for part in labels]
             data = data._replace(train=join_labels(data.train, labels[0], n), test=join_labels(data.test, labels[1], n))
         if isinstance(wanted, dict) and wanted != self.data:
-            raise RunError(f"{data.name} holds other data ({self.data['rows']} rows) than the run in {self.folder} was "
-                           f"trained on ({wanted.get('rows')} rows). Name those with --data, or train another run.")
+            rows = wanted.get("rows")
+            what = "as many, with other numbers" if rows == self.data["rows"] else f"{self.data['rows']}"
+            raise RunError(f"{data.name} holds other data than the run in {self.folder} was trained on: {what} rows "
+                           f"instead of {rows}. Name those with --data, or train another run.")
         return data
 
     def has_model(self) -> bool:
@@ -280,8 +282,8 @@ def open_run(name: str) -> Run:
     path, data = MODELS / f"{name}.npz", BUNDLED_MODELS[name]
     run = Run(Path("runs") / f"bundled-{name}", {**load_arrays(path)[1]["config"], "data": data})
     run.model_file = path
-    say(f"{name} is the bundled model (./{name} is a folder); without --data it is shown {data}, part of what it was "
-        "trained on")
+    say(f"{name} is the bundled model (write ./{name} for a folder of that name); unless told otherwise it is shown "
+        f"{data}, part of what it was trained on")
     return run
 
 

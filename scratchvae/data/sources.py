@@ -13,8 +13,8 @@ from ..storage.pictures import read_pictures, SUFFIXES
 from ..storage.readers import read_cifar, read_idx, read_npy, read_npz
 from ..storage.text_tables import read_table
 
-PATHS = ("an IDX file or a folder of them, an .npz, .npy, .csv or .mat file, the folder of CIFAR's binary version, "
-         "or a folder of PNG or JPEG files")
+PATHS = ("an IDX file with a name like train-images-idx3-ubyte or a folder of them, an .npz, .npy, .csv or .mat file, "
+         "the folder of CIFAR's binary version, or a folder of PNG or JPEG files")
 
 # Names of arrays in .npz and .mat files, in small letters: training and test examples, and their labels.
 SPLIT = (("train", "test", "train_labels", "test_labels"), ("x_train", "x_test", "y_train", "y_test"),
@@ -129,6 +129,8 @@ def _pictures_of(folder):
 
 def _choose(path, names):
     """Return the names of the arrays that are training and test examples, and their labels; None for what is absent."""
+    if len(names) == 1:
+        return [*names, None, None, None]
     known = {name.lower(): name for name in names}
     for spelling in SPLIT:
         if spelling[1] in known or spelling[0] in known and spelling[0] not in WHOLE:
@@ -138,7 +140,7 @@ def _choose(path, names):
             return [known.get(name) for name in spelling]
     else:
         missing = ["train"]
-        examples = next((known[name] for name in WHOLE if name in known), names[0] if len(names) == 1 else None)
+        examples = next((known[name] for name in WHOLE if name in known), None)
         if examples:
             return [examples, None, next((known[name] for name in LABELS if name in known), None), None]
     held = ", ".join(repr(name[:40]) for name in names[:8]) or "nothing"
