@@ -61,6 +61,8 @@ def test_commands_take_the_bundled_model_by_name_and_write_beside_the_users_runs
     assert names == {f"runs/bundled-mnist/{name}" for name in
                      ("explore.html", "figures/samples.png", "export/weights.npz", "export/decode.py")}
     assert sorted(MODELS.iterdir()) == before
+    status, _, err = command(capsys, "reconstruct", "mnist", "--data", "digits")
+    assert status == 2 and "digits has 64 numbers an example; the run in" in err.splitlines()[-1]
     status, _, err = command(capsys, "explore", "mnist", "--film")
     assert status == 2 and "mnist.npz does not say how far its training came" in err.splitlines()[-1]
     refused(capsys, "holds no run", "sample", "./mnist")

@@ -381,9 +381,10 @@ def test_a_slip_of_the_pen_is_answered_with_what_was_meant(capsys, words, meant)
     ("n_latent is 0; it must be at least 1.", "--latent is 0; it must be at least 1."),
     ("hidden[1] is -3; expected more.", "--hidden[1] is -3; expected more."),
     ("baseline is 'x'; it needs even n_samples.", "--baseline is 'x'; it needs even --samples."),
-    ("the training data have 4 rows; choose batch_size=4.", "the training data have 4 rows; choose --batch-size=4."),
+    ("the training data have 4 rows; choose batch_size=4.", "the training data have 4 rows; choose --batch-size 4."),
     ('run/config.json says "n_latent": 3.', 'run/config.json says "n_latent": 3.'),
     ("runs/batch_size/n_latent.npz is damaged.", "runs/batch_size/n_latent.npz is damaged."),
+    ("choose likelihood='gaussian'.", "choose --likelihood gaussian."), ("n_visible=3.", "n_visible=3."),
     ("n_visible is 3.", "n_visible is 3.")])
 def test_words_of_the_library_become_flags_and_nothing_else_does(message, said):
     parser = next(parser for parser in commands() if parser.prog.endswith("train"))

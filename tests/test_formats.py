@@ -251,9 +251,9 @@ def test_a_table_longer_than_a_piece_is_read_whole(tmp_path):
 TABLE_FAULTS = {
     "nothing": ("", "holds no numbers"),
     "names alone": ("a,b,c\n", "below the names"),
-    "a word": ("a,b\n1,2\n1,setosa\n", "'setosa'"),
+    "a word": ("a,b\n1,2\n1,setosa\n", "'setosa' to float64 at line 2 of the numbers, column 2"),
     "a missing number": ("1,2\n1,\n", "''"),
-    "a ragged line": ("1,2,3\n1,2\n", "columns"),
+    "a ragged line": ("1,2,3\n1,2\n", "columns changed from 3 to 2 at line 2 of the numbers"),
     "more names than numbers": ("a,b,c\n1,2\n2,3\n", "expected 3"),
     "binary": ("\x00\x01\x02\n1,2\n", "a.csv"),
     "large integers": ("1,2\n1,300\n", "300"),

@@ -49,7 +49,7 @@ def test_gradcheck_runs_the_checks_of_a_module(capsys, tmp_path, monkeypatch):
     (tmp_path / "leaves.py").write_text("import sys\nsys.exit(3)")
     monkeypatch.chdir(tmp_path)
     assert main(["gradcheck", "own_checks:wrong"]) == 1 and "a 1/2 too many" in capsys.readouterr().out
-    assert main(["gradcheck", "own_checks:drawn"]) == 0 and "2 right" in capsys.readouterr().out
+    assert main(["gradcheck", "own_checks.py:drawn"]) == 0 and "2 right" in capsys.readouterr().out
     assert main(["gradcheck", "own_checks:exact"]) == 1 and "x[0] and others: exactly 2 x" in capsys.readouterr().out
     assert main(["gradcheck", "own_checks:vae"]) == 1
     out = capsys.readouterr().out

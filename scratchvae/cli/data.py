@@ -91,7 +91,7 @@ def run_show(args: Namespace) -> tuple[dict, int]:
             ("examples", f"{'color' if color else 'gray'} images of {rows} x {columns}" if is_picture else
              "rows that are no images; --image-shape says if they are"),
             ("columns", ", ".join(data.fields) if data.fields and not is_picture else ""),
-            ("labels", f"{len(classes)}, {', '.join(map(str, classes[:20]))}{', ...' * (len(classes) > 20)}"
+            ("labels", f"{len(classes)} kinds: {', '.join(map(str, classes[:20]))}{', ...' * (len(classes) > 20)}"
              if classes else "none")):
         if text:
             print_filled(text, f"{name:9s}", " " * 9)

@@ -38,10 +38,6 @@ def run(args: Namespace) -> tuple[dict, int]:
         raise ConfigurationError(f"{args.folder} holds an autoencoder, which has no ELBO and no likelihood of its "
                                  "data. Evaluate a run of --model vae.")
     data = record.load_data(None if args.data else meta, args.data)
-    given, wanted = data.test.shape[1] - model.n_conditions, model.n_visible
-    if given != wanted:
-        raise ConfigurationError(f"{data.name} has {given} numbers an example; the run in {args.folder} was trained on "
-                                 f"{wanted}. Name data like those with --data.")
     binarize = args.binarize or record.config.get("binarize", "none")
     if args.binarize is None and not HeldOut(model, data.test, args.seed, binarize).is_density:
         binarize = "dynamic"

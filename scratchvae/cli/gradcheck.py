@@ -116,8 +116,8 @@ def _own(name, call):
 
 
 def _function(name):
-    """Return MODULE:FUNCTION, looked for in the present folder too."""
-    module, function = name.split(":")
+    """Return MODULE:FUNCTION, looked for in the present folder too, where it may be called by its file."""
+    module, function = name.replace(".py:", ":").split(":")
     sys.path.insert(0, "")
     try:
         found = getattr(_own(name, lambda: importlib.import_module(module)), function, None)

@@ -68,7 +68,7 @@ def _meant(word, known):
 def in_flags(parser: argparse.ArgumentParser, message: str) -> str:
     """Return an error of the library with its names replaced by the command's flags.
 
-    The subject, as in "hidden is 0", and names with an underscore anywhere in the message become flags.
+    The subject, as in "hidden is 0", names with an underscore anywhere in the message, and name=value become flags.
 
     Examples
     --------
@@ -79,6 +79,8 @@ def in_flags(parser: argparse.ArgumentParser, message: str) -> str:
     """
     flags = flags_of(parser)
     flags |= {name: flags[flag] for name, flag in LIBRARY.items() if flag in flags}
+    message = re.sub(r"(?<![^\s(])([a-z]\w*)='?(\w+)'?(?![^\s;,.)])",
+                     lambda found: f"{flags[found[1]]} {found[2]}" if found[1] in flags else found[0], message)
     return re.sub(r"^\w+(?=(\[\d+\])? (is|has) )|(?<![^\s(])[a-z]+_\w+(?![^\s;,.:=)])",
                   lambda name: flags.get(name[0], name[0]), message)
 

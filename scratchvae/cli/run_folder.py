@@ -56,6 +56,7 @@ class Run:
         self.model_file = self.folder / MODEL
         self.data: Any = None                                   # number of rows and fingerprints of the loaded data
         self.n_conditions: int | None = None                    # of the loaded model
+        self.n_visible: int | None = None
         self.saved = None                                  # the state of model.npz after the last save
 
     @classmethod
@@ -86,7 +87,7 @@ class Run:
         Raises RunError if the settings differ from it in more than the `changed` ones.
         """
         model, meta, arrays = load_run(self.model_file, last)
-        self.n_conditions = model.n_conditions
+        self.n_conditions, self.n_visible = model.n_conditions, model.n_visible
         plain = {name: value for name, value in model.get_params().items() if isinstance(value, (str, int, float))}
         config = meta.get("config")                        # absent in files of earlier versions
         trained = {**(config if isinstance(config, dict) else {}), **plain, "hidden": list(model.hidden),
@@ -114,6 +115,10 @@ class Run:
                 raise
             raise RunError(f"{error} If the data of the run in {self.folder} have moved, say with --data where "
                            "they are.") from error
+        if self.n_visible not in (None, data.train.shape[1]):
+            given = data.train.shape[1]
+            raise ConfigurationError(f"{data.name} has {given} numbers an example; the run in {self.folder} was trained "
+                                     f"on {self.n_visible}. Name data like those with --data.")
         self.data = {"rows": len(data.train), "fingerprints": [fingerprint(data.train), fingerprint(data.test)]}
         if self.config.get("condition"):
             n, labels = count_classes(data, self.n_conditions), [data.train_labels, data.test_labels]

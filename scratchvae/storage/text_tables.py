@@ -2,6 +2,7 @@
 import gzip
 import itertools
 import os
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -75,9 +76,10 @@ def _numbers(path, lines, separator, done, always_floats):
     try:
         found = np.loadtxt(lines, delimiter=separator, ndmin=2, comments=None, quotechar='"')
     except ValueError as error:
-        reason = str(error).split(";")[0].rstrip(".")
-        raise DataError(f"{path}: {reason}, counted from line {done + 1} of the numbers; expected numbers alone, the "
-                        "same count on every line. Write classes as whole numbers, and leave out other text.") from None
+        reason, first = str(error).split(";")[0].rstrip("."), "convert" in str(error)     # then NumPy counts from 0
+        reason = re.sub(r"row (\d+)", lambda row: f"line {done + int(row[1]) + first} of the numbers", reason)
+        raise DataError(f"{path}: {reason}; expected numbers alone, the same count on every line. Write classes as "
+                        "whole numbers, and leave out other text.") from None
     if always_floats or any(mark in line for line in lines for mark in ".eEnN"):
         return found
     if not (np.abs(found) < 2**53).all():
