@@ -117,8 +117,8 @@ class Run:
                            "they are.") from error
         if self.n_visible not in (None, data.train.shape[1]):
             given = data.train.shape[1]
-            raise ConfigurationError(f"{data.name} has {given} numbers an example; the run in {self.folder} was trained "
-                                     f"on {self.n_visible}. Name data like those with --data.")
+            raise ConfigurationError(f"{data.name} has {given} numbers an example; the run in {self.folder} was "
+                                     f"trained on {self.n_visible}. Name data like those with --data.")
         self.data = {"rows": len(data.train), "fingerprints": [fingerprint(data.train), fingerprint(data.test)]}
         if self.config.get("condition"):
             n, labels = count_classes(data, self.n_conditions), [data.train_labels, data.test_labels]
