@@ -253,6 +253,8 @@ def test_a_line_states_a_sum_only_where_it_is_one(terminal):           # not of 
     progress.after_epoch(SimpleNamespace(**{**vars(model), "state": SimpleNamespace(**{
         **vars(model.state), "history": [SimpleNamespace(**{**vars(model.state.history[0]), "train_loss": 90.0})]})}))
     assert "loss 90.00: reconstruction 80.00, KL 20.00" in shown.rows[-1]
+    progress._show(model, 12, 80.0, 80.0, -1e-9)
+    assert "loss 80.00 = reconstruction 80.00 + KL 0.00" in shown.rows[-1]              # of rounding, not of sign
 
 
 @given(st.integers(1, 10**6), st.floats(-1e9, 1e9), st.floats(allow_infinity=True))

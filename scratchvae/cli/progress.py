@@ -69,8 +69,8 @@ class Progress(_Display):
         held_out = "" if math.isnan(held_out) else f"  held-out {held_out:.2f}"
         sign, plus = (" =", " +") if abs(loss - reconstruction - kl) < 0.005 else (":", ",")       # a bound, a weight
         loss = f"epoch {epoch:{len(str(self.epochs))}d}/{self.epochs}  loss {loss:.2f}"
-        short = f"{sign} {reconstruction:.2f}{plus} KL {kl:.2f}"
-        words = f"{sign} reconstruction {reconstruction:.2f}{plus} KL {kl:.2f}"
+        short = f"{sign} {reconstruction:.2f}{plus} KL {kl:z.2f}"
+        words = f"{sign} reconstruction {reconstruction:.2f}{plus} KL {kl:z.2f}"
         speed = f"  {rate:.0f} steps/s"
         room = columns(self.stream) - 1 if self.in_place else WIDEST
         lines = (loss + words + held_out + speed + left, loss + short + held_out + speed + left,

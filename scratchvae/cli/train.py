@@ -316,7 +316,7 @@ def _report(record, trainer):
     epoch = history.best() if record.config["keep"] == "best" else state.epoch
     last, seconds = history[epoch - 1], sum(history.column("seconds"))
     sign = "<=" if ESTIMATORS[record.config["estimator"]].bound else "="   # S6
-    parts = (f" {sign} reconstruction {last.test_reconstruction:.2f} + {model.beta:g} x KL {last.test_kl:.2f}"
+    parts = (f" {sign} reconstruction {last.test_reconstruction:.2f} + {model.beta:g} x KL {last.test_kl:z.2f}"
              if isinstance(model, VAE) else "")
     result |= {"train_loss": last.train_loss, "test_loss": last.test_loss, "reconstruction": last.test_reconstruction,
                "kl": last.test_kl, "kept_epoch": epoch, "seconds": seconds,
