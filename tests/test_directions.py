@@ -2,9 +2,11 @@
 import numpy as np
 import pytest
 
-from scratchvae.gradcheck import assert_ok, check_layer, GradientMismatch
+from scratchvae import VAE
+from scratchvae.gradcheck import assert_ok, check_gradient, check_layer, check_model, check_vjp, GradientMismatch
 from scratchvae.gradcheck.directions import wrong_entry
 from scratchvae.gradcheck.numerical import rounding_noise
+from scratchvae.testing import assert_checks
 
 
 class Elementwise:
@@ -114,3 +116,131 @@ def test_a_slope_is_no_bias():
     rng = np.random.default_rng(0)
     checks = check_layer(PReLU(), rng.standard_normal(4), rng.standard_normal((5, 4)), rng.standard_normal((5, 4)))
     assert [check.ok for check in checks] == [True, False] and "bias" not in checks[1].hint
+
+
+class Tanh:
+    """y = tanh(x W + b), whose backward sees `share` of the bias."""
+
+    def __init__(self, share):
+        self.share = share
+
+    def forward(self, p, x, y):
+        y[:] = np.tanh(x @ p["W"] + p["b"])
+
+    def backward(self, p, x, y, d_y, d_p, d_x):
+        d_a = d_y * (1 - np.tanh(x @ p["W"] + self.share * p["b"])**2)
+        d_p["W"][:], d_p["b"][:], d_x[:] = x.T @ d_a, d_a.sum(0), d_a @ p["W"].T
+
+
+class SeesLessBias:
+    """A VAE whose gradient sees `share` of its biases."""
+
+    def __init__(self, share):
+        self.vae, self.share = VAE(n_visible=4, n_latent=1, hidden=(3,), dtype="float64"), share
+        self.parameters, self.objective = self.vae.parameters, self.vae.objective
+
+    def gradient(self, X, eps):
+        objective, flat = self.objective(X, eps), self.parameters.flat.copy()
+        for name, array in self.parameters.segments():
+            array *= self.share if name.endswith("b") else 1
+        gradient = self.vae.gradient(X, eps)[1]
+        self.parameters.flat[:] = flat
+        return objective, gradient
+
+
+def regression(right, dtype):
+    x, y = np.random.default_rng(0).standard_normal((2, 7, 3))
+    p = {"W": np.eye(3, dtype=dtype), "b": np.zeros(3, dtype)}
+
+    def error(share=1):
+        return x @ p["W"] + share * p["b"] - y
+
+    return check_gradient(lambda: 0.5 * np.sum(error()**2), lambda: {"W": x.T @ error(right), "b": error().sum(0)}, p)
+
+
+def decayed(right, dtype):
+    x, w = np.random.default_rng(0).standard_normal((7, 3)), np.zeros(3, dtype)
+    return check_gradient(lambda: 0.5 * np.sum((x @ w - 1)**2) + 0.01 * np.sum(w**2),
+                          lambda: x.T @ (x @ w - 1) + right * 0.02 * w, w)
+
+
+def square(right, dtype):
+    w = np.zeros((), dtype)
+    return check_gradient(lambda: np.sum(w**2), lambda: (2 if right else 9) * w, w)
+
+
+def layer_arguments():
+    rng = np.random.default_rng(0)
+    return {"W": rng.standard_normal((3, 2)), "b": np.zeros(2)}, rng.standard_normal((4, 3)), np.ones((4, 2))
+
+
+def vjp(right, dtype):
+    def backward(d_y, p, x):
+        gradients = {"W": np.empty((3, 2)), "b": np.empty(2)}, np.empty((4, 3))
+        Tanh(right).backward(p, x, None, d_y, *gradients)
+        return gradients
+
+    p, x, _ = layer_arguments()
+    p = {name: array.astype(dtype) for name, array in p.items()}
+    return check_vjp(lambda p, x: np.tanh(x @ p["W"] + p["b"]), backward, p, x.astype(dtype))
+
+
+def layer(right, dtype):
+    return check_layer(Tanh(right), *layer_arguments())
+
+
+def model(right, dtype):
+    return check_model(SeesLessBias(right), np.random.default_rng(0).random((3, 4)), np.ones((3, 1)))
+
+
+@pytest.mark.parametrize("checks, dtype", [
+    *((checks, "f8") for checks in (regression, decayed, square, vjp, layer, model)),
+    *((checks, "f4") for checks in (regression, decayed, square))])
+def test_what_is_wrong_where_zeros_move_is_wrong(checks, dtype):
+    assert_ok(checks(1, dtype))
+    failed, = [check for check in checks(0, dtype) if not check.ok]
+    assert failed.name == "elsewhere" and failed.judged and "exactly 0, wrong where they are not" in failed.hint
+    with pytest.raises(GradientMismatch):
+        assert_checks(lambda: checks(0, dtype), np.random.default_rng(0))
+
+
+def softmax(a):
+    e = np.exp(a - a.max(axis=1, keepdims=True))
+    return e / e.sum(axis=1, keepdims=True)
+
+
+PIXELS = 255 * np.random.default_rng(0).integers(0, 2, (5, 100)).astype(float)
+SHOWN = np.random.default_rng(1).integers(0, 2, (3, 3)).astype(float)
+RIGHT = {"a kink of both sides": (np.abs, np.sign),
+         "a kink whose gradient is for w >= 0": (np.abs, np.ones_like),
+         "dead below": (lambda w: np.maximum(w, 0)**2, lambda w: 2 * np.maximum(w, 0)),
+         "a root that ends at 0": (lambda w: np.sqrt(w + 1e-12), lambda w: 0.5 / np.sqrt(w + 1e-12)),
+         "a logarithm": (np.log1p, lambda w: 1 / (1 + w)),
+         "a clipped logarithm": (lambda w: np.log(np.maximum(w, 0) + 1e-3),
+                                 lambda w: (w > 0) / (np.maximum(w, 0) + 1e-3)),
+         "a narrow Huber loss": (lambda w: np.where(np.abs(w) < 7e-4, w * w / 2, 7e-4 * np.abs(w) - 2.45e-7),
+                                 lambda w: np.clip(w, -7e-4, 7e-4)),
+         "stairs": (lambda w: np.floor(50 * w), np.zeros_like),
+         "a mask": (lambda w: np.sin(3 * w * SHOWN), lambda w: 3 * SHOWN * np.cos(3 * w * SHOWN)),
+         "saturated, with an epsilon": (lambda w: -np.log(softmax(PIXELS[:, :3] @ w) + 1e-12) / 2, lambda w: PIXELS[
+             :, :3].T @ (3 * softmax(PIXELS[:, :3] @ w) - 1) / 2)}
+
+
+@pytest.mark.parametrize("name", RIGHT)
+@pytest.mark.parametrize("dtype", ["f8", "f4"])
+def test_a_right_gradient_passes_where_zeros_move(name, dtype):
+    f, slope = RIGHT[name]
+    w = np.zeros((3, 3), dtype)
+    checks = check_gradient(lambda: float(np.sum(f(w))), lambda: slope(w), w)
+    assert "elsewhere" not in [check.name for check in checks], checks
+
+
+def test_code_that_fails_where_zeros_move_is_judged_as_it_is():
+    def gradient():
+        if w.any():
+            raise ValueError("out of the domain")
+        return 2 * w
+
+    w = np.zeros(3)
+    check, = check_gradient(lambda: np.sum(w**2), gradient, w)
+    assert check.ok and not w.any()

@@ -36,10 +36,22 @@ def move(arrays: dict, rng: np.random.Generator) -> None:
         array *= rng.uniform(0.9, 1.1, array.shape)
 
 
-def slope_elsewhere(arrays: dict, loss: Callable, gradient: Callable, seed: int = 0) -> tuple[np.ndarray, Numerical]:
-    """Return (slope by the gradient, Numerical slope of the loss) along one direction, at other values of the arrays.
+def lift(arrays: list, rng: np.random.Generator, sign: int) -> None:
+    """Move entries that are exactly 0 off it in place, up (sign 1) or down (-1), and by little: much may saturate.
 
-    `gradient()` returns {name: gradient}; `loss` is a function, made after the arrays have moved.  They stay there.
+    What is quadratic in so small a number is still far above the rounding.
+    """
+    for array in arrays:
+        size = (1e-3 if array.dtype == np.float64 else 1e-2) * np.minimum(sizes_of(array), 1)
+        array += sign * size * rng.uniform(0.5, 1, array.shape) * (array == 0)
+
+
+def slope_elsewhere(arrays: dict, loss: Callable, gradient: Callable, seed: int = 0,
+                    allow: Callable | None = None) -> tuple[np.ndarray, Numerical, np.ndarray]:
+    """Return (slope by the gradient, Numerical slope of the loss, what the first may be wrong by) along one direction.
+
+    All are at other values of the arrays, which stay there.  `gradient()` returns {name: gradient}; `loss` is a
+    function, made after the arrays have moved.  allow(gradients) returns what each entry may be wrong by.
     """
     rng, t = np.random.default_rng(seed), np.zeros(1)
     move(arrays, rng)
@@ -47,13 +59,15 @@ def slope_elsewhere(arrays: dict, loss: Callable, gradient: Callable, seed: int 
     direction = {name: array * rng.uniform(-1, 1, array.shape) for name, array in arrays.items()}
     found, loss = gradient(), loss()
     slope = sum(float(np.sum(found[name] * step)) for name, step in direction.items())
+    allowed = allow(found) if allow else {}
+    slack = sum(float(np.sum(error * np.abs(starts[name]))) for name, error in allowed.items())
 
     def along():
         for name, array in arrays.items():
             array[...] = starts[name] + t[0] * direction[name]
         return loss()
 
-    return np.array([slope]), numerical_gradient(along, t, seed=seed)
+    return np.array([slope]), numerical_gradient(along, t, seed=seed), np.array([slack])
 
 
 def wrong_entry(f: Callable, x: np.ndarray, analytic: np.ndarray, noise: float,

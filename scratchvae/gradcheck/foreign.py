@@ -12,6 +12,7 @@ from .directions import begin, move, slope_elsewhere
 from .hints.order import order_hints, require_roles
 from .layouts import check_layouts, Variant
 from .trees import as_array, copied, float_leaves, matched, parameters, Snapshot
+from .zeros import off_zero
 
 MAX_ENTRIES, SEED = 64, 0
 EPS_32 = float(np.finfo(np.float32).eps)
@@ -129,17 +130,20 @@ def judge(subject: Subject, roles: dict, rtol: float, terms: Callable | None = N
     faults = {path: f"{count} of {found[path].size} entries of the gradient are not finite"
               for path in found if (count := np.count_nonzero(~np.isfinite(found[path])))}
     faults |= {path: f"{who[1]} modifies {path}: it may only return" for path in subject.modifies}
-    allowed = {path: rtol * np.abs(gradient) + subject.rounding.get(path, 0.0)
-               + (ROUNDING_32 * np.max(np.abs(gradient), initial=0.0) if arrays[path].dtype == np.float32 else 0.0)
-               for path, gradient in found.items()}
+
+    def allow(found):
+        return {path: rtol * np.abs(gradient) + subject.rounding.get(path, 0.0)
+                + (ROUNDING_32 * np.max(np.abs(gradient), initial=0.0) if arrays[path].dtype == np.float32 else 0.0)
+                for path, gradient in found.items()}
+
+    there = arrays, lambda: subject.value, lambda: subject.take(anew=anew), SEED, allow
+    allowed = allow(found)
     least = EPS_32 * abs(first) if any(array.dtype == np.float32 for array in arrays.values()) else 0.0
     try:
-        slopes = slope_elsewhere(arrays, lambda: subject.value, lambda: subject.take(anew=anew), SEED)
-        slack = np.array([sum(float(np.sum(allowed[path] * np.abs(array))) for path, array in arrays.items())])
+        slopes = slope_elsewhere(*there)
     finally:
         subject.snapshot.restore()
     checks = compare_all(subject.value, arrays, found, faults, {}, MAX_ENTRIES, SEED, least, terms, allowed)
-    subject.value()
     rate = _rate(checks)
     hints = order_hints(checks, roles, {path: array.shape for path, array in arrays.items()})
     if rate:
@@ -147,9 +151,14 @@ def judge(subject: Subject, roles: dict, rtol: float, terms: Callable | None = N
                  "gradient_of_step(step, params, learning_rate), or divide by -rate"
                  for check in checks if not check.ok}
     checks = [check.with_hint(hints.get(check.name)) for check in checks]
-    elsewhere = compare("elsewhere", *slopes, "", {}, slack)
-    if all(check.ok for check in checks) and not elsewhere.ok:
-        checks.append(elsewhere._replace(hint=ELSEWHERE))
+    slope, numerical, slack = slopes
+    elsewhere = compare("elsewhere", slope, numerical, "", {}, slack)
+    if all(check.ok for check in checks):
+        try:
+            checks += off_zero(checks, *there) if elsewhere.ok else [elsewhere._replace(hint=ELSEWHERE)]
+        finally:
+            subject.snapshot.restore()
+    subject.value()
     if others and all(check.ok and arrays[check.name].dtype == np.float64 for check in checks):
         checks = others(checks, found)
     return checks + [note("gradient", CACHED)] * cached

@@ -11,6 +11,7 @@ from .directions import begin
 from .hints.dense import affine_hints
 from .layouts import check_layouts, Variant
 from .numerical import require_float64
+from .zeros import off_zero
 
 
 def check_layer(layer: object, p: tuple | list | dict | np.ndarray, x: np.ndarray, d_y: np.ndarray, *,
@@ -40,7 +41,7 @@ def check_layer(layer: object, p: tuple | list | dict | np.ndarray, x: np.ndarra
     -------
     Checks
         One for each array: "x", then the parameters by path ("W", "0.W"; "p" for a single array); "y" only if it is
-        wrong.
+        wrong, and "elsewhere" only if a gradient is wrong where numbers that are 0 here are not.
 
     Raises
     ------
@@ -101,6 +102,12 @@ def check_layer(layer: object, p: tuple | list | dict | np.ndarray, x: np.ndarra
         checks = [check.with_hint(hints.get(check.name) or hints.get("")) if check.name in wrong else check
                   for check in checks]
     checks += [broken("y", hint) for hint in [trial.faults.get("y")] if hint]
+    if all(check.ok for check in checks):
+        def backward():
+            trial.forward()
+            return trial.backward(0.0)
+
+        checks += off_zero(checks, trial.inputs, lambda: trial.output, backward, seed)
     return Checks(checks if any(not check.ok for check in checks) else _other_layouts(trial, gradients, checks))
 
 

@@ -9,6 +9,7 @@ from .contract import gradient_fault, require_method, same_bits
 from .directions import begin, slope_elsewhere
 from .hints.model import find_causes
 from .trees import matched
+from .zeros import off_zero
 
 
 def check_model(model: object, X: np.ndarray, eps: np.ndarray | None, *, max_entries: int = 64, seed: int = 0) -> list:
@@ -91,8 +92,8 @@ def _judged(model, X, eps, max_entries, seed):
     modified = not all(map(same_bits, given, before))
     flat[:] = before[0]
     try:
-        slopes = slope_elsewhere(dict(model.parameters.segments()), differentiated, gradient, seed)
-        elsewhere = compare("elsewhere", slopes[0], slopes[1], "", {})._replace(hint=ELSEWHERE)
+        slope, numerical, _ = slope_elsewhere(dict(model.parameters.segments()), differentiated, gradient, seed)
+        elsewhere = compare("elsewhere", slope, numerical, "", {})._replace(hint=ELSEWHERE)
     finally:
         flat[:] = before[0]
     second = gradient()
@@ -107,7 +108,8 @@ def _judged(model, X, eps, max_entries, seed):
     if abs(loss() - reported) > 1e-9 * abs(reported):
         checks.append(broken("loss", f"gradient reports a loss of {reported:.9g}, objective one of {loss():.9g}"))
     if all(check.ok for check in checks):
-        return Checks(checks if elsewhere.ok else [*checks, elsewhere])
+        more = off_zero(checks, arrays, differentiated, gradient, seed) if elsewhere.ok else [elsewhere]
+        return Checks(checks + more)
     return Checks(checks + find_causes(model, X, eps, checks, seed))
 
 
