@@ -1,5 +1,6 @@
 """Trees of arrays as other people keep them: by path, matched by key and never by position."""
 import copy
+import itertools
 from collections.abc import Callable
 from types import FunctionType, MethodType, ModuleType
 from typing import Any
@@ -68,7 +69,7 @@ def parameters(tree: Any, name: str = "params") -> dict:
     Raises
     ------
     ShapeError, ConfigurationError
-        If there are none, or one cannot be varied in place.
+        If there are none, one cannot be varied in place, or two share memory.
 
     Examples
     --------
@@ -84,7 +85,8 @@ def parameters(tree: Any, name: str = "params") -> dict:
         if not leaf.flags.writeable:
             raise ShapeError(f"{path} is read-only; expected an array that can be varied in place. Pass a copy, or use "
                              "check_value_and_grad, which makes copies.")
-    twice = [path for path, leaf in found.items() if sum(leaf is other for other in found.values()) > 1]
+    pairs = [pair for pair in itertools.combinations(found, 2) if np.shares_memory(*(found[path] for path in pair))]
+    twice = [path for path in found if any(path in pair for pair in pairs)]
     if twice:
         raise ConfigurationError(f"{name} holds one array under the names {', '.join(twice)}; expected it once. Leave "
                                  "all but one out, and add up their gradients.")

@@ -305,6 +305,13 @@ def test_one_wrong_entry_of_many_is_found(at):
     assert not check.ok and check.index == tuple(np.unravel_index(at, W.shape))
 
 
+def test_parts_of_one_buffer_that_do_not_overlap_are_arrays_of_their_own():
+    flat = np.arange(1.0, 13.0)
+    for parts in ({"W": flat[:8].reshape(4, 2), "b": flat[8:]}, {"even": flat[::2], "odd": flat[1::2]},
+                  {"left": flat.reshape(3, 4)[:, :2], "right": flat.reshape(3, 4)[:, 2:], "none": flat[:0]}):
+        assert_ok(check_gradient(lambda: np.sum(np.sin(flat)), lambda: {k: np.cos(v) for k, v in parts.items()}, parts))
+
+
 def loss_of(x):
     return lambda: float(np.sum(x**2))
 
@@ -346,6 +353,8 @@ READ_ONLY.flags.writeable = False
     (lambda: check_vjp(lambda x: x, lambda d, x: None, W), "vjp returns a NoneType; expected 1 gradients"),
     (lambda: check_gradient(loss_of(W), lambda: W, W, roles={"mu": 3}), r"roles\['mu'\] is 3"),
     (lambda: check_gradient(loss_of(W), lambda: W, {"a": W, "b": W}), "one array under the names a, b"),
+    (lambda: check_gradient(loss_of(W), lambda: W, {"enc": W, "V": V, "dec": W.T}), "one array under the names enc"),
+    (lambda: check_gradient(loss_of(W), lambda: W, [W, W[:1]]), "one array under the names 0, 1"),
     (lambda: check_layer(from_vjp(lambda p, x: x), (), W, W), r"apply returns a ndarray; expected \(y, backprop\)"),
     (lambda: check_layer(from_vjp(lambda p, x: (x, lambda d: d)), (), W, W), "backprop returns a ndarray")])
 def test_a_misuse_is_one_sentence(call, message):
