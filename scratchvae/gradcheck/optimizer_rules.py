@@ -5,9 +5,11 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from .comparison import Check
+from .foreign import EPS_32
+from .numerical import EPS
 from .properties import agree
 
-FIT = 1e-6                              # steps agree with a rule to this of their size
+FIT, FIT_32 = 1e-6, 1e-4                # steps agree with a rule to this of their size, in float64 and in float32
 STEPS = 9                               # the first has a gradient of 0
 EPSILONS = [10.0**-k for k in range(3, 13)]                            # of Adam, as packages choose it
 WRONG = {"the moments are not divided by 1 - beta^t": [("uncorrected", 1)],
@@ -41,10 +43,15 @@ def _momentum(gradients, decay):
     return np.array(steps)
 
 
-def _rate(steps, rule, slack):
+def _rate(steps, rule, slack, fit):
     """Return the rate at which a rule takes these steps, or NaN if it takes others at any rate."""
     rate = float(np.sum(steps * rule) / np.sum(rule * rule))
-    return rate if np.all(np.abs(steps - rate * rule) <= FIT * np.abs(steps) + slack) else math.nan
+    return rate if np.all(np.abs(steps - rate * rule) <= fit * np.abs(steps) + slack) else math.nan
+
+
+def _is_float32(numbers, slack=0.0):
+    """Return True if numbers are those of float32, up to a slack."""
+    return bool(np.all(np.abs(numbers - numbers.astype(np.float32)) <= slack))
 
 
 def optimizer(update: Callable, learning_rate: float | None = None, betas: tuple = (0.9, 0.999),
@@ -58,28 +65,30 @@ def optimizer(update: Callable, learning_rate: float | None = None, betas: tuple
     theta, gradients = rng.standard_normal((2, 3)), rng.standard_normal((STEPS, 2, 3))
     gradients *= 10.0 ** rng.uniform(-4, 1, (2, 3))
     gradients[0] = 0
-    places = [theta.copy()]
+    visited = [theta.copy()]
     for g in gradients:
         new = update(theta, g.copy())
         theta = theta if new is None else np.array(new)
-        places.append(theta.copy())
-    steps = -np.diff(np.array(places, np.float64), axis=0)
-    slack = 8 * float(np.finfo(theta.dtype).eps * np.max(np.abs(places)))
+        visited.append(theta.copy())
+    places = np.array(visited, np.float64)
+    steps, slack = -np.diff(places, axis=0), 8 * EPS * float(np.max(np.abs(places)))
+    fit = FIT_32 if _is_float32(steps, slack) else FIT
+    slack *= EPS_32 / EPS if _is_float32(places[1:]) else 1
     known = {"sgd": [("SGD", _momentum(gradients, decay)) for decay in (0.0, betas[0])],
              "adam": [("Adam", _adam(gradients, betas, e, form)) for e in epsilons
                       for form in ("", "uncorrected epsilon")]}
-    fits = [(name, rule, _rate(steps, rule, slack)) for key in rules for name, rule in known[key]]
-    name, rule, rate = next((fit for fit in fits if not math.isnan(fit[2])), fits[0])
+    fits = [(name, rule, _rate(steps, rule, slack, fit)) for key in rules for name, rule in known[key]]
+    name, rule, rate = next((found for found in fits if not math.isnan(found[2])), fits[0])
     wanted = rate if learning_rate is None else learning_rate
     if math.isnan(rate):
         found = [text for text, forms in WRONG.items() if "adam" in rules and any(
-            _rate(steps, _adam(gradients, betas, e, *form), slack) > 0 for e in epsilons for form in forms)]
+            _rate(steps, _adam(gradients, betas, e, *form), slack, fit) > 0 for e in epsilons for form in forms)]
         hint = ("parameters move where the gradient is 0: weight decay is part of no loss" if steps[0].any() else
                 "; or ".join(found) or f"it is neither SGD, with momentum {betas[0]} or without, nor Adam with betas "
                 f"{betas}")
     else:
         hint = ("nothing moves: update must return the new array or change the one it gets" if rate == 0 else
                 f"it moves along the gradient, not against it: a rate of {rate:.6g}" if rate < 0 else
-                f"it is {name} with a rate of {rate:.6g}, not {wanted:.6g}" if abs(rate / wanted - 1) > FIT else "")
+                f"it is {name} with a rate of {rate:.6g}, not {wanted:.6g}" if abs(rate / wanted - 1) > fit else "")
     right = rule * (1.0 if math.isnan(wanted) else abs(wanted))
-    return agree("optimizer", steps, right, "", tolerance=FIT)._replace(ok=not hint, hint=hint)
+    return agree("optimizer", steps, right, "", tolerance=fit)._replace(ok=not hint, hint=hint)

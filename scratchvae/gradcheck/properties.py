@@ -129,10 +129,11 @@ def beta_linearity(objective_at: Callable, beta: float, tolerance: float = EXACT
     checks = [agree("loss = reconstruction + beta KL", (loss, more[0]),
                     (reconstruction + beta * kl, more[1] + (beta + 1.5) * more[2]),
                     "the loss is not reconstruction + beta KL", {} if beta == 1 else {
-                        "the KL that is reported has beta in it already": (reconstruction + kl, more[0])}),
+                        "the KL that is reported has beta in it already": (reconstruction + kl, more[0])}, tolerance),
               agree("beta", more[0] - loss, 1.5 * kl,
                     "the loss does not grow by 1.5 KL when beta does by 1.5: is beta used?", tolerance=tolerance),
-              agree("KL >= 0", min(kl, 0.0), 0.0, f"the KL is {kl:.4g}; no divergence is negative")]
+              agree("KL >= 0", min(kl, 0.0), 0.0, f"the KL is {kl:.4g}; no divergence is negative",
+                    tolerance=tolerance)]
     return checks
 
 

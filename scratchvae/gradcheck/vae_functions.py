@@ -1,11 +1,16 @@
 """The functions of a VAE that others wrote: what they take and return, checked and brought into one form."""
+import contextlib
+import functools
 import inspect
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import numpy as np
 
 from ..errors import ScratchVAEError, ShapeError
+from .comparison import STAIRS
 from .foreign import as_number, gradient_of_step
+from .numerical import COARSE, rounding_noise
 from .properties import EXACT
 from .trees import matched, parameters
 
@@ -16,10 +21,24 @@ FUNCTIONS = {"encode": "encode(x) -> (mu, logvar)", "draw": "draw(mu, logvar, ep
              "step": "step(x, eps), which trains", "update": "update(param, gradient) -> param, or in place",
              "generate": "generate(z) -> pixels", "reseed": "reseed(), which resets the noise"}
 SINGLE = 1e-4                           # tolerance of numbers that were computed in float32
+LOOKED_AT = 16                          # entries of what a function returns: the noise of many averages out
 
 
 def _is_number(value):
     return isinstance(value, (int, float)) or getattr(value, "size", 0) == 1
+
+
+def rounds_to_float32(f: Callable, arrays: Iterable) -> bool:
+    """Return True if f(*arrays) has the noise of float32, whatever it returns; False if it has another or fails."""
+    varied = [np.array(array, np.float64) for array in arrays]
+
+    def found():
+        return np.ravel(f(*varied))[:LOOKED_AT]
+
+    with contextlib.suppress(ScratchVAEError):
+        size = float(np.sum(np.abs(found())))
+        return COARSE / 100 * size < rounding_noise(lambda: float(np.sum(found())), varied) < STAIRS * size
+    return False
 
 
 def accepts(f: Any, *names: str) -> bool:
@@ -56,6 +75,20 @@ class VAEFunctions:
         self.repeats = not self.has("objective", "x", "eps") or self.loss(self.x, self.eps) == self.loss(
             self.x, self.eps)
         self.takes_eps = self.repeats and not self.has("reseed")
+
+    @functools.cached_property
+    def in_float32(self) -> bool:
+        """True if one of the functions computes in float32."""
+        rng = np.random.default_rng(0)
+        row = rng.uniform(0.2, 0.8, 3)
+        latent = rng.standard_normal((3, 4, 3 if self.eps is None else self.eps.shape[1]))
+        subjects: dict[tuple, tuple[Callable, Any]] = {
+            ("nll",): (self.cost, (row, row[::-1])), ("encode", "x"): (lambda x: self.posterior(x)[0], (self.x,)),
+            ("decode", "eps"): (self.decode, latent[:1]), ("objective", "x", "eps"): (self.loss, (self.x, self.eps)),
+            ("gradient", "params", "x", "eps"): (self.numbers, (self.x, self.eps))}
+        if self.has("draw") and accepts(self.given["draw"], "mu", "logvar", "eps"):
+            subjects["draw",] = (self.draw, latent)
+        return any(self.has(*needs) and rounds_to_float32(f, arrays) for needs, (f, arrays) in subjects.items())
 
     def has(self, *names: str) -> bool:
         """Return True if all of these are given."""

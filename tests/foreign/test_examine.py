@@ -35,6 +35,83 @@ def test_a_right_model_is_not_accused(seed):
     assert {"sampler", "KL", "reconstruction", "loss of a batch", "pixel mean", "optimizer", "gradient: We"} <= asked
 
 
+def cast(found, dtype):
+    """Return what a function of a VAE has returned, in another dtype; None and dicts stay what they are."""
+    if isinstance(found, (tuple, dict)):
+        cast_all = [cast(one, dtype) for one in (found.values() if isinstance(found, dict) else found)]
+        return dict(zip(found, cast_all)) if isinstance(found, dict) else tuple(cast_all)
+    return found if found is None else np.asarray(found).astype(dtype)[()]
+
+
+def inside_float32(net, returned):
+    """Return the arguments of examine_vae for a Net of float64 that computes in float32 and returns another dtype."""
+    def single(f):
+        def g(*arrays, **settings):
+            net.p, p = cast(net.p, "f4"), net.p
+            try:
+                return cast(f(*cast(arrays, "f4"), **settings), returned)
+            finally:
+                net.p = p
+
+        return g
+
+    net.p, net.x, net.eps = cast(net.p, "f8"), net.x.astype("f8"), net.eps.astype("f8")
+    draw, objective, gradient = single(net.draw), single(net.objective), single(net.loss_and_gradient)
+    return net.arguments() | {name: single(getattr(net, name)) for name in ("encode", "decode", "generate")} | {
+        "draw": lambda mu, logvar, eps: draw(mu, logvar, eps), "gradient": gradient, "step": None, "update": None,
+        "nll": lambda x, decoded: returned(net.nll(x.astype("f4"), np.clip(decoded, 1e-6, 1 - 1e-6).astype("f4")
+                                                   if net.outputs == "probabilities" else decoded.astype("f4"))),
+        "objective": lambda x, eps, beta=None: objective(x, eps, beta=beta)}
+
+
+@pytest.mark.parametrize("returned", [np.float32, np.float64])
+def test_code_that_computes_in_float32_has_its_bounds(returned):
+    for seed in range(12):
+        assert_ok(examine_vae(**inside_float32(vaes.Net(seed), returned)))
+    for fault in ("sampler sigma^2", "batch statistics", "KL over latents", "loss of other parts", "beta in the KL",
+                  "nll over pixels", "other reconstruction", "order of the batch", "missing 1/2"):
+        row, hint = vaes.FAULTS[fault]
+        found = findings(examine_vae(**inside_float32(vaes.Net(100, fault), returned)))
+        assert any(name.startswith(row) and (hint in text or row == "gradient") for name, text in found.items()), found
+
+
+def test_a_sampler_in_float32_is_right_or_wrong_alone():
+    for spread, ok in ((0.5, True), (1.0, False)):
+        for f in (lambda mu, logvar, eps: (mu + np.exp(spread * logvar) * eps).astype("f4"),
+                  lambda mu, logvar, eps: mu + (np.exp(spread * logvar) * eps).astype("f4")):
+            check = examine_vae(draw=f)[0]
+            assert check.ok == ok and (ok or "sigma^2 stands for sigma" in check.hint)
+
+
+@pytest.mark.parametrize("place", [
+    lambda theta, step: (theta - step).astype("f4"), lambda theta, step: (theta - step).astype("f4").astype("f8"),
+    lambda theta, step: theta - step.astype("f4"), lambda theta, step: theta.__isub__(step.astype("f4"))])
+def test_an_optimizer_in_float32_is_right_or_wrong(place):
+    for fault in ("", "adam uncorrected", "adam under the root"):
+        adam = vaes.Net(100, fault or "adam")
+        adam.joint, theta = False, np.empty((2, 3))
+
+        def update(param, gradient):
+            theta[...] = 0
+            adam.update(theta, gradient.astype("f4"))
+            return place(param, -theta)
+
+        check, = [check for check in examine_vae(update=update, learning_rate=0.01) if check.judged]
+        assert check.name == "optimizer" and check.ok == (not fault)
+
+
+def test_a_kl_from_the_difference_of_large_numbers_of_float32_has_their_bound():
+    x, mu, logvar = np.full((1, 1), 1.0), np.full((1, 1), 0.3), np.full((1, 1), 0.1)
+    kl = 0.5 * float(np.sum(mu**2 + np.exp(logvar) - logvar - 1))
+    for share in (1, 2):
+        checks = examine_vae(
+            encode=lambda x: (np.tile(mu, (len(x), 1)).astype("f4"), np.tile(logvar, (len(x), 1)).astype("f4")),
+            draw=lambda mu, logvar, eps: mu + np.exp(logvar / 2) * eps, decode=lambda z: 0 * z, beta=0.03,
+            nll=lambda x, decoded: np.float32(543.21), x=x, outputs="logits",
+            objective=lambda x, eps: np.float32(543.21) + np.float32(0.03 * share * kl))
+        assert [check.ok for check in checks if check.name == "KL"] == [share == 1]
+
+
 @pytest.mark.parametrize("fault", vaes.FAULTS)
 def test_each_fault_is_found_by_its_row_and_no_hint_is_wrong(fault):
     row, hint = vaes.FAULTS[fault]
