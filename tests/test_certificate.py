@@ -195,6 +195,21 @@ def test_one_entry_off_by_two_to_the_minus_40_is_named():
     assert not found.ok and found.verdict.startswith("wrong: ")
 
 
+def test_as_many_digits_are_shown_as_it_takes_to_see_a_difference():
+    def gelu(x):
+        return 0.5 * x * (1 + np.tanh(0.7978845608 * (x + 0.044715 * x**3)))
+
+    def vjp(d_y, x):
+        t = np.tanh(0.7978845608 * (x + 0.044715 * x**3))
+        return {"x": d_y * (0.5 * (1 + t) + 0.5 * x * (1 - t * t) * 0.7978845608 * (1 + 0.134 * x**2))}
+
+    for size in (1.0, 0.03):
+        found = certify(gelu, vjp, {"x": size * np.random.default_rng(0).standard_normal((2, 3))})
+        wrong, exact = found.faults[0].split(": ")[1].split(", exactly ")
+        assert wrong != exact and wrong[:5] == exact[:5]
+
+
+
 def test_with_several_outputs_it_is_said_along_which_way_an_entry_is_wrong():
     def backward(head, eps, d_z, d_kl, d_head):
         gaussian.gaussian_backward_ref(head, eps, d_z, d_kl, d_head)

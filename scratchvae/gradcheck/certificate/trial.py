@@ -233,7 +233,10 @@ def ratio(analytic: Exact, exact: Exact) -> str:
     if b:
         c = Fraction(b, t)
         return f"exactly {c if c.denominator < SHORT else f'1 + {c - 1}'} x"
-    return ROUNDED if abs(analytic.x - exact.x) <= ALIKE * abs(exact.x) else f"{analytic.x:.6g}, exactly {exact.x:.6g}"
+    if abs(analytic.x - exact.x) <= ALIKE * abs(exact.x):
+        return ROUNDED
+    shown = ((f"{analytic.x:.{digits}g}", f"{exact.x:.{digits}g}") for digits in range(6, 18))
+    return ", exactly ".join(next((pair for pair in shown if pair[0] != pair[1]), (str(analytic.x), str(exact.x))))
 
 
 def _refusal(error):
