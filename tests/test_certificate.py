@@ -209,7 +209,6 @@ def test_as_many_digits_are_shown_as_it_takes_to_see_a_difference():
         assert wrong != exact and wrong[:5] == exact[:5]
 
 
-
 def test_with_several_outputs_it_is_said_along_which_way_an_entry_is_wrong():
     def backward(head, eps, d_z, d_kl, d_head):
         gaussian.gaussian_backward_ref(head, eps, d_z, d_kl, d_head)
