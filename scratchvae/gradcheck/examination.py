@@ -309,6 +309,8 @@ def examine_vae(*, encode: Callable | None = None, draw: Callable | None = None,
             lacks = [word for word in needs if not vae.has(word)]
             checks += [not_asked(name, ", ".join(lacks))] if lacks else _asked(vae, ask)
             vae.wrong = {check.name for check in checks if not check.ok}
+    checks += [broken(name, f"{name} modifies {argument}: it may only read it")
+               for name, argument in vae.modifies.items()]
     if not any(check.judged for check in checks):
         raise ConfigurationError("examine_vae has nothing to ask; expected some of the functions "
                                  f"{', '.join(FUNCTIONS)}. Pass for example draw=, or objective=, gradient=, params= "

@@ -9,6 +9,7 @@ import numpy as np
 
 from ..errors import ScratchVAEError, ShapeError
 from .comparison import STAIRS
+from .contract import same_bits
 from .foreign import as_number, gradient_of_step
 from .numerical import COARSE, rounding_noise
 from .properties import EXACT
@@ -20,6 +21,7 @@ FUNCTIONS = {"encode": "encode(x) -> (mu, logvar)", "draw": "draw(mu, logvar, ep
              "gradient": "gradient(x, eps) -> a tree like params, or (loss, tree)",
              "step": "step(x, eps), which trains", "update": "update(param, gradient) -> param, or in place",
              "generate": "generate(z) -> pixels", "reseed": "reseed(), which resets the noise"}
+ARGUMENTS = {name: form[form.index("(") + 1:form.index(")")].split(", ") for name, form in FUNCTIONS.items()}
 SINGLE = 1e-4                           # tolerance of numbers that were computed in float32
 LOOKED_AT = 16                          # entries of what a function returns: the noise of many averages out
 
@@ -55,11 +57,12 @@ def accepts(f: Any, *names: str) -> bool:
 class VAEFunctions:
     """A foreign VAE; `given` holds its functions and settings by name, of which those that are None are missing.
 
-    `wrong` has the names of what was found wrong so far.
+    `wrong` has the names of what was found wrong so far, and `modifies` {function: the argument that it writes into}.
     """
 
     def __init__(self, given: dict):
         self.wrong: set = set()
+        self.modifies: dict = {}
         self.given = {name: value for name, value in given.items() if value is not None}
         self.x, self.eps, self.params, self.beta = (given[name] for name in ("x", "eps", "params", "beta"))
         self.outputs, self.reduction, self.learning_rate = (
@@ -102,15 +105,19 @@ class VAEFunctions:
             return ()
 
     def call(self, name: str, *arrays: Any, **settings: Any) -> Any:
-        """Return what a function returns; an error of it becomes one line."""
+        """Return what a function makes of copies of arrays, or of those that update changes; an error is one line."""
+        passed = arrays if name == "update" else [np.array(array) for array in arrays]
         try:
-            return self.given[name](*arrays, **settings)
+            found = self.given[name](*passed, **settings)
         except ScratchVAEError:
             raise
         except (TypeError, ValueError, IndexError, KeyError, AttributeError) as error:
             shapes = ", ".join(str(np.shape(array)) for array in arrays)
             raise ShapeError(f"{name} fails for arrays of shape {shapes} ({error}); expected {FUNCTIONS[name]}, with "
                              "one row an example. Wrap yours in a lambda that takes and returns these.") from error
+        self.modifies.update({name: argument for argument, array, old in zip(ARGUMENTS[name], passed, arrays)
+                              if not same_bits(array, old)})
+        return found
 
     def rows(self, name: str, found: Any, n: int, width: Any = None) -> np.ndarray:
         """Return what a function has returned as an array (n, width) of float64."""

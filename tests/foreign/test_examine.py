@@ -259,6 +259,19 @@ def test_what_is_not_given_is_said_and_nothing_passes_unseen():
         assert_ok(examine_vae(draw=lambda mu, logvar, eps: mu + np.exp(logvar) * eps))
 
 
+def test_a_function_that_writes_into_an_argument_is_told_so_and_nothing_else():
+    def draw(mu, logvar, eps):
+        return np.add(mu, np.exp(logvar / 2) * eps, out=mu)
+
+    def nll(x, decoded):
+        decoded -= 1e-3
+        return float(np.sum(np.logaddexp(0, decoded) - x * decoded))
+
+    assert findings(examine_vae(draw=draw)) == {"draw": "draw modifies mu: it may only read it"}
+    assert findings(examine_vae(draw=lambda mu, logvar, eps: draw(mu, 2 * logvar, eps))).keys() == {"sampler", "draw"}
+    assert findings(examine_vae(nll=nll, outputs="logits"))["nll"] == "nll modifies decoded: it may only read it"
+
+
 def test_an_examination_restores_the_parameters_and_says_what_a_scalar_loss_hides():
     net = vaes.Net(1)
     before = {name: array.copy() for name, array in net.p.items()}
