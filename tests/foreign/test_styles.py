@@ -259,6 +259,16 @@ def test_arrays_of_float32_are_judged_by_their_own_noise():
         assert not all(check.ok for check in check_value_and_grad(styles.loss_and_grad, p, x, eps, fault))
 
 
+def test_a_gradient_that_was_computed_in_float32_is_told_so():
+    x, w = np.random.default_rng(0).standard_normal((2, 20, 6))
+    for returned in ("f4", "f8"):
+        check, = check_gradient(lambda: np.sum(np.tanh(x * w)),
+                                lambda: (x * (1 - np.tanh(x * w)**2)).astype("f4").astype(returned), w)
+        assert not check.ok and "rounding of float32, in which the gradient was computed" in check.hint
+    check, = check_gradient(lambda: (1 + 1e-6) * np.sum(w), lambda: np.ones((20, 6)), w)
+    assert not check.ok and "float32" not in check.hint
+
+
 def test_kinks_in_the_wide_steps_of_float32_are_not_said_to_be_at_the_parameters():
     b, a = np.zeros(1, np.float32), np.linspace(-0.0505, 0.05, 7, dtype=np.float32)
     check, = check_gradient(lambda: np.sum(np.maximum(a + b, 0)) + np.float32(5), lambda: [np.full(1, 6.0)], [b])

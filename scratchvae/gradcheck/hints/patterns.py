@@ -10,6 +10,12 @@ def _fits(candidate, numeric, bounds):
     return bool(np.all(np.abs(candidate - numeric) <= bounds + FIT * scale))
 
 
+def _is_float32(array):
+    """Return True if all numbers are those of float32, and not so short that they would be in any case."""
+    with np.errstate(over="ignore"):
+        return np.array_equal(array, array.astype(np.float32)) and bool(np.any(np.frexp(array)[0] * 4096 % 1))
+
+
 def _explanations(ratio, sizes):
     """Return what could make analytic / numeric this ratio; `sizes` is {letter: number}."""
     known = [(-1.0, "-1", "a sign is flipped"),
@@ -52,6 +58,8 @@ def diagnose(analytic: np.ndarray, entries: np.ndarray, numeric: np.ndarray, bou
         return "analytic is the transpose of numeric: which side does x stand on in x^T d_a?"
     error = np.abs(found - numeric)
     relative = (error / np.maximum(np.maximum(np.abs(found), np.abs(numeric)), bounds))[error > bounds]
+    if len(relative) and np.all(error <= FIT * np.max(np.abs(numeric))) and _is_float32(analytic):
+        return "off by the rounding of float32, in which the gradient was computed: compute it in float64"
     if len(relative) and np.all(relative <= SLIGHT):
         return (f"off by {relative.max():.0e} of its size: an epsilon or an approximation on one side only? "
                 "If it is meant, rtol lets it pass")
