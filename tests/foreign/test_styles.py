@@ -441,3 +441,19 @@ def test_a_layer_that_caches_its_input_is_told_what_to_do():
     rng = np.random.default_rng(0)
     checks = check_layer(Caching(), rng.random((4, 5)), rng.random((3, 4)), rng.random((3, 5)))
     assert "rerun forward inside backward, or use check_vjp" in {check.name: check.hint for check in checks}["p"]
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_a_right_network_is_not_called_wrong_where_many_units_are_at_their_kinks(seed):
+    def vjp(d_y, x, W, V):
+        h = np.maximum(x @ W, 0)
+        d_a = d_y @ V.T * (h > 0)
+        return d_a @ W.T, x.T @ d_a, h.T @ d_y
+
+    rng = np.random.default_rng(seed)
+    x, W, V = (rng.standard_normal(shape) for shape in ((5, 4), (4, 6), (6, 3)))
+    x[2] = 0                                                       # a blank picture, and no biases
+    for check in check_vjp(lambda x, W, V: np.maximum(x @ W, 0) @ V, vjp, x, W, V):
+        assert check.ok or not check.judged and "several units are at theirs at once" in check.hint
+    x[2] = 1
+    assert_ok(check_vjp(lambda x, W, V: np.maximum(x @ W, 0) @ V, vjp, x, W, V))
