@@ -189,7 +189,7 @@ def compare_all(f: Callable[[], float], arrays: dict, gradients: dict, faults: d
         if check.ok and found is not None and wrong_entry(
                 f, array, gradients[name], noise, terms, seed=seed + 1, allowed=extra) is not None:
             check = check._replace(ok=False, hint=SPREAD)
-        composed = terms is None or allowed is not None           # no layer alone, whose terms have a unit each
+        composed = terms is None or allowed is not None           # foreign code may be; of a layer, a term has one unit
         if composed and not faults.get(name) and _only_at_kinks(gradients[name], numerical, extra):
             check = check._replace(judged=False, hint=WIDE if coarse else SEVERAL)
         checks.append(_not_judged(check, numerical, noise, size))

@@ -108,6 +108,12 @@ def rounding_noise(f: Callable, arrays: list, seed: int = 0) -> float:
     return noise if np.isfinite(noise) else 0.0
 
 
+def is_float32(x: np.ndarray, slack: float = 0.0) -> bool:
+    """Return True if all numbers are those of float32, up to a slack."""
+    with np.errstate(all="ignore"):
+        return bool(np.all(np.abs(x - x.astype(np.float32)) <= slack))
+
+
 def sizes_of(x: np.ndarray) -> np.ndarray:
     """Return what counts as a change of size 1 of every entry of x."""
     mean = np.mean(np.abs(x)) if x.size else 0.0

@@ -6,7 +6,7 @@ import numpy as np
 
 from .comparison import Check
 from .foreign import EPS_32
-from .numerical import EPS
+from .numerical import EPS, is_float32
 from .properties import agree
 
 FIT, FIT_32 = 1e-6, 1e-4                # steps agree with a rule to this of their size, in float64 and in float32
@@ -49,11 +49,6 @@ def _rate(steps, rule, slack, fit):
     return rate if np.all(np.abs(steps - rate * rule) <= fit * np.abs(steps) + slack) else math.nan
 
 
-def _is_float32(numbers, slack=0.0):
-    """Return True if numbers are those of float32, up to a slack."""
-    return bool(np.all(np.abs(numbers - numbers.astype(np.float32)) <= slack))
-
-
 def optimizer(update: Callable, learning_rate: float | None = None, betas: tuple = (0.9, 0.999),
               rules: Sequence = ("sgd", "adam"), epsilons: Sequence = EPSILONS, seed: int = 0) -> Check:
     """Return the Check that an optimizer moves a few numbers as SGD, with momentum betas[0] or without, or Adam does.
@@ -72,8 +67,8 @@ def optimizer(update: Callable, learning_rate: float | None = None, betas: tuple
         visited.append(theta.copy())
     places = np.array(visited, np.float64)
     steps, slack = -np.diff(places, axis=0), 8 * EPS * float(np.max(np.abs(places)))
-    fit = FIT_32 if _is_float32(steps, slack) else FIT
-    slack *= EPS_32 / EPS if _is_float32(places[1:]) else 1
+    fit = FIT_32 if is_float32(steps, slack) else FIT
+    slack *= EPS_32 / EPS if is_float32(places[1:]) else 1
     known = {"sgd": [("SGD", _momentum(gradients, decay)) for decay in (0.0, betas[0])],
              "adam": [("Adam", _adam(gradients, betas, e, form)) for e in epsilons
                       for form in ("", "uncorrected epsilon")]}

@@ -1,6 +1,8 @@
 """Hints about a wrong gradient, from comparing analytic with numeric derivatives."""
 import numpy as np
 
+from ..numerical import is_float32
+
 SLIGHT = 5e-4                           # an error that is at most this, relative to each entry, is no usual mistake
 FIT = 1e-5                              # a residual this small, relative to the largest gradient, is a fit
 
@@ -8,12 +10,6 @@ FIT = 1e-5                              # a residual this small, relative to the
 def _fits(candidate, numeric, bounds):
     scale = max(np.max(np.abs(candidate)), np.max(np.abs(numeric)))
     return bool(np.all(np.abs(candidate - numeric) <= bounds + FIT * scale))
-
-
-def _is_float32(array):
-    """Return True if all numbers are those of float32, and not so short that they would be in any case."""
-    with np.errstate(over="ignore"):
-        return np.array_equal(array, array.astype(np.float32)) and bool(np.any(np.frexp(array)[0] * 4096 % 1))
 
 
 def _explanations(ratio, sizes):
@@ -58,7 +54,8 @@ def diagnose(analytic: np.ndarray, entries: np.ndarray, numeric: np.ndarray, bou
         return "analytic is the transpose of numeric: which side does x stand on in x^T d_a?"
     error = np.abs(found - numeric)
     relative = (error / np.maximum(np.maximum(np.abs(found), np.abs(numeric)), bounds))[error > bounds]
-    if len(relative) and np.all(error <= FIT * np.max(np.abs(numeric))) and _is_float32(analytic):
+    if len(relative) and np.all(error <= FIT * np.max(np.abs(numeric))) and is_float32(analytic) and (
+            np.any(np.frexp(analytic)[0] * 4096 % 1)):              # short numbers are those of float32 in any case
         return "off by the rounding of float32, in which the gradient was computed: compute it in float64"
     if len(relative) and np.all(relative <= SLIGHT):
         return (f"off by {relative.max():.0e} of its size: an epsilon or an approximation on one side only? "
