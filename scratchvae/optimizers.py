@@ -45,7 +45,8 @@ class Optimizer:
         self.weight_decay = at_least("weight_decay", weight_decay, 0, "Use 0 for none.")
         if self.weight_decay * self.learning_rate >= 1:
             raise ConfigurationError(f"weight_decay is {weight_decay:g}; expected less than 1 / learning_rate, "
-                                     f"{1 / learning_rate:g}: each step takes their product off theta. Use 0.01.")
+                                     f"{1 / learning_rate:g}: a step multiplies theta by 1 minus their product. "
+                                     "Use 0.01.")
         self.clip_norm = None if clip_norm is None else at_least(
             "clip_norm", clip_norm, 0, "It is the longest gradient: leave it out for any.", open_interval=True)
         self.step = 0

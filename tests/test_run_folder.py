@@ -268,7 +268,9 @@ def test_a_run_does_not_go_on_with_other_data(capsys, monkeypatch, tmp_path, no_
     run = interrupted(capsys, monkeypatch, tmp_path, step)
     before = {name: (run / name).read_bytes() for name in (CONFIG, MODEL, HISTORY)}
     write_data(tmp_path / "data.npz", **change)
+    what = "rows instead of 40." if "n" in change else "also 40 rows, but not the same ones."
     refused(capsys, "holds other data", "train", "--resume", "--out", run)
+    refused(capsys, what, "train", "--resume", "--out", run)
     assert before == {name: (run / name).read_bytes() for name in (CONFIG, MODEL, HISTORY)}
 
 

@@ -4,7 +4,6 @@ import difflib
 import inspect
 import re
 import textwrap
-from collections.abc import Callable
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -85,11 +84,7 @@ def evidence(name: str, detector: str, seed: int = 0) -> str:
     if said.startswith("wrong: "):                                   # then hints follow, which are verdicts
         return f"these differ from differences of the loss: {said.removeprefix('wrong: ').partition(';')[0]}"
     measured = " ".join(part for part in re.split(r"(?<=[.:;]) ", said) if not part.endswith("?")).rstrip(":;")
-    return measured or f"as it should be: {_first_line(DETECTORS[detector])}"
-
-
-def _first_line(function: Callable) -> str:
-    return " ".join(docstring(function).split())
+    return measured or f"as it should be: {' '.join(docstring(DETECTORS[detector]).split())}"
 
 
 @lru_cache(None)

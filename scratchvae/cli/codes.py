@@ -184,5 +184,5 @@ def run_compare(args: Namespace) -> tuple[dict, int]:
     same_data = data[0] == data[1] if all(data) else None
     if not same_data:
         print("The two runs have different held-out data: their losses do not compare." if all(data) else
-              "It is not recorded whether both have the same held-out data, as losses that compare need.")
+              "It is not recorded whether the two runs have the same held-out data. Only then do their losses compare.")
     return {"settings": different, "numbers": numbers, "same_data": same_data}, 0

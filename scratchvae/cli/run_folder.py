@@ -125,10 +125,10 @@ class Run:
             self.data["labels"] = [fingerprint(part.astype(np.int64)) for part in labels]
             data = data._replace(train=join_labels(data.train, labels[0], n), test=join_labels(data.test, labels[1], n))
         if isinstance(wanted, dict) and wanted != self.data:
-            rows = wanted.get("rows")
-            what = "as many, with other numbers" if rows == self.data["rows"] else f"{self.data['rows']}"
-            raise RunError(f"{data.name} holds other data than the run in {self.folder} was trained on: {what} rows "
-                           f"instead of {rows}. Name those with --data, or train another run.")
+            rows, before = self.data["rows"], wanted.get("rows")
+            what = f"{rows} rows instead of {before}" if rows != before else f"also {rows} rows, but not the same ones"
+            raise RunError(f"{data.name} holds other data than the run in {self.folder} was trained on: {what}. Name "
+                           "those with --data, or train another run.")
         return data
 
     def has_model(self) -> bool:
