@@ -40,10 +40,11 @@ if [ ! -x "$folder/python" ]; then
 exec qemu-aarch64 -L "$folder/system" "$folder/system/usr/bin/$version" "\$@"
 END
     chmod +x "$folder/python"
-    # Tests start further processes with sys.executable, which has to be the emulated one.
-    # Debian has a sitecustomize.py of its own; a line of a .pth file is run all the same.
-    echo "import sys; sys.executable = '$folder/python'" >"$packages/emulated.pth"
 fi
+# Tests start further processes with sys.executable, which has to be the emulated one, and import the package from
+# everywhere.  Debian has a sitecustomize.py of its own; the lines of a .pth file are read all the same.
+printf '%s\n' "import sys; sys.executable = '$folder/python'" "$root" \
+    >"$folder/system/usr/lib/python3/dist-packages/emulated.pth"
 
 cd "$root"
 export SCRATCHVAE_CACHE=$folder/cache QEMU_CPU=${QEMU_CPU:-neoverse-n1}
