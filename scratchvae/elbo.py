@@ -33,6 +33,7 @@ Backward, from the loss to the parameters, each line one factor of the chain rul
                                                              dkl/dlogvar = (sigma^2 - 1) / 2
 
 The 1/2 in both terms of E7 is the same: sigma is the square root of exp(logvar).
+
 With a Gaussian likelihood of fixed sigma_x the decoder puts out means, and instead of E4's and E5's lines
 
     (E8)  nll = sum_d [(x - l)^2 / (2 sigma_x^2) + log sigma_x + log(2 pi) / 2]

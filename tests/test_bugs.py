@@ -70,6 +70,11 @@ def test_the_museum_is_large_and_its_labels_are_whole():
     assert finding == set(DETECTORS), "a detector that finds no bug"
 
 
+def test_the_findings_name_arrays_and_the_cost_of_one_pixel():
+    assert "costs 16.1181 nats at x = 1; it should be 30" in detections("clipped_probabilities")["extreme inputs"]
+    assert "decoder.0.W, decoder.0.b; on the way back" in detections("decoder_hears_half")["gradient check"]
+
+
 # Planting -------------------------------------------------------------------------------------------------------------
 
 

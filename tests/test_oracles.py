@@ -46,12 +46,14 @@ def full_covariance(n, n_latent, seed=3):
 
 @pytest.mark.parametrize("n_visible, n_latent", SIZES)
 def test_log_p_is_the_density_of_the_marginal_gaussian(n_visible, n_latent):
+    """G1, G3."""
     world, X = linear_world(n_visible, n_latent)
     marginal = FullGaussian(world.b, world.W.T @ world.W + world.sigma**2 * np.eye(n_visible))
     assert np.allclose(world.log_p(X), marginal.log_density(X), rtol=0, atol=EXACT)
 
 
 def test_bayes_rule_holds_at_every_z_not_only_at_the_posterior_mean():
+    """G2, G3."""
     world, X = linear_world()
     posterior = world.posterior(X)
     for z in np.random.default_rng(1).standard_normal((5, 2)):
@@ -64,6 +66,7 @@ def test_bayes_rule_holds_at_every_z_not_only_at_the_posterior_mean():
 
 @pytest.mark.parametrize("n_visible, n_latent", SIZES)
 def test_log_p_is_the_elbo_plus_the_gap_for_any_gaussian_q(n_visible, n_latent):
+    """G3 = G5 + G6, where G4 is in G5."""
     world, X = linear_world(n_visible, n_latent)
     for q in (None, world.best_diagonal(X), full_covariance(len(X), n_latent)):
         gap = world.gap(X, q)
@@ -72,6 +75,7 @@ def test_log_p_is_the_elbo_plus_the_gap_for_any_gaussian_q(n_visible, n_latent):
 
 
 def test_the_gap_is_what_divergences_calls_the_kl_to_the_posterior():
+    """G6."""
     world, X = linear_world()
     posterior, q, full = world.posterior(X), world.q(X), full_covariance(len(X), 2)
     for n in range(len(X)):
@@ -82,6 +86,7 @@ def test_the_gap_is_what_divergences_calls_the_kl_to_the_posterior():
 
 
 def test_the_kl_of_the_expected_objective_is_the_one_of_divergences():
+    """G5."""
     world, X = linear_world(beta=1.7)
     q = DiagonalGaussian(*world.q(X))
     prior = DiagonalGaussian(np.zeros((6, 2)), np.zeros((6, 2)))
@@ -91,6 +96,7 @@ def test_the_kl_of_the_expected_objective_is_the_one_of_divergences():
 
 
 def test_the_exact_posterior_leaves_no_gap_and_the_best_diagonal_q_only_hadamards():
+    """G11, where G7 and G8 vanish."""
     world, X = linear_world(seed=1)
     assert np.abs(world.gap(X, world.posterior(X))).max() < EXACT
     A = np.linalg.inv(world.posterior(X).covariance)
@@ -106,6 +112,7 @@ def test_the_exact_posterior_leaves_no_gap_and_the_best_diagonal_q_only_hadamard
 
 @pytest.mark.parametrize("n_visible, n_latent, beta", [(4, 1, 1.0), (5, 2, 0.0), (3, 5, 2.5)])
 def test_the_expected_gradient_is_the_derivative_of_the_expected_objective(n_visible, n_latent, beta):
+    """G7, G8, G9, G10."""
     world, X = linear_world(n_visible, n_latent, beta=beta)
     vae = world.to_vae()
     _, gradient = world.expected_gradient(X)
@@ -173,6 +180,7 @@ def five_spectrum(seed=0):
 
 @pytest.mark.parametrize("sigma, dead", [(1.0, [False, False, True, True]), (0.1, [False] * 4), (3.0, [True] * 4)])
 def test_a_latent_dies_exactly_where_its_eigenvalue_is_not_above_sigma_squared(sigma, dead):
+    """G12."""
     X = five_spectrum()
     found = ppca(X, 4, sigma=sigma)
     assert found.dead.tolist() == dead == (found.eigenvalues[:4] <= sigma**2).tolist()
@@ -192,6 +200,7 @@ def test_at_the_ppca_optimum_the_gradient_vanishes_and_the_elbo_is_log_p(sigma):
 
 
 def test_no_other_sigma_and_no_other_weights_make_the_data_more_likely():
+    """G12, G13."""
     X = five_spectrum()
     best, rng = ppca(X, 2), np.random.default_rng(4)
     s = best.world.sigma
@@ -221,6 +230,7 @@ def test_training_ends_at_the_ppca_optimum_with_the_predicted_latents_dead():
 
 @pytest.mark.parametrize("n_latent", [1, 2])
 def test_quadrature_of_a_linear_world_is_the_closed_form(n_latent):
+    """G14, G15 and G16 against G3 to G10."""
     world, X = linear_world(4, n_latent, beta=1.5)
     exact = Quadrature(world.to_vae(), nodes=8)
     for name in ("elbo", "log_p", "gap"):
@@ -235,6 +245,7 @@ def test_quadrature_of_a_linear_world_is_the_closed_form(n_latent):
 @pytest.mark.parametrize("n_latent, likelihood",
                          [(2, "bernoulli"), (2, "gaussian"), *((1, name) for name in LIKELIHOODS)])
 def test_log_p_is_the_elbo_plus_the_gap_for_a_network(n_latent, likelihood):
+    """G14, G15, G16."""
     vae, X = smooth_vae(n_latent, likelihood)
     exact = Quadrature(vae)
     assert np.allclose(exact.log_p(X), exact.elbo(X) + exact.gap(X), rtol=0, atol=EXACT)
@@ -254,6 +265,7 @@ def test_the_bounds_rise_with_k_from_the_elbo_toward_log_p(n_latent, likelihood)
 
 
 def test_the_k_sample_bound_is_what_a_product_rule_gives_for_two_and_three_samples():
+    """G17."""
     log_w, weights = 1.5 * np.sin(np.arange(60)) - 40, np.random.default_rng(0).dirichlet(np.ones(60))
     for K, sums in ((2, np.logaddexp.outer(log_w, log_w)),
                     (3, np.logaddexp.outer(log_w, np.logaddexp.outer(log_w, log_w)))):

@@ -46,49 +46,49 @@ def change_slope(original: Callable, head: np.ndarray, eps: np.ndarray, d_z: np.
 @bug(gaussian.gaussian_backward, symptom="the spread of q is learned too fast; the curve looks fine", detected_by=CHECK,
      diagnosis="the reconstruction part of d_logvar is 2.00 x")
 def missing_half(original, *arguments):
-    """The 1/2 of dz/dlogvar = eps sigma / 2 is forgotten."""
+    """The 1/2 of dz/dlogvar = eps sigma / 2 is forgotten (E7)."""
     change_slope(original, *arguments, reconstruction=lambda g_eps, g, sigma: g_eps * sigma)
 
 
 @bug(gaussian.gaussian_backward, symptom="noise moves logvar, and its average is a bias", detected_by=CHECK,
      diagnosis="the eps of dz/dlogvar = eps sigma / 2 is missing")
 def forgotten_eps(original, *arguments):
-    """d_logvar lacks the noise: dz/dlogvar is taken as sigma / 2."""
+    """d_logvar lacks the noise: dz/dlogvar is taken as sigma / 2 (E7)."""
     change_slope(original, *arguments, reconstruction=lambda g_eps, g, sigma: 0.5 * g * sigma)
 
 
 @bug(gaussian.gaussian_backward, seen_in="classic: sigma eps differentiated as if the head were sigma",
      symptom="the curve looks fine", detected_by=CHECK, diagnosis="the sigma of dz/dlogvar = eps sigma / 2 is missing")
 def forgotten_sigma(original, *arguments):
-    """d_logvar lacks sigma: dz/dlogvar is taken as eps / 2."""
+    """d_logvar lacks sigma: dz/dlogvar is taken as eps / 2 (E7)."""
     change_slope(original, *arguments, reconstruction=lambda g_eps, g, sigma: 0.5 * g_eps)
 
 
 @bug(gaussian.gaussian_backward, symptom="the curve looks fine while sigma stays near 1", detected_by=CHECK,
      diagnosis="sigma^2 stands for sigma: a sigma too many")
 def variance_in_backward(original, *arguments):
-    """exp(logvar) stands in the place of exp(logvar / 2), in the backward pass alone."""
+    """exp(logvar) stands in the place of exp(logvar / 2), in the backward pass alone (E7)."""
     change_slope(original, *arguments, reconstruction=lambda g_eps, g, sigma: 0.5 * g_eps * sigma**2)
 
 
 @bug(gaussian.gaussian_backward, symptom="sigma grows without bound, or shrinks to 0", detected_by=CHECK,
      diagnosis="the KL part of d_logvar is -1.00 x")
 def flipped_kl(original, *arguments):
-    """The KL's slope along logvar has the wrong sign: (1 - sigma^2) / 2."""
+    """The KL's slope along logvar has the wrong sign: (1 - sigma^2) / 2 (E7)."""
     change_slope(original, *arguments, kl=lambda sigma: 0.5 * (1 - sigma**2))
 
 
 @bug(gaussian.gaussian_backward, symptom="sigma falls to 0: nothing keeps it up", detected_by=CHECK,
      diagnosis="the -1 of sigma^2 - 1 is missing")
 def kl_without_log(original, *arguments):
-    """The slope of -logvar in the KL is forgotten: sigma^2 / 2 in the place of (sigma^2 - 1) / 2."""
+    """The slope of -logvar in the KL is forgotten: sigma^2 / 2 in the place of (sigma^2 - 1) / 2 (E7)."""
     change_slope(original, *arguments, kl=lambda sigma: 0.5 * sigma**2)
 
 
 @bug(gaussian.gaussian_backward, symptom="sigma ends a little off; the curve looks fine", detected_by=CHECK,
      diagnosis="sigma stands for sigma^2")
 def sigma_for_variance_in_kl(original, *arguments):
-    """The KL's slope is (sigma - 1) / 2."""
+    """The KL's slope is (sigma - 1) / 2 (E7)."""
     change_slope(original, *arguments, kl=lambda sigma: 0.5 * (sigma - 1))
 
 
@@ -96,7 +96,7 @@ def sigma_for_variance_in_kl(original, *arguments):
      symptom="it still trains (the cosine to the right gradient is 0.98)", detected_by=CHECK,
      diagnosis="the reconstruction part of d_logvar is 4.00 x")
 def easyvae_backward(original, *arguments):
-    """The KL's slope is multiplied by sigma, and the reconstruction's is four times that of its own forward pass."""
+    """The KL's slope is multiplied by sigma, and the reconstruction's is four times its forward pass's (E7)."""
     change_slope(original, *arguments, reconstruction=lambda g_eps, g, sigma: 2 * g_eps * sigma,
                  kl=lambda sigma: 0.5 * (sigma**2 - 1) * sigma)
 
@@ -105,14 +105,14 @@ def easyvae_backward(original, *arguments):
      symptom="reconstructions are excellent, samples are noise; the KL that is reported climbs", detected_by=CHECK,
      diagnosis="part of d_logvar is 0.00 x what it should be: is the KL differentiated at all?")
 def kl_not_differentiated(original, head, eps, d_z, d_kl, d_head):
-    """The KL is in the loss that is printed and not in the gradient."""
+    """The KL is in the loss that is printed and not in the gradient (E7)."""
     original(head, eps, d_z, 0 * d_kl, d_head)
 
 
 @bug(gaussian.gaussian_backward, seen_in="classic: beta added to the loss after the gradient was written",
      symptom="any beta gives the model of beta = 1", detected_by=CHECK, diagnosis="a factor beta is missing", beta=2.5)
 def beta_not_in_gradient(original, head, eps, d_z, d_kl, d_head):
-    """beta weighs the KL of the loss and not that of the gradient."""
+    """beta weighs the KL of the loss and not that of the gradient (E6)."""
     original(head, eps, d_z, np.full_like(d_kl, 1 / len(head)), d_head)
 
 
@@ -120,14 +120,14 @@ def beta_not_in_gradient(original, head, eps, d_z, d_kl, d_head):
      symptom="the KL has hardly any effect: good reconstructions, poor samples", detected_by=CHECK,
      diagnosis="a factor B is missing")
 def kl_averaged_twice(original, head, eps, d_z, d_kl, d_head):
-    """The KL's gradient is divided by B twice."""
+    """The KL's gradient is divided by B twice (E6)."""
     original(head, eps, d_z, d_kl / len(head), d_head)
 
 
 @bug(gaussian.gaussian_backward, seen_in="classic: formulas of two estimators mixed",
      symptom="a noisier gradient of the right mean", detected_by=CHECK, diagnosis="z stands for mu")
 def z_for_mu(original, head, eps, d_z, d_kl, d_head):
-    """d_mu has beta z of the Monte Carlo KL where the loss has the closed form's beta mu."""
+    """d_mu has beta z of the Monte Carlo KL where the loss has the closed form's beta mu (E6)."""
     original(head, eps, d_z, d_kl, d_head)
     noise = eps * spread(np.exp(0.5 * halves(head)[1]), eps)
     halves(d_head)[0][:] += d_kl * noise.reshape(len(head), -1, eps.shape[1]).mean(axis=1)
@@ -136,7 +136,7 @@ def z_for_mu(original, head, eps, d_z, d_kl, d_head):
 @bug(gaussian.gaussian_backward, symptom="the loss falls a little, then stalls", detected_by=CHECK,
      diagnosis="stand in each other's place")
 def swapped_halves(original, head, eps, d_z, d_kl, d_head):
-    """d_mu and d_logvar are written into each other's half of the head."""
+    """d_mu and d_logvar are written into each other's half of the head (E6)."""
     right = np.empty_like(d_head)
     original(head, eps, d_z, d_kl, right)
     d_head[:] = np.roll(right, head.shape[1] // 2, axis=1)
@@ -146,7 +146,7 @@ def swapped_halves(original, head, eps, d_z, d_kl, d_head):
      symptom="posterior collapse: only the KL reaches the encoder", detected_by=CHECK,
      diagnosis="the reconstruction part of d_mu is 0.00 x what it should be: it never arrives")
 def sample_detached(original, head, eps, d_z, d_kl, d_head):
-    """The gradient stops at z: no part of the reconstruction's reaches the encoder."""
+    """The gradient stops at z: no part of the reconstruction's reaches the encoder (E6)."""
     original(head, eps, np.zeros_like(d_z), d_kl, d_head)
 
 
@@ -154,7 +154,7 @@ def sample_detached(original, head, eps, d_z, d_kl, d_head):
            symptom="sigma shrinks as the KL alone allows: the reconstruction's pull on it averages to 0",
            detected_by=CHECK, diagnosis="drawn anew")
 def noise_drawn_twice(original):
-    """z is made with one draw of eps, and the backward pass uses another."""
+    """z is made with one draw of eps, and the backward pass uses another (E7)."""
     rng = np.random.default_rng(0)
 
     def gaussian_backward(head, eps, d_z, d_kl, d_head):
@@ -166,7 +166,7 @@ def noise_drawn_twice(original):
      symptom="sigma of confident examples jumps about; infinities where logvar is large", detected_by=CHECK,
      diagnosis="the forward clamps there, and the backward does not know", n_latent=3)
 def clamp_without_mask(original, head, eps, z, kl):
-    """logvar is clamped in the forward pass; the backward pass differentiates the raw one."""
+    """logvar is clamped in the forward pass; the backward pass differentiates the raw one (E7)."""
     mu, logvar = halves(head)
     original(np.hstack([mu, np.clip(logvar, -0.1, 0.1)]), eps, z, kl)
 
@@ -192,21 +192,21 @@ def with_noise(forward: Callable, backward: Callable, factor: Callable) -> tuple
            symptom="the curve looks fine: the encoder learns another scale, and the loss is no bound",
            detected_by=WRONG_POSTERIOR)
 def variance_for_sigma(forward, backward):
-    """The sampler takes the variance for the standard deviation: z = mu + exp(logvar) eps."""
+    """The sampler takes the variance for the standard deviation: z = mu + exp(logvar) eps (E2)."""
     return with_noise(forward, backward, lambda sigma: (sigma**2, sigma**2))
 
 
 @bug_maker(*BOTH, seen_in="PyPI easyvae 1.3.3, SampleLayer.forward",
            symptom="the curve looks better than the right one", detected_by=WRONG_POSTERIOR)
 def half_noise(forward, backward):
-    """The noise is halved: z = mu + 1/2 sigma eps."""
+    """The noise is halved: z = mu + 1/2 sigma eps (E2)."""
     return with_noise(forward, backward, lambda sigma: (0.5 * sigma, 0.25 * sigma))
 
 
 @bug_maker(*BOTH, seen_in="keras#4211 (noise of standard deviation 0.01)",
            symptom="the printed ELBO is excellent and no bound", detected_by=WRONG_POSTERIOR)
 def hardly_any_noise(forward, backward):
-    """The noise has a standard deviation of 0.01, whatever sigma is: this is a plain autoencoder."""
+    """The noise has a standard deviation of 0.01, whatever sigma is: this is a plain autoencoder (E2)."""
     return with_noise(forward, backward, lambda sigma: (0.01 + 0 * sigma, 0 * sigma))
 
 
@@ -225,7 +225,7 @@ def with_kl(forward: Callable, backward: Callable, value: Callable, slopes: Call
 
 @bug_maker(*BOTH, symptom="a blurrier model, like that of beta = 2; the curve looks fine", detected_by=WRONG_KL)
 def kl_without_half(forward, backward):
-    """The KL lacks its 1/2, in the loss and in the gradient."""
+    """The KL lacks its 1/2, in the loss and in the gradient (E4)."""
     return with_kl(forward, backward, lambda mu, logvar: mu**2 + np.expm1(logvar) - logvar,
                    lambda mu, logvar: (2 * mu, np.expm1(logvar)))
 
@@ -233,7 +233,7 @@ def kl_without_half(forward, backward):
 @bug_maker(*BOTH, seen_in="mkusner/grammarVAE#2, keras PR#3220", symptom="a weak KL; beta depends on Z",
            detected_by="KL by quadrature", n_latent=3)
 def kl_mean_over_latents(forward, backward):
-    """The KL is averaged over the latents, not summed."""
+    """The KL is averaged over the latents, not summed (E4)."""
     return with_kl(forward, backward, lambda mu, logvar: 0.5 * (mu**2 + np.expm1(logvar) - logvar) / mu.shape[1],
                    lambda mu, logvar: (mu / mu.shape[1], 0.5 * np.expm1(logvar) / mu.shape[1]))
 
@@ -241,13 +241,13 @@ def kl_mean_over_latents(forward, backward):
 @bug_maker(*BOTH, seen_in="keras#3220, hardmaru world-models#13",
            symptom="sigma ends at the wrong size; the curve looks fine", detected_by=WRONG_KL)
 def log_sigma_in_kl(forward, backward):
-    """The KL takes logvar for log sigma, the sampler takes it for log sigma^2."""
+    """The KL takes logvar for log sigma, the sampler takes it for log sigma^2 (E4)."""
     return with_kl(forward, backward, lambda mu, logvar: 0.5 * (mu**2 + np.expm1(2 * logvar) - 2 * logvar),
                    lambda mu, logvar: (mu, np.expm1(2 * logvar)))
 
 
 @bug_maker(*BOTH, symptom="q covers too little of the prior; the curve looks fine", detected_by=WRONG_KL)
 def reversed_kl(forward, backward):
-    """KL(p || q) stands in the place of KL(q || p)."""
+    """KL(p || q) stands in the place of KL(q || p) (E4)."""
     return with_kl(forward, backward, lambda mu, logvar: 0.5 * ((mu**2 + 1) * np.exp(-logvar) - 1 + logvar),
                    lambda mu, logvar: (mu * np.exp(-logvar), 0.5 - 0.5 * (mu**2 + 1) * np.exp(-logvar)))

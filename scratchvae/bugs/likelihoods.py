@@ -36,7 +36,7 @@ def change_gradient(d_logits: Callable, original: Callable, logits: np.ndarray, 
      symptom="confident wrong pixels do not learn", detected_by=CHECKS, diagnosis="multiplied in once more",
      likelihood="bernoulli")
 def sigmoid_slope_once_more(*arguments):
-    """d_logit = (p - x) p (1 - p): the sigmoid's slope again, which the logit form has in it."""
+    """d_logit = (p - x) p (1 - p): the sigmoid's slope again, which the logit form has in it (E5)."""
     def d_logits(logits, x):
         p = sigmoid(logits)
         return (p - x) * p * (1 - p)
@@ -47,20 +47,20 @@ def sigmoid_slope_once_more(*arguments):
      symptom="gray, washed-out reconstructions", detected_by=CHECKS, diagnosis="is applied twice",
      likelihood="bernoulli")
 def sigmoid_twice_in_gradient(*arguments):
-    """d_logit = sigmoid(sigmoid(logit)) - x."""
+    """d_logit = sigmoid(sigmoid(logit)) - x (E5)."""
     change_gradient(lambda logits, x: sigmoid(sigmoid(logits)) - x, *arguments)
 
 
 @bug(BERNOULLI[1], symptom="the loss climbs", detected_by=CHECKS, diagnosis="a sign is flipped", likelihood="bernoulli")
 def flipped_residual(*arguments):
-    """d_logit = x - p."""
+    """d_logit = x - p (E5)."""
     change_gradient(lambda logits, x: x - sigmoid(logits), *arguments)
 
 
 @bug(GAUSSIAN[1], seen_in="classic: the 1/2 of the squared error", symptom="the curve looks fine; beta is halved",
      detected_by=CHECKS, diagnosis="analytic is 2 x numeric", likelihood="gaussian")
 def squared_error_without_half(original, means, x, sigma, d_nll, nll, d_means):
-    """The gradient is that of the whole squared error; the loss has half of it."""
+    """The gradient is that of the whole squared error; the loss has half of it (E9)."""
     original(means, x, sigma, d_nll, nll, d_means)
     d_means *= 2
 
@@ -68,7 +68,7 @@ def squared_error_without_half(original, means, x, sigma, d_nll, nll, d_means):
 @bug(GAUSSIAN[1], symptom="the curve looks fine; beta is off by sigma", detected_by=CHECKS,
      diagnosis="analytic is sigma = ", likelihood="gaussian", sigma=0.6)
 def sigma_for_variance_in_pixels(original, means, x, sigma, d_nll, nll, d_means):
-    """The gradient divides by sigma, where the loss divides by sigma^2."""
+    """The gradient divides by sigma, where the loss divides by sigma^2 (E9)."""
     original(means, x, sigma, d_nll, nll, d_means)
     d_means *= sigma
 
@@ -77,7 +77,7 @@ def sigma_for_variance_in_pixels(original, means, x, sigma, d_nll, nll, d_means)
      symptom="the Bernoulli model is right, the continuous one is not; both curves look fine", detected_by=CHECKS,
      diagnosis="right at some entries, and at the others 2 x numeric", likelihood="gaussian_diagonal")
 def pixel_sigma_without_half(original, outputs, x, d_nll, nll, d_outputs):
-    """The 1/2 in the slope along every pixel's log variance is missing."""
+    """The 1/2 in the slope along every pixel's log variance is missing (L9)."""
     original(outputs, x, d_nll, nll, d_outputs)
     d_outputs[:, x.shape[1]:] *= 2
 
@@ -86,7 +86,7 @@ def pixel_sigma_without_half(original, outputs, x, d_nll, nll, d_outputs):
      symptom="sigma learns at a quarter of the speed, or less; the curve looks fine", detected_by=CHECKS,
      diagnosis="right at some entries, and times a sigmoid's slope", likelihood="gaussian_diagonal")
 def pixel_sigma_through_a_sigmoid(original, outputs, x, d_nll, nll, d_outputs):
-    """The slope along every pixel's log variance is multiplied by a sigmoid's, which belongs to the mean alone."""
+    """The slope along every pixel's log variance is multiplied by a sigmoid's, which belongs to the mean alone (L9)."""
     original(outputs, x, d_nll, nll, d_outputs)
     s = sigmoid(outputs[:, x.shape[1]:])
     d_outputs[:, x.shape[1]:] *= s * (1 - s)
@@ -104,7 +104,7 @@ def outputs_of(buffers: tuple) -> tuple:
      symptom="posterior collapse, or a KL weight of 0.00025 that nobody can explain",
      detected_by=(SUM_TO_ONE, ORACLE), likelihood="gaussian")
 def mean_over_pixels(original, means, x, sigma, *buffers):
-    """The squared error is averaged over the pixels, the KL is summed over the latents."""
+    """The squared error is averaged over the pixels, the KL is summed over the latents (E8)."""
     original(means, x, sigma, *buffers)
     nll, gradients = outputs_of(buffers)
     for output in (nll, *gradients):
@@ -114,7 +114,7 @@ def mean_over_pixels(original, means, x, sigma, *buffers):
 @bug(*BERNOULLI, seen_in="keras#3373, pytorch/examples#234, #290, #652",
      symptom="posterior collapse: every image decodes to the mean", detected_by=SUM_TO_ONE, likelihood="bernoulli")
 def cross_entropy_mean(original, logits, x, *buffers):
-    """The cross entropy is averaged over the pixels, the KL is summed over the latents."""
+    """The cross entropy is averaged over the pixels, the KL is summed over the latents (E4)."""
     original(logits, x, *buffers)
     nll, gradients = outputs_of(buffers)
     for output in (nll, *gradients):
@@ -124,7 +124,7 @@ def cross_entropy_mean(original, logits, x, *buffers):
 @bug(*GAUSSIAN, seen_in="Pythae#123 (constant terms), abhayran/VAE-numpy (sigma^2 = 1/2)",
      symptom="the curve looks fine; its number is not -ELBO", detected_by=(SUM_TO_ONE, ORACLE), likelihood="gaussian")
 def constants_dropped(original, means, x, sigma, *buffers):
-    """log sigma + log(2 pi) / 2 is left out: a density that does not integrate to one."""
+    """log sigma + log(2 pi) / 2 is left out: a density that does not integrate to one (E8)."""
     original(means, x, sigma, *buffers)
     nll, _ = outputs_of(buffers)
     nll -= means.shape[1] * (np.log(sigma) + 0.5 * np.log(2 * np.pi))
@@ -134,7 +134,7 @@ def constants_dropped(original, means, x, sigma, *buffers):
      symptom="gray, washed-out pictures; the curve stops high", detected_by=(SUM_TO_ONE, "extreme inputs"),
      likelihood="bernoulli")
 def sigmoid_twice(original, logits, x, *buffers):
-    """The outputs pass a sigmoid, and the loss takes the result for logits: no pixel can be below 1/2."""
+    """The outputs pass a sigmoid, and the loss takes the result for logits: no pixel can be below 1/2 (E4)."""
     p = sigmoid(logits)
     original(p, x, *buffers)
     for d_logits in outputs_of(buffers)[1]:
@@ -145,7 +145,7 @@ def sigmoid_twice(original, logits, x, *buffers):
      symptom="a confident wrong pixel costs 16 nats and never learns", detected_by="extreme inputs",
      likelihood="bernoulli")
 def clipped_probabilities(original, logits, x, *buffers):
-    """The loss is computed from clipped probabilities, not from logits."""
+    """The loss is computed from clipped probabilities, not from logits (E4)."""
     limit = np.log(1e7 - 1)
     original(np.clip(logits, -limit, limit), x, *buffers)
     for d_logits in outputs_of(buffers)[1]:
@@ -155,7 +155,7 @@ def clipped_probabilities(original, logits, x, *buffers):
 @bug(*BERNOULLI, seen_in="synthcity#331, keras#12371, kvfrans/variational-autoencoder#5 (NaN at epoch 432)",
      symptom="NaN after hundreds of epochs", detected_by="extreme inputs", likelihood="bernoulli")
 def overflowing_softplus(original, logits, x, *buffers):
-    """softplus(l) is computed as log(1 + exp(l)): exp overflows for large logits."""
+    """softplus(l) is computed as log(1 + exp(l)): exp overflows for large logits (E4)."""
     original(logits, x, *buffers)
     nll, _ = outputs_of(buffers)
     with np.errstate(over="ignore", invalid="ignore"):

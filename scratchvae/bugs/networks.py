@@ -30,14 +30,14 @@ def slope(layer: Dense, y: np.ndarray) -> np.ndarray:
 @bug(Dense.backward, symptom="hidden layers learn a little wrong; the curve looks fine", detected_by=CHECKS,
      diagnosis="act' is missing", activation="tanh", hidden=(5,))
 def forgotten_slope(*arguments):
-    """The activation's derivative is forgotten: d_a = d_y."""
+    """The activation's derivative is forgotten: d_a = d_y (D2)."""
     change_d_a(lambda layer, y, d_y: d_y, *arguments)
 
 
 @bug(Dense.backward, seen_in="classic: act'(y) called where act'(a) was meant", symptom="the curve looks fine",
      detected_by=CHECKS, diagnosis="act' is taken at the output y", activation="sigmoid", hidden=(5,))
 def slope_at_the_output(*arguments):
-    """The activation's derivative is taken at its output: sigmoid'(sigmoid(a))."""
+    """The activation's derivative is taken at its output: sigmoid'(sigmoid(a)) (D2)."""
     def d_a(layer, y, d_y):
         return d_y * slope(layer, activate_ref(y, ACTIVATIONS[layer.activation]))
     change_d_a(d_a, *arguments)
@@ -46,14 +46,14 @@ def slope_at_the_output(*arguments):
 @bug(Dense.backward, symptom="training is very slow in deep networks", detected_by=CHECKS,
      diagnosis="act' is multiplied in twice", activation="softplus", hidden=(5, 3))
 def slope_twice(*arguments):
-    """The activation's derivative is multiplied in by the layer and by its caller."""
+    """The activation's derivative is multiplied in by the layer and by its caller (D2)."""
     change_d_a(lambda layer, y, d_y: d_y * slope(layer, y)**2, *arguments)
 
 
 @bug(Dense.backward, symptom="the curve looks fine", detected_by=CHECKS,
      diagnosis="the square in 1 - y^2 is missing", activation="tanh", hidden=(5,))
 def tanh_without_square(*arguments):
-    """tanh' = 1 - y in the place of 1 - y^2."""
+    """tanh' = 1 - y in the place of 1 - y^2 (D2)."""
     def d_a(layer, y, d_y):
         return d_y * (1 - y if layer.activation == "tanh" else slope(layer, y))
     change_d_a(d_a, *arguments)
@@ -63,7 +63,7 @@ def tanh_without_square(*arguments):
      symptom="training is slow", detected_by="layer check", diagnosis="the mask looks at the sign of d_y",
      activation="relu", hidden=(5,))
 def mask_of_the_gradient(*arguments):
-    """The backward pass of relu sets negative cotangents to 0, besides those of negative activations."""
+    """The backward pass of relu sets negative cotangents to 0, besides those of negative activations (D2)."""
     def d_a(layer, y, d_y):
         return d_y * slope(layer, y) * (d_y > 0 if layer.activation == "relu" else 1)
     change_d_a(d_a, *arguments)
@@ -72,7 +72,7 @@ def mask_of_the_gradient(*arguments):
 @bug(Dense.backward, seen_in="classic: mean(axis=0) for sum(axis=0)", symptom="biases hardly move",
      detected_by=CHECKS, diagnosis="only the bias is wrong")
 def bias_averaged(original, self, p, x, y, d_y, d_p, d_x):
-    """d_b is averaged over the batch, where d_W is summed."""
+    """d_b is averaged over the batch, where d_W is summed (D4)."""
     original(self, p, x, y, d_y, d_p, d_x)
     d_p.b[:] /= len(x)
 
@@ -80,7 +80,7 @@ def bias_averaged(original, self, p, x, y, d_y, d_p, d_x):
 @bug(Dense.backward, seen_in="classic: the shapes fit, because the layer is square",
      symptom="the layers below learn from noise", detected_by=CHECKS, diagnosis="d_x is d_a W", hidden=(4, 4))
 def weight_not_transposed(original, self, p, x, y, d_y, d_p, d_x):
-    """d_x = d_a W in a square layer, in the place of d_a W^T."""
+    """d_x = d_a W in a square layer, in the place of d_a W^T (D5)."""
     original(self, p, x, y, d_y, d_p, d_x)                           # now d_y holds d_a
     if d_x is not None and self.n_in == self.n_out:
         d_x[:] = d_y @ p.W
@@ -89,7 +89,7 @@ def weight_not_transposed(original, self, p, x, y, d_y, d_p, d_x):
 @bug(Dense.backward, symptom="the curve looks fine for a while", detected_by=CHECKS,
      diagnosis="analytic is 2 x numeric", hidden=(5,))
 def weight_counted_twice(original, self, p, x, y, d_y, d_p, d_x):
-    """d_W is added to itself, as if the weight were shared by two layers."""
+    """d_W is added to itself, as if the weight were shared by two layers (D3)."""
     original(self, p, x, y, d_y, d_p, d_x)
     d_p.W[:] *= 2
 
@@ -97,7 +97,7 @@ def weight_counted_twice(original, self, p, x, y, d_y, d_p, d_x):
 @bug(Dense.backward, seen_in="classic: zero_grad() forgotten", symptom="steps grow, the loss oscillates",
      detected_by=("layer check", "trainer's gradient"))
 def gradients_pile_up(original, self, p, x, y, d_y, d_p, d_x):
-    """d_W and d_b are added to what the buffers held from the step before."""
+    """d_W and d_b are added to what the buffers held from the step before (D3)."""
     before = d_p.W.copy(), d_p.b.copy()
     original(self, p, x, y, d_y, d_p, d_x)
     d_p.W[:] += before[0]
@@ -108,7 +108,7 @@ def gradients_pile_up(original, self, p, x, y, d_y, d_p, d_x):
            symptom="it trains (feedback alignment); right at the first step",
            detected_by=("gradient check", "trainer's gradient"), diagnosis="are old ones remembered?", hidden=(5,))
 def stale_weights(original):
-    """The backward pass uses the weights of the first step at all later steps."""
+    """The backward pass uses the weights of the first step at all later steps (D5)."""
     kept = {}
 
     def backward(self, p, x, y, d_y, d_p, d_x):
@@ -180,7 +180,7 @@ def first_layer_forgotten(original, self, p, x, y, d_y, d_p, d_x):
      seen_in="HIPS/autograd, variational_autoencoder.py: batch statistics when generating",
      symptom="a sample depends on its neighbors; a batch of one is blank", detected_by="batch independence")
 def batch_statistics(original, self, p, x, y, d_y=None, d_p=None, d_x=None):
-    """Every layer's input is centered by the batch's mean, also when a trained model is used."""
+    """Every layer's input is centered by the batch's mean, also when a trained model is used (D1)."""
     cotangents = () if d_y is None else (d_y, d_p, d_x)              # none in the forward pass
     original(self, p, x - x.mean(axis=0), y, *cotangents)
     if d_x is not None:

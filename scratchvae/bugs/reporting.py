@@ -16,7 +16,7 @@ REPORTED, HELD_OUT, ORACLE = "reported = differentiated", "held-out objective", 
      symptom="a loss of 0.2 that fits no formula in the paper", detected_by=("gradient check", REPORTED),
      diagnosis="gradient reports a loss of")
 def means_reported(original, vae, p, ws, weight, gradient):
-    """The loss that is printed is averaged over pixels, the one that is differentiated is summed."""
+    """The loss that is printed is averaged over pixels, the one that is differentiated is summed (E4)."""
     objective = original(vae, p, ws, weight, gradient)
     return type(objective)(*(part / ws.x.shape[1] for part in objective))
 
@@ -24,7 +24,7 @@ def means_reported(original, vae, p, ws, weight, gradient):
 @bug(elbo.forward, elbo.forward_backward, seen_in="AntixK/PyTorch-VAE#68 ('KLD': -kld_loss)",
      symptom="the log shows a negative KL", detected_by="beta linearity")
 def negative_kl(original, *arguments):
-    """The KL is reported with a minus sign; loss and gradient are right."""
+    """The KL is reported with a minus sign; loss and gradient are right (E4)."""
     objective = original(*arguments)
     return objective._replace(kl=-objective.kl)
 
@@ -42,7 +42,7 @@ def short_batch_counts_full(original, self, order):
 @bug(training.held_out_objective, seen_in="pytorch/examples before PR#419 (reparameterize in eval)",
      symptom="the held-out loss is lower than the training loss from the first epoch on", detected_by=HELD_OUT)
 def held_out_without_noise(original, model, x, **settings):
-    """The held-out loss is computed at z = mu: no ELBO, and no bound."""
+    """The held-out loss is computed at z = mu: no ELBO, and no bound (E4)."""
     def quiet(ws, *rest):
         ws.eps[:] = 0
         return type(model).forward(model, ws, *rest)
@@ -56,7 +56,7 @@ def held_out_without_noise(original, model, x, **settings):
 @bug(training.held_out_objective, seen_in="AntixK/PyTorch-VAE, experiment.py (trains at 0.00025, validates at 1.0)",
      symptom="training and held-out curves cannot be compared", detected_by=HELD_OUT, beta=2.5)
 def held_out_at_another_beta(original, model, x, **settings):
-    """The held-out loss has beta = 1, while the training loss has another beta."""
+    """The held-out loss has beta = 1, while the training loss has another beta (E4)."""
     found = original(model, x, **settings)
     return found._replace(loss=found.reconstruction + found.kl)
 
@@ -71,7 +71,7 @@ def sum_of_weights(original, total, top, count):
 @bug(evaluation.evaluate, seen_in="classic: the ELBO in a table's column called log-likelihood",
      symptom="log p(x) looks worse than it is, by the gap", detected_by=ORACLE)
 def elbo_for_likelihood(original, vae, X, **settings):
-    """The ELBO is reported as log p(x)."""
+    """The ELBO is reported as log p(x) (E4)."""
     found = original(vae, X, **settings)
     return found._replace(log_likelihood=found.elbo)
 
@@ -79,7 +79,7 @@ def elbo_for_likelihood(original, vae, X, **settings):
 @bug(evaluation.evaluate, seen_in="abdulfatir/normalizing-flows#2 (a bound of -79.4 on MNIST)",
      symptom="too good to be true", detected_by=ORACLE)
 def bound_without_kl(original, vae, X, **settings):
-    """The ELBO that is reported lacks its KL: it exceeds log p(x)."""
+    """The ELBO that is reported lacks its KL: it exceeds log p(x) (E4)."""
     found = original(vae, X, **settings)
     return found._replace(elbo=-found.reconstruction)
 

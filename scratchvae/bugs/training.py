@@ -31,13 +31,13 @@ def corrected(self: Adam, m: np.ndarray, v: np.ndarray) -> tuple:
 
 @bug(Adam.update, symptom="the first steps are several times too long; the curve looks fine", detected_by=REFERENCE)
 def adam_without_bias_correction(original, *arguments):
-    """Adam's running means, which start at zero, are not divided by 1 - beta^step."""
+    """Adam's running means, which start at zero, are not divided by 1 - beta^step (O2)."""
     change_adam(lambda self, m, v: self.learning_rate * m / (np.sqrt(v) + self.epsilon), *arguments)
 
 
 @bug(Adam.update, symptom="parameters with small gradients do not move", detected_by=REFERENCE)
 def adam_epsilon_under_the_root(original, *arguments):
-    """sqrt(v + epsilon) in the place of sqrt(v) + epsilon: an epsilon of 1e-8 then acts as one of 1e-4."""
+    """sqrt(v + epsilon) in the place of sqrt(v) + epsilon: an epsilon of 1e-8 then acts as one of 1e-4 (O2)."""
     def step(self, m, v):
         m_hat, v_hat = corrected(self, m, v)
         return self.learning_rate * m_hat / np.sqrt(v_hat + self.epsilon)
@@ -46,7 +46,7 @@ def adam_epsilon_under_the_root(original, *arguments):
 
 @bug(Adam.update, symptom="as slow as gradient descent with one tiny learning rate", detected_by=REFERENCE)
 def adam_without_root(original, *arguments):
-    """The step is divided by v, not by its root."""
+    """The step is divided by v, not by its root (O2)."""
     def step(self, m, v):
         m_hat, v_hat = corrected(self, m, v)
         return self.learning_rate * m_hat / (v_hat + self.epsilon)
@@ -56,7 +56,7 @@ def adam_without_root(original, *arguments):
 @bug(Adam.update, seen_in="kwj2104/Simple-Variational-Autoencoder and danielkurniadi's refactor of it",
      symptom="the curve looks fine, and worse than it should be", detected_by=REFERENCE)
 def moments_of_batch_slots(original, self, theta, gradient):
-    """Adam keeps moments for each slot of the batch: each of four sets sees every fourth gradient."""
+    """Adam keeps moments for each slot of the batch: each of four sets sees every fourth gradient (O2)."""
     slots = self.__dict__.setdefault("slots", [make_optimizer("adam", len(theta), theta.dtype, self.learning_rate)
                                                for _ in range(4)])
     original(slots[self.step % 4], theta, gradient)
@@ -66,7 +66,7 @@ def moments_of_batch_slots(original, self, theta, gradient):
 @bug(Adam.update, seen_in="classic: the optimizer is made inside the loop",
      symptom="every step is as long as the learning rate; the loss jumps up and down", detected_by=REFERENCE)
 def moments_forgotten(original, self, theta, gradient):
-    """Adam's moments and count start anew with every step."""
+    """Adam's moments and count start anew with every step (O2)."""
     step = self.step
     for moment in self.moments.values():
         moment[:] = 0
@@ -77,20 +77,20 @@ def moments_forgotten(original, self, theta, gradient):
 
 @bug(SGD.update, symptom="the loss climbs", detected_by=REFERENCE)
 def ascent(original, self, theta, gradient):
-    """The step goes along the gradient, not against it."""
+    """The step goes along the gradient, not against it (O1)."""
     original(self, theta, -gradient)
 
 
 @bug(SGD.update, symptom="the learning rate is in effect a tenth of the given one", detected_by=REFERENCE)
 def dampened_momentum(original, self, theta, gradient):
-    """The velocity takes (1 - momentum) of the gradient, with the learning rate of the other convention."""
+    """The velocity takes (1 - momentum) of the gradient, with the learning rate of the other convention (O1)."""
     original(self, theta, (1 - self.momentum) * gradient)
 
 
 @bug(Adam.update, SGD.update, seen_in="classic: a default of somebody else's optimizer",
      symptom="weights shrink, and the loss that is printed does not say why", detected_by=REFERENCE)
 def silent_weight_decay(original, self, theta, gradient):
-    """0.01 theta is added to the gradient, and is not part of any loss."""
+    """0.01 theta is added to the gradient, and is not part of any loss (O4)."""
     original(self, theta, gradient + np.asarray(0.01, theta.dtype) * theta)
 
 
@@ -105,7 +105,7 @@ def change_noise(change: Callable, original: Callable, seed: int, stream: int, s
 @bug(random.standard_normal, seen_in="RV29/VAE: noise of shape (L, d_z) for a minibatch",
      symptom="the curve looks fine; gradients are noisier than necessary", detected_by=SAMPLER)
 def one_noise_for_the_batch(*arguments):
-    """All examples of a step have the same noise."""
+    """All examples of a step have the same noise (E2)."""
     def change(original, seed, stream, step, out):
         original(seed, stream, step, out)
         out[:] = np.resize(out[:1], out.shape)
@@ -115,13 +115,13 @@ def one_noise_for_the_batch(*arguments):
 @bug(random.standard_normal, seen_in="classic: the generator is seeded inside the loop",
      symptom="the training loss is too good, the held-out one is not", detected_by=SAMPLER)
 def frozen_noise(*arguments):
-    """Every step draws the same noise."""
+    """Every step draws the same noise (E2)."""
     change_noise(lambda original, seed, stream, step, out: original(seed, stream, 0, out), *arguments)
 
 
 @bug(random.standard_normal, seen_in="classic: rand for randn", symptom="the curve looks fine", detected_by=SAMPLER)
 def uniform_noise(*arguments):
-    """eps is uniform on (0, 1): its mean is 1/2 and its variance 1/12."""
+    """eps is uniform on (0, 1): its mean is 1/2 and its variance 1/12 (E2)."""
     def change(original, seed, stream, step, out):
         out[:] = np.random.default_rng([seed, step]).random(out.shape)
     change_noise(change, *arguments)
@@ -204,7 +204,7 @@ def counter_not_restored(original, self, meta, arrays):
 @bug(elbo.forward_backward, symptom="steps are B times too long; Adam hides it", detected_by="gradient check",
      diagnosis="is a 1/B missing")
 def forgotten_mean(original, vae, p, ws, weight, gradient):
-    """The gradient is summed over the batch, the loss is averaged."""
+    """The gradient is summed over the batch, the loss is averaged (E5)."""
     objective = original(vae, p, ws, weight, gradient)
     gradient.flat[:] *= len(ws.x)
     return objective
@@ -214,7 +214,7 @@ def forgotten_mean(original, vae, p, ws, weight, gradient):
      symptom="loss and gradient depend on the batch size; a short last batch counts less",
      detected_by="batch independence")
 def summed_over_the_batch(original, vae, p, ws, weight, *gradients):
-    """Loss and gradient are both summed over the batch."""
+    """Loss and gradient are both summed over the batch (E4)."""
     objective = original(vae, p, ws, weight, *gradients)
     for gradient in gradients:                               # none from `forward`, one from `forward_backward`
         gradient.flat[:] *= len(ws.x)
@@ -224,5 +224,5 @@ def summed_over_the_batch(original, vae, p, ws, weight, *gradients):
 @bug(elbo.forward, elbo.forward_backward, seen_in="Lightning-bolts#328 (kl_coeff), tsgm#69 (beta)",
      symptom="every beta gives the same model", detected_by="beta linearity", beta=2.5)
 def beta_ignored(original, vae, p, ws, weight, *gradients):
-    """beta is a setting that nothing reads."""
+    """beta is a setting that nothing reads (E4)."""
     return original(vae, p, ws, Constant(1.0), *gradients)

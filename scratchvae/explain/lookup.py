@@ -7,7 +7,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from ..bugs import BUGS, source_of
+from ..bugs import BUGS
 from ..errors import ConfigurationError
 from ..practice import EXERCISES
 from ..source import syntax_tree
@@ -17,6 +17,7 @@ from .words import CHAPTERS, CLAIMS, FORMULAS, WORDS
 PACKAGE = Path(__file__).parents[1]
 TESTS = PACKAGE.parent / "tests"
 TAG = re.compile(r"\b[TFEDLSGO]\d+\b")
+QUOTED = re.compile(r'(?<!")"[^"]+"')
 DERIVED = {"E": "elbo.py", "L": "likelihoods/__init__.py", "S": "estimators/__init__.py", "D": "kernels/dense.py",
            "O": "kernels/optimizers.py", "G": "oracles"}
 ELSEWHERE = {"S10": "schedules.py", "O3": "optimizers.py", "O4": "optimizers.py"}
@@ -65,12 +66,23 @@ def _tree(path: Path) -> Any:
     return syntax_tree(_text(path))
 
 
+def _lines(path):
+    """Yield (number, the test that it is the docstring of or "", text) of every line."""
+    before = ""
+    for k, line in enumerate(_text(path).splitlines(), 1):
+        yield k, before.removeprefix("def ").partition("(")[0] if before.startswith("def test_") else "", line
+        before = line
+
+
 def _cited(tag: str, folder: Path) -> list[str]:
-    """Return "file:line: text" of every line under a folder that has the tag, but for tables; the derivation first."""
-    paths = [path for path in folder.rglob("*.py") if path.parent.name not in ("exercises", "explain", "cli")]
+    """Return "file:line: text" of every line under a folder that has the tag, but for tables; the derivation first.
+
+    A tag in quotes is data: an argument, or Numba's D1 for a vector of float64.
+    """
+    paths = [path for path in folder.rglob("*.py") if path.parent.name not in ("exercises", "explain", "cli", "bugs")]
     paths.sort(key=lambda path: (path.name != "elbo.py", path.parent.name != "kernels", path))
-    return [f"{path.relative_to(folder.parent).as_posix()}:{k}: {line.strip()}" for path in paths
-            for k, line in enumerate(_text(path).splitlines(), 1) if re.search(rf"\b{tag}\b", line)]
+    return [f"{path.relative_to(folder.parent).as_posix()}:{k}: {said} {line.strip()}".replace(":  ", ": ")
+            for path in paths for k, said, line in _lines(path) if re.search(rf"\b{tag}\b", QUOTED.sub("", line))]
 
 
 @lru_cache(None)
@@ -96,18 +108,13 @@ def _derived(tag: str) -> tuple[str, str]:
     return "", ""
 
 
-@lru_cache(None)
-def _tags_of_bug(name: str) -> tuple:
-    """Return the tags in what a fault replaces, that first whose formula shares most words with its description."""
-    bug = BUGS[name]
-    words = set(re.findall(r"\w+", bug.what + " " + bug.diagnosis))
-    shared = {tag: len(words & set(re.findall(r"\w+", _derived(tag)[0].rpartition("\n")[0])))
-              for target in bug.targets for tag in TAG.findall(source_of(target)) if tag[0] not in "TF"}
-    return tuple(sorted(shared, key=lambda tag: (-shared[tag], tag)))
+def _tag_of_bug(name: str) -> str:
+    """Return the equation that a fault breaks, which its description ends with, or ""."""
+    return (TAG.findall(BUGS[name].what) or [""])[-1]
 
 
 def _faults(tag: str) -> list[str]:
-    return [name for name in BUGS if tag in _tags_of_bug(name)[:1]]
+    return [name for name in BUGS if tag == _tag_of_bug(name)]
 
 
 def _exercise(tag: str) -> str:
@@ -147,8 +154,8 @@ def explain(word: str) -> Explanation:
         _refuse(asked)
     if word in BUGS:
         bug = BUGS[word]
-        tag = next(iter(_tags_of_bug(word)), "")
-        meaning = f"a fault: {bug.what} Seen in {bug.seen_in}. {bug.symptom.capitalize()}."
+        tag = _tag_of_bug(word)
+        meaning = f"a fault: {bug.what} Seen in {bug.seen_in}. {bug.symptom[0].upper()}{bug.symptom[1:]}."
         found = _of_tag(tag, meaning) if tag else Explanation(word, meaning, "", "", "", [], [], "", "", [], "")
         return found._replace(word=word, faults=[], number=checked_now(word), chapter="c12_bug_museum",
                               tests=[f"found by {', '.join(bug.detected_by)}"])

@@ -36,8 +36,8 @@ CLAIMS = {
 
 # The chapter of an equation, by its family or alone.
 CHAPTERS = {"E": "c04_backprop_by_hand", "D": "c04_backprop_by_hand", "S": "c08_elbo_gap", "L": "c06_lambda",
-            "G": "c08_elbo_gap", "O": "c05_vae", "S9": "c03_reparameterization", "S1": "c07_importance_sampling",
-            "S2": "c07_importance_sampling"}
+            "G": "c08_elbo_gap", "O": "c05_vae", "E2": "c03_reparameterization", "S9": "c03_reparameterization",
+            "S1": "c07_importance_sampling", "S2": "c07_importance_sampling"}
 
 # Words: what each means, and the tag that it leads to.
 WORDS = {
@@ -59,7 +59,8 @@ WORDS = {
     "sigma": ("the standard deviation exp(logvar / 2) of q(z | x)", "E2"),
     "eps": ("the noise, N(0, 1), that comes in from outside: z = mu + sigma eps", "E2"),
     "reparameterization": ("writing a draw as a function of what it depends on and of noise from outside", "E2"),
-    "lambda": ("the weight of the KL beside the squared error: 2 sigma_x^2, and twice beta beside half of it", "T16"),
+    "lambda": ("the weight of the KL beside the squared error, 2 sigma_x^2; beside half of it, beta = lambda / 2",
+               "T16"),
     "beta": ("the weight of the KL beside a negative log-likelihood", "E4"),
     "score_function": ("the gradient without the trick: the loss times the slope of log q", "S9"),
     "baseline": ("a number that is subtracted from the loss in the score function, to make it less noisy", "S9"),
