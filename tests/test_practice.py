@@ -218,7 +218,7 @@ def test_an_answer_written_another_way_is_right():
 BODIES = {
     "pass": "unsolved", "raise NotImplementedError": "unsolved", "return d_mu(d_z, mu, beta)": "calls itself without",
     "import sys; sys.exit()": "leaves Python", "x = 1": "None: a return is missing", "print('here')": "printed 'here'",
-    "return d_z": "an axis is not summed", "return 'x'": "of type str", "return {}": "of type dict", "mu += 1":
+    "return d_z": "is it not summed", "return 'x'": "of type str", "return {}": "of type dict", "mu += 1":
     "changes its argument mu", "return mu": "its argument mu, unchanged", "return 0 * mu": "0 everywhere",
     "return [[1], [1, 2]]": "ValueError",
     "return mu / 0": "divide by 0", "return undefined": "line 2, `return undefined`", "yield mu": "type generator",
@@ -233,6 +233,36 @@ def test_whatever_an_answer_does_ends_in_one_sentence(body):
     linecache.cache["<cell 9>"] = 1, None, ["def d_mu(d_z, mu, beta):\n", f"    {body}\n"], "<cell 9>"
     verdict = check(namespace["d_mu"])
     assert BODIES[body] in str(verdict) and "\n" not in str(verdict)
+
+
+SAID = [("iwae", "top = log_w.max(); w = np.exp(log_w - top); return -top - np.log(w.mean(axis=1)), w / w.sum(axis=1)"
+         "[:, None]", "subtract each example's own"),
+        ("bernoulli_nll", "return np.where(x[:, None] == 1, np.log1p(np.exp(-l)), np.logaddexp(0, l)).sum(axis=2)",
+         "overflow"),
+        ("bernoulli_nll", "p = 1 / (1 + np.exp(-l)); return -np.log(np.where(x[:, None], p, 1 - p) + 1e-8).sum(axis=2)",
+         r"It is ([\d.]+) at (?!.* \1 is right)"),
+        ("sample", "return mu", "an axis is missing"),
+        ("kl_normal", "return 0.5 * (mu**2 + np.exp(logvar) - 1 - logvar).sum(axis=1, keepdims=True)", "keepdims"),
+        ("kl_normal", "return 0.5 * (mu**2 + np.exp(logvar) - 1 - np.log(logvar)).sum(axis=1)",
+         "logvar = .*what is negative"),
+        ("kl_normal", "return 0.5 * (mu**2 + np.exp(logvar) - 1 - logvar).sum(axis=0)",
+         "axis=0.*in the place of.*axis=1"),
+        ("adam", "m, v = 0.9 * m + 0.1 * g, 0.999 * v + 0.001 * g**2; return theta - rate * m / (1 - 0.9**step) / "
+         "(np.sqrt(v / (1 - 0.999**step)) + 1e-7), m, v", " g = ")]
+
+
+@pytest.mark.parametrize("name, body, words", SAID, ids=[name for name, *_ in SAID])
+def test_a_wrong_answer_is_found_where_it_is_wrong_and_told_so(name, body, words):
+    namespace = {"np": np}
+    exec(f"def {name}({', '.join(EXERCISES[name].parameters)}):\n    {body}\n", namespace)
+    verdict = judge(EXERCISES[name], namespace[name], seed=0)
+    assert verdict.state == "wrong" and re.search(words, verdict.text), verdict
+
+
+def test_a_training_loop_may_draw_several_samples_an_image():
+    text = EXERCISES["train"].answer.replace("(len(x), 1, n_latent)", "(len(x), 2, n_latent)")
+    verdict = judge(EXERCISES["train"], compiled(EXERCISES["train"], text), seed=0)
+    assert verdict.state == "right", verdict
 
 
 def test_a_loop_without_end_ends():

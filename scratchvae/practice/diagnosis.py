@@ -57,7 +57,8 @@ class Findings:
         _, label, right, got = self.wrong[0]
         at = np.unravel_index(np.argmax(np.abs(got - right)), right.shape)
         entry = f" at [{', '.join(map(str, at))}]" if at else ""
-        return f"{label} is {got[at]:.5g}{entry}, and {right[at]:.5g} is right", False
+        digits = next(n for n in range(5, 18) if n == 17 or f"{got[at]:.{n}g}" != f"{right[at]:.{n}g}")
+        return f"{label} is {got[at]:.{digits}g}{entry}, and {right[at]:.{digits}g} is right", False
 
     def of_other_form(self, text: str) -> tuple[str, bool]:
         """Return the same of an answer of another form: `text` says which."""
@@ -89,14 +90,16 @@ class Findings:
         for at, label, right, got in self.wrong:
             if np.isfinite(right).all() and not np.isfinite(got).all():
                 what = "nan" if np.isnan(got).any() else "inf"
-                return f"{label} holds {what} at {self._shown(at)}: does it overflow, or divide by 0?"
+                return (f"{label} holds {what} at {self._shown(at)}: does it overflow, divide by 0, or take the log of "
+                        "what is negative?")
         return ""
 
     def _shown(self, at: dict) -> str:
-        name = self.exercise.parameters[0]
-        values = np.array2string(np.ravel(np.asarray(at[name], float))[:8], precision=3) if not isinstance(
-            at[name], dict) else "these weights"
-        return f"{name} = {values}" if name in at else ""
+        """Return what the arguments are, but for arrays of zeros."""
+        given = {name: np.asarray(value) for name, value in at.items() if name in self.exercise.parameters
+                 and not isinstance(value, dict) and np.any(value)}
+        return ", ".join(f"{name} = {np.array2string(value.ravel()[:10] if value.ndim else value, precision=3)}"
+                         for name, value in given.items()) or "these weights"
 
     def _nothing_of_its_own(self):
         if not self.wrong:

@@ -7,6 +7,7 @@ from .exercise import Exercise
 
 SIGNS = {ast.Add: ast.Sub, ast.Sub: ast.Add, ast.Mult: ast.Div, ast.Div: ast.Mult}
 COMPARED = (ast.Lt, ast.LtE, ast.Gt, ast.GtE)
+SHORT = 12              # letters of a part that are too few to be shown alone
 REDUCTIONS = {"sum": ("mean",), "mean": ("sum",), "max": ("min", "sum")}
 
 
@@ -61,11 +62,22 @@ def edits(exercise: Exercise) -> Iterator[tuple[str, str, str]]:
     starts = [0]
     for line in text.splitlines(keepends=True):
         starts.append(starts[-1] + len(line))
-    for node in ast.walk(ast.parse(text)):
+
+    def place(node):
+        return [starts[line - 1] + column for line, column in (
+            (node.lineno, node.col_offset), (node.end_lineno, node.end_col_offset))]
+
+    tree = ast.parse(text)
+    parents = {child: node for node in ast.walk(tree) for child in ast.iter_child_nodes(node)}
+    for node in ast.walk(tree):
         if hasattr(node, "lineno") and not isinstance(node, (ast.FunctionDef, ast.arg)):
-            start, stop = (starts[line - 1] + column for line, column in (
-                (node.lineno, node.col_offset), (node.end_lineno, node.end_col_offset)))
+            start, stop = place(node)
+            around = node                                         # what is shown: `0` alone would say little
+            while place(around)[1] - place(around)[0] < SHORT and isinstance(parents[around], (ast.expr, ast.keyword)):
+                around = parents[around]
+            first, last = place(around)
             for other in _instead(node, exercise.parameters):
                 new = ast.unparse(ast.fix_missing_locations(other))
-                shown = new if isinstance(other, (ast.Slice, ast.Name, ast.Constant)) else f"({new})"
-                yield text[:start] + shown + text[stop:], text[start:stop], new
+                put = new if isinstance(other, (ast.Slice, ast.Name, ast.Constant)) else f"({new})"
+                wrong = text[first:start] + put + text[stop:last] if around is not node else new
+                yield text[:start] + put + text[stop:], text[first:last], wrong

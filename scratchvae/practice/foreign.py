@@ -25,8 +25,9 @@ def as_sentence(text: str) -> str:
     >>> as_sentence("it is 0"), as_sentence("sample is 0?")
     ('It is 0.', 'sample is 0?')
     """
+    names = {"sigma", *EXERCISES, *(name for exercise in EXERCISES.values() for name in exercise.parameters)} - {"a"}
     first = text.split()[0] if text else ""
-    start = text[:1].upper() if first.isalpha() and first.islower() and first not in EXERCISES else text[:1]
+    start = text[:1].upper() if first.isalpha() and first.islower() and first not in names else text[:1]
     return start + text[1:] + ("" if text.endswith(("?", ".")) else ".")
 
 

@@ -3,7 +3,7 @@ import numpy as np
 
 from ..exercise import exercise
 
-EXTREME = np.array([[[-1000.0, -30.0, 0.0, 30.0, 1000.0]]])
+EXTREME = {"l": np.tile([-1000.0, -30.0, 0.0, 30.0, 1000.0], 2)[None, None], "x": np.repeat([0.0, 1.0], 5)[None]}
 
 
 def pixels(rng):
@@ -19,7 +19,7 @@ def gives_probabilities_that_sum_to_one(answer, rng):
     return "" if np.allclose(total, 1) else f"p(0) + p(1) is {float(total.ravel()[0]):.4g}"
 
 
-@exercise("E4", pixels, corners=({"l": EXTREME, "x": np.array([[0.0, 1.0, 0.0, 1.0, 0.0]])},),
+@exercise("E4", pixels, corners=(EXTREME,),
           laws=(gives_probabilities_that_sum_to_one,), hints=(
     "With p = sigmoid(l): -log p = softplus(l) - l and -log(1 - p) = softplus(l).",
     "So -x log p - (1 - x) log(1 - p) = softplus(l) - x l. exp(1000) overflows: softplus needs another form.",
@@ -42,7 +42,7 @@ def bernoulli_nll(l, x):
 
 
 @exercise("E5", pixels, loss=lambda l, x: np.sum(np.log(1 + np.exp(l)) - x[:, None] * l) / l[..., 0].size, by=("l",),
-          corners=({"l": EXTREME, "x": np.array([[0.0, 1.0, 0.0, 1.0, 0.0]])},), hints=(
+          corners=(EXTREME,), hints=(
     "The slope of softplus is the sigmoid.",
     "So the slope of softplus(l) - x l is sigmoid(l) - x. The loss is a mean over B examples and K samples.",
     "(1 / (1 + exp(-l)) - x[:, None]) / (B * K); B, K, D = l.shape."), slips=(

@@ -15,7 +15,7 @@ def is_tighter_than_the_mean(answer, rng):
 
 
 @exercise("S6", lambda rng: {"log_w": samples(rng)["nll"] * 4},
-          corners=({"log_w": np.array([[-1e4, -1e4 - 1, -1e5]])},),
+          corners=({"log_w": np.array([[-1e4, -1e4 - 1, -1e5], [0.0, -1, -2], [1e4, 0, 1e4]])},),
           loss=lambda log_w: np.sum(-np.log(np.exp(log_w).sum(axis=1) / log_w.shape[1])),
           by=lambda answer, log_w: {"log_w": -answer(log_w)[1]}, laws=(is_tighter_than_the_mean,), hints=(
     "exp(-10000) is 0, and log(0) is -inf: first subtract the largest log w of each example.",
@@ -26,6 +26,8 @@ def is_tighter_than_the_mean(answer, rng):
     ("-top[:, 0] - np.log", "top[:, 0] + np.log", "the loss is -1.00 x: minus the bound"),
     ("top = log_w.max(axis=1, keepdims=True)", "top = np.zeros((len(log_w), 1))",
      "exp(-10000) is 0: subtract the largest log w first"),
+    ("top = log_w.max(axis=1, keepdims=True)", "top = np.full((len(log_w), 1), log_w.max())",
+     "the largest log w of all examples is far above those of one: subtract each example's own"),
     ("np.exp(log_w - top)", "np.exp(top - log_w)", "the worst sample weighs most: the sign of log w")))
 def iwae(log_w):
     """The bound of K samples, and the weights with which it is differentiated.
@@ -33,7 +35,7 @@ def iwae(log_w):
     log_w (B, K)   the log of the importance weights w
 
     Return (loss, v): loss = -log 1/K sum_k w, (B,), and v = w / sum_k w, (B, K).  Both must be right
-    at log w = -10000.                                                            (S6, F32)
+    at log w = -10000 and 10000, in one batch.                                                           (S6, F32)
     """
     top = log_w.max(axis=1, keepdims=True)
     w = np.exp(log_w - top)
@@ -68,7 +70,7 @@ def vanishes_where_q_is_the_posterior(answer, rng):
           hints=(
     "z depends on the head; q itself is held. Two things move with z: the reconstruction, and log q(z) - log p(z).",
     "The slope of log q - log p along z, q held, is z - eps / sigma. So g = d_z + (z - eps / sigma) / (B K).",
-    "Then as in E6 and E7: d_mu = sum over k of g, d_logvar = sum over k of g eps sigma / 2."), slips=(
+    "Then d_mu = sum over k of g, d_logvar = sum over k of g eps sigma / 2."), slips=(
     (" - eps / sigma", "", "the slope of log q along z is missing: this is the total derivative's z"),
     ("eps / sigma", "eps", "the sigma of eps / sigma is missing"),
     ("eps / sigma", "eps * sigma", "eps / sigma, not eps sigma"),
@@ -81,7 +83,8 @@ def stl(d_z, z, eps, logvar):
     z, eps (B, K, Z)   samples and their noise
     logvar (B, Z)      log sigma^2 of q(z | x)
 
-    Return (d_mu, d_logvar), (B, Z) each: E6 and E7 of g = d_z + (z - eps / sigma) / (B K).   (S7)
+    Return (d_mu, d_logvar), (B, Z) each: d_mu = sum_k g and d_logvar = sum_k g eps sigma / 2, with
+    g = d_z + (z - eps / sigma) / (B K).                                          (S7)
     """
     sigma = np.exp(logvar / 2)[:, None]
     g = d_z + (z - eps / sigma) / eps[..., 0].size
@@ -93,7 +96,7 @@ def stl(d_z, z, eps, logvar):
               held["v"]**2, held["v"][:, :, None]**2 * held["J"] / len(held["z"]), moved, held),
           hints=("It is S7's g under the weights v, times v once more: the weights depend on z, too.",
                  "g = v^2 (J + z - eps / sigma) / B, where v[:, :, None] stands beside z.",
-                 "Then as in E6 and E7: d_mu = sum over k of g, d_logvar = sum over k of g eps sigma / 2."), slips=(
+                 "Then d_mu = sum over k of g, d_logvar = sum over k of g eps sigma / 2."), slips=(
               ("v[:, :, None] ** 2", "v[:, :, None]", "v stands for v^2: this is S7 under weights, which is biased"),
               (" - eps / sigma", "", "the slope of log q along z is missing"),
               ("eps / sigma", "eps * sigma", "eps / sigma, not eps sigma"),
@@ -107,7 +110,8 @@ def dreg(J, z, eps, logvar, v):
     logvar (B, Z)      log sigma^2 of q(z | x)
     v (B, K)           normalized weights, as `iwae` returns them
 
-    Return (d_mu, d_logvar), (B, Z) each: E6 and E7 of g = v^2 (J + z - eps / sigma) / B.     (S8)
+    Return (d_mu, d_logvar), (B, Z) each: d_mu = sum_k g and d_logvar = sum_k g eps sigma / 2, with
+    g = v^2 (J + z - eps / sigma) / B.                                            (S8)
     """
     sigma = np.exp(logvar / 2)[:, None]
     g = v[:, :, None]**2 * (J + z - eps / sigma) / len(z)
