@@ -1,4 +1,6 @@
 """What can go wrong, by kind.  Every message says what, got, expected, remedy."""
+import sys
+import warnings
 
 
 class ScratchVAEError(Exception):
@@ -31,3 +33,11 @@ class TrainingError(ScratchVAEError, ArithmeticError):
 
 class ScratchVAEWarning(UserWarning):
     """Something is not as it was asked for, and the package goes on."""
+
+
+def warn(message: str) -> None:
+    """Issue a ScratchVAEWarning at the line outside of this package that led here."""
+    frame, level = sys._getframe(1), 2
+    while frame.f_back and frame.f_globals.get("__name__", "").partition(".")[0] == __name__.partition(".")[0]:
+        frame, level = frame.f_back, level + 1
+    warnings.warn(message, ScratchVAEWarning, stacklevel=level)

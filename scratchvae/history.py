@@ -126,6 +126,8 @@ class TrainingState:
         The finished epochs.
     best : ndarray or None
         The parameters of the epoch whose held-out loss was least, flat, if they are kept.
+    best_epoch : int
+        How many epochs were done then; 0 if there are none.
     """
 
     optimizer: Optimizer
@@ -138,6 +140,7 @@ class TrainingState:
     rows_skipped: int = 0
     history: History = field(default_factory=History)
     best: Any = None
+    best_epoch: int = 0
 
     def begin_epoch(self) -> None:
         """Set the sums of the present epoch to zero."""
@@ -156,7 +159,8 @@ class TrainingState:
         """Return (meta, arrays) for a file: meta for JSON, and arrays with the moments as `layout.pack` orders them."""
         meta = {"epoch": self.epoch, "batch": self.batch, "step": self.optimizer.step, "seconds": self.seconds,
                 "skipped": self.skipped, "rows_skipped": self.rows_skipped,
-                "first_loss": self.history.first_loss, "estimator": self.estimator}
+                "first_loss": self.history.first_loss, "estimator": self.estimator,
+                "best_epoch": self.best_epoch}
         vectors = {**self.optimizer.moments, **({} if self.best is None else {"best": self.best})}
         history = np.array(self.history).reshape(-1, len(Epoch._fields))
         return meta, {"totals": np.array(self.totals), "history": history,
@@ -194,6 +198,10 @@ class TrainingState:
         self.history = History(Epoch(int(row[0]), *row[1:]) for row in history.astype(float).tolist())
         self.history.first_loss, self.totals = first_loss, totals.astype(float).tolist()
         self.best = np.empty(layout.size, self.optimizer.dtype) if "best" in arrays else None
+        if self.best is not None:                                                 # of files without "best_epoch"
+            self.best_epoch = _count("best_epoch", meta.get("best_epoch", self.history.best()))
+            if self.best_epoch > self.epoch:
+                raise ValueError(f"best_epoch is {self.best_epoch}, of {self.epoch} epochs")
         vectors = {**self.optimizer.moments, **({"best": self.best} if "best" in arrays else {})}
         for name, vector in vectors.items():
             if arrays[name].dtype != vector.dtype:

@@ -40,6 +40,11 @@ class Rate:
     def __post_init__(self):
         keep(self, rate=check_rate(self.rate))
 
+    @property
+    def largest(self) -> float:
+        """The learning rate that is not exceeded."""
+        return self.rate
+
     def at(self, epochs: float) -> float:
         """Return the learning rate when `epochs` epochs are done, with fractions."""
         return self.rate
@@ -121,6 +126,11 @@ class WarmUp:
     def __post_init__(self):
         instance_of("then", self.then, Rate, "Pass for example Rate(0.001).")
         keep(self, epochs=_epochs("epochs", self.epochs))
+
+    @property
+    def largest(self) -> float:
+        """The learning rate that is not exceeded."""
+        return self.then.largest
 
     def at(self, epochs: float) -> float:
         """Return the learning rate when `epochs` epochs are done, with fractions."""

@@ -1,6 +1,5 @@
 """What VAE and Autoencoder share: networks, training, and the checks of users' arrays."""
 import copy
-import warnings
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -10,7 +9,7 @@ from .arrays import as_array
 from .data.meaning import as_floats
 from .data.minibatch import as_rows, check_data, join_labels, one_hot
 from .elbo import Workspace
-from .errors import ConfigurationError, ScratchVAEWarning, ShapeError
+from .errors import ConfigurationError, ShapeError, warn
 from .layers import activation_code, MLP
 from .learning_rates import Rate, WarmUp
 from .likelihoods import make_likelihood
@@ -309,7 +308,7 @@ class Model(Settings, ModelFiles, StateDict):
         X = self.join(X, y)
         X, settings["validation"] = _split(X, share, self._validation(settings["validation"]))
         trainer = Trainer(self, X, **settings)            # checks everything, and moves nothing
-        after_epoch = callback and _epoch_end(function_of("callback", callback, "f(model, epoch)"))
+        after_epoch = callback and _epoch_end(_callback(callback))
         try:
             if vars(self).setdefault("_trained_by", trainer) is not trainer:
                 raise ConfigurationError("this model is being trained by another thread, or by the call of fit whose "
@@ -319,17 +318,16 @@ class Model(Settings, ModelFiles, StateDict):
             elif self._training is not None:
                 trainer.go_on(self._training)
             if not trainer.is_patient():
-                warnings.warn(f"patience is {trainer.patience}, and since epoch {trainer.state.history.best()} the "
-                              "held-out loss has not fallen: no epoch is trained. Pass a larger patience, or None.",
-                              ScratchVAEWarning, stacklevel=3)
+                warn(f"patience is {trainer.patience}, and since epoch {trainer.state.history.best()} the held-out "
+                     "loss has not fallen: no epoch is trained. Pass a larger patience, or None.")
             self._take_state(trainer.state)
             trainer.run(trainer.state.epoch + epochs, after_epoch=after_epoch)
         finally:
             if vars(self).get("_trained_by") is trainer:
-                getattr(callback, "close", bool)()
                 if trainer.state.best is not None:
                     self.parameters.flat[:] = trainer.state.best
                 del self._trained_by
+                getattr(callback, "close", bool)()
         return self
 
     def _validation(self, given):
@@ -359,6 +357,13 @@ def _split(X, share, validation):
         raise ConfigurationError(f"validation_split is {share}: of X with shape {X.shape} it leaves no row to train on "
                                  "or none to hold out. Use another share, or pass validation.")
     return X[:-held_out], X[-held_out:]
+
+
+def _callback(given):
+    if isinstance(given, type):
+        raise ConfigurationError(f"callback is the class {given.__name__}; expected one of its objects. Pass "
+                                 f"{given.__name__}().")
+    return function_of("callback", given, "f(model, epoch)", 2)
 
 
 def _epoch_end(callback):

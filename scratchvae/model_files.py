@@ -45,7 +45,7 @@ class ModelFiles:
 
         Raises RunError if the file is missing, damaged, or holds another kind of model.
         """
-        model, meta, arrays = load_run(path)
+        model, meta, arrays = load_run(path, made=cls)
         if not isinstance(model, cls):
             raise RunError(f"{path} holds a model of kind {model.kind!r}; expected {cls.kind!r}. "
                            f"Load it with {type(model).__name__}.load.")
@@ -58,16 +58,17 @@ class ModelFiles:
         return model
 
 
-def load_run(path: Any, last: bool = False) -> tuple:
+def load_run(path: Any, last: bool = False, made: Any = None) -> tuple:
     """Return (model, meta, arrays) of a file that `save` wrote; meta and arrays are the extras.
 
-    Where training has kept the best parameters, the model has those, or, if `last`, those from which it goes on.
-    Raises RunError if the file is missing, damaged, or does not describe a model.
+    Where a run (with its config) has kept the best parameters, the model has those, or, if `last`, those from which it
+    goes on.  The model is a `made` if that is a class of its kind.  Raises RunError if the file is missing, damaged,
+    or does not describe a model.
     """
     kind, meta, arrays = load_arrays(path)
     try:
         settings, numbers = dict(meta.pop("settings")), arrays.pop("parameters")
-        numbers = numbers if last else arrays.get("best", numbers)
+        numbers = arrays.get("best", numbers) if "config" in meta and not last else numbers
         estimator, baseline = settings.get("estimator"), settings.pop("baseline", "none")     # its own in older files
         if baseline != "none":
             settings["estimator"] = make_estimator(estimator, baseline=baseline)
@@ -77,7 +78,8 @@ def load_run(path: Any, last: bool = False) -> tuple:
         if sum(n_in * n_out for n_in, n_out in zip(sizes, sizes[1:])) > numbers.size:      # before memory is taken
             raise ValueError(f"layers of {sizes} units have more than the {numbers.size} numbers stored")
         kinds = {made.kind: made for base in ModelFiles.__subclasses__() for made in base.__subclasses__()}
-        model = kinds[kind](**{**settings, "hidden": tuple(settings["hidden"])})
+        made = made if made and issubclass(made, kinds[kind]) else kinds[kind]
+        model = made(**{**settings, "hidden": tuple(settings["hidden"])})
         if numbers.dtype not in (model.dtype, "float16"):                                          # as export writes
             raise ValueError(f"parameters are {numbers.dtype}, the model's dtype is {model.dtype}")
         model.parameters.layout.unpack(numbers, model.parameters.flat)

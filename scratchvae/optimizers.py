@@ -183,7 +183,10 @@ def make_optimizer(optimizer: str | dict, size: int, dtype: Any, learning_rate: 
     0.0001
     """
     settings = dict(optimizer) if isinstance(optimizer, dict) else {"name": optimizer}
-    kind = OPTIMIZERS[one_of("optimizer", settings.pop("name", None), OPTIMIZERS)]
+    if "name" not in settings:
+        raise ConfigurationError(f"optimizer has no name, only {', '.join(settings)}; known are "
+                                 f"{', '.join(OPTIMIZERS)}. Add for example 'name': 'adam'.")
+    kind = OPTIMIZERS[one_of("optimizer", settings.pop("name"), OPTIMIZERS)]
     known = list(inspect.signature(kind).parameters)[3:]                  # after size, dtype and learning_rate
     for name in settings:
         if name not in known:

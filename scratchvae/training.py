@@ -7,7 +7,6 @@ Of a model it uses only `parameters`, `likelihood`, `n_visible`, `workspace(batc
 import copy
 import math
 import time
-import warnings
 import weakref
 from collections import deque
 from collections.abc import Callable
@@ -18,7 +17,7 @@ import numpy as np
 from .data.identity import check_unchanged, mapped_files
 from .data.minibatch import binarize_mode, check_data, epoch_permutation, load_batch, training_moments
 from .elbo import Objective, Workspace
-from .errors import ConfigurationError, ScratchVAEWarning, ShapeError, TrainingError
+from .errors import ConfigurationError, ShapeError, TrainingError, warn
 from .history import Epoch, History, TrainingState
 from .kernels.random import EPS, SAMPLES, standard_normal
 from .learning_rates import as_rate, Rate, WarmUp
@@ -140,8 +139,8 @@ class Trainer:
         self.binarize, self.seed = binarize, check_seed(seed)
         self.batch_size = positive_integer("batch_size", batch_size)
         if self.batch_size > len(self.x):
-            warnings.warn(f"batch_size is {batch_size}, but the training data have {len(self.x)} rows: "
-                          "every step uses all of them.", ScratchVAEWarning, stacklevel=2)
+            warn(f"batch_size is {batch_size}, but the training data have {len(self.x)} rows: every step uses all of "
+                 "them.")
             self.batch_size = len(self.x)
         self.output_bias = one_of("output_bias", output_bias, OUTPUT_BIASES)
         self.on_nonfinite = one_of("on_nonfinite", on_nonfinite, POLICIES)
@@ -156,7 +155,7 @@ class Trainer:
                                          "Pass validation too.")
         self.batches = -(-len(self.x) // self.batch_size)
         theta, self.rate = model.parameters.flat, as_rate(learning_rate)
-        self.state = TrainingState(make_optimizer(optimizer, theta.size, theta.dtype, self._rate(0, 0)),
+        self.state = TrainingState(make_optimizer(optimizer, theta.size, theta.dtype, self.rate.largest),
                                    model.initial_state())
         self.timed = deque(maxlen=LAST_TIMED)            # seconds of the epoch's last steps
         self._order: Callable = object                             # the order that was checked last, a weak reference
@@ -193,10 +192,18 @@ class Trainer:
                                      "whose moments mean something else. Go on with that one, or call fit to start "
                                      "anew.")
         optimizer.moments, optimizer.step = state.optimizer.moments, state.optimizer.step
-        state.optimizer, state.best = optimizer, state.best if self.keep == "best" else None
+        state.optimizer = optimizer
         state.estimator = {name: state.estimator.get(name, new) for name, new in self.state.estimator.items()}
+        self._keep_from(state)
         state.begin_epoch()
         self.state = state
+
+    def _keep_from(self, state):
+        """Let a state that kept no best parameters begin with the present ones, if they are those of its last epoch."""
+        if self.keep != "best":
+            state.best, state.best_epoch = None, 0
+        elif state.best is None and state.epoch and not state.batch:
+            state.best, state.best_epoch = self.model.parameters.flat.copy(), state.epoch
 
     def _require(self, order):
         """Raise ShapeError unless order holds the numbers of rows of the data: kernels read wherever it points."""
@@ -301,8 +308,9 @@ class Trainer:
         state.history.append(Epoch(state.epoch, *(total / rows for total in state.totals), *test, state.seconds,
                                    1 / float(np.median(self.timed or [state.seconds])), state.optimizer.learning_rate,
                                    self._weight(state.optimizer.step - 1)))
-        if self.keep == "best" and state.history.best() == state.epoch:
-            state.best = self.model.parameters.flat.copy()
+        best = state.history[state.best_epoch - 1].test_loss if state.best_epoch else math.nan
+        if self.keep == "best" and not test.loss >= best:
+            state.best, state.best_epoch = self.model.parameters.flat.copy(), state.epoch
         state.begin_epoch()
         self.timed.clear()
 
@@ -321,6 +329,7 @@ class Trainer:
     def restore(self, meta: dict, arrays: dict) -> None:
         """Continue where `checkpoint` was made."""
         self.state.unpack(meta, arrays, self.gradient.layout)
+        self._keep_from(self.state)
         if self.state.batch > self.batches or self.state.rows_skipped > len(self.x):
             raise ValueError(f"batch {self.state.batch} of {self.batches}, with {self.state.rows_skipped} rows "
                              "skipped, does not exist")

@@ -352,3 +352,37 @@ def test_hidden_is_read_more_than_once_so_a_generator_is_refused(tmp_path):
 def test_a_path_without_a_name_is_refused(path):
     with pytest.raises(ConfigurationError, match="expected a file's name"):
         VAE(4, 2, hidden=()).save(path)
+
+
+def test_a_file_has_the_parameters_that_the_model_had(tmp_path):
+    rng = np.random.default_rng(0)
+    X, V = rng.random((40, 6)), rng.random((10, 6))
+    model = VAE(6, 2, hidden=()).fit(X, epochs=3, batch_size=20, validation=V, keep="best")
+    model.parameters.flat[:] = 0.25                                    # by hand, beside those that keep remembers
+    model.save(tmp_path / "model.npz")
+    assert (VAE.load(tmp_path / "model.npz").parameters.flat == 0.25).all()
+
+
+def test_a_class_of_ones_own_is_loaded_as_it_was_saved(tmp_path):
+    class Mine(VAE):
+        pass
+
+    Mine(6, 2, hidden=()).save(tmp_path / "mine.npz")
+    assert type(Mine.load(tmp_path / "mine.npz")) is Mine and type(VAE.load(tmp_path / "mine.npz")) is VAE
+
+
+def test_a_callback_that_cannot_work_is_refused_and_one_that_fails_frees_the_model():
+    class Fails:
+        def __call__(self, model, epoch):
+            pass
+
+        def close(self):
+            raise BrokenPipeError("nobody reads")
+
+    X, model = np.random.default_rng(0).random((40, 6)), VAE(6, 2, hidden=())
+    for wrong, words in ((Fails, "is the class Fails; .* Pass Fails"), (lambda model: None, "takes .model.")):
+        with pytest.raises(ConfigurationError, match=words):
+            model.fit(X, epochs=1, batch_size=20, callback=wrong)
+    with pytest.raises(BrokenPipeError):
+        model.fit(X, epochs=1, batch_size=20, callback=Fails())
+    assert len(model.fit(X, epochs=1, batch_size=20, callback=lambda model, epoch: None).history_) == 1
