@@ -30,6 +30,9 @@ def main() -> int:
     except ScratchVAEError as error:
         print(f"scratchvae: error: {' '.join(str(error).split())}", file=sys.stderr)
         return 2
+    except OSError as error:                               # other packages look up the present folder when imported
+        print(f"scratchvae: error: {error}. Check the disk, its permissions and the present folder.", file=sys.stderr)
+        return 2
     if ours:
         signal.signal(signal.SIGINT, signal.default_int_handler)
     return run()

@@ -10,7 +10,7 @@ from test_run_folder import bits, refused, write_data
 
 from scratchvae import Autoencoder, VAE
 from scratchvae.cli.run_folder import HISTORY, MODEL, Run
-from scratchvae.errors import ConfigurationError, ScratchVAEWarning
+from scratchvae.errors import ConfigurationError, RunError, ScratchVAEWarning
 from scratchvae.history import TrainingState
 from scratchvae.learning_rates import Burda, Cosine, make_rate, Rate, Steps, WarmUp
 from scratchvae.model_files import load_run
@@ -196,7 +196,7 @@ def test_partial_fit_takes_new_settings_of_the_optimizer_and_its_old_moments():
     (dict(callback=3), "callback is 3; expected a function f(model, epoch)"),
     (dict(learning_rate="fast"), "learning_rate is 'fast'"),
     (dict(optimizer={"name": "adam", "momentum": 0.9}), "momentum is no setting of the optimizer 'adam'; it has beta1"),
-    (dict(optimizer={"epsilon": 1}), "optimizer is None; known are adam, sgd"),
+    (dict(optimizer={"epsilon": 1}), "optimizer has no name, only "),
     (dict(optimizer={"name": "sgd", "clip_norm": 0}), "clip_norm is 0; it must be a finite number above 0"),
     (dict(optimizer={"name": "sgd", "weight_decay": -1}), "weight_decay is -1"),
     (dict(optimizer={"name": "adam", "weight_decay": 1e4}), "weight_decay is 10000; expected less than 1"),
@@ -275,7 +275,7 @@ def test_a_run_that_ends_early_says_so(capsys, tmp_path, no_figures):
     assert found["epoch kept"] == [epochs - 2] * 2 and found["held-out loss"] == [kept[4]] * 2
     assert f"Go on with: scratchvae train --out {tmp_path / 'run'} --resume --patience 4" in err.replace("\n", " ")
     words = "train", "--resume", "--out", tmp_path / "run", "--epochs", epochs + 5, "--patience"
-    refused(capsys, "argument --patience: invalid value: 'no'; expected a number or none", *words, "no")
+    refused(capsys, "argument --patience: invalid value: 'no'; expected an integer, or none", *words, "no")
     assert result(capsys, *words, "none")["epochs"] == epochs + 5
 
 
@@ -300,3 +300,67 @@ def test_a_history_without_learning_rates_is_read(tmp_path):
     save_arrays(tmp_path / "old.npz", kind, meta, {**arrays, "history": arrays["history"][:, :9]})
     loaded = VAE.load(tmp_path / "old.npz").partial_fit(data(), batch_size=8)
     assert math.isnan(loaded.history_[0].learning_rate) and loaded.history_[2].learning_rate == 1e-3
+
+
+@pytest.mark.parametrize("cut", [False, True])
+def test_best_parameters_kept_from_the_middle_of_a_training_are_those_of_an_epoch_in_hand(cut, tmp_path):
+    X, V = data(), data(seed=1)
+    model = VAE(6, 2, hidden=(5,), seed=3).fit(X, epochs=4, batch_size=10, learning_rate=0.05, validation=V)
+    start, scored = -model.score(V), []
+    again = dict(epochs=3, batch_size=10, validation=V, keep="best")
+    for rate in (2.0, 0.01):                                        # one call makes it worse, one may make it better
+        model.partial_fit(X, learning_rate=rate, callback=lambda m, e: scored.append(e.test_loss), **again)
+        if cut:
+            model.save(tmp_path / "model.npz")
+            model = VAE.load(tmp_path / "model.npz")
+        losses = [model.history_[3].test_loss, *scored]
+        best = int(np.argmin(losses)) + 4
+        assert model._training.best_epoch == best and model.history_[best - 1].test_loss == min(losses)
+    assert start == pytest.approx(-VAE(6, 2, hidden=(5,), seed=3).fit(
+        X, epochs=4, batch_size=10, learning_rate=0.05, validation=V).score(V))
+
+
+def test_decay_is_held_against_the_largest_rate():
+    for rate in (WarmUp(Rate(0.01), 5), Cosine(0.01, epochs=0.5), Steps(0.01)):
+        with pytest.raises(ConfigurationError, match="weight_decay is 500; expected less than 1 / learning_rate, 100"):
+            VAE(6, 2).fit(data(), epochs=1, batch_size=8, learning_rate=rate,
+                          optimizer={"name": "sgd", "weight_decay": 500})
+    assert len(VAE(6, 2).fit(data(), epochs=1, batch_size=50, learning_rate=Cosine(0.01, epochs=0.5)).history_) == 1
+    with pytest.raises(ConfigurationError, match="optimizer has no name, only weight_decay"):
+        VAE(6, 2).fit(data(), epochs=1, batch_size=8, optimizer={"weight_decay": 0.1})
+
+
+def test_a_warning_points_at_the_line_that_asked():
+    with pytest.warns(ScratchVAEWarning, match="every step uses all") as caught:
+        VAE(6, 2).fit(data(), epochs=1, batch_size=10**6)
+    assert caught[0].filename == __file__
+
+
+def test_a_resume_that_cannot_write_leaves_the_run_as_it_was(capsys, monkeypatch, tmp_path):
+    flags = ("--data", write_data(tmp_path / "data.npz"), "--hidden", 5, "--latent", 2, "--batch-size", 20)
+    result(capsys, "train", *flags, "--epochs", 1, "--out", tmp_path / "run")
+    before = (tmp_path / "run" / "config.json").read_bytes()
+    with monkeypatch.context() as patch:
+        patch.setattr(Trainer, "checkpoint", lambda self: (_ for _ in ()).throw(RunError("no room")))
+        refused(capsys, "no room", "train", "--out", tmp_path / "run", "--resume", "--epochs", 2, "--learning-rate", 1)
+    assert (tmp_path / "run" / "config.json").read_bytes() == before
+    result(capsys, "evaluate", tmp_path / "run", "--importance-samples", 2)
+    assert result(capsys, "train", "--out", tmp_path / "run", "--resume", "--epochs", 2)["epochs"] == 2
+
+
+@pytest.mark.parametrize("flags, words", [
+    (("--model", "ae", "--baseline", "moving_average"), "--baseline is 'moving_average', but --model is 'ae'"),
+    (("--model", "ae", "--schedule", "linear"), "--schedule is 'linear', but --model is 'ae'"),
+    (("--estimator", "iwae", "--schedule", "free_bits"), "--schedule is 'free_bits' and estimator 'iwae'"),
+    (("--patience", "1.5"), "expected an integer, or none"), (("--clip-norm", "x"), "expected a number, or none"),
+    (("--warm-up", 5, "--weight-decay", 2000), "--weight-decay is 2000; expected less than 1 / --learning-rate, 1000")])
+def test_errors_speak_of_the_flag_that_was_given(capsys, tmp_path, flags, words):
+    refused(capsys, words, "train", "--data", "digits", "--out", tmp_path / "run", *flags)
+
+
+def test_data_that_cannot_be_used_are_named_as_the_command_knows_them(capsys, tmp_path):
+    rows = np.random.default_rng(0).random((50, 9))
+    rows[3, 0] = np.nan
+    np.save(tmp_path / "holes.npy", rows)
+    refused(capsys, "part of holes has the value nan", "train", "--data", tmp_path / "holes.npy", "--out",
+            tmp_path / "run")

@@ -94,9 +94,11 @@ class Run:
                    "model": model.kind}
         for name, value in self.config.items():
             if name in trained and name not in FREE and name not in changed and value != trained[name]:
+                remedy = f"go on with it: --resume --{name.replace('_', '-')} {'none' if value is None else value}" \
+                    if name in ADJUSTABLE else "train another run"
                 raise RunError(f'{self.folder / CONFIG} says "{name}": {value!r}, but the model was trained '
-                               f"with {trained[name]!r}; to edit the file does not change it. Undo the edit, or train "
-                               "another run.")
+                               f"with {trained[name]!r}; to edit the file does not change it. Undo the edit, or "
+                               f"{remedy}.")
         return model, meta, arrays
 
     def load_data(self, meta: dict | None = None, source: str | None = None,
@@ -207,9 +209,17 @@ class Run:
         rate = make_rate(c["rate_schedule"], c["learning_rate"], epochs=c["epochs"],
                          decay_every=c["decay_every"], decay_factor=c["decay_factor"], warm_up=c["warm_up"])
         optimizer = {"name": c["optimizer"], **{name: c[name] for name in OPTIMIZER_SETTINGS if c[name] is not None}}
-        return Trainer(model, data.train, batch_size=batch_size, learning_rate=rate, optimizer=optimizer,
-                       validation=data.test, seed=c["seed"], binarize=c["binarize"], output_bias=c["output_bias"],
-                       on_nonfinite=c["on_nonfinite"], beta=beta, patience=c["patience"], keep=c["keep"])
+        try:
+            return Trainer(model, data.train, batch_size=batch_size, learning_rate=rate, optimizer=optimizer,
+                           validation=data.test, seed=c["seed"], binarize=c["binarize"], output_bias=c["output_bias"],
+                           on_nonfinite=c["on_nonfinite"], beta=beta, patience=c["patience"], keep=c["keep"])
+        except (ConfigurationError, DataError) as error:   # in the command's words
+            said = str(error)
+            for ours, here in ((f"beta is {beta!r}", f"schedule is {c['schedule']!r}"),
+                               ("X has", f"the training part of {data.name} has"),
+                               ("validation has", f"the test part of {data.name} has")):
+                said = said.replace(ours, here)
+            raise type(error)(said) from None
 
     def _figure_folder(self):
         """Return the path of figures/; raises RunError if it is a link: nothing is written through one."""

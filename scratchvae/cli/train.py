@@ -55,7 +55,7 @@ WANTS: dict[str, tuple[str, list[str]]] = {
     "sigma": ("likelihood", [name for name, kind in LIKELIHOODS.items() if issubclass(kind, Gaussian)
                              and kind is not GaussianOptimal]),
     **dict.fromkeys(("beta1", "beta2", "epsilon"), ("optimizer", ["adam"])), "momentum": ("optimizer", ["sgd"]),
-    **dict.fromkeys(("beta", "estimator", "n_samples"), ("model", ["vae"]))}
+    **dict.fromkeys(("beta", "estimator", "n_samples", "baseline", "schedule"), ("model", ["vae"]))}
 
 
 def add(commands: object) -> None:
@@ -85,7 +85,7 @@ def add(commands: object) -> None:
     setting("--activation", choices=ACTIVATIONS, help=f"function of the hidden layers; {default('activation')}")
     setting("--likelihood", choices=LIKELIHOODS, help=f"distribution of a pixel; {default('likelihood')}")
     setting("--sigma", type=float, help="standard deviation of a pixel for gaussian, or its first value for "
-            f"gaussian_scalar; {default('sigma')}")
+            f"gaussian_scalar and gaussian_optimal; {default('sigma')}")
     setting("--beta", type=float, help=f"weight of the KL term; {default('beta')}")
     setting("--estimator", choices=ESTIMATORS, help=f"how the gradient is estimated; {default('estimator')}")
     setting("--samples", dest="n_samples", type=int, metavar="K",
@@ -140,7 +140,8 @@ def _or_none(kind, text):
     try:
         return None if text == "none" else kind(text)
     except ValueError:
-        raise argparse.ArgumentTypeError(f"invalid value: {text!r}; expected a number or none") from None
+        wanted = "an integer" if kind is int else "a number"
+        raise argparse.ArgumentTypeError(f"invalid value: {text!r}; expected {wanted}, or none") from None
 
 
 def run(args: argparse.Namespace) -> tuple[dict, int]:
@@ -236,7 +237,6 @@ def resumed(record: Run, changed: Container[str]) -> tuple[Dataset, Trainer]:
     if not meta.get("data"):
         say(f"{record.folder / MODEL} is of an earlier version and does not say on which data it was trained; training "
             f"continues on what {data.name} holds now")
-    record.write_config()                                  # epochs or data may have changed
     return data, trainer
 
 
@@ -283,6 +283,7 @@ def run_epochs(record: Run, trainer: Trainer) -> list[int]:
         progress.after_epoch(trainer)
 
     save()
+    record.write_config()                                  # after a resume that can write: settings may have changed
     note_compilation()
     needed = len(TRAIN if isinstance(trainer.model, VAE) else TRAIN - OF_VAE)
     with finishing_the_step(trainer, caught), watched(KernelProgress(needed)), second_compiler(trainer.model.dtype):
