@@ -30,8 +30,9 @@ class StepGradient(dict):
 def as_number(value: Any, who: str) -> float:
     """Return a loss as a float: a number, or an array of one."""
     if isinstance(value, (tuple, list, dict)) or value is None:
-        raise ConfigurationError(f"{who} returns a {type(value).__name__}; expected one number. Return the loss "
-                                 "alone, or use check_value_and_grad for a function that returns (loss, gradients).")
+        alone = ", or use check_value_and_grad for a function that returns (loss, gradients)" * (who == "loss()")
+        raise ConfigurationError(f"{who} returns a {type(value).__name__}; expected one number. Return the loss alone"
+                                 f"{alone}.")
     value = as_array(value)
     if value.dtype.kind in "cOSU":
         raise ConfigurationError(f"{who} returns {value.dtype}; expected one real number. Return the loss as a float.")
@@ -114,8 +115,9 @@ def judge(subject: Subject, roles: dict, rtol: float, terms: Callable | None = N
         subject.snapshot.restore()
         return [broken("loss", f"{who[0]} modifies {', '.join(changed)}: it may only read them")]
     if subject.value() != first:
-        remedy = "reseed() does not reset all of it" if subject.draws else "pass reseed=, which resets it"
-        return [broken("loss", f"{who[0]} gives another value every time: it draws noise; {remedy}, or hold it fixed")]
+        remedy = ("reseed() does not reset all of it, or " if subject.draws else "pass reseed=, which resets it, or "
+                  if who[0] == "loss()" else "") + "hold it fixed"
+        return [broken("loss", f"{who[0]} gives another value every time: does it draw noise? Then {remedy}")]
     found = subject.take(anew=subject.draws)
     if not _same(found, subject.take(anew=subject.draws)):
         return [broken("gradient", f"{who[1]} gives another result on a second call: does it draw noise of its own, "
@@ -259,7 +261,13 @@ def check_value_and_grad(f: Callable, params: Any, *args: Any) -> list:
                                      "or use check_gradient for two functions.")
         return result
 
-    subject = Subject(lambda: pair(params)[0], lambda: pair(params)[1], params, None, ("f", "f"))
+    before = [np.copy(array) if isinstance(array, np.ndarray) else None for array in args]
+    pair(params)
+    for k, (array, old) in enumerate(zip(args, before), start=1):
+        if old is not None and not same_bits(array, old):
+            array[...] = old
+            return [broken("loss", f"f modifies its argument {k}, counted from 0: it may only read it")]
+    subject = Subject(lambda: pair(params)[0], lambda: pair(params)[1], params, None, ("f", "f's loss"))
     (loss, first), (again, second) = pair(params), pair(params)
     gradients = [matched(found, subject.arrays, "f") for found in (first, second)]
     if as_number(loss, "f") == as_number(again, "f") and not _same(*gradients):
@@ -306,18 +314,19 @@ def gradient_of_step(step: Callable, params: Any, learning_rate: float) -> StepG
     function_of("step", step, "step(), which changes the parameters", 0)
     rate = at_least("learning_rate", learning_rate, 0, "Pass the rate of the step.", open_interval=True)
     snapshot = Snapshot(params)
-    step()
-    changed = snapshot.changed()
-    if not changed:
-        raise ConfigurationError("step() changes none of the arrays in params; expected new values. If it replaces "
-                                 "them (W = W - ...), pass the object or the dict that holds them.")
-    after = matched({path: leaf for path, leaf in snapshot.now().items() if path in snapshot.arrays}, snapshot.arrays,
-                    "params after step()")
+    try:
+        step()
+        if not snapshot.changed():
+            raise ConfigurationError("step() changes none of the arrays in params; expected new values. If it replaces "
+                                     "them (W = W - ...), pass the object or the dict that holds them.")
+        after = matched({path: np.array(leaf) for path, leaf in snapshot.now().items() if path in snapshot.arrays},
+                        snapshot.arrays, "params after step()")
+    finally:
+        snapshot.restore()
     found = StepGradient({path: (np.asarray(before, np.float64) - after[path]) / rate
                           for path, before in snapshot.values.items()})
     found.rounding = {path: 2 * np.finfo(before.dtype).eps * np.abs(before) / rate
                       for path, before in snapshot.values.items()}
-    snapshot.restore()
     return found
 
 

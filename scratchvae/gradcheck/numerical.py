@@ -67,7 +67,8 @@ def rounding_noise(f: Callable, arrays: list, seed: int = 0) -> float:
     """
     rng, centers = np.random.default_rng(seed), [array.copy() for array in arrays]
     known = any(array.any() for array in arrays)                  # zeros do not say what a small change of them is
-    directions = [sizes_of(array) * rng.uniform(-1, 1, array.shape) * (array.any() or not known) for array in arrays]
+    sizes = [np.abs(array) if known else sizes_of(array) for array in arrays]     # f may curve over an entry's own size
+    directions = [size * rng.uniform(-1, 1, size.shape) for size in sizes]
 
     def at(t):
         for array, center, direction in zip(arrays, centers, directions):

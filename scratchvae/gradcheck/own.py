@@ -59,5 +59,6 @@ def own_checks(function: Callable, rng: np.random.Generator, *, move: bool = Fal
     if isinstance(checks, Certificate):
         return [(note if checks.ok else broken)("certificate", checks.verdict)]
     if not isinstance(checks, list) or not checks or not all(isinstance(check, Check) for check in checks):
-        raise ConfigurationError(f"{_name(function)} returns a {type(checks).__name__}; {EXPECTED}. Return one.")
+        got = "an empty list" if checks == [] else f"a {type(checks).__name__}"
+        raise ConfigurationError(f"{_name(function)} returns {got}; {EXPECTED}. Return one.")
     return checks

@@ -208,5 +208,7 @@ def pixel_draws(drawn: np.ndarray, mean: np.ndarray) -> Check:
     at = int(np.argmax(np.where(np.isfinite(off), off, np.inf)))
     check = agree("generated pixels", found[at], mean[at], "pixels drawn from p(x | z) do not have its mean")
     ok = bool(off[at] <= SIGMAS)
+    if ok and not np.ptp(drawn, axis=0).any() and np.any((mean > 1e-3) & (mean < 1 - 1e-3)):
+        return check._replace(ok=False, hint="all pixels drawn from one z are alike: are they the means?")
     return check._replace(index=(at,), ok=ok, error_bound=float(abs(found[at] - mean[at]) / off[at] * SIGMAS)
                           if off[at] else 0.0, hint="" if ok else "pixels drawn from p(x | z) do not have its mean")

@@ -54,8 +54,15 @@ def _walk(node, keys=(), seen=None):
 
 
 def _leaves(tree, name):
-    """Return {path: leaf}; one leaf alone has the path `name`."""
-    return {".".join(map(str, keys)) or name: leaf for keys, leaf in _walk(tree)}
+    """Return {path: leaf}; one leaf alone has the path `name`.  Raises ConfigurationError for two of one path."""
+    found: dict = {}
+    for keys, leaf in _walk(tree):
+        path = ".".join(map(str, keys)) or name
+        if path in found:
+            raise ConfigurationError(f"{name} has two arrays whose keys are written {path!r}; expected keys that "
+                                     "differ as text. Rename one.")
+        found[path] = leaf
+    return found
 
 
 def float_leaves(tree: Any, name: str = "params") -> dict:
@@ -93,9 +100,9 @@ def parameters(tree: Any, name: str = "params") -> dict:
     if not found:
         kinds = sorted({str(as_array(leaf).dtype) for leaf in _leaves(tree, name).values()})
         kind = f"of {', '.join(kinds)}, and" if kinds else f"a {type(tree).__name__}"
-        raise ConfigurationError(f"{name} is {kind} without arrays of float64 or float32; expected an "
-                                 "array, or a dict, list, tuple or object that holds some. Pass the model's "
-                                 "parameters.")
+        remedy = "Return such arrays" if name.startswith("what f") else "Pass the model's parameters"
+        raise ConfigurationError(f"{name} is {kind} without arrays of float64 or float32; expected an array, or a "
+                                 f"dict, list, tuple or object that holds some. {remedy}.")
     return found
 
 

@@ -111,7 +111,8 @@ class VAEFunctions:
             found = self.given[name](*passed, **settings)
         except ScratchVAEError:
             raise
-        except (TypeError, ValueError, IndexError, KeyError, AttributeError) as error:
+        except (ArithmeticError, AssertionError, AttributeError, LookupError, NameError, RuntimeError, TypeError,
+                ValueError) as error:
             shapes = ", ".join(str(np.shape(array)) for array in arrays)
             raise ShapeError(f"{name} fails for arrays of shape {shapes} ({error}); expected {FUNCTIONS[name]}, with "
                              "one row an example. Wrap yours in a lambda that takes and returns these.") from error

@@ -62,14 +62,17 @@ def check_vjp(f: Callable, vjp: Callable, *arrays: Any) -> list:
 
         def gradient():
             found = vjp(copied(d_y, lay), *params.values())
-            if isinstance(found, dict) and found.keys() == params.keys():
-                return found
-            if len(params) == 1 and found is not None and not (isinstance(found, tuple) and len(found) == 1):
+            names = [name for name, tree in params.items() if float_leaves(tree)]     # indices have no gradient
+            if isinstance(found, dict) and found.keys() & params.keys() == found.keys() >= set(names):
+                return {name: found[name] for name in names}
+            if len(names) == 1 and found is not None and not (isinstance(found, tuple) and len(found) in (
+                    1, len(params))):
                 found = (found,)
-            if not isinstance(found, (tuple, list)) or len(found) != len(params):
-                raise ShapeError(f"vjp returns a {type(found).__name__}; expected {len(params)} gradients, those of "
-                                 f"{', '.join(params)}. Return a tuple in this order.")
-            return dict(zip(params, found))
+            if not isinstance(found, (tuple, list)) or len(found) not in (len(names), len(params)):
+                raise ShapeError(f"vjp returns a {type(found).__name__}; expected {len(names)} gradients, those of "
+                                 f"{', '.join(names)}. Return a tuple in this order.")
+            given = dict(zip(names if len(found) == len(names) else params, found))
+            return {name: given[name] for name in names}
 
         return loss, gradient, lambda: np.concatenate(last)
 

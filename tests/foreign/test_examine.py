@@ -361,3 +361,17 @@ def test_what_does_not_fit_is_refused_by_its_name(change, message):
     assert "\n" not in str(error.value)
     with pytest.raises(ShapeError, match="mapping lacks encoder.0.b, "):
         transplant({"encoder.0.W": np.ones((5, 3))}, vae)
+
+
+def test_means_are_no_draws_and_any_error_of_a_function_is_told():
+    W, rng = np.random.default_rng(0).standard_normal((2, 5)), np.random.default_rng(1)
+
+    def means(z):
+        return 1 / (1 + np.exp(-z @ W))
+
+    for generate, ok in ((means, False), (lambda z: (rng.random((len(z), 5)) < means(z)) * 1.0, True)):
+        [check] = [check for check in examine_vae(decode=means, generate=generate, eps=np.zeros((1, 2)))
+                   if check.judged]
+        assert check.ok == ok and ("are they the means?" in check.hint) != ok
+    with pytest.raises(ShapeError, match="encode fails .* by zero"):
+        examine_vae(encode=lambda x: (x, 1 // 0), x=np.ones((2, 3)))

@@ -457,3 +457,63 @@ def test_a_right_network_is_not_called_wrong_where_many_units_are_at_their_kinks
         assert check.ok or not check.judged and "several units are at theirs at once" in check.hint
     x[2] = 1
     assert_ok(check_vjp(lambda x, W, V: np.maximum(x @ W, 0) @ V, vjp, x, W, V))
+
+
+def test_two_keys_that_are_written_alike_are_refused_and_nothing_is_changed():
+    for first, second in ((1, "1"), ("a.b", "a")):
+        params = {first: np.ones(2), second: np.full(2, 5.0) if second == "1" else {"b": np.full(2, 5.0)}}
+        with pytest.raises(ConfigurationError, match="two arrays whose keys are written"):
+            check_gradient(lambda: 0.0, lambda: params, params)
+        assert params[first].tolist() == [1, 1]
+
+
+def test_remedies_are_those_of_the_door():
+    def scales(p, batch):
+        batch /= 255
+        return np.sum(p * batch), batch.copy()
+
+    batch, draws = np.full(3, 255.0), np.random.default_rng(0).random
+    [check] = check_value_and_grad(scales, np.ones(3), batch)
+    assert "f modifies its argument 1" in check.hint and batch.tolist() == [255] * 3
+    for checks in (check_value_and_grad(lambda a: (np.sum(a * draws()), a), np.ones(3)),
+                   check_vjp(lambda a: a * draws(), lambda d, a: d, np.ones(3))):
+        assert "hold it fixed" in checks[0].hint and "reseed" not in checks[0].hint
+    [check] = check_gradient(lambda: draws(), lambda: np.ones(3), np.ones(3))
+    assert "pass reseed=" in check.hint
+    for said, call in (("Return the loss alone[.]", lambda: check_value_and_grad(lambda a: ([1.0], a), np.ones(3))),
+                       ("Return such arrays", lambda: check_vjp(lambda a: None, lambda d, a: d, np.ones(3)))):
+        with pytest.raises(ConfigurationError, match=said):
+            call()
+
+
+def test_small_entries_beside_large_ones_get_no_false_hint():
+    for small in (1e-3, 1e-8):
+        v = np.array([small, 1.0, 5.0])
+        for factor in (1.0, 1.001):
+            [check] = check_gradient(lambda: float(np.sum(np.log(v))), lambda: np.array([1, factor, 1]) / v, v)
+            assert (check.ok, check.judged, check.hint) == (factor == 1, True, "")
+
+
+@pytest.mark.parametrize("given", [lambda g: (g, np.zeros(3)), lambda g: (g,), lambda g: {"E": g}, lambda g: (g, None),
+                                   lambda g: {"E": g, "ids": np.zeros(3)}, lambda g: g])
+def test_indices_need_no_gradient(given):
+    def vjp(d_y, E, ids):
+        d_E = np.zeros_like(E)
+        np.add.at(d_E, ids, d_y)
+        return given(factor * d_E)
+
+    E, ids = np.random.default_rng(0).random((4, 2)), np.array([0, 1, 1])
+    for factor in (1, 1.01):
+        [check] = check_vjp(lambda E, ids: E[ids], vjp, E, ids)
+        assert check.ok == (factor == 1)
+
+
+def test_a_step_that_fails_leaves_the_parameters_as_they_were():
+    params = {"w": np.ones(2)}
+
+    def step():
+        params["w"] = params["w"][:1] - 1
+
+    with pytest.raises(ShapeError):
+        gradient_of_step(step, params, 0.1)
+    assert params["w"].tolist() == [1, 1]

@@ -61,7 +61,9 @@ def diagnose(analytic: np.ndarray, entries: np.ndarray, numeric: np.ndarray, bou
         return (f"off by {relative.max():.0e} of its size: an epsilon or an approximation on one side only? "
                 "If it is meant, rtol lets it pass")
     matching = error <= bounds + FIT * np.max(np.abs(numeric))
-    mostly = not matching.all() and 2 * np.count_nonzero(matching & clear) > len(found)
+    if matching.all():                                            # wrong by little, beside the largest entry
+        return ""
+    mostly = 2 * np.count_nonzero(matching & clear) > len(found)
     if mostly and np.all(matching | (np.abs(numeric) <= bounds)):
         return ("analytic is right except where numeric is 0: does the forward clamp there, and the backward not know?")
     if np.all(matching | (found == 0)) and np.count_nonzero(matching & clear) >= min(3, len(found) / 2):
