@@ -93,7 +93,7 @@ def run(settings):
         Claim("T5", "KL of the codes from N(0, I), AE and VAE",
               f"{off['AE']:.2f} and {off['VAE']:.3f} nats a dimension",
               "AE at least 3 times VAE", off["AE"] > 3 * off["VAE"]),
-        Claim("T5", "Frechet distance of decoded N(0, I) draws from the data, AE and VAE",
+        Claim("T5", "Frechet distance of decoded N(0, I) draws, beyond that of real images, AE and VAE",
               f"{unreal['AE']:.1f} and {unreal['VAE']:.1f} (real images: {floor:.1f})", "AE at least 3 times VAE",
               unreal["AE"] > 3 * unreal["VAE"])]
     n, rows = 16, {"real": test_x}

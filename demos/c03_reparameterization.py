@@ -119,7 +119,7 @@ def run(settings):
               in_vae > 100)]
     return Result(claims, {
         "graph": graph,
-        "variance": variance_against(sizes, variance, exact, "What one draw's gradient scatters",
+        "variance": variance_against(sizes, variance, exact, "Variance of the gradient from one draw",
                                      ("latent dimensions Z", "variance of dL/dμ$_1$ (nats²)")),
         "histograms": estimate_histograms(drawn[16], -1.0, "",
                                           "estimate of dL/dμ$_1$ from one draw, Z = 16 (dashed: exact)")})

@@ -2,8 +2,8 @@
 
 T6: the encoder's mu and log sigma^2 of an image are a Gaussian, and its divergence from N(0, I) has a closed form.
 T7: the KL term of the loss is that, averaged over the images.
-T10: the head puts out log sigma^2: any real number will do, and sigma = exp(logvar / 2) is positive and never squared
-twice.  That it is sigma, and not sigma^2, which multiplies eps is seen in the draws.
+T10: the head puts out log sigma^2, which may be any real number, and sigma = exp(logvar / 2) is positive.  That eps is
+multiplied by sigma, and not by sigma^2, is seen in the draws.
 
 The last figure is of a VAE that is given the digit as well, q(z | x, y) and p(x | z, y): z is left to tell the style.
 

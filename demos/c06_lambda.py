@@ -68,7 +68,7 @@ def trade(curve):
               "larger at the end", error[-1] > error[0]),
         Claim("T9", f"{name}: the best lambda on held-out data lies inside the range", f"{best:.3g}",
               f"between {2 * points[0].beta:.2g} and {2 * points[-1].beta:.2g}", not curve.at_edge),
-        Claim("T16", f"{name}: a learned sigma_x names the best lambda without a search: 2 sigma_x^2", f"{learned:.3g}",
+        Claim("T16", f"{name}: a learned sigma_x gives the best lambda without a search: 2 sigma_x^2", f"{learned:.3g}",
               f"{best:.3g} within {NEAR} times", abs(np.log(learned / best)) <= np.log(NEAR))]
 
 
@@ -83,7 +83,7 @@ def pictures(settings, data, curve):
         rows += [data.test[:SHOWN] / scale, vae.reconstruct(data.test[:SHOWN]), vae.sample(SHOWN, seed=settings.seed)]
         names += [f"lambda = {2 * beta:.2g}: original", "reconstruction", "draw from the prior"]
     return image_rows(np.stack(rows), data.image_shape, names,
-                      "A small lambda cannot be drawn from; a large one blurs all to one", blocks=3)
+                      "A small lambda cannot be drawn from; a large one blurs all", blocks=3)
 
 
 def run(settings):

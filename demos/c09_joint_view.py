@@ -8,7 +8,8 @@ T20: neither marginal is matched for itself, not p(x) to the data, not q(z), the
 
 First a world with one x and one z, where every integral is a sum over a grid; then digits.  There q(z) is known by a
 sample of codes only: a density fitted to some, measured on others, bounds KL(q(z) || p(z)) from below, since
-E_q log(f / p) = KL(q || p) - KL(q || f); the mean of the n codes' Gaussians, which knows its own draws, from above.
+E_q log(f / p) = KL(q || p) - KL(q || f).  The mean of the n codes' Gaussians bounds it from above: it was made from
+the very images whose codes are drawn from it.
 
 Unreality of an image that the decoder makes: its distance to the nearest real image that nobody was trained on, in
 pixels (square root of summed squares).  The decoder's means are all equally smooth, so these distances compare with

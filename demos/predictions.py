@@ -28,7 +28,7 @@ BOXES = {  # chapter: (question, answer, explanation) three times
     "c01": [
         ("p = (1/2, 1/2) and q = (9/10, 1/10). Which is larger, KL(p ‖ q) or KL(q ‖ p)?",
          lambda: f"The first: {kl(P, Q):.3f} nats, and {kl(Q, P):.3f}.",
-         "p meets what q finds unlikely half of the time, q one time in ten."),
+         "The outcome with q = 1/10 happens half of the time under p, and one time in ten under q."),
         ("The same p, and q = (1, 0). Which of the two is finite?",
          lambda: f"KL(q ‖ p) = {kl(Discrete([1, 0]), P):.3f} nats; the first is {kl(P, Discrete([1, 0]))}.",
          "p needs an outcome for which q has no code at all."),
@@ -145,18 +145,20 @@ def box(chapter):
         for question, answer, why in BOXES[chapter])])
 
 
-def tags():
-    """Return the code's tags and the formulas that they are, on one line."""
+def tags(text):
+    """Return the code's tags and the formulas of the page that they are, on one line."""
     aliases = {}
-    for formula, tag in FORMULAS.items():
-        if not tag.startswith("T"):
-            aliases.setdefault(tag, []).append(formula)
+    for block in re.findall(r"```math\n(.*?)```", text, flags=re.DOTALL):
+        formula = re.search(r"\\tag\{(F\d+)\}", block)[1]
+        for tag in re.findall(r"\(([ED]\d)\)", block) or [FORMULAS[formula]]:
+            if not tag.startswith("T"):
+                aliases.setdefault(tag, []).append(formula)
     return "; ".join(f"{tag} {', '.join(aliases[tag])}" for tag in sorted(aliases)) + "."
 
 
 def write(text):
     """Return the page's text with every block that this script computes, computed anew."""
-    blocks = {"shapes": shapes(), "entries": entries(), "example": example(), "tags": tags()}
+    blocks = {"shapes": shapes(), "entries": entries(), "example": example(), "tags": tags(text)}
     blocks |= {name: box(name) for name in BOXES}
     for name, block in blocks.items():
         text, found = re.subn(rf"(<!-- {name} -->\n).*?(<!-- end of {name} -->)",

@@ -231,7 +231,7 @@ def test_the_first_epochs_do_not_flatten_the_rest_and_the_cut_is_said():
     low, high = axes.get_ylim()
     assert low < settled.min() and settled.max() < high
     assert np.ptp(settled) > 0.3 * (high - low)
-    assert axes.get_title(loc="right") == "starts at 282.0"
+    assert axes.get_title(loc="right") == "training from 282.0"
 
 
 def test_nothing_is_cut_where_all_epochs_fit():

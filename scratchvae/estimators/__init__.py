@@ -9,7 +9,7 @@ Two densities meet a sample z = mu + sigma eps, and the constants of both Gaussi
     (S1)  r     = log q(z | x) - log p(z) = 1/2 sum_j (z^2 - eps^2 - logvar)           eps = (z - mu) / sigma
     (S2)  log w = -nll - beta r                        so E[-log w] is E4's bracket, and w is T13's weight at beta = 1
 
-z depends on the head, and so does q itself.  Hence r has two derivatives, one along each way:
+The head moves z, and it moves q itself.  So the derivative of r has two parts:
 
     (S3)  along z, q held:  dr/dz = z - eps / sigma              d log p(z)/dz = -z;  d log q/dz = -(z - mu) / sigma^2
     (S4)  along q, z held:  dr/dmu = eps / sigma,  dr/dlogvar = (eps^2 - 1) / 2                       the score of q
@@ -17,7 +17,7 @@ z depends on the head, and so does q itself.  Hence r has two derivatives, one a
 A cotangent g of z reaches the head as in E6 and E7: d_mu = sum_k g, d_logvar = sum_k g eps sigma / 2.  d_z below is
 v J / B with J = d(nll)/dz: what the decoder's backward returned.
 
-Total derivative.  Both ways together: (z - eps / sigma) + eps / sigma = z, and (z - eps / sigma) eps sigma / 2 +
+Total derivative.  Both parts together: (z - eps / sigma) + eps / sigma = z, and (z - eps / sigma) eps sigma / 2 +
 (eps^2 - 1) / 2 = (z eps sigma - 1) / 2, that is
 
     (S5)  g = d_z + beta v z / B,   and d_logvar gets  -beta / (2 B)  besides                       from sum_k v = 1
@@ -29,7 +29,7 @@ with v = 1/K ("monte_carlo"): the derivative of 1/B sum 1/K sum -log w with eps 
 it is S5 again, v the normalized weights ("iwae"; Burda, Grosse & Salakhutdinov 2016, section 3): the derivative of
 logsumexp is exact, nothing has to be held.  At beta = 1, L falls with K to -log p(x) in expectation (T13, T14).
 
-Path derivative.  E[score] = 0, so the second way of r may be dropped from a mean of -log w without changing its
+Path derivative.  E[score] = 0, so S4 may be left out of the derivative of a mean of -log w without changing its
 expectation ("stl", sticking the landing; Roeder, Wu & Duvenaud 2017):
 
     (S7)  g = d_z + beta v (z - eps / sigma) / B
@@ -49,7 +49,7 @@ Score function.  z is held, and E_q[-log w] moves only with the density that z i
 
 for any baseline b that does not depend on this sample's eps: "none", b = 0; "moving_average", the average loss of
 earlier steps; "leave_one_out", the mean of -log w over the example's K - 1 other samples (Williams 1992; Kool, van
-Hoof & Welling 2019).  It needs no derivative of the decoder, and its variance is hundreds of times E6's (T8).
+Hoof & Welling 2019).  It needs no derivative of the decoder, and its variance is far above E6's (T8).
 
 Antithetic pairs.  E6 and E7 averaged over eps and -eps ("antithetic"): the part of J that is odd in eps drops out
 of d_mu, so where log p(x | z) is quadratic in z, d_mu is exact.

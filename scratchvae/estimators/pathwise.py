@@ -20,7 +20,7 @@ class MonteCarlo(Sampled):
     name = "monte_carlo"
 
     def write_head(self, draws: Draws, d_head: np.ndarray, state: dict | None = None) -> None:
-        """Write the derivative of log w along z and along q.                                                 (S5)"""
+        """Write the derivative of -log w along z and along q.                                                (S5)"""
         draws.d_z[:] += draws.rows(draws.beta * draws.per_example * draws.weights) * draws.z
         through_z(draws, draws.d_z, d_head)
         d_head[:, draws.z.shape[1]:] -= 0.5 * draws.beta * draws.per_example
@@ -34,7 +34,7 @@ class STL(Sampled):
     exact = False
 
     def along_path(self, draws: Draws) -> np.ndarray:
-        """Return S7's g, (B*K, Z): the derivative of log w along z, q held."""
+        """Return S7's g, (B*K, Z): the derivative of -log w along z, q held, with v / B."""
         draws.d_z[:] += (draws.rows(draws.beta * draws.per_example * draws.weights)
                          * (draws.z - draws.eps_over_sigma()))
         return draws.d_z

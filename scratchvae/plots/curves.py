@@ -72,7 +72,7 @@ def _settled_limits(axes, epochs, curves):
     late_low, late_high = span(curves[:, late])
     if high - low > 2.5 * (late_high - late_low) > 0.0:
         low, high = late_low, late_high
-        note(axes, f"starts at {curves[0, 0]:,.1f}")
+        note(axes, f"training from {curves[0, 0]:,.1f}")
     room = 0.06 * (high - low) or 0.01 * max(abs(high), 1.0)
     axes.set_ylim(low - room, high + room)
     axes.yaxis.get_major_locator().set_params(steps=[1, 2, 5, 10])

@@ -14,7 +14,7 @@ BIASED = 5.0            # standard errors: an estimator whose bias is larger cou
 NAME_PLACES = ((0, 1), (1, 1), (0, -1), (-1, -1))               # across and up from a point
 NEAR = 8.0              # pixels of the file around a point that stay free of names
 SCENES = {"oracle": (INK, "o"), "digits": (TEST, "s")}          # color and marker of each scene that is drawn
-PANELS = {"bias_z": ("Bias", "standard errors"), "variance": ("Variance", "of the head's gradient, nats²"),
+PANELS = {"bias_z": ("Bias", "standard errors"), "variance": ("Variance", "of the gradient, nats²"),
           "signal_to_noise": ("Signal to noise", "|expectation| / deviation"),
           "step_time": ("Cost", "time / analytic, K = 1")}
 
@@ -29,7 +29,7 @@ def estimator_lab(rows: Sequence) -> "Figure":
         raise DataError("there are no rows of the scenes 'oracle' or 'digits'; expected at least one. "
                         "Pass what measure_estimators returns.")
     names, scenes = list(dict.fromkeys(map(_name, rows))), {row.scene for row in rows}
-    figure = new_figure(10.0, 1.3 + 0.27 * len(names), layout="constrained")
+    figure = new_figure(11.0, 1.3 + 0.27 * len(names), layout="constrained")
     for axes, (field, (title, unit)) in zip(figure.subplots(1, len(PANELS), sharey=True), PANELS.items()):
         plain_axes(axes, title, unit, "")
         axes.hlines(range(len(names)), 0, 1, color=FAINT, linewidth=0.5, transform=axes.get_yaxis_transform())
@@ -45,7 +45,8 @@ def estimator_lab(rows: Sequence) -> "Figure":
             axes.set_xlim(left=0.1)
         log_ticks(axes.xaxis)
         axes.set(yticks=range(len(names)), yticklabels=names, ylim=(len(names) - 0.5, -0.5))
-    figure.axes[-1].legend(*figure.axes[1].get_legend_handles_labels(), frameon=False, fontsize=9, loc="upper right")
+    figure.axes[-1].legend(*figure.axes[1].get_legend_handles_labels(), fontsize=9, loc="upper right",
+                           facecolor="white", edgecolor="none", framealpha=1.0)
     return laid_out(figure)
 
 
@@ -82,7 +83,7 @@ def _draw_trade(axes, curve, weight):
               marker="o", markersize=5)
     axes.plot([curve.learned.rate], [curve.learned.distortion], color=TEST, marker="*", markersize=11, linestyle="",
               label="learned sigma²")
-    axes.margins(0.12, 0.18)
+    axes.margins(0.18, 0.18)
     axes.legend(frameon=False, fontsize=9, loc="upper right")
     note(axes, f"numbers: {weight}")
 
@@ -93,12 +94,13 @@ def _name_points(axes, points):
     path = curve.get_path().transformed(curve.get_transform())
     taken = [_square(place) for place in (*path.vertices, *star.get_transform().transform(star.get_xydata()))]
     for k, (x, y, name) in enumerate(points):
-        for across, up in NAME_PLACES[2 * (k % 2):] + NAME_PLACES[:2 * (k % 2)]:               # above and below in turn
+        above, below = NAME_PLACES[:2], NAME_PLACES[2:]
+        for across, up in (*(below + above if k % 2 else above + below), (1, 0)):               # in turn
             text = axes.annotate(name, (x, y), xytext=(5 * across, 6 * up), textcoords="offset points", fontsize=9,
                                  color=GRAY, ha=("right", "center", "left")[across + 1],
                                  va=("top", "center", "bottom")[up + 1])
             box = text.get_window_extent()
-            inside = axes.bbox.count_contains([box.min, box.max]) == 2
+            inside = not up or axes.bbox.count_contains([box.min, box.max]) == 2      # there is no frame on the right
             if inside and not path.intersects_bbox(box, filled=False) and not box.count_overlaps(taken):
                 taken.append(box)
                 break
@@ -129,5 +131,5 @@ def _draw_quality(axes, curve, weight, times):
     axes.set_ylim(bottom, top + 0.1 * (top - bottom))
     log_ticks(axes.xaxis)
     if hidden:
-        note(axes, f"{hidden} of {len(quality)} below")
+        note(axes, f"{hidden} of {len(quality)} lower")
     axes.legend(frameon=False, fontsize=9, ncols=2, loc="upper center", bbox_to_anchor=(0.5, -0.2))

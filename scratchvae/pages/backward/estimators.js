@@ -73,8 +73,8 @@ const landing = (p, k, j, v) =>
 
 // Each: what a sample of weight v sends to (z_j), and what the head gets besides. `weighed`: v is S6's, not 1/K.
 export const ESTIMATORS = {
-  analytic: { label: "Analytic", tag: "E6", g: path, kl: true },
-  antithetic: { label: "Antithetic", tag: "E6", g: path, kl: true, paired: true },
+  analytic: { label: "Analytic", tag: "E6, E7", g: path, kl: true },
+  antithetic: { label: "Antithetic", tag: "E6, E7", g: path, kl: true, paired: true },
   monte_carlo: { label: "Monte Carlo", tag: "S5", g: sampled, entropy: true },
   stl: { label: "STL", tag: "S7", g: landing },
   score_function: { label: "Score function", tag: "S9", score: true },

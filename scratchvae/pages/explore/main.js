@@ -15,7 +15,7 @@ function describe() {
   const counts = [data.weights.parameters, 2 * levels + 1, data.measured];
   const [weights, choices, examples] = counts.map(n => n.toLocaleString("en"));
   put($("about"), `A VAE of ${sizes} units (${data.activation}, ${data.likelihood.replaceAll("_", " ")}, beta `
-    + `${data.beta}), trained on ${data.data}: ${weights} weights, each rounded to one of ${choices} levels `
+    + `${data.beta}), trained on ${data.data}: ${weights} parameters, each weight rounded to one of ${choices} levels `
     + `(${levels > 127 ? 16 : 8} bits). The rounding moves the held-out loss by ${format(after - before, 3)}, `
     + `from ${nats(before)} to ${nats(after)} nats (${examples} examples).`);
 }
