@@ -314,7 +314,7 @@ def _report(record, trainer):
         say(f"skipped  {state.skipped} batches whose loss or gradient was not finite")
     if not history:
         return result, ""
-    epoch = history.best() if record.config["keep"] == "best" else state.epoch
+    epoch = state.best_epoch or state.epoch
     last, seconds = history[epoch - 1], sum(history.column("seconds"))
     sign = "<=" if ESTIMATORS[record.config["estimator"]].bound else "="   # S6
     parts = (f" {sign} reconstruction {last.test_reconstruction:.2f} + {model.beta:g} x KL {last.test_kl:z.2f}"
