@@ -305,7 +305,7 @@ def open_run(name: str) -> Run:
 def data_source(source: str) -> str:
     """Return a data source as config.json holds it: a known name, or an absolute path if the path exists."""
     named = source in (*BUNDLED, *DRAWN, *SETS)
-    return source if named or not os.path.exists(source) else str(Path(source).resolve())
+    return source if named or not os.path.exists(source) else os.path.abspath(source)
 
 
 def run_name(source: str) -> str:

@@ -71,8 +71,9 @@ def load_data(source: str | Path, *, image_shape: Sequence[int] | None = None,
       train_images and test_images (MedMNIST), or images, data or x alone, with their labels.  In a .mat an example is a
       column, unless only the columns can be pictures;
     - an .npy with one array;
-    - a .csv, .tsv, .txt or .amat of numbers, gzipped or not, with names in its first line or not.  A column called
-      label (or the first of pixels and one more) is the labels.  A file with "train" in its name finds its "test";
+    - a .csv, .tsv, .txt or .amat of numbers, gzipped or not, with names in its first line or not.  A column of
+      whole numbers called label, labels, class, digit or target (or the first of pixels and one more) is the labels.
+      A file with "train" in its name finds its "test", of the same columns;
     - the folder of CIFAR-10's or CIFAR-100's binary version;
     - a folder of PNG or JPEG files of one size, in the order of their names, or of one folder of them a class, with
       `train` and `test` above them or not.

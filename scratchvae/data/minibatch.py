@@ -55,9 +55,10 @@ def one_hot(y: Any, n: int, n_conditions: int) -> np.ndarray:
     """
     labels = as_array(y, "y")
     if labels.shape not in ((), (n,)) or not np.isin(labels, np.arange(n_conditions)).all():
-        raise DataError(f"y has shape {labels.shape} and values from {labels.min(initial=0)} to "
-                        f"{labels.max(initial=0)}; expected whole numbers of 0 to {n_conditions - 1}, one for each of "
-                        f"the {n} rows of X. Number the classes from 0, or set n_conditions.")
+        values = f"the value {labels}" if labels.ndim == 0 else f"shape {labels.shape}" + (
+            f" and values from {labels.min()} to {labels.max()}" if labels.size else "")
+        raise DataError(f"y has {values}; expected whole numbers of 0 to {n_conditions - 1}, one for each of the {n} "
+                        "rows, or one for all. Number the classes from 0, or set n_conditions.")
     return np.broadcast_to(labels, n)[:, None] == np.arange(n_conditions)
 
 

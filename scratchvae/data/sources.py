@@ -1,5 +1,4 @@
 """What the files of a path hold: arrays of examples and labels, as they are stored."""
-import itertools
 import math
 import re
 from pathlib import Path
@@ -22,7 +21,9 @@ SPLIT = (("train", "test", "train_labels", "test_labels"), ("x_train", "x_test",
          ("train_data", "test_data", "train_labels", "test_labels"),
          ("data", "testdata", "targetchar", "testtargetchar"))
 WHOLE = ("images", "data", "x", "ff", "faces", "arr_0")                # examples that are not split
-LABELS = ("label", "labels", "class", "target", "y", "digit")         # of these, or a table's column
+LABELS = ("label", "labels", "class", "target", "y", "digit")         # of these
+COLUMNS = ("label", "labels", "class", "digit", "target")             # of a table; y may be a coordinate
+MOST_LABEL = 2**53                                                    # a float holds smaller whole numbers exactly
 LEAST_PICTURE = 64                                                     # pixels of an example that is taken for one
 TRANSPOSED = r"(^|[^a-z])(emnist|chardata|olivettifaces)"               # names of files that hold columns before rows
 
@@ -48,7 +49,7 @@ def read_source(path: Path, n_pixels: int | None = None) -> Source:
 
     n_pixels, the numbers in an example where they are known, tells examples from their labels or columns from rows.
     """
-    suffix = next((s for s in reversed(path.suffixes) if s != ".gz"), "").lower()
+    suffix = next((s for s in map(str.lower, reversed(path.suffixes)) if s != ".gz"), "")
     found = IDX.fullmatch(path.name)
     try:
         if path.is_dir():
@@ -59,7 +60,7 @@ def read_source(path: Path, n_pixels: int | None = None) -> Source:
             source = _read_idx(path.parent, found["set"]) if found else READERS[suffix](path, n_pixels)
     except OSError as error:                        # of a folder: the readers answer for files
         raise DataError(f"{path}: cannot be read ({error.strerror or error}). Check its permissions.") from error
-    stem = path.resolve().name if path.is_dir() else Path(path.stem).stem if path.suffix == ".gz" else path.stem
+    stem = path.resolve().name if path.is_dir() else Path(path.stem).stem if path.suffix.lower() == ".gz" else path.stem
     name = source.name or stem
     return source._replace(name=name, transposed=bool(re.search(TRANSPOSED, name.lower())))
 
@@ -111,20 +112,29 @@ def _read_pictures(folder):
     if not all(paths for paths, _ in found):
         return None
     pixels = [read_pictures(paths) for paths, _ in found]
-    labels = [labels for _, labels in found]
+    classes = [None if names is None else np.array(names) for _, names in found]
+    numbers = _class_numbers({name for _, names in found for name in names or ()})
+    labels = [None if names is None else np.array([numbers[name] for name in names]) for names in classes]
     return Source(*pixels, train_labels=labels[0], test_labels=labels[1]) if parts else Source(pixels[0], None, *labels)
 
 
 def _pictures_of(folder):
-    """Return the paths of a folder's pictures, in the order of their names, and their labels, where it has folders."""
+    """Return a folder's pictures, in the order of their names, and the names of their folders, or None without any."""
     def pictures(place):
         return sorted(path for path in place.iterdir() if path.suffix.lower() in SUFFIXES)
 
     if paths := pictures(folder):
         return paths, None
-    classes = {place.name: found for place in sorted(folder.iterdir()) if place.is_dir() and (found := pictures(place))}
-    numbers = [int(name) if name.isdecimal() else place for place, name in enumerate(classes)]
-    return list(itertools.chain(*classes.values())), np.repeat(numbers, [len(paths) for paths in classes.values()])
+    found = [path for place in sorted(folder.iterdir()) if place.is_dir() for path in pictures(place)]
+    return found, [path.parent.name for path in found]
+
+
+def _class_numbers(names):
+    """Return {name: label}: the names themselves if all are different numbers, and else their places in order."""
+    numbers = {name: int(name) if name.isdecimal() else -1 for name in sorted(names)}
+    if len(set(numbers.values())) == len(numbers) and all(0 <= number < 2**63 for number in numbers.values()):
+        return numbers
+    return {name: place for place, name in enumerate(numbers)}
 
 
 def _choose(path, names):
@@ -183,26 +193,60 @@ def _is_picture(n):
 
 def _read_table(path, n_pixels):
     """Read a table and, if its name says that it is for training, the one beside it that is for testing."""
-    test = path.with_name(path.name.replace("train", "test"))
-    paths = (path, test) if test != path and test.is_file() else (path,)
-    tables = [_without_labels(*read_table(one), n_pixels) for one in paths]
-    (train, train_labels, fields), (test, test_labels, _) = (*tables, (None, None, None))[:2]
-    return Source(train, test, train_labels, test_labels, fields)
+    other = path.with_name(path.name.replace("train", "test"))
+    table, fields = read_table(path)
+    place = _label_column(path, table, fields, n_pixels)
+    rows, labels = _without_labels(path, table, place)
+    if other == path or not other.is_file():
+        return Source(rows, None, labels, None, _without(fields, place))
+    test, names = read_table(other)
+    if fields and names and names != fields:
+        if sorted(names) == sorted(fields) and len(set(names)) == len(names):
+            test, names = test[:, [names.index(name) for name in fields]], fields
+        elif names != _without(fields, place):
+            raise DataError(f"{other}: columns {', '.join(names[:8])}; those of {path.name} are "
+                            f"{', '.join(fields[:8])}. Give both the same ones.")
+    missing = table.shape[1] - test.shape[1]
+    if missing and not (missing == 1 and place is not None):                # a test part without labels
+        raise DataError(f"{other}: {test.shape[1]} columns, but {path.name} has {table.shape[1]}. Give both the same.")
+    test, test_labels = (test, None) if missing else _without_labels(other, test, place)
+    return Source(rows, test, labels, test_labels, _without(fields, place))
 
 
-def _without_labels(table, fields, n_pixels):
-    """Return (examples, labels, names of the columns).
+def _label_column(path, table, fields, n_pixels):
+    """Return the place of the labels: of whole numbers under one of their names, or None.
 
-    Labels are the column of one of their names or, in a table without names that has a column more than a picture has
-    pixels, the first column or, if that is the same everywhere, the last.
+    In a table without names that has a column more than a picture has pixels, it is the first column or, if that is
+    the same everywhere, the last.
     """
     columns, names = table.shape[1], [name.lower() for name in fields]
-    place = next((names.index(name) for name in LABELS if name in names), None)
+    for name in COLUMNS:
+        if name in names:
+            place = names.index(name)
+            if columns == 1:
+                raise DataError(f"{path}: has a column {fields[place]!r} alone; expected numbers beside it. Add them.")
+            if (np.rint(table[:, place]) == table[:, place]).all():
+                return place
+            if name in COLUMNS[:2]:
+                raise DataError(f"{path}: the column {fields[place]!r} is not of whole numbers. Number the classes, or "
+                                "give the column another name.")
     if not fields and columns > 1 and (columns - 1 == n_pixels if n_pixels else _is_picture(columns - 1)):
-        place = next((end for end in (0, columns - 1) if (table[:, end] != table[0, end]).any()), None)
+        return next((end for end in (0, columns - 1) if (table[:, end] != table[0, end]).any()), None)
+    return None
+
+
+def _without(fields, place):
+    return fields if place is None else fields[:place] + fields[place + 1:]
+
+
+def _without_labels(path, table, place):
+    """Return (examples, labels), the latter None if there is no place of theirs."""
     if place is None:
-        return table, None, fields
-    return np.delete(table, place, axis=1), table[:, place], fields[:place] + fields[place + 1:]
+        return table, None
+    labels = table[:, place]
+    if labels.dtype.kind == "f" and (np.abs(labels) >= MOST_LABEL).any():
+        raise DataError(f"{path}: labels of more than 15 digits, which are rounded. Number the classes from 0.")
+    return np.delete(table, place, axis=1), labels
 
 
 def _refuse_pickles(path, _):

@@ -1,4 +1,5 @@
 """Reader of tables of numbers as text: .csv, .tsv, .txt and .amat, gzipped or not."""
+import csv
 import gzip
 import itertools
 import os
@@ -32,8 +33,11 @@ def read_table(path: str | Path) -> tuple[np.ndarray, tuple[str, ...]]:
         first = next(lines, None)
         if first is None:
             raise DataError(f"{path}: holds no numbers; expected one example a line. Write it again.")
-        separator = next((mark for mark in ",;\t" if mark in first), None)
-        names = tuple(field.strip().strip('"')[:MOST_NAME] for field in first.strip("\r\n").split(separator))
+        if "\r" in first.strip("\r\n"):
+            raise DataError(f"{path}: lines that end in a carriage return alone. Write it with line feeds.")
+        separator = next((mark for mark in "\t;," if mark in re.sub('"[^"]*"', "", first)), None)
+        fields = first.split() if separator is None else next(csv.reader([first], delimiter=separator))
+        names = tuple(field.strip().strip('"')[:MOST_NAME] for field in fields)
         if not _are_names(names):
             names, lines = (), itertools.chain([first], lines)
         always_floats, pieces = ".amat" in Path(path).suffixes, []
@@ -76,7 +80,7 @@ def _numbers(path, lines, separator, done, always_floats):
     try:
         found = np.loadtxt(lines, delimiter=separator, ndmin=2, comments=None, quotechar='"')
     except ValueError as error:
-        reason, first = str(error).split(";")[0].rstrip("."), "convert" in str(error)     # then NumPy counts from 0
+        reason, first = str(error).split("; use")[0].rstrip("."), "convert" in str(error)  # then NumPy counts from 0
         reason = re.sub(r"row (\d+)", lambda row: f"line {done + int(row[1]) + first} of the numbers", reason)
         raise DataError(f"{path}: {reason}; expected numbers alone, the same count on every line. Write classes as "
                         "whole numbers, and leave out other text.") from None
