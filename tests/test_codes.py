@@ -104,3 +104,39 @@ def test_compare_shows_what_differs_and_whether_the_data_do(capsys, run, tmp_pat
     assert got["numbers"]["parameters"][1] == VAE.load(other / "model.npz").parameters.flat.size
     _, out, _ = command(capsys, "compare", run, run)
     assert "hidden" not in out and "held-out loss" in out
+
+
+def test_a_run_on_ones_own_table_has_every_command(capsys, tmp_path):
+    """Names with dollar signs, labels of eleven digits, one latent, data under another name through a link."""
+    rng = np.random.default_rng(0)
+    rows = [f"{a:.4f},{b:.4f},{20230101000 + k}" for k, (a, b) in enumerate(rng.random((60, 2)))]
+    (tmp_path / "3fa9c1").write_text("price_$,cost_$,label\n" + "\n".join(rows) + "\n")
+    try:
+        (tmp_path / "cost $ and fee $.csv").symlink_to("3fa9c1")
+    except OSError:                                                    # Windows, without the privilege
+        (tmp_path / "3fa9c1").rename(tmp_path / "cost $ and fee $.csv")
+    data, run = tmp_path / "cost $ and fee $.csv", tmp_path / "run"
+    found = result(capsys, "train", "--data", data, "--hidden", 4, "--latent", 1, "--epochs", 1, "--batch-size", 20,
+                   "--out", run)
+    assert found["epochs"] == 1 and (run / "figures" / "samples.png").is_file()
+    result(capsys, "data", "show", data, "--figure", tmp_path / "shown.png")
+    result(capsys, "interpolate", run, "--from", 0, "--to", 1)
+    result(capsys, "encode", run, "--to", tmp_path / "codes.csv")
+    assert (tmp_path / "codes.csv").read_text().splitlines()[1].startswith("20230101")
+    status, _, err = command(capsys, "explore", run, "--image-shape", "5x5")
+    assert status == 2 and "--image-shape is (5, 5)" in err
+
+
+def test_what_overflows_half_precision_is_not_exported_and_an_encoder_that_overflows_is_drawn(capsys, tmp_path):
+    rows = np.random.default_rng(0).normal(size=(60, 2)) * [1, 1e6]
+    np.savetxt(tmp_path / "raw.csv", rows, delimiter=",", header="a,b", comments="")
+    command(capsys, "train", "--data", tmp_path / "raw.csv", "--likelihood", "gaussian_diagonal", "--latent", 2,
+            "--hidden", 16, "--epochs", 2, "--batch-size", 20, "--out", tmp_path / "run")
+    result(capsys, "figures", tmp_path / "run")
+    assert "gray" not in command(capsys, "evaluate", tmp_path / "run", "--importance-samples", 2)[1]
+    np.savetxt(tmp_path / "far.csv", rows * [1, 1e-6] + [7e4, 0], delimiter=",", header="a,b", comments="")
+    result(capsys, "train", "--data", tmp_path / "far.csv", "--likelihood", "gaussian", "--latent", 1, "--hidden", 4,
+           "--epochs", 1, "--batch-size", 20, "--learning-rate", 1e-6, "--seed", 1, "--out",
+           tmp_path / "far")
+    status, _, err = command(capsys, "export", tmp_path / "far", "--to", tmp_path / "far.npz")
+    assert status == 2 and "half precision ends at 65504" in err and not (tmp_path / "far.npz").exists()

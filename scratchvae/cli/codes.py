@@ -89,8 +89,8 @@ def run_encode(args: Namespace) -> tuple[dict, int]:
     codes = model.transform(rows)
     names, columns = [f"z{k + 1}" for k in range(model.n_latent)], codes.astype(float)
     if labels is not None:
-        names, columns = ["label", *names], np.column_stack([labels, columns])
-    digits = "%.9g" if model.dtype == "float32" else "%.17g"
+        names, columns = ["label", *names], np.column_stack([labels.astype(object), columns.astype(object)])
+    digits = ["%d"] * (labels is not None) + ["%.9g" if model.dtype == "float32" else "%.17g"] * model.n_latent
     write_atomically(path, lambda file: np.save(file, codes) if path.suffix.lower() == ".npy" else np.savetxt(
         file, columns, digits, ",", header=",".join(names), comments=""))
     print(f"{path}  {len(codes):,} codes of {model.n_latent} numbers")
@@ -106,9 +106,11 @@ def run_interpolate(args: Namespace) -> tuple[dict, int]:
             raise ConfigurationError(f"{name} is {place}; the test part has images 0 to {len(data.test) - 1}. Choose "
                                      "one of them.")
     a, b = model.transform(data.test[list(ends)])
-    paths = {"straight": interpolate(a, b, args.n), "spherical": interpolate(a, b, args.n, path="spherical")}
+    paths = {"straight": interpolate(a, b, args.n)}
+    if model.n_latent > 1:                                         # on a line there is no arc
+        paths["spherical"] = interpolate(a, b, args.n, path="spherical")
     label = None if data.test_labels is None else data.test_labels[ends[0]]      # of conditions: the first image's
-    images = model.decode(np.concatenate(list(paths.values())), label).reshape(2, args.n, -1)
+    images = model.decode(np.concatenate(list(paths.values())), label).reshape(len(paths), args.n, -1)
     figure = image_rows(images, data.image_shape, list(paths), f"From test image {ends[0]} to {ends[1]}",
                         values=np.linspace(0, 1, args.n), label="how far from the one code to the other",
                         fields=data.fields)
@@ -146,7 +148,12 @@ def _export_model(run: Run, model: Model, history: History, path: Path) -> tuple
     The state of training would be two thirds of the file, and the rates of each epoch follow from the settings.
     """
     config = {**run.config, "data": run_name(run.config["data"]), "epochs": len(history)}
-    numbers = model.parameters.layout.pack(model.parameters.flat).astype(np.float16)
+    with np.errstate(over="ignore"):
+        numbers = model.parameters.layout.pack(model.parameters.flat).astype(np.float16)
+    if not np.isfinite(numbers).all():
+        largest = np.abs(model.parameters.flat).max()
+        raise RunError(f"{run.folder} has a parameter of size {largest:.4g}; half precision ends at 65504. Scale the "
+                       "data and train anew, or export to a folder.")
     losses = np.array(history, np.float32)[:, :Epoch._fields.index("learning_rate")]
     model.save(path, {"config": config}, {"parameters": numbers, "history": losses})
     print(path)

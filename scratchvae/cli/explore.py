@@ -35,7 +35,7 @@ def run(args: Namespace) -> tuple[dict, int]:
     if type(model) is not VAE:
         raise ConfigurationError(f"{args.folder} holds a model of kind {model.kind!r}; the page shows a VAE's latents, "
                                  "bound and draws. Use a run of --model vae.")
-    data, config = record.load_data(meta, args.data), record.config
+    data, config = record.load_data(meta, args.data, args.image_shape), record.config
     path = out_path("--out", str(record.folder / "explore.html") if args.out is None else args.out, ".html")
     history = history_of(record, arrays)
     try:

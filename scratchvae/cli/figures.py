@@ -38,9 +38,10 @@ def condition_figure(model: VAE, data: Dataset) -> "Figure":
     labels = np.arange(min(model.n_conditions, CELLS))
     z = model.transform(data.test[:ROWS])
     images = model.decode(np.repeat(z, len(labels), axis=0), np.tile(labels, len(z)))
+    which = "every label" if len(labels) == model.n_conditions else f"{len(labels)} of {model.n_conditions} labels"
     return image_rows(images.reshape(len(z), len(labels), -1), data.image_shape,
-                      [f"test image {k}" for k in range(len(z))],
-                      "z of an image, decoded for every label", values=labels, label="label", fields=data.fields)
+                      [f"test image {k}" for k in range(len(z))], f"z of an image, decoded for {which}", values=labels,
+                      label="label", fields=data.fields)
 
 
 def sample_figure(model: VAE, data: Dataset, n: int, seed: int, label: int | None = None) -> "Figure":

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 STYLES = [{"color": color, "linestyle": line} for color, line in zip(
     (INK, TEST, "#2c7a5b", "#74acd5", "#8a5fb0"), ("-", "--", "-.", ":", (0, (8, 2))))]
 ACTIVE_NATS = 0.01      # nats per example: a latent dimension that carries less counts as unused
+MOST_NATS = 1e9         # nats that are drawn, of an encoder that overflows
 
 
 def learning_curves(history: Sequence) -> "Figure":
@@ -81,7 +82,7 @@ def _settled_limits(axes, epochs, curves):
 
 def kl_per_dimension(kl: np.ndarray) -> "Figure":
     """The KL of each latent dimension, largest first; kl (Z,) is in nats, averaged over the data."""
-    kl = np.asarray(kl, dtype=float)
+    kl = np.minimum(np.nan_to_num(np.asarray(kl, dtype=float), nan=np.inf), MOST_NATS)
     if kl.ndim != 1 or not kl.size:
         raise ShapeError(f"kl is {kl.shape}; expected (Z,). Average the KL of each dimension over the data.")
     order = np.argsort(-kl, kind="stable")

@@ -7,6 +7,8 @@ import numpy as np
 from ..errors import ConfigurationError, DataError, ShapeError
 from .sheet import as_images, number_text, Sheet
 
+LINE, LETTER = 22, 13                   # pixels of the file that a row's name and a letter of a tick take
+
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
@@ -99,12 +101,13 @@ def image_rows(images: np.ndarray, image_shape: tuple[int, ...], names: Sequence
     tops = np.arange(rows) + sheet.space * (np.arange(rows) * blocks // rows)
     for top, row in zip(tops, cells.reshape(rows, 1, columns, *image_shape)):
         sheet.draw(row, top)
-    sheet.axes.set_yticks(tops + 0.5, names, fontsize=10)
+    step = -(-LINE // sheet.pitch[0])                               # flat images: a name for some of the rows
+    sheet.axes.set_yticks(tops[::step] + 0.5, names[::step], fontsize=10)
     if values is not None:
-        step = -(-columns // 12)
+        texts = [value if isinstance(value, str) else number_text(value) for value in values]
+        step = max(-(-columns // 12), -(-(1 + max(map(len, texts))) * LETTER // sheet.pitch[1]))
         shown = range((columns - 1) // 2 % step, columns, step)
-        sheet.axes.set_xticks([column + 0.5 for column in shown], [
-            values[column] if isinstance(values[column], str) else number_text(values[column]) for column in shown])
+        sheet.axes.set_xticks([column + 0.5 for column in shown], [texts[column] for column in shown])
     return sheet.figure
 
 

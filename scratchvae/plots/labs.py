@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ..errors import DataError
-from .sheet import FAINT, GRAY, INK, laid_out, log_ticks, new_figure, note, plain_axes, TEST, TRAIN
+from .sheet import FAINT, GRAY, INK, laid_out, log_ticks, new_figure, note, plain_axes, plain_text, TEST, TRAIN
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -78,7 +78,7 @@ def rate_distortion(curves: Sequence, as_lambda: bool = False) -> "Figure":
 
 
 def _draw_trade(axes, curve, weight):
-    plain_axes(axes, curve.dataset, "rate: KL (nats per example)", "squared error a pixel")
+    plain_axes(axes, plain_text(curve.dataset), "rate: KL (nats per example)", "squared error a pixel")
     axes.plot(*np.transpose([(point.rate, point.distortion) for point in curve.points]), color=TRAIN, linewidth=1.6,
               marker="o", markersize=5)
     axes.plot([curve.learned.rate], [curve.learned.distortion], color=TEST, marker="*", markersize=11, linestyle="",

@@ -70,6 +70,11 @@ def plain_axes(axes: "Axes", title: str, x_label: str, y_label: str) -> None:
     axes.spines[["top", "right"]].set_visible(False)
 
 
+def plain_text(text: str) -> str:
+    """Return text that matplotlib shows as it is, where a dollar sign begins no formula."""
+    return text.replace("$", r"\$")
+
+
 def note(axes: "Axes", text: str) -> None:
     """Write a remark at the upper right, outside the data."""
     axes.set_title(text, loc="right", fontsize=8, color=GRAY)
@@ -120,6 +125,7 @@ class Sheet:
     def __init__(self, rows: int, columns: int, image_shape: tuple[int, ...], title: str, values: np.ndarray,
                  label: str = "", left: float = 0.15, blocks: int = 1, gap: int = 4,
                  fields: Sequence[str] = ()) -> None:
+        title, fields = plain_text(title), [plain_text(name) for name in fields]
         self.color, image_shape = len(image_shape) == 3, image_shape[:2]
         self.curves = min(image_shape) == 1 and not self.color
         room = max(1, min(280, 1125 // columns, 1400 // rows) - gap)

@@ -24,7 +24,8 @@ from .distributions import DiagonalGaussian, Discrete, FullGaussian, Grid, LARGE
 
 def expm1_minus_x(d: np.ndarray) -> np.ndarray:
     """Return exp(d) - 1 - d, an array of d's shape: at least 0, and 0 only at 0; inf for d = -inf."""
-    return np.expm1(d) - d
+    with np.errstate(over="ignore"):                     # then it is inf
+        return np.expm1(d) - d
 
 
 def kl_terms(mu: np.ndarray, logvar: np.ndarray) -> np.ndarray:
