@@ -14,7 +14,7 @@ A third prime does the same for an exp inside of an exp.  A logarithm is a symbo
 exp undoes it.
 
 A number in the code is taken for the fraction that it rounds, so a factor that differs from 1 by less than 2^-44 is
-called a rounded constant, and not wrong.
+called not proved, and not wrong.
 
 The certificate proves that one formula is the derivative of the other.  It does not look at branches that these numbers
 do not take, at rounding, or at whether the formula is the one that was meant.  The last claims show all three.

@@ -57,7 +57,8 @@ def own_checks(function: Callable, rng: np.random.Generator, *, move: bool = Fal
     with moving(rng) if move and not arguments else nullcontext():
         checks = function(*arguments)
     if isinstance(checks, Certificate):
-        return [(note if checks.ok else broken)("certificate", checks.verdict)]
+        check = (note if checks.ok else broken)("certificate", checks.verdict)
+        return [check._replace(judged=checks.ok or bool(checks.faults))]
     if not isinstance(checks, list) or not checks or not all(isinstance(check, Check) for check in checks):
         got = "an empty list" if checks == [] else f"a {type(checks).__name__}"
         raise ConfigurationError(f"{_name(function)} returns {got}; {EXPECTED}. Return one.")

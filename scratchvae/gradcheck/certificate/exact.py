@@ -156,17 +156,20 @@ class Exact:
         What it is the exp of.
     logs : dict
         {residue of u: (factor, u)}, the terms factor log(u) in it.
+    root : Exact or None
+        What it is the square of.
     """
 
-    __slots__ = "p", "q", "r", "t", "x", "s", "n", "m", "c", "of", "logs"
+    __slots__ = "p", "q", "r", "t", "x", "s", "n", "m", "c", "of", "logs", "root"
 
     def __init__(self, p: Any, q: Any = None, r: Any = None, t: int = 0, x: float = 0.0, s: float = 0.0, n: int = 0,
-                 m: int = 0, c: Fraction | None = None, of: "Exact | None" = None, logs: dict | None = None) -> None:
+                 m: int = 0, c: Fraction | None = None, of: "Exact | None" = None, logs: dict | None = None,
+                 root: "Exact | None" = None) -> None:
         if q is None:                                   # Exact(0.5), for code that says type(x)(0.5)
             a = lift(p)
-            p, q, r, t, x, s, n, m, c, of, logs = (getattr(a, name) for name in self.__slots__)
+            p, q, r, t, x, s, n, m, c, of, logs, root = (getattr(a, name) for name in self.__slots__)
         self.p, self.q, self.r, self.t, self.x, self.s = p, q, r, t, x, s
-        self.n, self.m, self.c, self.of, self.logs = n, m, c, of, logs or NO_LOGS
+        self.n, self.m, self.c, self.of, self.logs, self.root = n, m, c, of, logs or NO_LOGS, root
 
     def _plus(self, b):
         logs = self.logs
@@ -184,7 +187,8 @@ class Exact:
         logs, factor = (self.logs, b.c) if self.logs else (b.logs, self.c)
         logs = {key: (f * factor, u) for key, (f, u) in logs.items()} if logs and factor is not None else None
         return Exact(self.p * b.p % P, self.q * b.q % Q, self.r * b.r % R, (self.t * b.p + self.p * b.t) % P,
-                     self.x * b.x, self.s * b.x + self.x * b.s, self.n + b.n, self.m + b.m, logs=logs)
+                     self.x * b.x, self.s * b.x + self.x * b.s, self.n + b.n, self.m + b.m, logs=logs,
+                     root=self if (self.p, self.q, self.t) == (b.p, b.q, b.t) else None)
 
     def inverse(self) -> "Exact":
         """Return 1 / self."""
@@ -222,9 +226,11 @@ class Exact:
                      self.n + 1, self.n, logs={self.p: (1, self)})
 
     def sqrt(self) -> "Exact":
-        """Return the root that has a root itself; raises Redraw if there is none."""
+        """Return the root that has a root itself; raises Redraw if there is none.  That of a square is its size."""
         if self.of is not None:
             return (self.of / 2).exp()
+        if self.root is not None:
+            return abs(self.root)
         root, x = pow(self.p, (P + 1) // 4, P), max(self.x, 0.0) ** 0.5
         if root * root % P != self.p:
             raise Redraw
