@@ -61,7 +61,7 @@ def test_gradcheck_runs_the_checks_of_a_module(capsys, tmp_path, monkeypatch):
             (["--write-test", "own_checks:called_two"], "partial takes a, b; expected"),
             (["own_checks:raising"], "raises KeyError in own_checks.py, line 17 ('a')"),
             (["no_python:f"], "raises SyntaxError"), (["leaves:f"], "raises SystemExit in leaves.py, line 2 (3)"),
-            (["no_module:f"], "No module named 'no_module'"), (["--write-test"], "is given for no function"),
+            (["no_module:f"], "No module named 'no_module'"), (["./own_checks.py:right"], "leave out the path"), (["--write-test"], "is given for no function"),
             (["--write-test", "run"], "is given for run"), (["--write-test", "own_checks:none"], "is missing")):
         assert main(["gradcheck", *words]) == 2
         out, err = capsys.readouterr()
@@ -74,7 +74,7 @@ def test_gradcheck_writes_a_test_that_fails_if_the_gradient_is_wrong(capsys, tmp
                                                                      moves):
     (tmp_path / "own_checks.py").write_text(OWN_CHECKS)
     monkeypatch.chdir(tmp_path)
-    assert main(["gradcheck", "--write-test", f"own_checks:{function}"]) == 0
+    assert main(["gradcheck", "--write-test", f"own_checks{'.py' * moves}:{function}"]) == 0
     text, _ = capsys.readouterr()
     assert ("a tenth off" in text) == moves
     made = {}

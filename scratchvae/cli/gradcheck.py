@@ -57,6 +57,9 @@ def run(args: Namespace) -> tuple[dict, int]:
     """Check a run, a small model of each kind, or somebody's code: a line each, and the details of what fails."""
     rng, said, rows = np.random.default_rng(check_seed(args.seed)), set(), []
     own = args.folder and re.fullmatch(r"[\w.]+:\w+", args.folder) and not Path(args.folder).exists()
+    if args.folder and not own and re.search(r"[\w.]:\w+$", args.folder) and not Path(args.folder).exists():
+        raise ConfigurationError(f"{args.folder!r} is given; expected a run, or MODULE:FUNCTION of a module in the "
+                                 "present folder. Change to its folder, and leave out the path.")
     if args.write_test:
         return _write_test(args.folder, own)
     for title, check in [(args.folder, _function(args.folder))] if own else _models_to_check(args, rng):
@@ -135,7 +138,7 @@ def _write_test(name, own):
     if not own:
         raise ConfigurationError(f"--write-test is given for {name or 'no function'}; expected MODULE:FUNCTION, a "
                                  "function that returns what check_gradient does. Name one.")
-    module, function = name.split(":")
+    module, function = name.replace(".py:", ":").split(":")
     how = (DRAWN if takes_generator(_function(name)) else MOVED).format(function=function)
     text = TEST.format(module=module, function=function, name=function.removeprefix("test_"), how=how)
     print(text, end="")

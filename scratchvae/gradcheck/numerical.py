@@ -281,6 +281,8 @@ def numerical_gradient(f: Callable, x: np.ndarray, *, max_entries: int = 64, see
     (True, True)
     """
     require_float64("x", x)
+    if not x.flags.writeable:
+        raise ShapeError("x is read-only; expected an array that can be varied in place. Pass a copy.")
     max_entries, seed = positive_integer("max_entries", max_entries), check_seed(seed)
     function_of("f", f, "f() -> float")
     if noise is not None and as_numbers(noise, "noise", ndim=(0,)) < 0:
@@ -307,6 +309,9 @@ def differentiate(f: Callable, x: np.ndarray, entries: np.ndarray, noise: float,
         for entry in entries:
             index = np.unravel_index(entry, x.shape)
             e, kink, level = slope_of_entry(f, f_0, x, index, float(scales[index]), noise, level, largest, terms)
+            own = abs(float(x[index]))
+            if kink and 0 < own < scales[index]:                  # no step of the array's size fits a small entry
+                e, kink, _ = slope_of_entry(f, f_0, x, index, own, noise, 0, largest, terms)
             largest = largest if kink else max(largest, abs(e.value))
             rows.append((e.value, e.bound, e.rounding, kink))
     values, bounds, rounding, kinks = np.array(rows).reshape(-1, 4).T

@@ -35,6 +35,16 @@ def _adam(gradients, betas, epsilon, form="", slots=1):
     return np.array(steps)
 
 
+def _epsilons(steps, gradients, betas, form, rate):
+    """Return the epsilon, if any, with which Adam at this rate takes the last step where its effect is largest."""
+    with np.errstate(all="ignore"):
+        bare, one = (_adam(gradients, betas, e, form)[-1] for e in (0.0, 1.0))         # m / root, m / (root + share)
+        share = 1 / one - 1 / bare                                                     # 1 / m, times epsilon's share
+        found = ((rate or math.nan) / steps[-1] - 1 / bare) / share
+    at = np.unravel_index(np.argmin(np.abs(gradients[-1])), found.shape)
+    return [float(found[at])] if found[at] > 0 else []
+
+
 def _momentum(gradients, decay):
     """Return the steps of gradient descent with momentum (0: without) at a rate of 1."""
     steps = [gradients[0]]
@@ -70,8 +80,8 @@ def optimizer(update: Callable, learning_rate: float | None = None, betas: tuple
     fit = FIT_32 if is_float32(steps, slack) else FIT
     slack *= EPS_32 / EPS if is_float32(places[1:]) else 1
     known = {"sgd": [("SGD", _momentum(gradients, decay)) for decay in (0.0, betas[0])],
-             "adam": [("Adam", _adam(gradients, betas, e, form)) for e in epsilons
-                      for form in ("", "uncorrected epsilon")]}
+             "adam": [("Adam", _adam(gradients, betas, e, form)) for form in ("", "uncorrected epsilon")
+                      for e in (*epsilons, *_epsilons(steps, gradients, betas, form, learning_rate))]}
     fits = [(name, rule, _rate(steps, rule, slack, fit)) for key in rules for name, rule in known[key]]
     name, rule, rate = next((found for found in fits if not math.isnan(found[2])), fits[0])
     wanted = rate if learning_rate is None else learning_rate

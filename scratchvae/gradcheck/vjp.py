@@ -86,9 +86,10 @@ def check_vjp(f: Callable, vjp: Callable, *arrays: Any) -> list:
 
     loss, gradient, terms = functions(params, d_y)
     subject = Subject(loss, gradient, params, None, ("f", "vjp"))
-    names, (y, *_) = (*params, "d_y"), parameters(d_y).values()
+    names, sizes = (*params, "d_y"), {len(y) if y.ndim else 0 for y in parameters(d_y).values()}
+    batch = min(sizes) if len(sizes) == 1 else 0                  # an output may have no row an example
     return judge(subject, {}, 0.0, terms, lambda *found: check_layouts(
-        *found, variant=variant, names=names, rows=names, batch=len(y) if y.ndim else 0))
+        *found, variant=variant, names=names, rows=names, batch=batch))
 
 
 def _argument_names(f, count):

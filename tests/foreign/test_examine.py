@@ -375,3 +375,16 @@ def test_means_are_no_draws_and_any_error_of_a_function_is_told():
         assert check.ok == ok and ("are they the means?" in check.hint) != ok
     with pytest.raises(ShapeError, match="encode fails .* by zero"):
         examine_vae(encode=lambda x: (x, 1 // 0), x=np.ones((2, 3)))
+
+
+@pytest.mark.parametrize("epsilon", [1e-8, 3e-8, 1e-2, 0.1, 1.0])
+@pytest.mark.parametrize("fault", ["", "no correction"])
+def test_adam_may_have_any_epsilon(epsilon, fault):
+    def update(p, g, moments=[0.0, 0.0, 0]):
+        moments[2] += 1
+        m, v = moments[:2] = 0.9 * moments[0] + 0.1 * g, 0.999 * moments[1] + 0.001 * g * g
+        first, second = (1, 1) if fault else (1 - 0.9**moments[2], 1 - 0.999**moments[2])
+        return p - 1e-3 * m / first / (np.sqrt(v / second) + epsilon)
+
+    [check] = [check for check in examine_vae(update=update, learning_rate=1e-3) if check.name == "optimizer"]
+    assert check.ok == (not fault), check.hint

@@ -517,3 +517,21 @@ def test_a_step_that_fails_leaves_the_parameters_as_they_were():
     with pytest.raises(ShapeError):
         gradient_of_step(step, params, 0.1)
     assert params["w"].tolist() == [1, 1]
+
+
+def test_an_output_without_rows_and_entries_of_many_sizes_are_judged_by_their_own_slopes():
+    rng = np.random.default_rng(0)
+    X, W = rng.standard_normal((5, 3)), rng.standard_normal((3, 2))
+    for factor in (1, 1.01):
+        found = by_verdict(check_vjp(lambda x, W: {"y": x @ W, "size": 0.5 * (W**2).sum()}, lambda d, x, W: (
+            d["y"] @ W.T, x.T @ d["y"] + factor * d["size"] * W), X, W))
+        assert found == {"x": "ok", "W": "ok" if factor == 1 else "WRONG"}
+    for x in ([1e-3, 1e9], [1e-3, 1e11], [1e-8, 1e8, -1e-3]):
+        for factor in (1, 1.02):
+            factors = np.array([factor] + [1.0] * (len(x) - 1))
+            found = by_verdict(check_vjp(lambda x: 1 / x, lambda d, x: -factors * d / x**2, np.array(x)))
+            assert found == {"x": "ok" if factor == 1 else "WRONG"}
+
+
+def by_verdict(checks):
+    return {check.name: check.verdict for check in checks}
