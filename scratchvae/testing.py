@@ -201,7 +201,7 @@ def dense_problems(max_side: int = MAX_SIDE) -> st.SearchStrategy:
 
 def mlp_problems(max_layers: int = 3, max_side: int = MAX_SIDE) -> st.SearchStrategy:
     """Return a strategy of `LayerProblem`s of an `MLP` of one to max_layers layers with any activation."""
-    side = sides(max_side)
+    side, max_layers = sides(max_side), positive_integer("max_layers", max_layers)
     _load_dense_kernels()
 
     @st.composite

@@ -1,4 +1,5 @@
 """The museum: the detectors on its label find each bug, none finds one in the right code, and patches are undone."""
+import importlib
 import io
 import json
 import sys
@@ -15,6 +16,8 @@ from scratchvae.cli.detective import verdict_on_curve
 from scratchvae.data.loading import Dataset
 from scratchvae.errors import ConfigurationError
 from scratchvae.gradcheck import check_model
+from scratchvae.kernels import gaussian
+from scratchvae.layers import Dense
 
 GRADIENT_BUGS = [name for name, bug in BUGS.items() if bug.diagnosis]
 INNOCENT = 6                            # of the 1,000 random models that were examined once
@@ -265,3 +268,22 @@ def test_the_list_takes_one_screen(capsys):
 def test_bad_requests_end_in_one_line(capsys, words):
     status, _, err = command(capsys, "bugs", *words)
     assert status == 2 and err.count("\n") == 1
+
+
+def test_faults_may_be_nested_and_leave_no_trace_in_modules_that_were_imported_meanwhile():
+    right = Dense.backward
+    with inject("forgotten_slope"):
+        outer = Dense.backward
+        with inject("slope_twice"):
+            assert Dense.backward is not outer
+        assert Dense.backward is outer
+    assert Dense.backward is right
+    name = "scratchvae.analysis.elbo_decomposition"
+    kept = sys.modules.pop(name)
+    try:
+        with inject("half_noise"):
+            wrong = importlib.import_module(name).gaussian_forward
+        assert sys.modules[name].gaussian_forward is gaussian.gaussian_forward is not wrong
+    finally:
+        sys.modules[name] = kept
+        sys.modules["scratchvae.analysis"].elbo_decomposition = kept

@@ -385,3 +385,12 @@ def test_a_user_without_a_home_has_no_folder_and_gets_none_in_the_present_one(mo
         monkeypatch.setattr(cache, "FOLDER", cache._chosen_folder())
         use(compiled(), np.float32)
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.skipif(os.name == "nt" or sys.platform == "darwin", reason="Linux has a folder in which none can be made")
+def test_a_folder_that_cannot_be_made_keeps_nothing_and_says_so():
+    for folder, flags, words in (("/proc/x", ["--compile"], "no kernel could be kept in /proc/x"),
+                                 ("/tmp/" + "/".join(["b" * 200] * 25), [], "none: kernels are compiled")):
+        done = subprocess.run([sys.executable, "-W", "ignore", "-m", "scratchvae.kernels", *flags], capture_output=True,
+                              text=True, env={**os.environ, "SCRATCHVAE_CACHE": folder}, check=False)
+        assert words in done.stdout + done.stderr and done.returncode == (2 if flags else 0), done.stderr

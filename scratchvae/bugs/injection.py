@@ -101,8 +101,13 @@ def _places(target):
     class_name, _, method = target.__qualname__.rpartition(".")
     if class_name:
         return [(getattr(sys.modules[target.__module__], class_name), method)]
+    return _holders(target)
+
+
+def _holders(function):
+    """Return (module, name) of every name in the package that a function has, but for twins'."""
     return [(module, name) for key, module in list(sys.modules.items()) if key.partition(".")[0] == PACKAGE
-            for name, value in list(vars(module).items()) if value is target and not name.endswith("_ref")]
+            for name, value in list(vars(module).items()) if value is function and not name.endswith("_ref")]
 
 
 @contextmanager
@@ -130,12 +135,15 @@ def inject(name: str) -> Iterator[Bug]:
     with _ONE_AT_A_TIME:
         made = found.make(*found.targets)
         made = made if isinstance(made, tuple) else (made,)
-        changes = [(owner, attribute, target, replacement) for target, replacement in zip(found.targets, made)
-                   for owner, attribute in _places(target)]
+        changes = [(owner, attribute, getattr(owner, attribute), replacement)
+                   for target, replacement in zip(found.targets, made) for owner, attribute in _places(target)]
         try:
             for owner, attribute, _, replacement in changes:
                 setattr(owner, attribute, replacement)
             yield found
         finally:
-            for owner, attribute, target, _ in changes:
-                setattr(owner, attribute, target)
+            for owner, attribute, before, _ in changes:
+                setattr(owner, attribute, before)
+            for target, replacement in zip(found.targets, made):              # in modules that were imported meanwhile
+                for owner, attribute in _holders(replacement):
+                    setattr(owner, attribute, target)

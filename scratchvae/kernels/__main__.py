@@ -38,6 +38,10 @@ def compile_now(everything: bool) -> int:
     except KeyboardInterrupt:
         sys.stderr.write("interrupted; what was compiled is kept.\n")
         return 130
+    if not cache.kernels_are_cached():
+        sys.stderr.write(f"no kernel could be kept in {cache.FOLDER}. Set SCRATCHVAE_CACHE to a folder that you can "
+                         "write to.\n")
+        return 2
     print(f"kept in  {cache.usable_folder()}")
     return 0
 

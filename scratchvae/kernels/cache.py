@@ -104,7 +104,10 @@ def usable_folder() -> Path | None:
     """Return the folder that kernels are kept in, whether it exists yet or not; None if every process compiles them."""
     if FOLDER is None or reason_against_folder():
         return None
-    nearest = next(path for path in (FOLDER, *FOLDER.parents) if path.exists())
+    try:
+        nearest = next(path for path in (FOLDER, *FOLDER.parents) if path.exists())
+    except OSError:                                     # a path that is too long
+        return None
     return FOLDER if nearest.is_dir() and os.access(nearest, os.W_OK | os.X_OK) else None
 
 
