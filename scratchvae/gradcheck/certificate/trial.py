@@ -267,9 +267,9 @@ def certify(f: Callable, vjp: Callable, arrays: dict | Callable, *, trials: int 
 
     A float in the code counts as what it rounds: a fraction with a denominator up to 4096, or exp(k), else as the
     binary number that it is.  Where a gradient differs by less than floats can tell, because such a number is rounded
-    or log(a b) stands beside log a + log b, it is not proved, and that is said.  Among such entries a wrong one is found
-    if it changes a sum over its array by 1e-10.  While this runs, code of these packages in other threads meets exact
-    numbers too: run nothing beside it.
+    or log(a b) stands beside log a + log b, it is not proved, and that is said.  Among such entries a wrong one is
+    found if it changes a sum over its array by 1e-10.  While this runs, code of these packages in other threads meets
+    exact numbers too: run nothing beside it.
 
     Parameters
     ----------
