@@ -122,7 +122,7 @@ def test_a_run_on_ones_own_table_has_every_command(capsys, tmp_path):
     result(capsys, "data", "show", data, "--figure", tmp_path / "shown.png")
     result(capsys, "interpolate", run, "--from", 0, "--to", 1)
     result(capsys, "encode", run, "--to", tmp_path / "codes.csv")
-    assert (tmp_path / "codes.csv").read_text().splitlines()[1].startswith("20230101")
+    assert (tmp_path / "codes.csv").read_text(encoding="utf-8").splitlines()[1].startswith("20230101")
     status, _, err = command(capsys, "explore", run, "--image-shape", "5x5")
     assert status == 2 and "--image-shape is (5, 5)" in err
 

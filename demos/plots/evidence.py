@@ -28,7 +28,7 @@ def collapse(dimensions, share, exact, error, n_draws):
         right.errorbar(dimensions, middle, (middle - low, high - middle), color=color, marker=marker, capsize=3,
                        label=name)
     left.plot(dimensions, np.exp(np.log(exact).mean(axis=1)), color=TEST, linestyle="--", linewidth=1.2,
-              label="prior, exact, for very many draws")
+              label="prior, exact (many draws)")
     left.axhline(1 / n_draws, color=GRAY, linewidth=1.0, linestyle=":", label=f"a single draw of {n_draws}")
     left.set_yscale("log")
     plain_axes(left, "How many draws count", "latent dimensions Z", "effective draws / draws")
@@ -91,7 +91,7 @@ def closing_gap(steps, runs):
                           label="best independent q")
     right.set_yscale("log")
     plain_axes(right, "The gap, KL(q || posterior)", "training steps of the encoder", "nats")
-    right.legend(frameon=False, fontsize=9, loc="lower left")
+    right.legend(frameon=False, fontsize=9, loc="best")
     return laid_out(figure)
 
 

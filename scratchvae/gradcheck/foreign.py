@@ -262,13 +262,13 @@ def check_value_and_grad(f: Callable, params: Any, *args: Any) -> list:
         return result
 
     before = [np.copy(array) if isinstance(array, np.ndarray) else None for array in args]
-    pair(params)
+    loss, first = pair(params)
     for k, (array, old) in enumerate(zip(args, before), start=1):
         if old is not None and not same_bits(array, old):
             array[...] = old
             return [broken("loss", f"f modifies its argument {k}, counted from 0: it may only read it")]
     subject = Subject(lambda: pair(params)[0], lambda: pair(params)[1], params, None, ("f", "f's loss"))
-    (loss, first), (again, second) = pair(params), pair(params)
+    again, second = pair(params)
     gradients = [matched(found, subject.arrays, "f") for found in (first, second)]
     if as_number(loss, "f") == as_number(again, "f") and not _same(*gradients):
         return [broken("gradient", "f returns other gradients on a second call: does it add to what it returned "
