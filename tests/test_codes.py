@@ -127,6 +127,7 @@ def test_a_run_on_ones_own_table_has_every_command(capsys, tmp_path):
     assert status == 2 and "--image-shape is (5, 5)" in err
 
 
+@pytest.mark.filterwarnings("ignore:overflow:RuntimeWarning", "ignore:invalid:RuntimeWarning")     # of twins
 def test_what_overflows_half_precision_is_not_exported_and_an_encoder_that_overflows_is_drawn(capsys, tmp_path):
     rows = np.random.default_rng(0).normal(size=(60, 2)) * [1, 1e6]
     np.savetxt(tmp_path / "raw.csv", rows, delimiter=",", header="a,b", comments="")
