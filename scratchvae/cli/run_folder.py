@@ -218,7 +218,7 @@ class Run:
             for ours, here in ((f"beta is {beta!r}", f"schedule is {c['schedule']!r}"),
                                ("X has", f"the training part of {data.name} has"),
                                ("validation has", f"the test part of {data.name} has")):
-                said = said.replace(ours, here)
+                said = here + said.removeprefix(ours) if said.startswith(ours) else said
             raise type(error)(said) from None
 
     def _figure_folder(self):

@@ -7,10 +7,10 @@ from typing import NamedTuple
 import numpy as np
 
 from ..errors import DataError
+from ..storage import text_tables
 from ..storage.matlab import read_mat
 from ..storage.pictures import read_pictures, SUFFIXES
 from ..storage.readers import read_cifar, read_idx, read_npy, read_npz
-from ..storage.text_tables import read_table
 
 PATHS = ("an IDX file with a name like train-images-idx3-ubyte or a folder of them, an .npz, .npy, .csv or .mat file, "
          "the folder of CIFAR's binary version, or a folder of PNG or JPEG files")
@@ -23,7 +23,6 @@ SPLIT = (("train", "test", "train_labels", "test_labels"), ("x_train", "x_test",
 WHOLE = ("images", "data", "x", "ff", "faces", "arr_0")                # examples that are not split
 LABELS = ("label", "labels", "class", "target", "y", "digit")         # of these
 COLUMNS = ("label", "labels", "class", "digit", "target")             # of a table; y may be a coordinate
-MOST_LABEL = 2**53                                                    # a float holds smaller whole numbers exactly
 LEAST_PICTURE = 64                                                     # pixels of an example that is taken for one
 TRANSPOSED = r"(^|[^a-z])(emnist|chardata|olivettifaces)"               # names of files that hold columns before rows
 
@@ -112,9 +111,8 @@ def _read_pictures(folder):
     if not all(paths for paths, _ in found):
         return None
     pixels = [read_pictures(paths) for paths, _ in found]
-    classes = [None if names is None else np.array(names) for _, names in found]
     numbers = _class_numbers({name for _, names in found for name in names or ()})
-    labels = [None if names is None else np.array([numbers[name] for name in names]) for names in classes]
+    labels = [None if names is None else np.array([numbers[name] for name in names]) for _, names in found]
     return Source(*pixels, train_labels=labels[0], test_labels=labels[1]) if parts else Source(pixels[0], None, *labels)
 
 
@@ -194,12 +192,12 @@ def _is_picture(n):
 def _read_table(path, n_pixels):
     """Read a table and, if its name says that it is for training, the one beside it that is for testing."""
     other = path.with_name(path.name.replace("train", "test"))
-    table, fields = read_table(path)
+    table, fields = text_tables.read_table(path)
     place = _label_column(path, table, fields, n_pixels)
     rows, labels = _without_labels(path, table, place)
     if other == path or not other.is_file():
         return Source(rows, None, labels, None, _without(fields, place))
-    test, names = read_table(other)
+    test, names = text_tables.read_table(other)
     if fields and names and names != fields:
         if sorted(names) == sorted(fields) and len(set(names)) == len(names):
             test, names = test[:, [names.index(name) for name in fields]], fields
@@ -244,7 +242,7 @@ def _without_labels(path, table, place):
     if place is None:
         return table, None
     labels = table[:, place]
-    if labels.dtype.kind == "f" and (np.abs(labels) >= MOST_LABEL).any():
+    if labels.dtype.kind == "f" and (np.abs(labels) >= text_tables.WHOLE).any():
         raise DataError(f"{path}: labels of more than 15 digits, which are rounded. Number the classes from 0.")
     return np.delete(table, place, axis=1), labels
 

@@ -67,11 +67,11 @@ def _tree(path: Path) -> Any:
 
 
 def _lines(path):
-    """Yield (number, the test that it is the docstring of or "", text) of every line."""
-    before = ""
-    for k, line in enumerate(_text(path).splitlines(), 1):
-        yield k, before.removeprefix("def ").partition("(")[0] if before.startswith("def test_") else "", line
-        before = line
+    """Yield (number, name and a space of the test that it is the docstring of or "", text) of every line."""
+    lines = _text(path).splitlines()
+    for k, (before, line) in enumerate(zip(["", *lines], lines), 1):
+        test = re.match(r"def (test_\w+)", before)
+        yield k, f"{test[1]} " if test else "", line
 
 
 def _cited(tag: str, folder: Path) -> list[str]:
@@ -81,8 +81,8 @@ def _cited(tag: str, folder: Path) -> list[str]:
     """
     paths = [path for path in folder.rglob("*.py") if path.parent.name not in ("exercises", "explain", "cli", "bugs")]
     paths.sort(key=lambda path: (path.name != "elbo.py", path.parent.name != "kernels", path))
-    return [f"{path.relative_to(folder.parent).as_posix()}:{k}: {said} {line.strip()}".replace(":  ", ": ")
-            for path in paths for k, said, line in _lines(path) if re.search(rf"\b{tag}\b", QUOTED.sub("", line))]
+    return [f"{path.relative_to(folder.parent).as_posix()}:{k}: {test}{line.strip()}" for path in paths
+            for k, test, line in _lines(path) if re.search(rf"\b{tag}\b", QUOTED.sub("", line))]
 
 
 @lru_cache(None)

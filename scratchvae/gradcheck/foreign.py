@@ -267,7 +267,7 @@ def check_value_and_grad(f: Callable, params: Any, *args: Any) -> list:
         if old is not None and not same_bits(array, old):
             array[...] = old
             return [broken("loss", f"f modifies its argument {k}, counted from 0: it may only read it")]
-    subject = Subject(lambda: pair(params)[0], lambda: pair(params)[1], params, None, ("f", "f's loss"))
+    subject = Subject(lambda: pair(params)[0], lambda: pair(params)[1], params, None, ("f", "f"))
     again, second = pair(params)
     gradients = [matched(found, subject.arrays, "f") for found in (first, second)]
     if as_number(loss, "f") == as_number(again, "f") and not _same(*gradients):

@@ -67,8 +67,8 @@ def rounding_noise(f: Callable, arrays: list, seed: int = 0) -> float:
     """
     rng, centers = np.random.default_rng(seed), [array.copy() for array in arrays]
     known = any(array.any() for array in arrays)                  # zeros do not say what a small change of them is
-    sizes = [np.abs(array) if known else sizes_of(array) for array in arrays]     # f may curve over an entry's own size
-    directions = [size * rng.uniform(-1, 1, size.shape) for size in sizes]
+    scales = [np.abs(array) if known else sizes_of(array) for array in arrays]    # f may curve over an entry's own size
+    directions = [scale * rng.uniform(-1, 1, scale.shape) for scale in scales]
 
     def at(t):
         for array, center, direction in zip(arrays, centers, directions):

@@ -1,7 +1,6 @@
 """The verdict on an answer: what it must do, and what is wrong with it."""
 import dis
 import inspect
-from collections import Counter
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
@@ -85,11 +84,11 @@ def _kind(found):
 def _axes(found, wanted):
     if found == wanted[::-1]:
         return ", its transpose"
-    more, fewer = ((Counter(a) - Counter(b)).total() and len(a) - len(b) for a, b in ((found, wanted), (wanted, found)))
-    if more == 1 and 1 in Counter(found) - Counter(wanted):
+    more = len(found) - len(wanted)
+    if more == 1 and found.count(1) > wanted.count(1):
         return ": an axis of size 1 is left over; is it keepdims, or a list around a number?"
-    return ": an axis is left over; is it not summed?" if more == 1 else (
-        ": an axis is missing; is it summed, or was it never made?" if fewer == 1 else "")
+    return {1: ": an axis is left over; is it not summed?",
+            -1: ": an axis is missing; is it summed, or was it never made?"}.get(more, "")
 
 
 def _arguments(exercise, drawn):

@@ -15,6 +15,7 @@ from .readers import CHUNK, MOST_UNPACKED, names_faults
 LINES = 4096                    # lines that are turned into numbers at a time
 MOST_RATIO = 60                 # times the packed size: digits as text deflate by 8 to 20
 MOST_LINE = 1 << 22             # bytes of a line: a color picture of 512 x 512 takes less
+WHOLE = 2**53                   # a float holds smaller whole numbers exactly
 MOST_NAME = 40                  # letters of a column's name that are kept
 
 
@@ -86,7 +87,7 @@ def _numbers(path, lines, separator, done, always_floats):
                         "whole numbers, and leave out other text.") from None
     if always_floats or any(mark in line for line in lines for mark in ".eEnN"):
         return found
-    if not (np.abs(found) < 2**53).all():
+    if not (np.abs(found) < WHOLE).all():
         raise DataError(f"{path}: integers of more than 15 digits; expected gray levels of 0..255 or numbers with a "
                         "decimal point. Leave that column out.")
     return found.astype(np.uint8 if 0 <= found.min() <= found.max() <= 255 else np.int64)

@@ -3,8 +3,7 @@
 The code runs unchanged on `exact.Exact` numbers: random elements of a finite field, which carry their derivative along
 a random direction v of all inputs at once.  For random cotangents ybar, <vjp(ybar), v> is compared with <ybar, J v>.
 One wrong entry makes the two differ, however small its error; one that floats cannot tell from a right entry is called
-not proved.  Then v is cut to one array and halved until one entry is
-left, and analytic / exact is read as a fraction.
+not proved.  Then v is cut to one array and halved until one entry is left, and analytic / exact is read as a fraction.
 """
 import math
 import threading
