@@ -358,7 +358,9 @@ FITS = dict(estimator="stl", head=np.zeros((2, 4)), eps=np.ones((4, 2)), nll=np.
     (dict(estimator="reinforce"), "estimator is 'reinforce'"), (dict(head=np.zeros((2, 3))), "head has shape"),
     (dict(eps=np.ones((3, 2))), "head has shape .* and eps"), (dict(nll=np.ones(3)), "nll has shape"),
     (dict(d_nll_dz=np.ones((4, 2), np.float32)), "d_nll_dz float32"), (dict(eps=[[1.0, 1.0]] * 4), "eps is a list"),
-    (dict(state={"average_loss": np.nan}), "average_loss has 1 values"), (dict(beta=-1), "beta is -1")])
+    (dict(state={"average_loss": np.nan}), "average_loss has 1 values"), (dict(beta=-1), "beta is -1"),
+    (dict(estimator=ScoreFunction("leave_one_out"), head=np.zeros((4, 4))), "n_samples is 1; baseline 'leave_one_out'"),
+    (dict(estimator="antithetic", head=np.zeros((4, 4))), "n_samples is 1; estimator 'antithetic'")])
 def test_a_head_gradient_of_arrays_that_do_not_fit_is_refused(wrong, message):
     """The kernels trust their callers: they would read beyond the arrays."""
     with pytest.raises(ScratchVAEError, match=message):

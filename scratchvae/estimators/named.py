@@ -7,6 +7,7 @@ import numpy as np
 from ..arrays import as_finite, as_numbers
 from ..errors import ConfigurationError, ShapeError
 from ..kernels.gaussian import gaussian_forward
+from ..likelihoods import Bernoulli
 from ..schedules import check_beta
 from ..validation import instance_of, one_of
 from .analytic import Analytic, Antithetic
@@ -113,6 +114,7 @@ def head_gradient(estimator: Any, head: np.ndarray, eps: np.ndarray, nll: np.nda
     if nll.shape != (len(eps),) or d_nll_dz.shape != eps.shape:
         raise ShapeError(f"nll has shape {nll.shape} and d_nll_dz {d_nll_dz.shape}; expected {(len(eps),)} and "
                          f"{eps.shape}, one each for every row of eps. Evaluate both at the same z.")
+    estimator.check(len(eps) // len(head), Bernoulli())           # as of any likelihood with a loss of each z alone
     z, d_head = np.empty_like(eps), np.empty_like(head)
     gaussian_forward(head, eps, z, np.empty(len(head)))
     log_w = log_weights(nll, sample_kl(head, eps, z), beta)
