@@ -28,7 +28,7 @@ def complex_step(f: Callable[..., complex], x: np.ndarray) -> np.ndarray:
     Raises
     ------
     ShapeError
-        If x is not a float64 array, or f's result is real.
+        If x is not a float64 array, or f's result is real or not one number.
 
     Examples
     --------
@@ -44,6 +44,9 @@ def complex_step(f: Callable[..., complex], x: np.ndarray) -> np.ndarray:
         if not np.iscomplexobj(value):
             raise ShapeError(f"f returned {type(value).__name__}; expected a complex number. Something in f drops the "
                              "imaginary part: abs, maximum, a comparison, or a float buffer that it writes to.")
-        gradient[index] = np.imag(value) / 1e-30
+        if np.size(value) != 1:
+            raise ShapeError(f"f returned an array of shape {np.shape(value)}; expected one number. Return its sum or "
+                             "its mean.")
+        gradient[index] = np.imag(value).item() / 1e-30
         z[index] = x[index]
     return gradient

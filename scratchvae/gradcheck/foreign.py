@@ -4,14 +4,14 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import ConfigurationError, ShapeError
+from ..errors import ConfigurationError
 from ..validation import at_least, function_of
 from .comparison import assert_ok, broken, compare, compare_all, ELSEWHERE, note
 from .contract import same_bits
 from .directions import begin, move, slope_elsewhere
 from .hints.order import order_hints, require_roles
 from .layouts import check_layouts, Variant
-from .trees import as_array, copied, float_leaves, matched, parameters, Snapshot
+from .trees import as_number, copied, float_leaves, matched, parameters, Snapshot
 from .zeros import off_zero
 
 MAX_ENTRIES, SEED = 64, 0
@@ -25,21 +25,6 @@ class StepGradient(dict):
     """{path: gradient} as `gradient_of_step` finds it; `rounding` holds what each may be wrong by."""
 
     rounding = {}
-
-
-def as_number(value: Any, who: str) -> float:
-    """Return a loss as a float: a number, or an array of one."""
-    if isinstance(value, (tuple, list, dict)) or value is None:
-        alone = ", or use check_value_and_grad for a function that returns (loss, gradients)" * (who == "loss()")
-        raise ConfigurationError(f"{who} returns a {type(value).__name__}; expected one number. Return the loss alone"
-                                 f"{alone}.")
-    value = as_array(value)
-    if value.dtype.kind in "cOSU":
-        raise ConfigurationError(f"{who} returns {value.dtype}; expected one real number. Return the loss as a float.")
-    if value.size != 1:
-        raise ShapeError(f"{who} returns an array of shape {value.shape}; expected one number. Return its sum or its "
-                         "mean, or use check_vjp.")
-    return float(value.reshape(()))
 
 
 class Subject:

@@ -15,6 +15,7 @@ import numpy as np
 from ..arrays import as_numbers
 from ..errors import ConfigurationError, ShapeError
 from ..validation import check_seed, function_of, positive_integer
+from .trees import as_number
 
 EPS = float(np.finfo(np.float64).eps)
 FIRST_STEP = 2.0 ** -8                  # of the entry's scale: truncation h^4 / 512 meets rounding 1e-14 / h here
@@ -271,7 +272,7 @@ def numerical_gradient(f: Callable, x: np.ndarray, *, max_entries: int = 64, see
     Raises
     ------
     ShapeError, ConfigurationError
-        If x is not a float64 array, or another argument cannot be used.
+        If x is not a float64 array, f() is not one number, or another argument cannot be used.
 
     Examples
     --------
@@ -289,6 +290,7 @@ def numerical_gradient(f: Callable, x: np.ndarray, *, max_entries: int = 64, see
         raise ConfigurationError(f"noise is {noise!r}; a standard deviation is not negative. Leave it out.")
     if terms is not None:
         function_of("terms", terms, "terms() -> ndarray")
+    as_number(f(), "f()")
     noise = rounding_noise(f, [x], seed) if noise is None else noise
     return differentiate(f, x, draw_entries(x.size, max_entries, seed), noise, terms)
 

@@ -22,6 +22,21 @@ def as_array(leaf: Any) -> np.ndarray:
     return np.asarray(leaf.detach() if hasattr(leaf, "detach") else leaf)
 
 
+def as_number(value: Any, who: str) -> float:
+    """Return a loss as a float: a number, or an array of one."""
+    if isinstance(value, (tuple, list, dict)) or value is None:
+        alone = ", or use check_value_and_grad for a function that returns (loss, gradients)" * (who == "loss()")
+        raise ConfigurationError(f"{who} returns a {type(value).__name__}; expected one number. Return the loss alone"
+                                 f"{alone}.")
+    value = as_array(value)
+    if value.dtype.kind in "cOSU":
+        raise ConfigurationError(f"{who} returns {value.dtype}; expected one real number. Return the loss as a float.")
+    if value.size != 1:
+        raise ShapeError(f"{who} returns an array of shape {value.shape}; expected one number. Return its sum or its "
+                         "mean, or use check_vjp.")
+    return float(value.reshape(()))
+
+
 def _branches(node):
     """Return {key: branch} of a dict, list, tuple, NamedTuple or object; {} for what has no branches."""
     if isinstance(node, dict):

@@ -10,10 +10,10 @@ import numpy as np
 from ..errors import ScratchVAEError, ShapeError
 from .comparison import STAIRS
 from .contract import same_bits
-from .foreign import as_number, gradient_of_step
+from .foreign import gradient_of_step
 from .numerical import COARSE, rounding_noise
 from .properties import EXACT
-from .trees import matched, parameters
+from .trees import as_number, matched, parameters
 
 FUNCTIONS = {"encode": "encode(x) -> (mu, logvar)", "draw": "draw(mu, logvar, eps) -> z, or draw(mu, logvar) -> z",
              "decode": "decode(z) -> what nll takes", "nll": "nll(x, decoded) -> nats, for any number of pixels",
