@@ -167,18 +167,17 @@ assert before == dict(matplotlib.rcParams.items())
 
 # ---------------------------------------------------------------------------------------------- training
 
-def test_bounds_of_each_protocol_have_a_panel_of_their_own_with_the_published_line_once():
+def test_bounds_of_each_protocol_have_a_panel_of_their_own_with_published_lines_in_their_rows_color():
     figure = plots.bounds_over_epochs(BOUNDS)
     assert [axes.get_title(loc="left") for axes in figure.axes] == list(BOUNDS)
-    lines = [line.get_ydata() for line in figure.axes[0].lines]
-    assert [list(line) for line in lines if len(line) == 2] == [[-90.0, -90.0]]
-    assert [text.get_text() for text in figure.axes[0].texts] == ["published: first, second"]
-    curve = [np.array([[1.0, 10.0], [-100.0, -91.0]])]
-    close = {f"row {i}": (-90.0 + i / 10, curve, np.empty((2, 0))) for i in range(4)}
-    figure = plots.bounds_over_epochs({"a protocol": ((1, 10), close)})
-    boxes = [text.get_window_extent() for text in figure.axes[0].texts]
-    assert all(left.x1 <= right.x0 for left, right in zip(boxes, boxes[1:]))
-    assert boxes[-1].x1 <= figure.axes[0].bbox.x1
+    flat = [line for line in figure.axes[0].lines if list(line.get_ydata()) == [-90.0, -90.0]]
+    curves = {line.get_label(): line for line in figure.axes[0].lines}
+    assert [line.get_color() for line in flat] == [curves[name].get_color() for name in ("first", "second")]
+    for axes, names in zip(figure.axes, (["first", "second", "log-likelihood", "published"], ["third"]), strict=True):
+        assert [text.get_text() for text in axes.get_legend().get_texts()] == names and not axes.texts
+    early = np.array([[1.0, 10.0, 100.0], [-9e4, -100.0, -91.0]])
+    axes, = plots.bounds_over_epochs({"a protocol": ((10, 100), {"row": (None, [early], np.empty((2, 0)))})}).axes
+    assert axes.get_ylim()[0] > -110 and axes.get_xlim()[0] > 5        # what comes before the first tick is cut off
     with pytest.raises(DataError, match="no curve"):
         plots.bounds_over_epochs({})
 

@@ -107,6 +107,8 @@ def kl_per_dimension(kl: np.ndarray) -> "Figure":
 def bounds_over_epochs(panels: dict[str, tuple]) -> "Figure":
     """Held-out numbers against epochs on a log scale, a panel for each protocol, because those do not compare.
 
+    A published number is a thin line in its row's style.  What comes before the first tick is cut off.
+
     Parameters
     ----------
     panels : dict of str to (sequence of int, dict)
@@ -118,28 +120,27 @@ def bounds_over_epochs(panels: dict[str, tuple]) -> "Figure":
     rows = -(-len(panels) // 2)
     figure = new_figure(10.0, 4.0 * rows, layout="constrained")
     for axes, (title, (ticks, found)) in zip(figure.subplots(rows, 2, squeeze=False).flat, panels.items()):
-        seen, lines = [], {}
+        first = min([ticks[0], *(curve[0, -1] for _, curves, _ in found.values() for curve in curves)])
+        shown, keys = [], {}
         for (name, (published, curves, points)), style in zip(found.items(), STYLES):
             for curve in curves:
                 axes.plot(*curve, label="" if curve is not curves[0] else name, linewidth=1.2, **style)
-                seen.append(curve[1][curve.shape[1] // 20:])
-            axes.plot(*points, linestyle="", marker="o", markersize=4, color=style["color"],
-                      label=f"{name}, log-likelihood" if points.size else "")
-            seen.append(points[1])
+                shown.append(curve[1, curve[0] >= first])
+            if points.size:
+                axes.plot(*points, linestyle="", marker="o", markersize=4, color=style["color"])
+                keys["log-likelihood"] = dict(linestyle="", marker="o", markersize=4)
             if published is not None:
-                lines.setdefault(published, []).append(name)
-        label, place, start = "published: ", 0.01, "axes fraction"
-        for published, names in lines.items():            # each name begins where the last one ends: lines lie close
-            axes.axhline(published, linewidth=0.8, color=GRAY)
-            start = axes.annotate(label + ", ".join(names), (place, published), xycoords=(start, "data"), va="bottom",
-                                  fontsize=8, color=GRAY)
-            label, place = "  ", 1
+                axes.axhline(published, linewidth=0.7, **style)
+                keys["published"] = dict(linewidth=0.7)
+            shown += [points[1], [] if published is None else [published]]
+        for label, look in keys.items():
+            axes.plot([], [], color=GRAY, label=label, **look)
         plain_axes(axes, textwrap.fill(title, 50), "epoch", "nats per example")
         axes.set(xscale="log", xticks=ticks, xticklabels=[f"{tick:,}" for tick in ticks])
         axes.xaxis.set_minor_formatter("")
-        shown = np.concatenate([*seen, list(lines)])
-        room = 0.05 * np.ptp(shown) or 1.0
-        axes.set_ylim(shown.min() - room, shown.max() + room)
+        low, high = min(map(min, filter(len, shown))), max(map(max, filter(len, shown)))
+        room = 0.05 * (high - low) or 1.0
+        axes.set(xlim=(0.8 * first, 1.25 * ticks[-1]), ylim=(low - room, high + room))
         axes.legend(frameon=False, fontsize=8)
     for axes in figure.axes[len(panels):]:
         axes.remove()
