@@ -371,6 +371,46 @@ def test_a_tie_at_a_kink_is_reported_and_not_judged(f, slope):
     assert certify(f, lambda d, x: {"x": d * slope(x)}, {"x": [1.0, 0.5, -2.0]}).ok
 
 
+ROOTS = {"of a quotient": (lambda a, b: np.sqrt(a / b**2), lambda d, a, b: -d * np.sqrt(a) / b**2),
+         "of a product": (lambda a, b: np.sqrt(a * b**2), lambda d, a, b: d * np.sqrt(a)),
+         "of an exp": (lambda a, b: np.sqrt(np.exp(a) * b**2), lambda d, a, b: d * np.exp(a / 2)),
+         "of a norm": (lambda a, b: np.sqrt((a**2 + 3) / b**2), lambda d, a, b: -d * np.sqrt(a**2 + 3) / b**2),
+         "of squares": (lambda a, b: np.sqrt(49 * b * b + 0 * a), lambda d, a, b: 7 * d),
+         "of a sum": (lambda a, b: np.sqrt(b * b - 2 * b + 1), lambda d, a, b: -d + 0 * b),
+         "a power": (lambda a, b: ((b - 1)**2 + 0)**0.5, lambda d, a, b: -d + 0 * b)}
+
+
+@pytest.mark.parametrize("name", ROOTS)
+def test_a_root_has_the_sign_of_the_float(name):
+    """Modulo P a root has two signs, and half of all draws gave the wrong one: a flipped gradient was proved."""
+    f, slope = ROOTS[name]
+    at = {"a": np.array([1.3]), "b": np.array([0.7])}
+    assert_exact(certify(f, lambda d, a, b: {"b": slope(d, a, b)}, at))
+    for seed in range(10):
+        found = certify(f, lambda d, a, b: {"b": -slope(d, a, b)}, at, trials=1, seed=seed)
+        assert found.faults == ("b[0]: exactly -1 x",)
+
+
+def test_what_differs_by_signs_of_many_roots_is_not_proved():
+    at = {"x": np.linspace(1.5, 3, 20)}
+    for sign in (1, -1):
+        found = certify(lambda x: np.sqrt(x * x - 2 * x + 1), lambda d, x: {"x": sign * d + 0 * x}, at, trials=1)
+        assert not found.ok and (sign == -1 or "a root taken of a square" in found.verdict and not found.faults)
+
+
+@pytest.mark.parametrize("cut", [lambda x: np.array(x, "int64"), lambda x: np.asarray(x, dtype=int),
+                                 lambda x: np.ascontiguousarray(x, int), lambda x: np.array(x, bool),
+                                 lambda x: x / len(x) * np.sum(x, dtype=int), lambda x: x.astype(int)])
+def test_a_dtype_of_other_numbers_is_not_passed_over(cut):
+    """In floats these are 0, 1 or a sum cut to a whole number: the gradient of x^2 is none of them."""
+    try:
+        assert not certify(lambda x: np.sum(x * x), lambda d, x: {"x": 2 * d * cut(x)}, {"x": [0.7, 0.4]}).ok
+    except ConfigurationError as error:
+        assert "cannot run on exact numbers" in str(error)
+    right = certify(lambda x: np.maximum(x, 0), lambda d, x: {"x": d * np.array(x > 0, dtype=bool)}, {"x": [0.7, -1.0]})
+    assert_exact(right)
+
+
 def buffered(x):
     y = np.empty(x.shape)
     y[:] = x * x

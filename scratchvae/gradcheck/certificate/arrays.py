@@ -45,6 +45,8 @@ class ExactArray(np.ndarray):
     def __array_ufunc__(self, ufunc, method, *inputs, out=None, dtype=None, **settings):
         if out:
             settings["out"] = tuple(map(_plain, out))
+        if np.dtype(dtype).kind != "f":
+            settings["dtype"] = dtype
         y = getattr(OWN.get(ufunc, ufunc), method)(*map(_plain, inputs), **settings)
         return y.astype(bool) if ufunc in TESTS else exact_array(y)
 
@@ -64,6 +66,12 @@ def _plain(array):
 def exact_array(array: Any) -> Any:
     """Return an array of objects as an ExactArray, and anything else as it is."""
     return array.view(ExactArray) if isinstance(array, np.ndarray) and holds_objects(array) else array
+
+
+def _converted(array, dtype):
+    """Return exact numbers as they are, but for a dtype of other numbers than floats."""
+    y = exact_array(array)
+    return y if np.dtype(dtype).kind == "f" else y.astype(dtype)
 
 
 def _method(name):
@@ -132,16 +140,18 @@ class ExactNumpy:
     def array(self, values: Any, dtype: Any = None, **settings: Any) -> np.ndarray:
         """Return a copy; exact numbers stay exact."""
         y = np.array(values, **settings)
-        return exact_array(y) if holds_objects(y) else np.array(values, dtype, **settings)
+        return _converted(y, dtype) if holds_objects(y) else np.array(values, dtype, **settings)
 
     def asarray(self, values: Any, dtype: Any = None, **settings: Any) -> np.ndarray:
         """Return an array; exact numbers stay exact."""
         y = np.asarray(values, **settings)
-        return exact_array(y) if holds_objects(y) else np.asarray(values, dtype, **settings)
+        return _converted(y, dtype) if holds_objects(y) else np.asarray(values, dtype, **settings)
 
     def ascontiguousarray(self, values: Any, dtype: Any = None) -> np.ndarray:
         """Return an array in C order; exact numbers stay exact."""
-        return exact_array(np.ascontiguousarray(values, None if holds_objects(np.asarray(values)) else dtype))
+        if holds_objects(np.asarray(values)):
+            return _converted(np.ascontiguousarray(values), dtype)
+        return np.ascontiguousarray(values, dtype)
 
 
 def _exact_math():

@@ -21,8 +21,9 @@ from typing import Any
 
 import numpy as np
 
-# All three are prime.  They are near no power of 2: then no float is a simple fraction modulo P by accident.
-P = math.isqrt(2 << 238) + 385521
+# All three are prime.  They are near no power of 2: then no float is a simple fraction modulo P by accident.  Modulo P
+# all primes up to 23 have a root, and -1 has none: so have products and quotients of positive numbers, and no negative.
+P = math.isqrt(2 << 238) + 73952601
 Q, R = P // 2, P // 4
 PRIMES = P, Q, R
 SIMPLE = 4096                            # largest denominator of a fraction that a float in the code may stand for
@@ -35,6 +36,7 @@ NO_LOGS = {}                             # of most numbers: never written to
 DRAW = random.Random()
 SYMBOLS = {}                             # {what it stands for: residues}
 TIES = set()                             # lines of code in which two floats were equal and two formulas were not
+ROOTS = set()                            # of what is no square that was seen: their signs may be wrong
 
 
 class Redraw(ArithmeticError):
@@ -42,10 +44,10 @@ class Redraw(ArithmeticError):
 
 
 def start_trial(seed: str) -> None:
-    """Forget all symbols and ties, and draw from `seed` (str) from here on."""
+    """Forget all symbols, ties and roots, and draw from `seed` (str) from here on."""
     DRAW.seed(seed)
-    SYMBOLS.clear()
-    TIES.clear()
+    for kept in (SYMBOLS, TIES, ROOTS):
+        kept.clear()
     literal.cache_clear()
 
 
@@ -234,6 +236,7 @@ class Exact:
         root, x = pow(self.p, (P + 1) // 4, P), max(self.x, 0.0) ** 0.5
         if root * root % P != self.p:
             raise Redraw
+        ROOTS.add(root)
         _, q, r = symbol("sqrt", self.p)
         return Exact(root, q, r, self.t * pow(2 * root, -1, P) % P if root else 0, x,
                      _divided(self.s, 2 * x), 2 + max(self.n, self.m), 1 + self.m)

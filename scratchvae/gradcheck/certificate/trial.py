@@ -20,9 +20,10 @@ from ...arrays import as_finite
 from ...errors import ConfigurationError, ShapeError
 from ...validation import check_seed, function_of, instance_of, positive_integer
 from .arrays import exact_array, exact_numbers
-from .exact import DRAW, Exact, in_sight, lift, literal, P, PRIMES, R, Redraw, start_trial, SYMBOLS, TIES
+from .exact import DRAW, Exact, in_sight, lift, literal, P, PRIMES, R, Redraw, ROOTS, start_trial, SYMBOLS, TIES
 
 MOST_DRAWS = 64                          # in a row without a square root, at 1/2 each, before it is given up
+MOST_SIGNS = 16                          # in a row in which a root has another sign than the float's
 READABLE = 1 << 90                       # numerator times denominator of a ratio that is shown as a fraction
 SHORT = 10**6                            # denominators up to which it is shown as n/d, not as 1 + n/d
 ALIKE = 1e-10                            # how far two floats may be apart, relatively, if only rounding parts them
@@ -40,7 +41,8 @@ class Certificate(NamedTuple):
         The first wrong entry of each array: "W[35, 16]: exactly 2 x".
     rounded : tuple of str
         Entries that differ from the exact ones by less than floats can tell: a number in the code is itself rounded, a
-        logarithm is written in two ways, or a term is missing that is too small to see at these numbers.
+        logarithm is written in two ways, or a term is missing that is too small to see at these numbers; or formulas
+        that are equal, but for the sign of a root, where floats differ.
     ties : tuple of str
         Lines of code in which two equal floats were compared, at a kink: nothing is judged there.
     numbers : int
@@ -82,7 +84,8 @@ class Certificate(NamedTuple):
             return "wrong: " + "; ".join(self.faults)
         if self.rounded:
             return ("not proved: " + "; ".join(self.rounded) + ": is a constant in the code rounded, a logarithm "
-                    "written in two ways, or a term too small to see at these numbers?")
+                    "written in two ways, a root taken of a square whose sign is not known, or a term too small to see "
+                    "at these numbers?")
         return (f"exact: all {self.numbers} entries in {self.trials} trials, "
                 f"false pass below 2^-{math.floor(self.bits)} a trial")
 
@@ -91,7 +94,9 @@ class Certificate(NamedTuple):
 
 
 def _variable(x):
-    return Exact(*(DRAW.randrange(1, m) for m in PRIMES), x=float(x), n=1)
+    """Return a random number whose residue has a root if x is positive, as those of products of such numbers have."""
+    p, q, r = (DRAW.randrange(1, m) for m in PRIMES)
+    return Exact(p * p % P if x >= 0 else -p * p % P, q, r, x=float(x), n=1)
 
 
 def _moving(a, v):
@@ -211,6 +216,9 @@ class Trial:
     def findings(self) -> tuple[list, list]:
         """Return (faults, rounded): one entry of each array that differs, visibly in floats or in rounding alone."""
         faults, rounded = [], []
+        if ROOTS and not self.differ(self.v):
+            return [], [f"{name}: equal but for the sign of a root" for name, v in self.v.items()
+                        if v.size and self.differ_visibly({name: v})]
         for name, v in self.v.items():
             if v.size and self.differ({name: v}):
                 said = self.describe(name, self.search(name, self.differ))
@@ -234,10 +242,10 @@ def ratio(analytic: Exact, exact: Exact) -> str:
     a, b, s, t = P, analytic.p * pow(exact.p, -1, P) % P, 0, 1
     while b * abs(t) >= READABLE:
         a, b, s, t = b, a % b, t, s - a // b * t
-    if b:
-        c = Fraction(b, t)
+    c, alike = Fraction(b, t) if b else None, abs(analytic.x - exact.x) <= ALIKE * abs(exact.x)
+    if c is not None and not (alike and abs(c - 1) > ALIKE):
         return f"exactly {c if c.denominator < SHORT else f'1 + {c - 1}'} x"
-    if abs(analytic.x - exact.x) <= ALIKE * abs(exact.x):
+    if alike:
         return ROUNDED
     shown = ((f"{analytic.x:.{digits}g}", f"{exact.x:.{digits}g}") for digits in range(6, 18))
     return ", exactly ".join(next((pair for pair in shown if pair[0] != pair[1]), (str(analytic.x), str(exact.x))))
@@ -267,8 +275,9 @@ def certify(f: Callable, vjp: Callable, arrays: dict | Callable, *, trials: int 
     A float in the code counts as what it rounds: a fraction with a denominator up to 4096, or exp(k), else as the
     binary number that it is.  Where a gradient differs by less than floats can tell, because such a number is rounded
     or log(a b) stands beside log a + log b, it is not proved, and that is said.  Among such entries a wrong one is
-    found if it changes a sum over its array by 1e-10.  While this runs, code of these packages in other threads meets
-    exact numbers too: run nothing beside it.
+    found if it changes a sum over its array by 1e-10.  A root of a positive number has a sign of its own among residues:
+    where it is not that of the float, other residues are drawn, and after 16 draws it is not proved.  While this runs,
+    code of these packages in other threads meets exact numbers too: run nothing beside it.
 
     Parameters
     ----------
@@ -316,7 +325,7 @@ def certify(f: Callable, vjp: Callable, arrays: dict | Callable, *, trials: int 
         instance_of("arrays", arrays, dict, "Pass {name: array}.")
     trials, seed = positive_integer("trials", trials), check_seed(seed)
     names = {*packages, "scratchvae"} | {(getattr(g, "__module__", None) or "").partition(".")[0] for g in (f, vjp)}
-    start, done, draws, misses, bits = time.perf_counter(), 0, 0, 0, math.inf
+    start, done, draws, misses, signs, bits = time.perf_counter(), 0, 0, 0, 0, math.inf
     faults, rounded, ties = [], [], set()
     with _ONE_AT_A_TIME, exact_numbers(names), np.errstate(all="ignore"):              # a float beside it may overflow
         while done < trials and not (faults or rounded or ties):
@@ -325,8 +334,11 @@ def certify(f: Callable, vjp: Callable, arrays: dict | Callable, *, trials: int 
             try:
                 trial = Trial(f, vjp, arrays(rng) if callable(arrays) else arrays, rng)
                 analytic, exact = trial.sides(trial.v)
-                if analytic.p != exact.p:
+                if ROOTS or analytic.p != exact.p:
                     faults, rounded = trial.findings()
+                if ROOTS and rounded and not faults and signs < MOST_SIGNS:
+                    signs, rounded = signs + 1, []
+                    continue
             except Redraw:
                 misses += 1
                 if misses > MOST_DRAWS * trials:
@@ -338,7 +350,7 @@ def certify(f: Callable, vjp: Callable, arrays: dict | Callable, *, trials: int 
                 if refusal is None:
                     raise
                 raise refusal from error
-            done, ties = done + 1, ties | TIES
+            done, signs, ties = done + 1, 0, ties | TIES
             # Two formulas are alike by chance (Schwartz and Zippel), or any two of the symbols' arguments are.
             bits = min(bits, math.log2(R) - math.log2(max(1, (analytic - exact).n) * (1 + len(SYMBOLS)**2 / 2)))
     return Certificate(tuple(faults), tuple(rounded), tuple(sorted(ties)), sum(v.size for v in trial.v.values()), done,
