@@ -440,7 +440,14 @@ def test_what_code_for_floats_says_runs_on_exact_numbers(name):
     assert certify(f, lambda d, x: {"x": 1.25 * slope(d, x)}, arrays).faults[0].startswith("x[0]")
 
 
+def test_a_number_without_axes_is_judged_and_named():
+    at = {"a": np.array(1.3)}
+    assert_exact(certify(lambda a: a**2, lambda d, a: {"a": 2 * a * d}, at))
+    assert certify(lambda a: a**2, lambda d, a: {"a": 3 * a * d}, at).verdict == "wrong: a: exactly 3/2 x"
+
+
 @pytest.mark.parametrize("f, line", [
+    (lambda x: np.ones(3)[x], "keep arrays of indices and labels out of arrays"),
     (lambda x: np.sin(x), "np.sin(x)"), (lambda x: math.sin(x[0]), "math.sin(x[0])"),
     (lambda x: np.linalg.det(x * np.eye(2)), "np.linalg.det"),
     (lambda x: sys.modules["numpy"].zeros(2).__setitem__(0, x[0]), "__setitem__")])

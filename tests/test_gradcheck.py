@@ -355,6 +355,14 @@ def test_complex_step_is_exact_to_rounding():
     np.testing.assert_allclose(found, (1 / (1 + np.exp(-y)) * (1 - y * y)) @ W.T, rtol=ALMOST_EXACT, atol=ALMOST_EXACT)
 
 
+def test_complex_step_passes_a_copy_to_code_that_works_in_place():
+    def f(z):
+        z *= 2
+        return np.prod(z)
+
+    assert complex_step(f, np.array([1.0, 2.0, 3.0])).tolist() == [48, 24, 16]
+
+
 def test_complex_step_refuses_a_function_that_drops_the_imaginary_part():
     with pytest.raises(ShapeError, match="drops the imaginary part"):
         complex_step(lambda z: np.sum(np.abs(z)), np.ones(2))

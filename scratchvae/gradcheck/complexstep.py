@@ -40,7 +40,7 @@ def complex_step(f: Callable[..., complex], x: np.ndarray) -> np.ndarray:
     z, gradient = x.astype(np.complex128), np.empty_like(x)
     for index in np.ndindex(x.shape):
         z[index] += 1e-30j
-        value = f(z)
+        value = f(z.copy())                                       # f may work in place
         if not np.iscomplexobj(value):
             raise ShapeError(f"f returned {type(value).__name__}; expected a complex number. Something in f drops the "
                              "imaginary part: abs, maximum, a comparison, or a float buffer that it writes to.")

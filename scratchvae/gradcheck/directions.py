@@ -9,7 +9,7 @@ from contextvars import ContextVar
 
 import numpy as np
 
-from .numerical import EPS, Numerical, numerical_gradient, sizes_of, slope_of_entry
+from .numerical import EPS, Numerical, numerical_gradient, or_nan, sizes_of, slope_of_entry
 
 _MOVER: ContextVar = ContextVar("the generator that moves what checks start from", default=None)
 
@@ -56,11 +56,13 @@ def slope_elsewhere(arrays: dict, loss: Callable, gradient: Callable, seed: int 
     rng, t = np.random.default_rng(seed), np.zeros(1)
     move(arrays, rng)
     starts = {name: array.copy() for name, array in arrays.items()}
-    direction = {name: array * rng.uniform(-1, 1, array.shape) for name, array in arrays.items()}
+    direction = {name: np.where(np.isfinite(array), array, 0) * rng.uniform(-1, 1, array.shape)
+                 for name, array in arrays.items()}
     found, loss = gradient(), loss()
-    slope = sum(float(np.sum(found[name] * step)) for name, step in direction.items())
+    slope = sum(float(np.sum(found[name] * step, where=step != 0)) for name, step in direction.items())
     allowed = allow(found) if allow else {}
-    slack = sum(float(np.sum(error * np.abs(starts[name]))) for name, error in allowed.items())
+    slack = sum(float(np.sum(error * np.abs(starts[name]), where=direction[name] != 0))
+                for name, error in allowed.items())
 
     def along():
         for name, array in arrays.items():
@@ -99,7 +101,7 @@ def wrong_entry(f: Callable, x: np.ndarray, analytic: np.ndarray, noise: float,
         step = np.zeros(x.size)
         step[low:high] = t[0] * direction.ravel()[low:high]
         x[...] = center + step.reshape(x.shape)
-        return float(f())
+        return or_nan(f)
 
     def slope(h, low, high):
         t[0] = h

@@ -240,7 +240,7 @@ def examine_vae(*, encode: Callable | None = None, draw: Callable | None = None,
     gradient : callable, optional
         gradient(x, eps) -> a tree like params, or (loss, tree), of the last objective.
     step : callable, optional
-        step(x, eps) trains; it may return the loss that it reports.
+        step(x, eps) trains; it may return the loss that it reports, which is that of the parameters before the step.
     params : array, dict, list, tuple or object with arrays as attributes, optional
         As in `check_gradient`.
     update : callable, optional

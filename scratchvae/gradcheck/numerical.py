@@ -7,6 +7,7 @@ much as they do not, f has a kink inside the step or curves too sharply for it. 
 slopes never meet, the entry is a kink.  Features of f narrower than 1e-8 of an entry's size are beyond this: they
 look like noise.
 """
+import math
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -25,6 +26,7 @@ SPACINGS = (1e-7, 1e-6, 1e-5)           # of points between which float32 inside
 FLOAT32 = 1e-6                          # noise relative to f that float32 makes at most
 COARSE = 1e-9                           # noise relative to f that tells float32 from float64
 ENOUGH = 1e-7                           # a bound this small, relative to the entry, needs no further steps
+OUTSIDE = ArithmeticError, ValueError, AssertionError             # by which code refuses numbers outside its domain
 
 
 class Numerical(NamedTuple):
@@ -55,6 +57,14 @@ class _Estimate(NamedTuple):
 NOTHING = _Estimate(0.0, 0.0, np.inf, 0.0)                        # f is not finite anywhere near
 
 
+def or_nan(f: Callable) -> float:
+    """Return f() at numbers that were varied, NaN where the code refuses them."""
+    try:
+        return float(f())
+    except OUTSIDE:
+        return math.nan
+
+
 def rounding_noise(f: Callable, arrays: list, seed: int = 0) -> float:
     """Return the standard deviation of f()'s rounding errors near the present arrays, which are varied and restored.
 
@@ -74,7 +84,7 @@ def rounding_noise(f: Callable, arrays: list, seed: int = 0) -> float:
     def at(t):
         for array, center, direction in zip(arrays, centers, directions):
             array[...] = center + t * direction
-        return float(f())
+        return or_nan(f)
 
     def apart(spacing):
         """Return the fourth differences of f on points this far apart, in standard deviations of its noise."""
@@ -118,7 +128,8 @@ def is_float32(x: np.ndarray, slack: float = 0.0) -> bool:
 
 def sizes_of(x: np.ndarray) -> np.ndarray:
     """Return what counts as a change of size 1 of every entry of x."""
-    mean = np.mean(np.abs(x)) if x.size else 0.0
+    finite = np.isfinite(x)
+    mean = np.mean(np.abs(x[finite])) if finite.any() else 0.0
     return np.maximum(np.abs(x), mean) if mean > 0 else np.ones(x.shape)
 
 
@@ -130,11 +141,13 @@ def _estimate(f, f_0, x, index, step, noise, terms=None):
     try:
         for h in (step, step / 2, step / 4):
             x[index] = center + h                                 # the steps taken are up - center and center - down
-            up, f_up = float(x[index]), float(f())
+            up, f_up = float(x[index]), or_nan(f)
             size = max(size, np.sum(np.abs(terms())))
             x[index] = center - h
-            down, f_down = float(x[index]), float(f())
+            down, f_down = float(x[index]), or_nan(f)
             size = max(size, np.sum(np.abs(terms())))
+            if not down < center < up:                            # the step is below x's rounding
+                return NOTHING
             central.append((f_up - f_down) / (up - down))
             jumps.append(((f_up - f_0) / (up - center) - (f_0 - f_down) / (center - down)) / 2)
             size = max(size, abs(f_up), abs(f_down))
@@ -144,7 +157,7 @@ def _estimate(f, f_0, x, index, step, noise, terms=None):
     once = (4 * c[1] - c[0]) / 3, (4 * c[2] - c[1]) / 3           # central slopes err by h^2, h^4, ...
     value = (16 * once[1] - once[0]) / 15
     jump = (8 * (2 * j[2] - j[1]) - (2 * j[1] - j[0])) / 7        # half of right less left errs by h, h^3, ...
-    if noise > COARSE * abs(f_0) > 0:                             # float32 rounds a larger f by more
+    if 10 * FLOAT32 * abs(f_0) > noise > COARSE * abs(f_0):       # float32 rounds a larger f by more
         noise *= size / abs(f_0)
     # 64 standard deviations of noise / step: the weights above make 4 of them of one in f, and 11 in the jump.
     rounding = 16 * (4 * noise + 2 * EPS * size) / step + EPS * abs(center * j[0]) / step
@@ -160,7 +173,7 @@ def _at_kink(f, x, index, e, terms):
 
     def at(value):
         x[index] = value
-        f_x = float(f())
+        f_x = or_nan(f)
         return np.array(terms() if terms else f_x)
 
     try:
@@ -312,8 +325,11 @@ def differentiate(f: Callable, x: np.ndarray, entries: np.ndarray, noise: float,
             index = np.unravel_index(entry, x.shape)
             e, kink, level = slope_of_entry(f, f_0, x, index, float(scales[index]), noise, level, largest, terms)
             own = abs(float(x[index]))
-            if kink and 0 < own < scales[index]:                  # no step of the array's size fits a small entry
-                e, kink, _ = slope_of_entry(f, f_0, x, index, own, noise, 0, largest, terms)
+            if 0 < own < scales[index] and (kink or own < scales[index] / 16):   # the array's steps may not fit
+                fine, fine_kink, _ = slope_of_entry(f, f_0, x, index, own, noise, 0, largest, terms)
+                apart = abs(fine.value - e.value) > fine.bound + e.bound
+                if kink or not fine_kink and (apart or fine.bound < e.bound):
+                    e, kink = fine, fine_kink
             largest = largest if kink else max(largest, abs(e.value))
             rows.append((e.value, e.bound, e.rounding, kink))
     values, bounds, rounding, kinks = np.array(rows).reshape(-1, 4).T

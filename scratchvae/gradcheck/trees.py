@@ -14,7 +14,7 @@ CODE = (type, ModuleType, FunctionType, MethodType)     # has attributes, and th
 
 
 def _is_array(node):
-    return isinstance(node, (np.ndarray, np.generic)) or hasattr(node, "__array__") and not isinstance(node, type)
+    return hasattr(type(node), "__array__")                       # of the type: an object may answer to any name
 
 
 def as_array(leaf: Any) -> np.ndarray:
@@ -41,7 +41,7 @@ def _branches(node):
     """Return {key: branch} of a dict, list, tuple, NamedTuple or object; {} for what has no branches."""
     if isinstance(node, dict):
         return node
-    if hasattr(node, "_asdict"):
+    if hasattr(type(node), "_asdict"):
         return node._asdict()
     if isinstance(node, (list, tuple)):
         return dict(enumerate(node))
@@ -132,16 +132,22 @@ def copied(tree: Any, make: Callable = np.array, made: dict | None = None) -> An
     if isinstance(tree, int) or _is_object(tree) and (id(tree) in made or not float_leaves(tree)):
         return made.get(id(tree), tree)
     branches = _branches(tree)
-    if _is_object(tree):
-        made[id(tree)] = copy.copy(tree)
+    if isinstance(tree, tuple):
+        return tuple.__new__(type(tree), (copied(branch, make, made) for branch in branches.values()))
+    copy_of: Any = copy.copy(tree)
+    if isinstance(tree, (dict, list)):
+        if getattr(tree, "__dict__", None) is tree:               # its attributes are its items
+            copy_of.__dict__ = copy_of
         for key, branch in branches.items():
-            if not isinstance(branch, float):
-                object.__setattr__(made[id(tree)], key, copied(branch, make, made))     # it may be a frozen dataclass
-        return made[id(tree)]
-    found = {key: copied(branch, make, made) for key, branch in branches.items()}
-    if isinstance(tree, dict):
-        return found
-    return type(tree)(**found) if hasattr(tree, "_asdict") else type(tree)(found.values())
+            copy_of[key] = copied(branch, make, made)
+        return copy_of
+    made[id(tree)] = copy_of
+    for key, branch in branches.items():
+        if isinstance(branch, MethodType) and branch.__self__ is tree:
+            branch = MethodType(branch.__func__, copy_of)
+        if not isinstance(branch, float):
+            object.__setattr__(copy_of, key, copied(branch, make, made))          # it may be a frozen dataclass
+    return copy_of
 
 
 def matched(tree: Any, arrays: dict, name: str) -> dict:
@@ -159,7 +165,7 @@ def matched(tree: Any, arrays: dict, name: str) -> dict:
     scratchvae.errors.ShapeError: gradient lacks W; expected one array for each of W, b. Return them by the same names.
     """
     leaves = _leaves(tree, name)
-    if len(arrays) == len(leaves) == 1 and name in leaves:        # one array alone has no name
+    if len(arrays) == len(leaves) == 1 and not {name, "0"}.isdisjoint(leaves):       # one array alone has no name
         leaves = dict(zip(arrays, leaves.values()))
     if not leaves:
         raise ShapeError(f"{name} is {tree!r}; expected arrays like {', '.join(arrays)}. Return them; if the function "
@@ -170,6 +176,8 @@ def matched(tree: Any, arrays: dict, name: str) -> dict:
            if array.shape != arrays[path].shape]
     bad += [f"{path} of {array.dtype} where real numbers are expected" for path, array in found.items()
             if array.dtype.kind in "cOSU"]
+    kinds = {path: as_array(leaves[path]).dtype for path in extra}
+    extra = [path if kind in FLOATS else f"{path} of {kind}" for path, kind in kinds.items()]
     wrong = [f"lacks {', '.join(lacks)}"] * bool(lacks) + [f"has {', '.join(extra)} in addition"] * bool(extra)
     wrong += [f"has {', '.join(bad)}"] * bool(bad)
     if wrong:

@@ -65,7 +65,8 @@ def check_vjp(f: Callable, vjp: Callable, *arrays: Any) -> list:
             names = [name for name, tree in params.items() if float_leaves(tree)]     # indices have no gradient
             if isinstance(found, dict) and found.keys() & params.keys() == found.keys() >= set(names):
                 return {name: found[name] for name in names}
-            if len(names) == 1 and found is not None and not (isinstance(found, tuple) and len(found) in (
+            several = (tuple,) if len(names) == 1 and isinstance(params[names[0]], list) else (tuple, list)
+            if len(names) == 1 and found is not None and not (isinstance(found, several) and len(found) in (
                     1, len(params))):
                 found = (found,)
             if not isinstance(found, (tuple, list)) or len(found) not in (len(names), len(params)):

@@ -1,5 +1,7 @@
 """Gradient checks of code as other people write it: each style in at most three lines, right and wrong."""
+import collections
 import functools
+import math
 from collections import namedtuple
 from dataclasses import make_dataclass
 
@@ -337,6 +339,8 @@ READ_ONLY.flags.writeable = False
     (lambda: check_gradient(loss_of(W), lambda: {"W": W, "c": V}, {"W": W}), "has c in addition"),
     (lambda: check_gradient(loss_of(W), lambda: {"W": W.T}, {"W": W}), r"W of shape \(3, 2\) where \(2, 3\)"),
     (lambda: check_gradient(loss_of(W), lambda: [W, V], {"W": W, "b": V}), "lacks W, b and has 0, 1 in addition"),
+    (lambda: check_gradient(loss_of(W), lambda: {"W": W, "b": V.astype(">f8")}, {"W": W, "b": V.astype(">f8")}),
+     "has b of >f8 in addition"),
     (lambda: check_gradient(loss_of(W), lambda: None, W), "wrap it in gradient_of_step"),
     (lambda: check_gradient(loss_of(W), lambda: W.__isub__(W / 10) is None or None, W), "training step"),
     (lambda: check_gradient(lambda: W, lambda: W, W), r"returns an array of shape \(2, 3\)"),
@@ -535,3 +539,135 @@ def test_an_output_without_rows_and_entries_of_many_sizes_are_judged_by_their_ow
 
 def by_verdict(checks):
     return {check.name: check.verdict for check in checks}
+
+
+def log_determinant(C):
+    """Return log det C of the lower triangle, and its gradient."""
+    L = np.linalg.cholesky(C)
+    inverse = np.linalg.inv(L @ L.T)
+    return 2 * np.log(np.diag(L)).sum(), np.tril(2 * inverse - np.diag(np.diag(inverse)))
+
+
+def positive(s):
+    """Return a loss that is for positive numbers only, and its gradient."""
+    assert (s > 0).all()
+    return float(np.sum(s * np.log(s))), 1 + np.log(s)
+
+
+@pytest.mark.parametrize("f, at", [
+    (lambda t: ((t[0] - 99)**2 + math.log(t[1]), np.array([2 * (t[0] - 99), 1 / t[1]])), [100.0, 0.01]),
+    (lambda r: (math.atanh(r[0]), 1 / (1 - r * r)), [0.99]), (positive, [30.0, 0.01]),
+    (lambda r: (np.sum(np.arcsin(r)), 1 / np.sqrt(1 - r * r)), [0.99, 0.5]),
+    (log_determinant, [[1, 0.999], [0.999, 1]]),
+    (lambda a: (np.nansum(a**2), np.where(np.isnan(a), 0, 2 * a)), [1.0, 2.0, np.nan]),
+    (lambda a: (np.log(np.exp(a).sum()), np.exp(a) / np.exp(a).sum()), [1.0, 0.5, -np.inf])])
+@pytest.mark.parametrize("factor, ok", [(1, True), (1.01, False)])
+def test_numbers_at_the_end_of_a_functions_domain_are_judged(f, at, factor, ok):
+    """Steps that leave it raise, or give NaN: they are left out, and so is the question about other parameters."""
+    checks = check_value_and_grad(lambda p: (f(p)[0], factor * f(p)[1]), np.array(at))
+    assert [check.ok for check in checks] == [ok]
+    assert not any("other" in check.hint for check in checks)
+
+
+@pytest.mark.parametrize("factor", [0, -1, 2, 1])
+def test_a_loss_that_cancels_hides_no_gradient(factor):
+    """The noise of float64 at a loss of 1e-17 was taken for that of float32, and multiplied by 1e16."""
+    x = np.linspace(-1, 1, 8)
+    check, = check_value_and_grad(lambda x: (np.tanh(x).sum(), factor * (1 - np.tanh(x)**2)), x)
+    assert check.ok == (factor == 1) and check.error_bound < 1e-9
+    check, = check_value_and_grad(lambda p: (p.sum() - 1, factor * np.ones(3)), np.array([0.7, 0.2, 0.1]))
+    assert check.ok == (factor == 1) and check.error_bound < 1e-9
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_steps_of_the_arrays_size_do_not_alias_small_entries(seed):
+    size, factors = np.array([1e-4, 1, 1]), np.ones(3)
+    at = size * np.random.default_rng(seed).uniform(0.5, 3, 3)
+
+    def f(x):
+        return np.sum(np.sin(1.3 * x / size)), factors * 1.3 / size * np.cos(1.3 * x / size)
+
+    assert all(check.ok for check in check_value_and_grad(f, at))
+    factors[seed % 3] = 1.02
+    assert not all(check.ok for check in check_value_and_grad(f, at))
+
+
+class Attributes(dict):
+    """A dict whose items are attributes, as many write it."""
+
+    def __init__(self, **items):
+        super().__init__(items)
+        self.__dict__ = self
+
+
+class Answers(dict):
+    """A dict that answers to any attribute."""
+
+    __getattr__ = dict.get
+
+
+class Pair(tuple):
+    """A tuple with a constructor of its own."""
+
+    def __new__(cls, first, second):
+        return super().__new__(cls, (first, second))
+
+
+class Rebound:
+    """A model that stores its method."""
+
+    def __init__(self):
+        self.w = np.array([1.0, 2.0])
+        self.forward = self._forward
+
+    def _forward(self):
+        return float(np.sum(self.w**2))
+
+
+@pytest.mark.parametrize("factor, ok", [(2, True), (3, False)])
+def test_containers_of_all_sorts_are_copied_as_what_they_are(factor, ok):
+    w = np.array([1.0, 2.0])
+    for tree in (Attributes(w=w), Answers(w=w), collections.defaultdict(list, w=w)):
+        checks = check_value_and_grad(lambda p: (np.sum(getattr(p, "w", p["w"])**2), {"w": factor * p["w"]}), tree)
+        assert [check.ok for check in checks] == [ok] and w.tolist() == [1, 2]
+    checks = check_value_and_grad(lambda p: (float(np.sum(p[0]**2) + p[1]), (factor * p[0], np.ones(()))),
+                                  Pair(w, np.array(3.0)))
+    assert [check.ok for check in checks] == [ok, True]
+    checks = check_value_and_grad(lambda model: (model.forward(), {"w": factor * model.w}), Rebound())
+    assert [check.ok for check in checks] == [ok]
+    assert all(check.ok == ok for check in check_vjp(lambda x: x**2, lambda d, x: [factor * x * d], w))
+
+
+def test_a_hint_speaks_of_the_whole_gradient_and_of_whole_words():
+    E = np.linspace(1, 2, 2000).reshape(500, 4)
+
+    def gradient():
+        d_E = np.zeros_like(E)
+        d_E[[3, 5]] = 2 * E[[3, 5]]
+        return d_E
+
+    check, = check_gradient(lambda: np.sum(E[[3, 5]]**2) + np.sum(np.sin(E[400:410])), gradient, E)
+    assert not check.ok and "0 everywhere" not in check.hint
+    p = {"multiplier": np.array([1.0, 2.0]), "resolvent": np.array([3.0])}
+    checks = check_gradient(lambda: np.sum(p["multiplier"]**2) + np.sum(p["resolvent"]**2),
+                            lambda: {"multiplier": 2 * p["multiplier"], "resolvent": 3 * p["resolvent"]}, p)
+    assert [check.ok for check in checks] == [True, False] and "logvar" not in checks[1].hint
+    q = {"W": np.array([[1.0, 2.0]]), "bandwidth": np.array([3.0, 4.0])}
+    checks = check_gradient(lambda: sum(np.sum(a**2) for a in q.values()),
+                            lambda: {"W": 2 * q["W"], "bandwidth": q["bandwidth"]}, q)
+    assert "bias" not in checks[1].hint and not checks[1].ok
+
+
+def test_a_step_below_the_rounding_of_the_parameters_is_not_judged():
+    w = 1e6 * np.ones(3)
+
+    def step(rate, factor=2):
+        w[...] -= rate * factor * (w - 1e6 + 0.1)
+
+    def checks(rate, factor):
+        return check_gradient(lambda: np.sum((w - 1e6 + 0.1)**2),
+                              lambda: gradient_of_step(lambda: step(rate, factor), w, rate), w)
+
+    for factor in (2, 4):
+        assert [(check.ok, check.judged) for check in checks(1e-9, factor)] == [(False, False)]
+    assert all(check.ok for check in checks(1e-3, 2)) and not checks(1e-3, 4)[0].ok

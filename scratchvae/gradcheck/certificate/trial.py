@@ -116,7 +116,7 @@ def _derivative(y):
 
 def _each(function, inputs):
     ufunc = np.frompyfunc(function, inputs, 1)
-    return lambda *arrays: exact_array(np.asarray(ufunc(*(a.view(np.ndarray) for a in arrays)), object))
+    return lambda *arrays: exact_array(np.asarray(ufunc(*(np.asarray(a, object) for a in arrays)), object))
 
 
 variables, moving, still, derivatives = _each(_variable, 1), _each(_moving, 2), _each(_still, 1), _each(_derivative, 1)
@@ -253,14 +253,15 @@ def ratio(analytic: Exact, exact: Exact) -> str:
 
 def _refusal(error):
     """Return a ConfigurationError that names the line of the checked code that cannot run on exact numbers, or None."""
-    if not any(word in str(error) for word in ("Exact", "dtype('O')", "object arrays", "the input types")):
+    if not any(word in str(error) for word in (
+            "Exact", "dtype('O')", "object arrays", "the input types", "arrays used as indices")):
         return None
     lines = [frame for frame in traceback.extract_tb(error.__traceback__) if in_sight(frame.filename)]
     where = f"{Path(lines[-1].filename).name}:{lines[-1].lineno}, `{lines[-1].line}`" if lines else "compiled code"
     return ConfigurationError(
         f"{where} cannot run on exact numbers ({error}); expected +, -, *, /, **, comparisons, and NumPy's exp, expm1, "
         "log, log1p, sqrt, tanh and logaddexp of arrays. Write it so; if it makes float buffers, name its package in "
-        "packages.")
+        "packages; keep arrays of indices and labels out of arrays, in a closure.")
 
 
 def certify(f: Callable, vjp: Callable, arrays: dict | Callable, *, trials: int = 20, seed: int = 0,
@@ -275,9 +276,9 @@ def certify(f: Callable, vjp: Callable, arrays: dict | Callable, *, trials: int 
     A float in the code counts as what it rounds: a fraction with a denominator up to 4096, or exp(k), else as the
     binary number that it is.  Where a gradient differs by less than floats can tell, because such a number is rounded
     or log(a b) stands beside log a + log b, it is not proved, and that is said.  Among such entries a wrong one is
-    found if it changes a sum over its array by 1e-10.  A root of a positive number has a sign of its own among residues:
-    where it is not that of the float, other residues are drawn, and after 16 draws it is not proved.  While this runs,
-    code of these packages in other threads meets exact numbers too: run nothing beside it.
+    found if it changes a sum over its array by 1e-10.  A root has a sign of its own among residues: where it is not
+    that of the float, other residues are drawn, and after 16 draws it is not proved.  While this runs, code of these
+    packages in other threads meets exact numbers too: run nothing beside it.
 
     Parameters
     ----------
@@ -345,7 +346,7 @@ def certify(f: Callable, vjp: Callable, arrays: dict | Callable, *, trials: int 
                     raise ConfigurationError(f"in {misses} draws some number had no square root; expected a few "
                                              "roots at most in one formula. Pass the roots as arrays.") from None
                 continue
-            except (TypeError, AttributeError) as error:
+            except (TypeError, AttributeError, IndexError) as error:
                 refusal = _refusal(error)
                 if refusal is None:
                     raise

@@ -1,6 +1,7 @@
 """What the order of arrays, their roles and their shapes say about a wrong gradient."""
 import itertools
 import math
+import re
 
 from ...errors import ConfigurationError
 
@@ -31,7 +32,8 @@ HEAD = ("look at sigma = exp(logvar / 2) and its 1/2, at eps, which must be that
 
 
 def _by_name(role, names):
-    return [name for name in names if any(part in name.lower() for part in NAMES[role])]
+    """Return the names of which a word ends with the role's, as in fc_mu.weight, and bmu, but not in multiplier."""
+    return [name for name in names if re.search(rf"({'|'.join(NAMES[role])})[wb]?(?![a-z])", name.lower())]
 
 
 def _layers(shapes):

@@ -47,7 +47,7 @@ def diagnose(analytic: np.ndarray, entries: np.ndarray, numeric: np.ndarray, bou
     clear = np.abs(numeric) > np.maximum(1e3 * bounds, 1e-3 * np.max(np.abs(numeric), initial=0.0))
     if not clear.any() or not np.isfinite(found).all():
         return ""
-    if not found.any():
+    if not analytic.any():
         return "analytic is 0 everywhere: this gradient never arrives"
     square = analytic.ndim == 2 and analytic.shape[0] == analytic.shape[1] > 1
     if square and _fits(analytic.T.ravel()[entries], numeric, bounds):
@@ -93,4 +93,5 @@ def only_bias_wrong(name: str, wrong: dict, shapes: dict) -> bool:
     layer, _, last = name.rpartition(".")
     mates = [other for other in wrong if other.rpartition(".")[0] == layer and other != "x" and len(shapes[other]) >= 2]
     fits = len(shapes[name]) == 1 and any(shapes[other][-1:] == shapes[name] for other in mates)
-    return fits and (last[:1] == "b" or "bias" in last) and not any(wrong[other] for other in mates)
+    named = "bias" in last or last[:1] == "b" and (len(last) <= 3 or last[1] == "_")            # but not a bandwidth
+    return fits and named and not any(wrong[other] for other in mates)
