@@ -444,6 +444,7 @@ def test_a_number_without_axes_is_judged_and_named():
     at = {"a": np.array(1.3)}
     assert_exact(certify(lambda a: a**2, lambda d, a: {"a": 2 * a * d}, at))
     assert certify(lambda a: a**2, lambda d, a: {"a": 3 * a * d}, at).verdict == "wrong: a: exactly 3/2 x"
+    assert_exact(certify(lambda a: np.sqrt(a**2 + 1), lambda d, a: {"a": d * a / np.sqrt(a**2 + 1)}, at))
 
 
 @pytest.mark.parametrize("f, line", [

@@ -81,8 +81,12 @@ def _leaves(tree, name):
 
 
 def float_leaves(tree: Any, name: str = "params") -> dict:
-    """Return {path: leaf} of the leaves of float64 or float32."""
-    return {path: leaf for path, leaf in _leaves(tree, name).items() if as_array(leaf).dtype in FLOATS}
+    """Return {path: leaf} of the leaves of float64 or float32; raises ShapeError for those of other floats."""
+    kinds = {path: as_array(leaf).dtype for path, leaf in _leaves(tree, name).items()}
+    for path, kind in kinds.items():
+        if kind.kind == "f" and kind not in FLOATS:
+            raise ShapeError(f"{path} has dtype {kind}; expected float64 or float32. Convert it with astype.")
+    return {path: leaf for path, leaf in _leaves(tree, name).items() if kinds[path] in FLOATS}
 
 
 def parameters(tree: Any, name: str = "params") -> dict:
@@ -176,8 +180,6 @@ def matched(tree: Any, arrays: dict, name: str) -> dict:
            if array.shape != arrays[path].shape]
     bad += [f"{path} of {array.dtype} where real numbers are expected" for path, array in found.items()
             if array.dtype.kind in "cOSU"]
-    kinds = {path: as_array(leaves[path]).dtype for path in extra}
-    extra = [path if kind in FLOATS else f"{path} of {kind}" for path, kind in kinds.items()]
     wrong = [f"lacks {', '.join(lacks)}"] * bool(lacks) + [f"has {', '.join(extra)} in addition"] * bool(extra)
     wrong += [f"has {', '.join(bad)}"] * bool(bad)
     if wrong:

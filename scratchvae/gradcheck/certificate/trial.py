@@ -188,7 +188,7 @@ class Trial:
     def differ_visibly(self, v: dict) -> bool:
         """Return True if they differ in floats, by more than rounding."""
         analytic, exact = self.sides(v)
-        size = sum(float(np.sum(np.abs([lift(c).x for c in (self.gradient[name] * v[name]).ravel()]))) for name in v)
+        size = sum(float(np.sum(np.abs([lift(c).x for c in np.ravel(self.gradient[name] * v[name])]))) for name in v)
         return not abs(analytic.x - exact.x) <= ALIKE * max(size, abs(exact.x))
 
     def part(self, name: str, start: int, stop: int) -> dict:
