@@ -56,6 +56,9 @@ class Epoch(NamedTuple):
 class History(list):
     """The `Epoch`s of a run, in order, and `first_loss`: the loss of the very first batch, in nats per example.
 
+    The held-out losses of the first `since` epochs cannot be compared with later ones: since then the parameters were
+    changed by hand, or the model's settings or the held-out rows are others.
+
     Examples
     --------
     >>> History([Epoch(1, 3.0, 2.0, 1.0, 4.0, 3.0, 1.0, 0.5, 10.0)]).column("test_loss")
@@ -63,21 +66,22 @@ class History(list):
     """
 
     first_loss = math.nan
+    since = 0
 
     def column(self, name: str) -> list:
         """Return one field of every epoch as a list."""
         return [getattr(epoch, name) for epoch in self]
 
     def best(self) -> int:
-        """Return how many epochs were done when the held-out loss was least; 0 if there is none.
+        """Return how many epochs were done when the held-out loss was least after the first `since`; `since` if never.
 
         Examples
         --------
         >>> History(Epoch(n, 0, 0, 0, loss, 0, 0, 1, 1) for n, loss in ((1, 5.0), (2, 3.0), (3, 4.0))).best()
         2
         """
-        losses = self.column("test_loss")
-        return 1 + int(np.nanargmin(losses)) if losses and not all(map(math.isnan, losses)) else 0
+        losses = self.column("test_loss")[self.since:]
+        return self.since + (0 if all(map(math.isnan, losses)) else 1 + int(np.nanargmin(losses)))
 
     def plot(self) -> "Figure":
         """Return the learning curves as a matplotlib Figure, which a notebook shows."""
@@ -142,6 +146,10 @@ class TrainingState:
     best: Any = None
     best_epoch: int = 0
 
+    def forget_losses(self) -> None:
+        """Compare no later held-out loss with those of the finished epochs, and let go of their best parameters."""
+        self.history.since, self.best, self.best_epoch = self.epoch, None, 0
+
     def begin_epoch(self) -> None:
         """Set the sums of the present epoch to zero."""
         self.batch, self.rows_skipped, self.seconds, self.totals = 0, 0, 0.0, [0.0, 0.0, 0.0]
@@ -159,7 +167,7 @@ class TrainingState:
         """Return (meta, arrays) for a file: meta for JSON, and arrays with the moments as `layout.pack` orders them."""
         meta = {"epoch": self.epoch, "batch": self.batch, "step": self.optimizer.step, "seconds": self.seconds,
                 "skipped": self.skipped, "rows_skipped": self.rows_skipped,
-                "first_loss": self.history.first_loss, "estimator": self.estimator,
+                "first_loss": self.history.first_loss, "since": self.history.since, "estimator": self.estimator,
                 "best_epoch": self.best_epoch}
         vectors = {**self.optimizer.moments, **({} if self.best is None else {"best": self.best})}
         history = np.array(self.history).reshape(-1, len(Epoch._fields))
@@ -197,6 +205,7 @@ class TrainingState:
             raise ValueError(f"totals have shape {totals.shape}, not (3,)")
         self.history = History(Epoch(int(row[0]), *row[1:]) for row in history.astype(float).tolist())
         self.history.first_loss, self.totals = first_loss, totals.astype(float).tolist()
+        self.history.since = _count("since", meta.get("since", 0))                # of files without it
         self.best = np.empty(layout.size, self.optimizer.dtype) if "best" in arrays else None
         if self.best is not None:                                                 # of files without "best_epoch"
             self.best_epoch = _count("best_epoch", meta.get("best_epoch", self.history.best()))
@@ -216,7 +225,7 @@ class TrainingState:
     def _compared(self):
         o = self.optimizer
         numbers = [self.epoch, self.batch, *self.totals, *self.estimator.values(), self.skipped, self.rows_skipped,
-                   o.step, self.history.first_loss,
+                   o.step, self.history.first_loss, self.history.since,
                    *(x for epoch in self.history for name, x in epoch._asdict().items() if name not in TIMES)]
         return {"numbers": np.array(numbers), **o.moments, **({} if self.best is None else {"best": self.best})}
 

@@ -293,7 +293,8 @@ class Model(Settings, ModelFiles, StateDict):
             As in `fit`, and so are the errors.  They may change from call to call, with two exceptions: another
             optimizer is refused, because it has other moments, and output_bias matters for the very first step only.
             After keep="best" training goes on from those parameters.  patience and keep count the held-out losses of
-            earlier calls, too.
+            earlier calls, too, unless the held-out loss of the present weights is another one now: you changed the
+            weights, the model's settings or the held-out rows.
         """
         return self._train(X, y, epochs, False, validation_split, callback, batch_size=batch_size,
                            learning_rate=learning_rate, validation=validation, seed=seed, optimizer=optimizer,

@@ -29,6 +29,7 @@ from .validation import check_seed, one_of, positive_integer, SEEDS
 
 OUTPUT_BIASES, KEPT = ("data", "zero"), ("last", "best")
 LAST_TIMED = 4096                   # number of steps whose seconds are kept: an epoch may be long
+SAME_LOSS = 1e-6                    # relative; another processor may round a held-out loss otherwise
 HELD_OUT_SEED = SEEDS               # added to the seed, so that held-out noise has other keys than training's
 
 
@@ -157,6 +158,7 @@ class Trainer:
         theta, self.rate = model.parameters.flat, as_rate(learning_rate)
         self.state = TrainingState(make_optimizer(optimizer, theta.size, theta.dtype, self.rate.largest),
                                    model.initial_state())
+        self.measured_at = getattr(model, "beta", None)   # the KL's weight in the held-out losses so far
         self.timed = deque(maxlen=LAST_TIMED)            # seconds of the epoch's last steps
         self._order: Callable = object                             # the order that was checked last, a weak reference
         self.started = False                             # the first step is not timed: it compiles or loads kernels
@@ -184,6 +186,7 @@ class Trainer:
     def go_on(self, state: TrainingState) -> None:
         """Continue from the state of an earlier run at the beginning of an epoch, with this run's settings.
 
+        The earlier held-out losses count only if the present parameters, measured anew, still have theirs.
         Raises ConfigurationError if that run had another optimizer: its moments mean something else.
         """
         optimizer = self.state.optimizer
@@ -194,6 +197,10 @@ class Trainer:
         optimizer.moments, optimizer.step = state.optimizer.moments, state.optimizer.step
         state.optimizer = optimizer
         state.estimator = {name: state.estimator.get(name, new) for name, new in self.state.estimator.items()}
+        if self.validation is not None and state.epoch:
+            measured = state.history[(state.best_epoch or state.epoch) - 1].test_loss
+            if not math.isclose(self._held_out().loss, measured, rel_tol=SAME_LOSS):
+                state.forget_losses()
         self._keep_from(state)
         state.begin_epoch()
         self.state = state
@@ -202,7 +209,7 @@ class Trainer:
         """Let a state that kept no best parameters begin with the present ones, if they are those of its last epoch."""
         if self.keep != "best":
             state.best, state.best_epoch = None, 0
-        elif state.best is None and state.epoch and not state.batch:
+        elif state.best is None and state.epoch > state.history.since and not state.batch:
             state.best, state.best_epoch = self.model.parameters.flat.copy(), state.epoch
 
     def _require(self, order):
@@ -290,12 +297,15 @@ class Trainer:
         beta = getattr(self.model, "beta", 0.0) if self.schedule is None else self.schedule.at(step)
         return float(getattr(beta, "beta", beta))
 
+    def _held_out(self):
+        return held_out_objective(self.model, self.validation, binarize=self.binarize, seed=self.seed)
+
     def _finish_epoch(self):
         check_unchanged(self.files)
         self.require_finite()
         state, test = self.state, Objective(math.nan, math.nan, math.nan)
         if self.validation is not None:
-            test = held_out_objective(self.model, self.validation, binarize=self.binarize, seed=self.seed)
+            test = self._held_out()
             if not math.isfinite(test.loss):
                 raise TrainingError(f"the held-out loss after epoch {state.epoch + 1} is {test.loss}; expected a "
                                     "finite number of nats. Lower the learning rate "
@@ -304,6 +314,9 @@ class Trainer:
         if rows == 0:
             raise TrainingError(f"every batch of epoch {state.epoch + 1} was skipped; expected a finite loss for some. "
                                 "Train with on_nonfinite='stop' to see the cause.")
+        if self.measured_at != (beta := getattr(self.model, "beta", None)):               # a callback has changed it
+            state.forget_losses()
+            self.measured_at = beta
         state.epoch += 1
         state.history.append(Epoch(state.epoch, *(total / rows for total in state.totals), *test, state.seconds,
                                    1 / float(np.median(self.timed or [state.seconds])), state.optimizer.learning_rate,

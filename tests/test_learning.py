@@ -169,6 +169,40 @@ def test_patience_counts_the_epochs_that_were_measured():
     assert len(model.history_) == found
 
 
+def by_hand(model, later):
+    model.parameters.flat[:] = 0.3
+
+
+@pytest.mark.parametrize("kept", ["last", "best"])
+@pytest.mark.parametrize("change", [
+    by_hand, lambda model, later: model.set_params(beta=9.0), lambda model, later: setattr(model, "beta", 9.0),
+    lambda model, later: model.set_params(estimator="iwae", n_samples=3),
+    lambda model, later: later.update(validation=1 - data(seed=1) / 9)],
+    ids=["parameters", "set_params", "beta", "estimator", "validation"])
+def test_losses_from_before_a_change_are_not_compared_with_those_after_it(kept, change, tmp_path):
+    later = dict(batch_size=8, validation=data(seed=1), epochs=4)
+    model = made().fit(data(), keep=kept, **later)
+    change(model, later)
+    model.save(tmp_path / "model.npz")
+    last, best = VAE.load(tmp_path / "model.npz"), model
+    last.partial_fit(data(), **later)
+    best.partial_fit(data(), keep="best", patience=4, **later)
+    losses = last.history_.column("test_loss")[4:]
+    assert best.history_.column("test_loss")[4:] == losses
+    assert best._training.best_epoch == best.history_.best() == 5 + np.argmin(losses)
+    best.save(tmp_path / "model.npz")
+    assert VAE.load(tmp_path / "model.npz")._training == best._training
+    best.partial_fit(data(), keep="best", **later)                    # nothing has changed since then
+    assert best.history_.since == 4
+
+
+def test_losses_from_before_a_callback_changes_beta_are_not_compared_with_those_after_it():
+    def anneal(model, epoch):
+        model.beta = [1.0, 9.0, 9.0, 9.0][min(epoch.epoch, 3)]
+    model = fitted(made(beta=0.0), data(), validation=data(seed=1), epochs=5, keep="best", callback=anneal)
+    assert model._training.best_epoch == model.history_.best() > 1
+
+
 def test_validation_split_holds_out_the_last_rows():
     split, given = made(), made()
     fitted(split, data(), epochs=2, validation_split=0.2)

@@ -339,6 +339,7 @@ def test_states_are_equal_if_all_but_their_times_are(trainer):
         other = changed(lambda it: it.history.__setitem__(1, it.history[1]._replace(**{name: -1})))
         assert (other == state) == (name in ("seconds", "steps_per_second")), name
     assert changed(lambda it: setattr(it.history, "first_loss", 1.0)) != state
+    assert changed(lambda it: setattr(it.history, "since", 1)) != state
     assert changed(lambda it: setattr(it.optimizer, "step", 1)) != state
     for name, moment in state.optimizer.moments.items():
         assert changed(lambda it: it.optimizer.moments[name].__setitem__(-1, 9.0)) != state, name
