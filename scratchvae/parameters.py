@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from .arrays import aligned, aligned_copy, require_buffer, require_floats
-from .errors import ShapeError
+from .errors import ConfigurationError, ShapeError
 from .validation import instance_of
 
 
@@ -112,6 +112,16 @@ def network_shapes(prefix: str, sizes: Sequence[int]) -> dict:
     return shapes
 
 
+class _Views(dict):
+    """Views by name; what is assigned to a name is copied into its view."""
+
+    def __setitem__(self, name, numbers):
+        self[name][...] = numbers
+
+    def __reduce__(self):
+        return dict, (dict(self),)
+
+
 class Parameters:
     """A flat vector and its named views; gradients and optimizer moments have the same layout.
 
@@ -123,7 +133,7 @@ class Parameters:
     layout : Layout
         The names, shapes and places.
     flat : ndarray (layout.size,)
-        The vector; the views write through to it.
+        The vector; the views write through to it.  What is assigned to `flat` is copied into it.
 
     Attributes
     ----------
@@ -148,13 +158,17 @@ class Parameters:
                              "Use Parameters.zeros(layout, dtype) to make a fitting one.")
         require_floats("flat", flat, 1)
         require_buffer("flat", flat, flat.shape, flat.dtype)               # views of a strided one would be copies
-        self.layout = layout
-        self.flat = flat
-        self._views = layout.views(flat)
-        self.encoder = self._stack("encoder.")
-        self.decoder = self._stack("decoder.")
-        self.likelihood = {name.removeprefix("likelihood."): view for name, view in self._views.items()
-                           if name.startswith("likelihood.")}
+        views = layout.views(flat)
+        own = {name.removeprefix("likelihood."): view for name, view in views.items() if name.startswith("likelihood.")}
+        vars(self).update(layout=layout, flat=flat, _views=views, likelihood=_Views(own))
+        vars(self).update(encoder=self._stack("encoder."), decoder=self._stack("decoder."))
+
+    def __setattr__(self, name, numbers):
+        """Copy numbers into `flat`; refuse to replace anything else, whose views would leave the vector."""
+        if name != "flat":
+            raise ConfigurationError(f"{name} of Parameters cannot be replaced: the model would not see it. Write into "
+                                     'its arrays, as in parameters.encoder.head.b[:] = 0.')
+        self.flat[...] = numbers
 
     @classmethod
     def zeros(cls, layout: Layout, dtype: Any) -> "Parameters":

@@ -1,4 +1,6 @@
 """The flat vector and its views."""
+import copy
+
 import numpy as np
 import pytest
 
@@ -60,6 +62,20 @@ def test_writing_to_a_view_writes_to_the_vector_and_back():
     assert p["encoder.0.W"][1, 2] == 7 and p.flat[1 * 5 + 2] == 7
     p.flat[-1] = 9
     assert p.decoder.head.b[-1] == 9
+
+
+def test_assigned_numbers_are_copied_into_the_vector_and_nothing_is_detached():
+    vae = VAE(6, 2, hidden=(5,), likelihood="gaussian_scalar")
+    p, flat = vae.parameters, vae.parameters.flat
+    p.flat = np.arange(p.layout.size)
+    p.likelihood["logvar"] = -3
+    p.likelihood["logvar"] += 1
+    assert p.flat is flat and p["encoder.0.W"][0].tolist() == [0, 1, 2, 3, 4] and flat[-1] == p["likelihood.logvar"] == -2
+    assert copy.deepcopy(p.likelihood) == {"logvar": -2}
+    with pytest.raises(ConfigurationError, match="encoder of Parameters cannot be replaced"):
+        p.encoder = p.copy().encoder
+    with pytest.raises(KeyError):
+        p.likelihood["sigma"] = 1
 
 
 def test_weights_are_stored_input_by_output_in_c_order():
