@@ -1,6 +1,7 @@
 """Optimizers: they move the flat parameter vector, and remember moments from step to step.
 
-Before its own rule (O1, O2) each of them may shorten the gradient, and decay the parameters:
+Before its own rule (O1, O2) each of them may shorten the gradient, and decay the parameters.  (A step of training
+takes back what O4 did to a running variance, which no gradient moves: see `GaussianOptimal`.)
 
     (O3)  g = g min(1, c / |g|)                with |g| the norm over all parameters      (Pascanu et al. 2013)
     (O4)  theta = theta - learning_rate weight_decay theta    decoupled: not in the moments   (Loshchilov & Hutter 2019)

@@ -50,10 +50,14 @@ def train_step(model: Any, ws: Workspace, gradient: Parameters, optimizer: Optim
         if not math.isfinite(objective.loss):
             raise TrainingError(f"the loss of step {optimizer.step + 1} is {objective.loss}; expected a finite number "
                                 "of nats.")
+        p = model.parameters.likelihood
+        unmoved = {name: p[name].copy() for name, d in gradient.likelihood.items() if not d.any()}
         optimizer.update(model.parameters.flat, gradient.flat)
     except TrainingError as error:
         raise TrainingError(f"{error} {explain(model, ws, gradient, optimizer)}") from None
-    model.likelihood.update_running_variance(model.parameters.likelihood, ws.decoder[-1], ws.nll)
+    for name, numbers in unmoved.items():                # a running variance, which weight decay would pull to 1
+        p[name][...] = numbers
+    model.likelihood.update_running_variance(p, ws.decoder[-1], ws.nll)
     if state is not None:
         model.update_state(state, objective.loss)
     return objective

@@ -450,6 +450,19 @@ def test_a_second_training_goes_on_from_the_learned_sigma(trained):
     np.testing.assert_array_equal(vae.parameters.likelihood["logvar"], before)
 
 
+@pytest.mark.parametrize("optimizer", ["adam", "sgd"])
+def test_weight_decay_leaves_the_stored_sigma_alone(optimizer):
+    x, vae = noisy_line(), VAE(6, 1, hidden=(), likelihood="gaussian_optimal", dtype="float64")
+    trainer = Trainer(vae, x, batch_size=len(x), learning_rate=1e-2, optimizer={"name": optimizer, "weight_decay": 50})
+    for step in range(3):
+        kept = vae.parameters.likelihood["logvar"][0] if step else None   # the first step begins with the data's
+        reconstruction = trainer.step(np.arange(len(x))).reconstruction
+        trainer.state.batch = 0
+        newest = 2 * reconstruction / 6 - 1 - math.log(2 * math.pi)       # log sigma*^2 of this step: L4 at L11
+        if step:
+            assert vae.parameters.likelihood["logvar"][0] == pytest.approx(0.9 * kept + 0.1 * newest, rel=1e-12)
+
+
 def test_sigma_is_where_a_learned_one_starts():
     for name in ("gaussian_scalar", "gaussian_optimal"):
         vae = VAE(6, 2, likelihood=name, sigma=0.3)
