@@ -194,7 +194,7 @@ class TrainingState:
         older = {"average_loss": meta.get("average_loss", 0.0), "steps": meta["step"]}      # files without "estimator"
         said = _of_type(dict, "estimator", meta.get("estimator", older))
         for name, number in self.estimator.items():
-            self.estimator[name] = _of_type(type(number), name, said[name])
+            self.estimator[name] = _of_type(type(number), name, said.get(name, number))   # of another estimator: fresh
         history, totals = arrays["history"], arrays["totals"]
         if history.shape == (self.epoch, len(Epoch._fields) - 2):                 # of files without the last two
             history = np.pad(history, ((0, 0), (0, 2)), constant_values=math.nan)

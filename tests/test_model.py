@@ -201,6 +201,14 @@ def test_settings_that_leave_the_networks_alone_keep_the_weights_and_the_trainin
     np.testing.assert_array_equal(vae.parameters.flat, whole.partial_fit(X, batch_size=10).parameters.flat)
 
 
+def test_a_model_with_another_estimator_than_it_was_trained_with_goes_on_from_its_file(tmp_path):
+    vae = made().fit(X, epochs=1, batch_size=10).set_params(estimator="score_function")
+    vae.save(tmp_path / "model.npz")
+    loaded = VAE.load(tmp_path / "model.npz")
+    np.testing.assert_array_equal(loaded.partial_fit(X, batch_size=10).parameters.flat,
+                                  vae.partial_fit(X, batch_size=10).parameters.flat)
+
+
 @pytest.mark.parametrize("change", [dict(n_latent=3), dict(n_visible=7), dict(hidden=(4,)), dict(activation="tanh"),
                                     dict(likelihood="gaussian"), dict(dtype="float32"), dict(seed=4), dict(sigma=0.5)])
 @pytest.mark.parametrize("kind", BOTH)
