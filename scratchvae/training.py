@@ -297,9 +297,8 @@ class Trainer:
         return state.history
 
     def _weight(self, step):
-        """Return the weight of the KL in a step, 0 if there is none."""
-        beta = getattr(self.model, "beta", 0.0) if self.schedule is None else self.schedule.at(step)
-        return float(getattr(beta, "beta", beta))
+        """Return the weight of the KL in a step: 0 if there is no KL, NaN if the weight is not one number."""
+        return float((self.schedule.at(step) if self.schedule else as_weight(getattr(self.model, "beta", 0.0))).beta)
 
     def _held_out(self):
         return held_out_objective(self.model, self.validation, binarize=self.binarize, seed=self.seed)
@@ -318,13 +317,14 @@ class Trainer:
         if rows == 0:
             raise TrainingError(f"every batch of epoch {state.epoch + 1} was skipped; expected a finite loss for some. "
                                 "Train with on_nonfinite='stop' to see the cause.")
+        epoch = Epoch(state.epoch + 1, *(total / rows for total in state.totals), *test, state.seconds,
+                      1 / float(np.median(self.timed or [state.seconds])), state.optimizer.learning_rate,
+                      self._weight(state.optimizer.step - 1))
         if self.measured_at != (beta := getattr(self.model, "beta", None)):               # a callback has changed it
             state.forget_losses()
             self.measured_at = beta
         state.epoch += 1
-        state.history.append(Epoch(state.epoch, *(total / rows for total in state.totals), *test, state.seconds,
-                                   1 / float(np.median(self.timed or [state.seconds])), state.optimizer.learning_rate,
-                                   self._weight(state.optimizer.step - 1)))
+        state.history.append(epoch)
         best = state.history[state.best_epoch - 1].test_loss if state.best_epoch else math.nan
         if self.keep == "best" and not test.loss >= best:
             state.best, state.best_epoch = self.model.parameters.flat.copy(), state.epoch

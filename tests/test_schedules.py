@@ -182,6 +182,34 @@ def test_a_schedule_of_one_s_own_is_checked_at_every_step():
         made().fit(data(), epochs=3, batch_size=16, beta=Falling())
 
 
+class Own(KLWeight):
+    """The protocol's methods, and nothing else."""
+
+    def value(self, kl):
+        return 0.5 * np.sum(kl)
+
+    def slope(self, kl):
+        return 0.5 if kl is None else np.full(len(kl), 0.5)
+
+
+@pytest.mark.parametrize("by_latent, estimator", [(True, "analytic"), (False, "analytic"), (False, "iwae"),
+                                                  (False, "monte_carlo")])
+def test_a_weight_of_one_s_own_trains_as_the_constant_does(by_latent, estimator):
+    weight = type("Own", (Own,), {"by_latent": by_latent})()
+    own, half = (made(estimator=estimator).fit(data(), epochs=2, batch_size=16, beta=beta) for beta in (weight, 0.5))
+    np.testing.assert_allclose(own.parameters.flat, half.parameters.flat, rtol=1e-12)
+    assert np.isnan(own.history_.column("beta")).all()
+
+
+def test_an_epoch_that_cannot_be_written_down_leaves_no_torn_state(tmp_path):
+    vae, weight = made().fit(data(), epochs=1, batch_size=16), Own()
+    weight.beta = "half"
+    with pytest.raises(ValueError):
+        vae.partial_fit(data(), batch_size=16, beta=weight)
+    vae.save(tmp_path / "model.npz")
+    assert len(VAE.load(tmp_path / "model.npz").history_) == vae._training.epoch == 1
+
+
 def test_schedules_have_the_names_of_the_command_line():
     for name, kind in SCHEDULES.items():
         assert isinstance(make_schedule(name, beta=2.0, steps=7, nats=0.5), kind)

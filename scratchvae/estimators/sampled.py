@@ -56,13 +56,13 @@ class Sampled(Estimator):
         elbo.encode_sample_decode(vae, p, ws)
         vae.likelihood.nll(p.likelihood, ws.decoder[-1], ws.target, ws.nll)
         kl = sample_kl(ws.encoder[-1], ws.eps, ws.z)
-        return self._objective(ws, log_weights(ws.nll, kl, weight.beta), kl)
+        return self._objective(ws, log_weights(ws.nll, kl, weight.slope(None)), kl)
 
     def forward_backward(self, vae: Any, p: Parameters, ws: Workspace, weight: KLWeight, gradient: Parameters,
                          state: dict | None = None) -> Objective:
         """Return the same, and overwrite `gradient`.                                                 (S1 to S9)"""
         elbo.encode_sample_decode(vae, p, ws)
-        head, per_example, beta = ws.encoder[-1], elbo.per_example(ws), weight.beta
+        head, per_example, beta = ws.encoder[-1], elbo.per_example(ws), weight.slope(None)
         kl = sample_kl(head, ws.eps, ws.z)                                                          # (S1)
         if self.weighs_alike:
             v = self.weigh(kl)
@@ -98,8 +98,8 @@ class Sampled(Estimator):
         p, samples, frozen = vae.parameters, len(ws.z) // len(ws.x), vae.parameters.copy()
         self.forward(vae, frozen, ws, weight)
         head, z = ws.encoder[-1].copy(), ws.z.copy()
-        log_w = log_weights(ws.nll, sample_kl(head, ws.eps, z), weight.beta)
-        then = Draws(head, ws.eps, z, ws.d_z, log_w, self.weigh(log_w), weight.beta, elbo.per_example(ws))
+        log_w = log_weights(ws.nll, sample_kl(head, ws.eps, z), weight.slope(None))
+        then = Draws(head, ws.eps, z, ws.d_z, log_w, self.weigh(log_w), weight.slope(None), elbo.per_example(ws))
 
         def nll(parameters, at):
             ws.z[:] = at
