@@ -9,6 +9,10 @@ from .likelihoods import LIKELIHOODS, make_likelihood
 from .nonfinite import not_finite
 from .storage.checkpoint import load_arrays, save_arrays
 
+# What a file says of a model itself, and of the run that it belongs to.
+RESERVED = {"format", "kind", "sha256", "settings", "training", "config",
+            "parameters", "totals", "history", "best", "m", "v", "velocity"}
+
 
 class ModelFiles:
     """`save` and `load` of a model."""
@@ -19,25 +23,14 @@ class ModelFiles:
         """Write settings and parameters to `path` (.npz), atomically; extras come back from `load_run`.
 
         Raises RunError if the file cannot be written, ConfigurationError if the likelihood or the estimator is a custom
-        object, or an extra one is not of a kind that files hold, and DataError if a parameter is not finite, by name.
+        object, or an extra one has a name in RESERVED or is not of a kind that files hold, and DataError if a parameter
+        is not finite, by name.
         """
-        name = not_finite(self.parameters.segments())
-        if name:
-            raise DataError(f"{name} is not finite; a saved model needs finite parameters. Train it anew, with a lower "
-                            "learning rate.")
-        settings = {name: getattr(self, name) for name in inspect.signature(type(self)).parameters}
-        if "estimator" in settings:
-            settings["estimator"] = estimator_settings(self.estimator)
-        name = self.likelihood.name
-        if name not in LIKELIHOODS or self.likelihood != make_likelihood(name, self.sigma):
-            raise ConfigurationError(f"likelihood {self.likelihood!r} is a custom object; a file holds only "
-                                     "settings and numbers. Save dict(parameters.segments()) yourself, with np.savez.")
-        settings["likelihood"] = name
-        layout, meta, arrays = self.parameters.layout, {}, {}
-        if self._training is not None:
-            meta["training"], arrays = self._training.pack(layout)
-        save_arrays(path, self.kind, {"settings": settings, **meta, **(extra_meta or {})},
-                    {"parameters": layout.pack(self.parameters.flat), **arrays, **(extra_arrays or {})})
+        taken = [name for name in {**(extra_meta or {}), **(extra_arrays or {})} if name in RESERVED]
+        if taken:
+            raise ConfigurationError(f"an extra is called {', '.join(map(repr, taken))}, as a model's own entries are; "
+                                     "it would replace them. Give it another name.")
+        save_run(self, path, extra_meta or {}, extra_arrays or {})
 
     @classmethod
     def load(cls, path: Any) -> "ModelFiles":
@@ -56,6 +49,27 @@ class ModelFiles:
                 raise RunError(f"{path} does not say how far its training came ({type(error).__name__}: "
                                f"{error!s:.300}). Take a file that scratchvae saved.") from error
         return model
+
+
+def save_run(model: Any, path: Any, extra_meta: dict, extra_arrays: dict) -> None:
+    """Write a model as its `save` does, but let the extras replace its own entries: a run's state of training."""
+    name = not_finite(model.parameters.segments())
+    if name:
+        raise DataError(f"{name} is not finite; a saved model needs finite parameters. Train it anew, with a lower "
+                        "learning rate.")
+    settings = {name: getattr(model, name) for name in inspect.signature(type(model)).parameters}
+    if "estimator" in settings:
+        settings["estimator"] = estimator_settings(model.estimator)
+    name = model.likelihood.name
+    if name not in LIKELIHOODS or model.likelihood != make_likelihood(name, model.sigma):
+        raise ConfigurationError(f"likelihood {model.likelihood!r} is a custom object; a file holds only "
+                                 "settings and numbers. Save dict(parameters.segments()) yourself, with np.savez.")
+    settings["likelihood"] = name
+    layout, meta, arrays = model.parameters.layout, {}, {}
+    if model._training is not None:
+        meta["training"], arrays = model._training.pack(layout)
+    save_arrays(path, model.kind, {"settings": settings, **meta, **extra_meta},
+                {"parameters": layout.pack(model.parameters.flat), **arrays, **extra_arrays})
 
 
 def load_run(path: Any, last: bool = False, made: Any = None) -> tuple:

@@ -17,7 +17,7 @@ from scratchvae.cli.run_folder import Run
 from scratchvae.data.faces import Faces, FACTORS, IMAGE_SHAPE, make_faces, render
 from scratchvae.data.loading import Dataset
 from scratchvae.errors import ConfigurationError
-from scratchvae.model_files import load_run
+from scratchvae.model_files import load_run, save_run
 from scratchvae.pages import build_page, trained
 from scratchvae.pages.packing import pack, rounded
 from scratchvae.probability.divergences import kl_terms
@@ -97,7 +97,7 @@ def test_a_film_of_another_training_says_so(run, capsys):
     other = shutil.copytree(run, run.with_name("other"))
     model, meta, arrays = load_run(other / "model.npz")
     model.parameters.flat[0] += 1e-3
-    model.save(other / "model.npz", meta, arrays)
+    save_run(model, other / "model.npz", meta, arrays)
     assert main(["explore", str(other), "--film"]) == 0
     assert "did not end in the run's own bits" in capsys.readouterr().err.replace("\n", " ")
     assert not content(other / "explore.html")["film"]["same"]

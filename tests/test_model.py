@@ -6,6 +6,7 @@ from scratchvae import Autoencoder, ScratchVAEError, VAE
 from scratchvae.errors import ConfigurationError, DataError, RunError, ShapeError
 from scratchvae.estimators import ScoreFunction
 from scratchvae.likelihoods import Bernoulli, Gaussian
+from scratchvae.storage.checkpoint import load_arrays
 from scratchvae.training import Trainer
 
 
@@ -369,6 +370,20 @@ def test_a_file_has_the_parameters_that_the_model_had(tmp_path):
     model.parameters.flat[:] = 0.25                                    # by hand, beside those that keep remembers
     model.save(tmp_path / "model.npz")
     assert (VAE.load(tmp_path / "model.npz").parameters.flat == 0.25).all()
+
+
+@pytest.mark.parametrize("optimizer", ["adam", "sgd"])
+def test_extras_replace_nothing_that_a_file_says_of_the_model(optimizer, tmp_path):
+    path, model = tmp_path / "model.npz", made().fit(X, epochs=1, batch_size=10, validation=X, keep="best",
+                                                     optimizer=optimizer)
+    model.save(path, {"note": "mine"}, {"codes": X})
+    _, meta, arrays = load_arrays(path)
+    assert meta.pop("note") == "mine" and arrays.pop("codes").shape == X.shape
+    for extra in [{name: arrays["parameters"]} for name in (*arrays, *meta, "config", "kind", "format", "sha256")]:
+        for extras in ((extra, None), (None, extra)):
+            with pytest.raises(ConfigurationError, match=f"an extra is called '{[*extra][0]}'"):
+                model.save(path, *extras)
+    np.testing.assert_array_equal(VAE.load(path).parameters.flat, model.parameters.flat)
 
 
 def test_a_class_of_ones_own_is_loaded_as_it_was_saved(tmp_path):

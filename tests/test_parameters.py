@@ -6,6 +6,7 @@ import pytest
 
 from scratchvae import VAE
 from scratchvae.errors import ConfigurationError, ShapeError
+from scratchvae.model_files import save_run
 from scratchvae.parameters import Layout, network_shapes, Parameters
 from scratchvae.training import Trainer
 
@@ -32,7 +33,7 @@ def test_files_hold_the_segments_in_order_wherever_they_lie(tmp_path):
     vae = VAE(6, 2, hidden=(5,), dtype="float64")
     trainer = Trainer(vae, np.random.default_rng(0).random((8, 6)), batch_size=4)
     trainer.run(1)
-    vae.save(tmp_path / "model.npz", *trainer.checkpoint())
+    save_run(vae, tmp_path / "model.npz", *trainer.checkpoint())
     with np.load(tmp_path / "model.npz") as file:
         for name, flat in {"parameters": vae.parameters.flat, **trainer.state.optimizer.moments}.items():
             one_by_one = [view.ravel() for _, view in Parameters(vae.parameters.layout, flat).segments()]

@@ -10,6 +10,7 @@ from ..analysis.latent import interpolate
 from ..errors import ConfigurationError, RunError
 from ..history import Epoch, History
 from ..model import Model
+from ..model_files import save_run
 from ..plots.images import image_rows
 from ..storage.atomic import write_atomically
 from ..vae import VAE
@@ -155,7 +156,7 @@ def _export_model(run: Run, model: Model, history: History, path: Path) -> tuple
         raise RunError(f"{run.folder} has a parameter of size {largest:.4g}; half precision ends at 65504. Scale the "
                        "data and train anew, or export to a folder.")
     losses = np.array(history, np.float32)[:, :Epoch._fields.index("learning_rate")]
-    model.save(path, {"config": config}, {"parameters": numbers, "history": losses})
+    save_run(model, path, {"config": config}, {"parameters": numbers, "history": losses})
     print(path)
     return {"file": str(path)}, 0
 

@@ -21,7 +21,7 @@ from ..errors import ConfigurationError, DataError, RunError
 from ..history import Epoch, History
 from ..learning_rates import make_rate
 from ..model import Model
-from ..model_files import load_run
+from ..model_files import load_run, save_run
 from ..schedules import make_schedule
 from ..storage.atomic import open_regular, remove_leftovers, write_atomically
 from ..storage.checkpoint import load_arrays
@@ -174,7 +174,7 @@ class Run:
         if lost:
             self._take_back()
         meta, arrays = trainer.checkpoint()
-        trainer.model.save(self.folder / MODEL, {"training": meta, "config": self.config, "data": self.data}, arrays)
+        save_run(trainer.model, self.folder / MODEL, {"training": meta, "config": self.config, "data": self.data}, arrays)
         self.saved = self._model_file()
         table = io.StringIO()
         writer = csv.writer(table, lineterminator="\n")
