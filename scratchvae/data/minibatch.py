@@ -72,13 +72,21 @@ def check_data(x: np.ndarray, model: object, name: str = "X", binarize: str = "n
     """Return x as `as_rows` does, after a check of every value in the model's dtype, as the model will read it.
 
     Raises what `as_rows` and `model.likelihood.check` raise, and DataError if a finite value is infinite in the model's
-    dtype, or if x is to be binarized and has values outside [0, 1].
+    dtype, if x is to be binarized and has values outside [0, 1], or if the columns of a model's conditions are not as
+    `join_labels` makes them.
     """
     x = as_array(x, name)
     if model.n_conditions and x.ndim > 1 and math.prod(x.shape[1:]) == model.n_visible:
         raise ShapeError(f"{name} has {model.n_visible} columns and no labels y; expected [x | y] for n_conditions="
                          f"{model.n_conditions}. Pass y, or what join(X, y) returns.")
     x = as_rows(x, model.n_visible + model.n_conditions, name)
+    if model.n_conditions:
+        labels, one = x[:, model.n_visible:], 255 if x.dtype == np.uint8 else 1
+        wrong = ((labels != 0).sum(axis=1) != 1) | (labels != one).all(axis=1)
+        if wrong.any():
+            raise DataError(f"{name} has the labels {labels[wrong.argmax()].tolist()} at row {wrong.argmax()}; expected "
+                            f"n_conditions={model.n_conditions} columns, one {one} and else 0, in {x.dtype}. Pass "
+                            "what join(X, y) returns.")
     if x.dtype == np.uint8:                          # all levels are allowed
         return x
     for start in range(0, len(x), CHECKED_ROWS):
