@@ -33,8 +33,9 @@ class Settings:
         """Change some of the constructor's arguments, all or none; return the model itself.
 
         A change of `beta`, `estimator` or `n_samples` keeps the weights and the state of training.  Any other change
-        builds the model again, as the constructor does, with freshly drawn weights.  Raises ConfigurationError if a
-        name is unknown, a value cannot work, or a model in training would be built again; nothing has changed then.
+        builds the model again, as the constructor does, with freshly drawn weights.  While a model is trained only
+        `beta` may change, for the next step.  Raises ConfigurationError if a name is unknown, a value cannot work, or
+        a model in training would change otherwise; nothing has changed then.
         """
         present = self.get_params()
         unknown = [name for name in params if name not in present]
@@ -42,11 +43,12 @@ class Settings:
             raise ConfigurationError(f"{', '.join(unknown)}: no setting of {type(self).__name__}; it has "
                                      f"{', '.join(present)}. Check the spelling.")
         made = type(self)(**{**present, **params})
-        if all(name in self.keep_weights or getattr(made, name) == getattr(self, name) for name in params):
+        changed = {name for name in params if getattr(made, name) != getattr(self, name)}
+        if "_trained_by" in vars(self) and changed - {"beta"}:
+            raise ConfigurationError(f"{', '.join(params)}: cannot change while the model is trained, in arrays made "
+                                     "for its present settings. Change it before, or in a copy.")
+        if changed <= set(self.keep_weights):
             made._parameters = self._parameters
-        elif "_trained_by" in vars(self):
-            raise ConfigurationError(f"{', '.join(params)}: cannot change while the model is trained, because the "
-                                     "model is built again. Change it before, or in a copy.")
         else:
             for name in ("_training", "history_", "n_features_in_"):
                 vars(self).pop(name, None)

@@ -148,8 +148,10 @@ def test_the_callback_may_answer_with_numpy_and_trains_no_model_but_a_copy():
         for again in (model.fit, model.partial_fit):
             with pytest.raises(ConfigurationError, match="by the call of fit whose callback this is"):
                 again(data(), batch_size=8)
-        with pytest.raises(ConfigurationError, match="n_latent: cannot change while the model is trained"):
-            model.set_params(n_latent=3)
+        for name, value in dict(n_latent=3, n_samples=2, estimator="score_function").items():
+            with pytest.raises(ConfigurationError, match=f"{name}: cannot change while the model is trained"):
+                model.set_params(**{name: value})
+        model.set_params(beta=model.beta, n_samples=1)                    # the same as before
         called.append(epoch)
     fitted(model, data(), epochs=2, callback=train_within)
     np.testing.assert_array_equal(model.parameters.flat, alone.parameters.flat)
