@@ -14,6 +14,13 @@ class Settings:
         """Keep the constructor's arguments beside what was made of them: `clone` asks for the very same objects."""
         self._given = {name: (value, getattr(self, name)) for name, value in given.items()}
 
+    def __setattr__(self, name, value):
+        """Assign, except for a setting from which the constructor made other things: beta alone is read as it stands."""
+        if name != "beta" and name in vars(self).get("_given", ()):
+            raise ConfigurationError(f"{name} cannot be assigned: the rest of the model would not follow. Call "
+                                     f"set_params({name}=...).")
+        super().__setattr__(name, value)
+
     def __repr__(self):
         now, signature = self.get_params(), inspect.signature(type(self)).parameters
         said = [f"{name}={value!r}" for name, value in now.items()
@@ -43,6 +50,9 @@ class Settings:
             raise ConfigurationError(f"{', '.join(unknown)}: no setting of {type(self).__name__}; it has "
                                      f"{', '.join(present)}. Check the spelling.")
         made = type(self)(**{**present, **params})
+        if "sigma" in params and "likelihood" not in params and made.sigma != params["sigma"]:
+            raise ConfigurationError(f"sigma is {params['sigma']!r}, but likelihood is {made.likelihood!r}, with a sigma "
+                                     "of its own. Change likelihood.")
         changed = {name for name in params if getattr(made, name) != getattr(self, name)}
         if "_trained_by" in vars(self) and changed - {"beta"}:
             raise ConfigurationError(f"{', '.join(params)}: cannot change while the model is trained, in arrays made "

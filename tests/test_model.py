@@ -223,15 +223,28 @@ def test_other_settings_make_the_model_anew(kind, change):
 @pytest.mark.parametrize("change, message", [
     (dict(beta=5.0, n_latent=0), "n_latent is 0"), (dict(hidden=(8,), activation="gelu"), "activation is 'gelu'"),
     (dict(beta=2.0, nonsense=1), "nonsense: no setting of VAE; it has n_visible"),
-    (dict(likelihood__sigma=1), "likelihood__sigma"), (dict(n_samples=3, estimator="antithetic"), "n_samples is 3")])
+    (dict(likelihood__sigma=1), "likelihood__sigma"),
+    (dict(sigma=0.3), r"sigma is 0.3, but likelihood is Gaussian\(sigma=0.5\), with a sigma of its own"), (dict(n_samples=3, estimator="antithetic"), "n_samples is 3")])
 def test_a_refused_set_params_changes_nothing_and_the_model_is_saved_and_loaded(change, message, tmp_path):
-    vae = made().fit(X, epochs=1, batch_size=10)
+    vae = made(likelihood=Gaussian(0.5)).fit(X, epochs=1, batch_size=10)
     before, settings, inside = vae.parameters.flat.copy(), vae.get_params(), vars(vae).copy()
     with pytest.raises(ConfigurationError, match=message):
         vae.set_params(**change)
     assert vae.get_params() == settings and vars(vae) == inside
     vae.save(tmp_path / "model.npz")
     np.testing.assert_array_equal(VAE.load(tmp_path / "model.npz").parameters.flat, before)
+
+
+@pytest.mark.parametrize("kind", BOTH)
+def test_a_setting_that_is_assigned_is_refused_unless_it_is_beta(kind):
+    model = made(kind)
+    before = vars(model).copy()
+    for name in model.get_params().keys() - {"beta"}:
+        with pytest.raises(ConfigurationError, match=rf"{name} cannot be assigned.* Call set_params\({name}="):
+            setattr(model, name, getattr(model, name))
+    assert vars(model) == before
+    model.beta, model.note = 3.0, "mine"
+    assert (model.beta, model.note) == (3.0, "mine")
 
 
 def test_settings_come_back_as_they_were_given():
