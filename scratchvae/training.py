@@ -129,7 +129,7 @@ class Trainer:
     state : TrainingState
         How far the run has come.
     stop : bool
-        Set it, from a signal handler for example, to end `run` after the present step.
+        Set it, from a signal handler for example, to end `run` after the present step.  The end of `run` clears it.
     """
 
     def __init__(self, model: Any, x: Any, *, batch_size: int = 128, learning_rate: float | Rate | WarmUp = 1e-3,
@@ -174,10 +174,10 @@ class Trainer:
         self.ws = self.model.workspace(self.batch_size)
 
     def __getstate__(self):
-        return {name: value for name, value in vars(self).items() if name not in ("gradient", "ws", "_order")}
+        return {name: value for name, value in vars(self).items() if name not in ("gradient", "ws", "_order", "stop")}
 
     def __setstate__(self, state):
-        vars(self).update(state, _order=object)
+        vars(self).update(state, _order=object, stop=False)
         self._allocate()
 
     def __copy__(self):
@@ -294,6 +294,7 @@ class Trainer:
                 self._finish_epoch()
                 if after_epoch:
                     after_epoch(self)
+        self.stop = False
         return state.history
 
     def _weight(self, step):

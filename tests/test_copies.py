@@ -48,7 +48,6 @@ def trainer(model=None, steps=3):
     it = Trainer(made(likelihood="gaussian_optimal") if model is None else model, X, batch_size=10, validation=X[:7],
                  binarize="dynamic")
     it.run(9, after_step=lambda it, _: setattr(it, "stop", it.state.optimizer.step == steps))
-    it.stop = False
     return it
 
 

@@ -1,6 +1,7 @@
 """Training: what a step does, what a run remembers, and that it is the same run however it is cut."""
 import copy
 import math
+import pickle
 import subprocess
 import sys
 import threading
@@ -53,6 +54,17 @@ def test_one_and_two_threads_train_to_the_same_bits():
                            env={**__import__("os").environ, "NUMBA_NUM_THREADS": "2"}).stdout
             for threads in ("1", "2")]
     assert sums[0] == sums[1]
+
+
+def test_a_stopped_run_and_its_copies_go_on_when_they_are_run_again():
+    trainer, copies = Trainer(model(), data(), batch_size=16), []
+
+    def stop(trainer, objective):
+        trainer.stop = True
+        copies.extend((copy.copy(trainer), pickle.loads(pickle.dumps(trainer))))
+    trainer.run(2, after_step=stop)
+    for stopped in (trainer, *copies):
+        assert stopped.state.optimizer.step == 1 and len(stopped.run(2)) == 2
 
 
 @pytest.mark.parametrize("cut", [1, 5, 7])
