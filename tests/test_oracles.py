@@ -331,6 +331,39 @@ def test_a_posterior_is_found_where_it_is_narrow_far_out_or_in_two_places():
     assert abs(two.log_p - np.log(np.sqrt(2 * np.pi) * (0.02 + 0.03 * np.exp(-2)))) < EXACT > two.error
 
 
+def two_modes(n_latent, sigma):
+    """A network under which x = f(z) + noise has two modes, about -3 and 2.4 in the first latent, and that x."""
+    vae = VAE(4, n_latent, hidden=(2,), activation="tanh", likelihood="gaussian", sigma=sigma, dtype="float64")
+    p = vae.parameters
+    p.flat[:], p.encoder.head.b[n_latent:] = 0, -2
+    p.decoder[0].W[0], p.decoder[0].b[:], p.decoder.head.W[:] = 1, [3, -2.37], [[1] * 4, [-1] * 4]
+    return vae, vae.decode(np.eye(1, n_latent) * -2.9713)
+
+
+@pytest.mark.parametrize("n_latent, sigma", [(1, 1e-3), (1, 3e-4), (2, 0.01), (2, 0.02), (1, 0.3)])
+def test_modes_between_the_nodes_of_a_coarse_grid_are_found_and_resolved(n_latent, sigma):
+    vae, x = two_modes(n_latent, sigma)
+    z = np.linspace(-8, 8, 1_600_001)
+    squares = 4 * np.square((np.tanh(z + 3) - np.tanh(z - 2.37) - x[0, 0]) / sigma)
+    log_joint = -0.5 * (squares + 8 * np.log(sigma) + z**2 + 5 * np.log(2 * np.pi))
+    log_p = log_joint.max() + np.log(1e-5 * np.exp(log_joint - log_joint.max()).sum())
+    exact = Quadrature(vae)
+    assert abs(exact.log_p(x)[0] - log_p) < EXACT
+    assert exact.posterior(x[0]).error < 1e-3
+
+
+def test_an_error_is_infinite_where_modes_are_too_narrow_for_the_nodes():
+    vae, x = two_modes(2, 1e-5)
+    assert Quadrature(vae).posterior(x[0]).error == np.inf
+
+
+def test_a_narrow_mode_that_lies_across_the_axes_is_resolved():
+    """Every second node of one axis alone is half of the nodes on a diagonal, and shows nothing."""
+    grid = tabulate(lambda z: -0.5 * (np.square(z @ [1, 1]) + np.square(z @ [1, -1] / 0.02)) / 2,
+                    np.full(2, -10.0), np.full(2, 10.0))
+    assert abs(grid.log_p - np.log(0.02 * 2 * np.pi)) < EXACT and grid.error < 1e-3
+
+
 @pytest.mark.parametrize("n_latent", [1, 2])
 def test_the_tabulated_posterior_has_the_moments_of_the_closed_form(n_latent):
     world, X = linear_world(4, n_latent)
