@@ -51,6 +51,8 @@ def test_codes_of_data_without_labels_have_no_column_of_them(capsys, tmp_path, m
 
 @pytest.mark.parametrize("words, said", [
     (["encode", "RUN", "--to", "codes.txt"], "--to is 'codes.txt'"), (["encode", "RUN"], "--to"),
+    (["encode", "RUN", "--to", "RUN/history.csv"], "history.csv', a file of the run in"),
+    (["export", "RUN", "--to", "RUN/model.npz"], "model.npz', a file of the run in"),
     (["encode", "RUN", "--to", "no/such/folder/a.npy"], "no/such/folder"),
     (["encode", "RUN", "--to", "a.npy", "--part", "all"], "'all' is unknown"),
     (["interpolate", "RUN", "--from", 0, "--to", 359], "--to is 359; the test part has images 0 to 358"),
@@ -60,8 +62,10 @@ def test_codes_of_data_without_labels_have_no_column_of_them(capsys, tmp_path, m
     (["export", "nowhere"], "nowhere holds no run")])
 def test_what_cannot_be_is_refused_in_one_line(capsys, run, monkeypatch, tmp_path, words, said):
     monkeypatch.chdir(tmp_path)
-    status, out, err = command(capsys, *(run if word == "RUN" else word for word in words))
+    before = [(run / name).read_bytes() for name in ("model.npz", "history.csv")]
+    status, out, err = command(capsys, *(str(word).replace("RUN", str(run)) for word in words))
     assert status == 2 and not out and len(err.splitlines()) == 1 and said in err, err
+    assert before == [(run / name).read_bytes() for name in ("model.npz", "history.csv")]
 
 
 def test_interpolate_draws_both_paths(capsys, run):

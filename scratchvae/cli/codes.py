@@ -17,7 +17,7 @@ from ..vae import VAE
 from ..validation import file_path
 from .parser import add_run_command
 from .pictures import add_picture_command, history_of, open_for_pictures, report_figure
-from .run_folder import open_run, Run, run_name
+from .run_folder import check_free, open_run, Run, run_name
 
 ACTIVATIONS = {"relu": "np.maximum(a, 0)", "tanh": "np.tanh(a)", "sigmoid": "0.5 + 0.5 * np.tanh(0.5 * a)",
                "softplus": "np.logaddexp(0, a)", "identity": "a"}
@@ -85,6 +85,7 @@ def run_encode(args: Namespace) -> tuple[dict, int]:
     if path.suffix.lower() not in (".csv", ".npy"):
         raise ConfigurationError(f"--to is {args.to!r}; expected a file's name that ends in .csv or .npy. Pass for "
                                  "example codes.csv.")
+    check_free("--to", path)
     _, model, data = open_for_pictures(args, only_vae=False)
     rows, labels = (data.test, data.test_labels) if args.part == "test" else (data.train, data.train_labels)
     codes = model.transform(rows)
@@ -123,6 +124,7 @@ def run_export(args: Namespace) -> tuple[dict, int]:
     run = open_run(args.folder)
     model, _, arrays = run.load_model()
     if (args.to or "").lower().endswith(".npz"):
+        check_free("--to", Path(args.to))
         return _export_model(run, model, history_of(run, arrays), Path(args.to))
     folder = run.folder / "export" if args.to is None else file_path("--to", args.to)
     try:

@@ -302,6 +302,13 @@ def open_run(name: str) -> Run:
     return run
 
 
+def check_free(flag: str, path: Path) -> None:
+    """Raise ConfigurationError, in the words of the flag, if the path is that of a run's own file."""
+    if path.name in (CONFIG, MODEL, HISTORY) and (path.parent / CONFIG).exists():
+        raise ConfigurationError(f"{flag} is {str(path)!r}, a file of the run in {path.parent}, which would be lost; "
+                                 "expected another name. Choose one.")
+
+
 def data_source(source: str) -> str:
     """Return a data source as config.json holds it: a known name, or an absolute path if the path exists."""
     named = source in (*BUNDLED, *DRAWN, *SETS)
