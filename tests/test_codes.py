@@ -51,6 +51,7 @@ def test_codes_of_data_without_labels_have_no_column_of_them(capsys, tmp_path, m
 
 @pytest.mark.parametrize("words, said", [
     (["encode", "RUN", "--to", "codes.txt"], "--to is 'codes.txt'"), (["encode", "RUN"], "--to"),
+    (["encode", "RUN", "--to", "."], "ends in .csv or .npy. Pass for example codes.csv"),
     (["encode", "RUN", "--to", "RUN/history.csv"], "history.csv', a file of the run in"),
     (["export", "RUN", "--to", "RUN/model.npz"], "model.npz', a file of the run in"),
     (["encode", "RUN", "--to", "no/such/folder/a.npy"], "no/such/folder"),
@@ -81,13 +82,15 @@ def test_every_activation_has_its_line_in_an_export():
 
 
 @pytest.mark.parametrize("likelihood, activation", MODELS)
-def test_an_exported_script_decodes_without_this_package(capsys, tmp_path, likelihood, activation):
+def test_an_exported_script_decodes_without_this_package(capsys, tmp_path, monkeypatch, likelihood, activation):
     vae = VAE(64, 3, hidden=(5, 4), likelihood=likelihood, activation=activation, dtype="float64")
     vae.parameters.flat[:] = np.random.default_rng(0).normal(size=vae.parameters.flat.size)
     folder = tmp_path / "run"
     folder.mkdir()
     vae.save(folder / "model.npz")
     (folder / "config.json").write_text(json.dumps({"data": "digits", "model": "vae"}))
+    monkeypatch.chdir(tmp_path)
+    assert result(capsys, "export", folder, "--to", ".")["file"] == ["weights.npz", "decode.py"]
     assert result(capsys, "export", folder)["file"][1].endswith("decode.py")
     segments = np.load(folder / "export" / "weights.npz")
     assert list(segments) == [name for name, _ in vae.parameters.segments()]

@@ -14,7 +14,6 @@ from ..model_files import save_run
 from ..plots.images import image_rows
 from ..storage.atomic import write_atomically
 from ..vae import VAE
-from ..validation import file_path
 from .parser import add_run_command
 from .pictures import add_picture_command, history_of, open_for_pictures, report_figure
 from .run_folder import check_free, open_run, Run, run_name
@@ -81,8 +80,8 @@ def add(commands: object) -> None:
 
 def run_encode(args: Namespace) -> tuple[dict, int]:
     """Write posterior means, (n, Z), of one part of the data."""
-    path = file_path("--to", args.to)
-    if path.suffix.lower() not in (".csv", ".npy"):
+    path = Path(args.to)
+    if "\0" in args.to or path.suffix.lower() not in (".csv", ".npy"):
         raise ConfigurationError(f"--to is {args.to!r}; expected a file's name that ends in .csv or .npy. Pass for "
                                  "example codes.csv.")
     check_free("--to", path)
@@ -126,7 +125,10 @@ def run_export(args: Namespace) -> tuple[dict, int]:
     if (args.to or "").lower().endswith(".npz"):
         check_free("--to", Path(args.to))
         return _export_model(run, model, history_of(run, arrays), Path(args.to))
-    folder = run.folder / "export" if args.to is None else file_path("--to", args.to)
+    if args.to == "" or "\0" in (args.to or ""):
+        raise ConfigurationError(f"--to is {args.to!r}; expected a folder, or a file whose name ends in .npz. Choose "
+                                 "for example decoder.")
+    folder = run.folder / "export" if args.to is None else Path(args.to)
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
