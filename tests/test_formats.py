@@ -477,6 +477,20 @@ def test_a_run_keeps_the_shape_of_its_images_and_pictures_can_be_drawn_in_anothe
     np.testing.assert_array_equal(turned.swapaxes(1, 2).reshape(-1, D), Run.open(run).load_data().train)
 
 
+def test_evaluate_takes_other_data_as_they_are_and_not_as_the_run_s_were(capsys, tmp_path, monkeypatch):
+    monkeypatch.setattr(Run, "draw", lambda *_: [])
+    images = pixels((N, *SHAPE)) // 8
+    np.save(tmp_path / "columns.npy", images.swapaxes(1, 2))
+    np.save(tmp_path / "rows.npy", images)
+    run = tmp_path / "run"
+    result(capsys, "train", "--data", tmp_path / "columns.npy", "--transpose", "--hidden", 4, "--latent", 2,
+           "--batch-size", 6, "--epochs", 1, "--out", run)
+    measure = "evaluate", run, "--importance-samples", 2
+    losses = [result(capsys, *measure, *words)["elbo"] for words in (
+        [], ["--data", tmp_path / "rows.npy"], ["--data", tmp_path / "columns.npy", "--transpose"])]
+    assert losses[0] == losses[1] == losses[2]
+
+
 def test_color_is_drawn_in_color_and_a_missing_number_in_red(tmp_path):
     np.save(tmp_path / "a.npy", np.tile(np.array([1.0, 0.5, 0.0]), (N, 6, 5, 1)))
     data = load_data(tmp_path / "a.npy")

@@ -8,7 +8,7 @@ from ..data.minibatch import BINARIZE
 from ..errors import ConfigurationError
 from ..vae import VAE
 from ..validation import check_seed, positive_integer
-from .parser import add_run_command
+from .parser import add_image_shape, add_run_command, add_transpose
 from .progress import note_compilation
 from .run_folder import open_run
 from .screen import say
@@ -18,6 +18,8 @@ def add(commands: object) -> None:
     """Add the command's parser."""
     parser = add_run_command(commands, "evaluate", run, "measure a run on its held-out data")
     parser.add_argument("--data", metavar="NAME or PATH", help="measure on this data set's test part instead")
+    add_image_shape(parser)
+    add_transpose(parser)
     parser.add_argument("--importance-samples", type=int, default=1000, metavar="K",
                         help="samples of z for each image; default: 1000")
     parser.add_argument("--binarize", choices=BINARIZE, help="as the run was trained if absent; but a run on gray "
@@ -37,7 +39,7 @@ def run(args: Namespace) -> tuple[dict, int]:
     if not isinstance(model, VAE):
         raise ConfigurationError(f"{args.folder} holds an autoencoder, which has no ELBO and no likelihood of its "
                                  "data. Evaluate a run of --model vae.")
-    data = record.load_data(None if args.data else meta, args.data)
+    data = record.load_data(None if args.data else meta, args.data, args.image_shape, args.transpose)
     binarize = args.binarize or record.config.get("binarize", "none")
     if args.binarize is None and not HeldOut(model, data.test, args.seed, binarize).is_density:
         binarize = "dynamic"

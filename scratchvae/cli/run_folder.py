@@ -102,15 +102,17 @@ class Run:
         return model, meta, arrays
 
     def load_data(self, meta: dict | None = None, source: str | None = None,
-                  image_shape: list[int] | None = None) -> Dataset:
+                  image_shape: list[int] | None = None, transpose: bool | None = None) -> Dataset:
         """Return the Dataset that the run is trained on, from `source` if the data have moved.
 
-        image_shape is the run's if absent.  With --condition the rows are [x | y].  Raises RunError if the data are not
-        those that `meta`, of the run's model.npz, describes.
+        Without `meta` a `source` is another data set.  image_shape and transpose are the run's if absent, but another
+        data set is transposed only if transpose says so or its name does.  With --condition the rows are [x | y].
+        Raises RunError if the data are not those that `meta`, of the run's model.npz, describes.
         """
-        wanted = (meta or {}).get("data")
+        wanted, is_other = (meta or {}).get("data"), meta is None and source is not None
         try:
-            data = load_data(self.config["data"] if source is None else source, transpose=self.config.get("transpose"),
+            data = load_data(self.config["data"] if source is None else source,
+                             transpose=transpose or (None if is_other else self.config.get("transpose")),
                              image_shape=image_shape or self.config.get("image_shape"))
         except (ConfigurationError, DataError) as error:
             if meta is None or source is not None:
