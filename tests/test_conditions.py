@@ -157,7 +157,13 @@ def test_an_autoencoder_has_no_conditions():
 
 
 def test_the_command_line_trains_draws_and_measures_with_labels(capsys, monkeypatch, tmp_path):
-    monkeypatch.setattr("scratchvae.plots.save", lambda figure, path: path.write_bytes(b""))
+    titles = {}
+
+    def save(figure, path):
+        path.write_bytes(b"")
+        titles[path.name] = [figure.axes[0].get_title(loc=loc) for loc in ("left", "right")]
+
+    monkeypatch.setattr("scratchvae.plots.save", save)
     run = tmp_path / "run"
     words = ["train", "--data", "digits", "--condition", "--hidden", 8, "--latent", 2]
     result(capsys, *words, "--epochs", 1, "--out", run)
@@ -170,6 +176,11 @@ def test_the_command_line_trains_draws_and_measures_with_labels(capsys, monkeypa
                   ["compare", run, run],
                   ["evaluate", run, "--importance-samples", 5, "--ledger"]):
         result(capsys, *words)
+    y = load_data("digits").test_labels[1]
+    assert titles["samples.png"][0] == "4 samples from the prior, label 3"
+    assert titles["interpolation-1-2.png"][0] == f"From test image 1 to 2, decoded for label {y}"
+    assert titles["decoded_grid.png"][1] == "decoded for label 0"
+    assert titles["traversal.png"][1] == f"decoded for label {y}"
     sys.path.insert(0, str(run / "export"))
     decode = importlib.import_module("decode").decode
     sys.path.pop(0)

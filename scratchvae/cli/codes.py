@@ -112,7 +112,8 @@ def run_interpolate(args: Namespace) -> tuple[dict, int]:
         paths["spherical"] = interpolate(a, b, args.n, path="spherical")
     label = None if data.test_labels is None else data.test_labels[ends[0]]      # of conditions: the first image's
     images = model.decode(np.concatenate(list(paths.values())), label).reshape(len(paths), args.n, -1)
-    figure = image_rows(images, data.image_shape, list(paths), f"From test image {ends[0]} to {ends[1]}",
+    figure = image_rows(images, data.image_shape, list(paths), f"From test image {ends[0]} to {ends[1]}"
+                        + f", decoded for label {label}" * (model.n_conditions > 0),
                         values=np.linspace(0, 1, args.n), label="how far from the one code to the other",
                         fields=data.fields)
     return report_figure(run, figure, f"interpolation-{ends[0]}-{ends[1]}.png")

@@ -9,6 +9,7 @@ from ..data.loading import Dataset
 from ..data.meaning import as_floats
 from ..model import Model
 from ..plots.images import image_rows
+from ..plots.sheet import note
 from ..probability.divergences import kl_terms
 from ..vae import VAE
 from ..validation import rows_at_once
@@ -48,15 +49,16 @@ def sample_figure(model: VAE, data: Dataset, n: int, seed: int, label: int | Non
     """Draw the decoded means of n draws from the prior, of one label or of all in turn if the model has conditions."""
     n = rows_at_once("n", n, model.n_visible)
     labels = np.arange(n) % max(1, model.n_conditions) if label is None else label
-    return plots.image_grid(model.sample(n, seed, labels), data.image_shape, f"{n} samples from the prior",
-                            fields=data.fields)
+    title = f"{n} samples from the prior" + ("" if label is None else f", label {label}")
+    return plots.image_grid(model.sample(n, seed, labels), data.image_shape, title, fields=data.fields)
 
 
 def decoded_grid_figure(model: VAE, data: Dataset) -> "Figure":
     """Draw the decoded means over the plane of a model with two latents."""
     axis = np.linspace(-3, 3, GRID)
     z = np.array([(z1, z2) for z2 in axis for z1 in axis])
-    return plots.decoded_grid(model.decode(z, 0), data.image_shape, axis, axis, fields=data.fields)
+    figure = plots.decoded_grid(model.decode(z, 0), data.image_shape, axis, axis, fields=data.fields)
+    return _with_label(figure, model, 0)
 
 
 def traversal_figure(model: VAE, data: Dataset, dimensions: np.ndarray, index: int | None,
@@ -66,5 +68,13 @@ def traversal_figure(model: VAE, data: Dataset, dimensions: np.ndarray, index: i
     z = traverse(base, dimensions, values)
     label = 0 if index is None or data.test_labels is None else data.test_labels[index]
     images = model.decode(z.reshape(-1, model.n_latent), label).reshape(len(dimensions), len(values), -1)
-    return plots.traversal(images, data.image_shape, values, [f"z{j + 1}" for j in dimensions],
-                           fields=data.fields)
+    figure = plots.traversal(images, data.image_shape, values, [f"z{j + 1}" for j in dimensions],
+                             fields=data.fields)
+    return _with_label(figure, model, label)
+
+
+def _with_label(figure, model, label):
+    """Return the figure with a note on the label that all its images are decoded for, if the model has conditions."""
+    if model.n_conditions:
+        note(figure.axes[0], f"decoded for label {label}")
+    return figure
