@@ -42,6 +42,16 @@ def test_the_specimen_and_nothing_else_is_found_to_be_biased(rows):
     assert max(row.bias_z for row in rows if row.estimator != "iwae_stl") < 4.5      # 300 numbers: chance gives 3.3
 
 
+def test_few_gradients_give_no_verdict_on_the_bias(capsys, monkeypatch, tmp_path):
+    monkeypatch.setattr("scratchvae.analysis.estimator_comparison.step_times", lambda *_, **__: [1.0] * len(SETTINGS))
+    few = measure_estimators(draws=1024, epochs=1)
+    assert all(math.isnan(row.bias_z) == (row.n_samples == 64) for row in few)
+    monkeypatch.setattr("scratchvae.cli.estimators.measure_estimators", lambda *_, **__: few)
+    _, out, _ = command(capsys, "estimators", "--figure", tmp_path / "lab.png")
+    lines = [line.split() for line in out.splitlines() if line.startswith(("iwae  ", "dreg  "))]
+    assert {(words[1], words[3] == "-") for words in lines} == {("1", False), ("8", False), ("64", True)}
+
+
 def test_variances_vanish_where_q_is_the_posterior(rows):
     for name, samples in (("stl", 1), ("dreg", 8), ("dreg", 64)):
         row = find(rows, "posterior", name, samples)

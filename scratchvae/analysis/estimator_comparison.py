@@ -35,7 +35,8 @@ SETTINGS = (("analytic", 1, "none"), ("monte_carlo", 1, "none"), ("stl", 1, "non
             ("dreg", 1, "none"), ("dreg", 8, "none"), ("dreg", 64, "none"), ("iwae_stl", 8, "none"))
 MOST_SAMPLES = max(n_samples for _, n_samples, _ in SETTINGS)
 MOST_DRAWS = 1 << 22     # most draws for an example: their gradients take half a gigabyte
-BIASED = 5.0             # largest |z| of an unbiased estimator; 50 numbers exceed it in one of 30,000 seeds
+BIASED = 5.0             # largest |z| of an unbiased estimator; 50 means of many exceed it in one of 30,000 seeds
+LEAST_GRADIENTS = 32     # fewer tell their own variance too badly for a verdict
 ROUNDING = 1e-20         # a variance below this is rounding alone
 POSTERIOR_OFFSET = 0.2   # difference of q's mean and log variance from the posterior's in the scene "oracle"
 DIFFERENCE_STEP = 1e-3   # step of the fourth-order differences of L_K
@@ -50,10 +51,11 @@ class Measurement(NamedTuple):
     """One row of the lab.
 
     `n_samples` is K.  `bias_z` is the largest |mean - expectation| in standard errors over all examples and all numbers
-    of the head.  `against` says where the expectation is from: "exact", or another estimator.  `biased` is bias_z > 5.
-    `variance` is the sum over the head's numbers, in nats^2.  `signal_to_noise` is the mean of |expectation| / standard
-    deviation over the numbers with any noise, NaN if there are none.  Both are averaged over examples.  `step_time` is
-    the time of a training step on the digits' VAE, relative to estimator "analytic" with K = 1.
+    of the head, NaN for fewer than 32 gradients.  `against` says where the expectation is from: "exact", or another
+    estimator.  `biased` is bias_z > 5.  `variance` is the sum over the head's numbers, in nats^2.  `signal_to_noise` is
+    the mean of |expectation| / standard deviation over the numbers with any noise, NaN if there are none.  Both are
+    averaged over examples.  `step_time` is the time of a training step on the digits' VAE, relative to estimator
+    "analytic" with K = 1.
     """
 
     scene: str
@@ -148,6 +150,7 @@ def _measure(scene, setting, examples):
         variances.append(variance.sum())
         noisy = variance > ROUNDING                                # antithetic pairs may have an exact d_mu
         ratios.append(np.mean(np.abs(signal[noisy]) / np.sqrt(variance[noisy])) if noisy.any() else math.nan)
+    worst = worst if len(found) >= LEAST_GRADIENTS else math.nan
     return against, worst, float(np.mean(variances)), float(np.mean(ratios))
 
 

@@ -18,7 +18,8 @@ def add(commands: object) -> None:
     parser = add_command(commands, "estimators", run, "measure bias, variance, signal-to-noise and cost of each "
                          "gradient estimator", "--draws 4096")
     parser.add_argument("--draws", type=int, default=65536, metavar="N",
-                        help="draws of noise for each example, a multiple of 64; default: 65536")
+                        help="draws of noise for each example, a multiple of 64; the bias is judged from "
+                        "32 times K on; default: 65536")
     parser.add_argument("--epochs", type=int, default=20, metavar="N",
                         help="epochs of training of the digits' VAE; default: 20")
     add_lab_flags(parser, "of weights and noise", "runs/estimators.png")
@@ -36,7 +37,8 @@ def run(args: Namespace) -> tuple[dict, int]:
         for row in rows:
             if row.scene == scene:
                 ratio = "-" if math.isnan(row.signal_to_noise) else f"{row.signal_to_noise:.3g}"
-                print(f"{row.estimator:15s}{row.n_samples:3d}  {row.baseline:14s}{row.bias_z:7.2f}{row.variance:10.3g}"
+                bias = "-" if math.isnan(row.bias_z) else f"{row.bias_z:.2f}"
+                print(f"{row.estimator:15s}{row.n_samples:3d}  {row.baseline:14s}{bias:>7s}{row.variance:10.3g}"
                       f"{ratio:>13s}{row.step_time:7.1f}x{' biased' if row.biased else ''}")
         print()
     found = {(row.scene, row.estimator, row.baseline): row.variance for row in rows}
