@@ -23,7 +23,7 @@ def rows(monkeypatch, tmp_path):
     """Put two small rows in the place of the papers' ones; return the words of the command."""
     rng, path = np.random.default_rng(0), tmp_path / "small.npz"
     np.savez(path, train=rng.random((40, 6), np.float32), test=rng.random((8, 6), np.float32))
-    for name in list(ROWS):
+    for name in reversed(list(ROWS)):                     # which puts them back in their order
         monkeypatch.delitem(ROWS, name)
     monkeypatch.setitem(ROWS, "small", Row(-3.0, "dynamic pixels", "mnist", SMALL, "nobody", (1, 4, 13)))
     monkeypatch.setitem(ROWS, "gray", Row(3.0, "gray pixels", "mnist", {**SMALL, "binarize": "none"}, "nobody", (2,),
