@@ -6,7 +6,7 @@ from pathlib import Path
 
 from ..analysis.evaluation import evaluate
 from ..data.download import SETS
-from ..data.loading import BUNDLED
+from ..data.loading import BUNDLED, load_data
 from ..errors import ConfigurationError
 from ..validation import at_least, one_of, positive_integer
 from .parser import add_command
@@ -44,7 +44,7 @@ def run(args: argparse.Namespace) -> tuple[dict, int]:
     for name in names:
         if ROWS[name].data not in {*BUNDLED, *SETS, *sources}:
             raise ConfigurationError(f"{name} needs data that are neither bundled nor fetched: "
-                                     f"{WANTED[ROWS[name].data]}. Say where: --data {ROWS[name].data}=PATH.")
+                                     f"{WANTED[ROWS[name].data][0]}. Say where: --data {ROWS[name].data}=PATH.")
     read_records(folder / RECORDS)                         # a damaged file is refused before anything is trained
     for name in names:
         for seed in range(args.seeds):
@@ -67,6 +67,10 @@ def _sources(pairs):
             raise ConfigurationError(f"--data is {pair!r}; expected NAME=PATH of something that is there, as in --data "
                                      f"mnist=FOLDER. Names are {', '.join(WANTED)}.")
         sources[name] = data_source(path)
+        (wanted, pixels), given = WANTED[name], load_data(sources[name]).train.shape[1]
+        if given != pixels:
+            raise ConfigurationError(f"--data is {pair!r}, whose examples have {given} numbers; expected {pixels}: "
+                                     f"{wanted}. Name that.")
     return sources
 
 
