@@ -121,10 +121,13 @@ def _pictures_of(folder):
     def pictures(place):
         return sorted(path for path in place.iterdir() if path.suffix.lower() in SUFFIXES)
 
-    if paths := pictures(folder):
-        return paths, None
     found = [path for place in sorted(folder.iterdir()) if place.is_dir() for path in pictures(place)]
-    return found, [path.parent.name for path in found]
+    if not (paths := pictures(folder)):
+        return found, [path.parent.name for path in found]
+    if found:
+        raise DataError(f"{paths[0]}: a picture beside folders of pictures, such as {found[0].parent.name}; expected "
+                        "pictures alone, or a folder of them for each class. Move one or the other.")
+    return paths, None
 
 
 def _class_numbers(names):
