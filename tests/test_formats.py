@@ -362,15 +362,16 @@ def test_color_pictures_are_read_in_color(tmp_path, suffix, error):
 
 
 @pytest.mark.parametrize("classes, numbers", [(("3", "7"), (3, 7)), (("cats", "dogs"), (0, 1))])
-@pytest.mark.parametrize("split", [False, True])
-def test_folders_of_pictures_are_classes(tmp_path, classes, numbers, split):
+@pytest.mark.parametrize("parts", [("",), ("train", "test"), ("Train", "Test"), ("train", "val"),
+                                   ("TRAINING", "Validation")])
+def test_folders_of_pictures_are_classes(tmp_path, classes, numbers, parts):
     X = pixels((N, *SHAPE))
-    for part in ("train", "test") if split else ("",):
+    for part in parts:
         for place, name in enumerate(classes):
             gray_folder(tmp_path / "set" / part / name, X[10 * place:10 * place + 10])
     data = load_data(tmp_path / "set")
     y = np.repeat(numbers, 10)
-    if split:
+    if parts[1:]:
         np.testing.assert_array_equal(data.train, X.reshape(N, D))
         np.testing.assert_array_equal(data.test_labels, y)
     else:
@@ -397,6 +398,12 @@ def test_pictures_that_do_not_fit_together_are_refused_by_name(tmp_path, monkeyp
 def test_pickles_are_refused_with_what_converts_them(tmp_path, name):
     message = refusal(write(tmp_path / name, b"cos\nsystem\n(S'true'\ntR."))
     assert name in message and "pickle.load" in message and "np.savez" in message
+
+
+def test_where_there_is_a_test_part_a_validation_part_is_left_alone(tmp_path):
+    for place, part in enumerate(("train", "valid", "test")):
+        gray_folder(tmp_path / "set" / part, pixels((9 + place, *SHAPE), place))
+    assert [len(rows) for rows in load_data(tmp_path / "set")[:2]] == [9, 11]
 
 
 def test_cifar_s_pickles_are_refused(tmp_path):

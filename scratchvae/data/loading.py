@@ -76,7 +76,7 @@ def load_data(source: str | Path, *, image_shape: Sequence[int] | None = None,
       A file with "train" in its name finds its "test", of the same columns;
     - the folder of CIFAR-10's or CIFAR-100's binary version;
     - a folder of PNG or JPEG files of one size, in the order of their names, or of one folder of them a class, with
-      `train` and `test` above them or not.
+      `train` and `test`, or `val` where there is no `test`, above them or not.
 
     Where there are no test examples, a tenth of the rows is held out, at most 10,000: the last ones, so mix the rows
     before saving if they are sorted, or, where there are labels, rows spread evenly over all.

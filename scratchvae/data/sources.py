@@ -28,7 +28,7 @@ TRANSPOSED = r"(^|[^a-z])(emnist|chardata|olivettifaces)"               # names 
 
 IDX = re.compile(r"(?P<set>.*?)(?P<part>train|t10k|test)-(?P<kind>images|labels)[-.]idx\d-\w+(\.gz)?")
 CIFAR = {"data_batch_1.bin": ("data_batch_*.bin", "test_batch.bin", 1), "train.bin": ("train.bin", "test.bin", 2)}
-PARTS = (("train", "test"), ("training", "testing"))            # folders of pictures
+PARTS = (("train", "training"), ("test", "testing", "val", "valid", "validation"))          # folders of pictures
 
 
 class Source(NamedTuple):
@@ -105,15 +105,20 @@ def _read_cifar(train, test, n_labels):
 
 
 def _read_pictures(folder):
-    """Return the pictures of a folder, of its folders train and test, or of one folder a class; None without any."""
-    parts = next((pair for pair in PARTS if all((folder / part).is_dir() for part in pair)), None)
-    found = [_pictures_of(folder / part) for part in parts or ("",)]
+    """Return the pictures of a folder, of its folders train and test, or of one folder a class; None without any.
+
+    The names of the two may be others of PARTS, in letters of any case; the first that is there is taken.
+    """
+    inside = {path.name.lower(): path for path in sorted(folder.iterdir()) if path.is_dir()}
+    parts = [next((inside[name] for name in names if name in inside), folder) for names in PARTS]
+    parts = [folder] if folder in parts else parts
+    found = [_pictures_of(part) for part in parts]
     if not all(paths for paths, _ in found):
         return None
     pixels = [read_pictures(paths) for paths, _ in found]
     numbers = _class_numbers({name for _, names in found for name in names or ()})
     labels = [None if names is None else np.array([numbers[name] for name in names]) for _, names in found]
-    return Source(*pixels, train_labels=labels[0], test_labels=labels[1]) if parts else Source(pixels[0], None, *labels)
+    return Source(*pixels, *labels) if parts[1:] else Source(pixels[0], None, *labels)
 
 
 def _pictures_of(folder):
