@@ -65,14 +65,15 @@ def pictures(folder, images, suffix=".png"):
     return folder
 
 
-def gray_png(path, rows):
-    """Write a gray PNG of one byte a pixel by hand: matplotlib writes color only."""
+def gray_png(path, rows, bits=8, kind_of_color=0, more=()):
+    """Write a PNG by hand, with more chunks, gray of one byte a pixel if not told otherwise."""
     def chunk(kind, content):
         return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
-    height, width = rows.shape
+    height, width = len(rows), rows[0].nbytes * 8 // bits // (3 if kind_of_color == 2 else 1)
     scanned = b"".join(b"\0" + row.tobytes() for row in rows)
-    return write(path, b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", struct.pack(">2I5B", width, height, 8, 0, 0, 0, 0))
-                 + chunk(b"IDAT", zlib.compress(scanned)) + chunk(b"IEND", b""))
+    head = struct.pack(">2I5B", width, height, bits, kind_of_color, 0, 0, 0)
+    chunks = (b"IHDR", head), *more, (b"IDAT", zlib.compress(scanned)), (b"IEND", b"")
+    return write(path, b"\x89PNG\r\n\x1a\n" + b"".join(chunk(*one) for one in chunks))
 
 
 def gray_folder(folder, images):
@@ -392,6 +393,20 @@ def test_pictures_that_do_not_fit_together_are_refused_by_name(tmp_path, monkeyp
     assert "transparent" in refusal(tmp_path / "clear")
     monkeypatch.setattr(picture_reader, "MOST_PIXELS", 8)
     assert "at most 8 pixels" in refusal(gray_folder(tmp_path / "large", pixels((2, *SHAPE))))
+
+
+@pytest.mark.parametrize("bits, kind_of_color, more, refused", [
+    (16, 0, [], True), (16, 2, [], True), (8, 0, [(b"tRNS", b"\0\7")], True), (8, 0, [(b"tRNS", b"\0\3")], False),
+    (8, 3, [(b"PLTE", bytes(range(24))), (b"tRNS", b"\xff" * 7 + b"\0")], True),
+    (8, 3, [(b"PLTE", bytes(range(24))), (b"tRNS", b"\xff" * 8)], False)])
+def test_what_eight_bits_do_not_hold_is_refused(tmp_path, bits, kind_of_color, more, refused):
+    """Samples of 16 bits, a transparent level of gray, a transparent color of a palette; unless no pixel has it."""
+    for place in range(3):
+        gray_png(tmp_path / f"{place}.png", np.full((6, 12), 7, np.uint8), bits, kind_of_color, more)
+    if refused:
+        assert ("16 bits" if bits == 16 else "expected gray or color of 8 bits") in refusal(tmp_path)
+    else:
+        assert load_data(tmp_path).image_shape[:2] == (6, 12)
 
 
 @pytest.mark.parametrize("name", ["mnist.pkl.gz", "a.pickle", "a.pt"])

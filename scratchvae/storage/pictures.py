@@ -36,11 +36,13 @@ def read_pictures(paths: Sequence[Path]) -> np.ndarray:
                         size, mode = picture.size, picture.mode
                         picture.verify()
                         return size, mode
-                    if picture.mode not in GRAY + COLOR:
-                        alpha = picture.getchannel("A").getextrema()[0] if "A" in picture.getbands() else 0
-                        if alpha < 255:
-                            raise DataError(f"{path}: a picture of mode {picture.mode}; expected gray or color of 8 "
-                                            "bits, not transparent. Convert it, or save an array as .npy.")
+                    is_plain, is_deep = picture.mode in GRAY + COLOR, "16" in str(picture.tile[0][3])
+                    if not is_plain or is_deep or "transparency" in picture.info:
+                        shown = picture.convert("RGBA") if is_plain else picture
+                        if is_deep or "A" not in shown.getbands() or shown.getchannel("A").getextrema()[0] < 255:
+                            raise DataError(f"{path}: a picture of mode {picture.mode}{' and 16 bits' * is_deep}; "
+                                            "expected gray or color of 8 bits, not transparent. Convert it, or save an "
+                                            "array as .npy.")
                     return np.asarray(picture.convert(to_mode))
         except DataError:
             raise
