@@ -234,6 +234,11 @@ def test_measurements_keep_the_names_of_their_columns(tmp_path, separator, name)
 def test_names_that_count_the_columns_are_names(tmp_path):
     data = load_data(csv(tmp_path / "a.csv", pixels((N, 5)), "0,1,2,3,4"))
     assert len(together(data)) == N and data.fields == tuple("01234")
+    for head, table, are_names in (("0,1", pixels((N, 2)) / 255, True), ("0,1,2", pixels((N, 3)) / 255, True),
+                                   ("1,2", pixels((N, 2)) / 255, False), ("0,1", pixels((N, 2)), False),
+                                   ("0", pixels((N, 1)) / 255, False)):
+        data = load_data(csv(tmp_path / "b.csv", table, head))
+        assert len(together(data)) == N + (not are_names) and bool(data.fields) == are_names
 
 
 def test_an_amat_file_of_0_and_1_is_of_floats(tmp_path):

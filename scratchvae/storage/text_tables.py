@@ -39,7 +39,9 @@ def read_table(path: str | Path) -> tuple[np.ndarray, tuple[str, ...]]:
         separator = next((mark for mark in "\t;," if mark in re.sub('"[^"]*"', "", first)), None)
         fields = first.split() if separator is None else next(csv.reader([first], delimiter=separator))
         names = tuple(field.strip().strip('"')[:MOST_NAME] for field in fields)
-        if not _are_names(names):
+        below = list(itertools.islice(lines, LINES))
+        is_named, lines = _are_names(names, below), itertools.chain(below, lines)
+        if not is_named:
             names, lines = (), itertools.chain([first], lines)
         always_floats, pieces = ".amat" in Path(path).suffixes, []
         while chunk := list(itertools.islice(lines, LINES)):
@@ -67,9 +69,14 @@ def _lines(path, stream, packed) -> Iterator[str]:
             yield text
 
 
-def _are_names(fields):
-    """Return whether the fields of a first line name the columns: one is a word, or they count from 0 or 1."""
-    if len(fields) > 3 and any(fields == tuple(map(str, range(first, first + len(fields)))) for first in (0, 1)):
+def _are_names(fields, below):
+    """Return whether the fields of a first line name the columns: one is a word, or they count from 0 or 1.
+
+    Two or three that count could be numbers, too: they are names from 0 on, if each line below has a decimal point.
+    """
+    has_points = len(fields) > 1 and below and all("." in line for line in below)
+    counts = (0, 1) if len(fields) > 3 else (0,) if has_points else ()
+    if any(fields == tuple(map(str, range(first, first + len(fields)))) for first in counts):
         return True
     try:
         return not [float(field) for field in fields if field]
