@@ -232,6 +232,8 @@ def test_partial_fit_takes_new_settings_of_the_optimizer_and_its_old_moments():
     (dict(callback=3), "callback is 3; expected a function f(model, epoch)"),
     (dict(learning_rate="fast"), "learning_rate is 'fast'"),
     (dict(optimizer={"name": "adam", "momentum": 0.9}), "momentum is no setting of the optimizer 'adam'; it has beta1"),
+    (dict(optimizer={"name": "adam", "epsilon": 0}), "epsilon is 0; it must be a finite number of at least "),
+    (dict(optimizer={"name": "adam", "epsilon": 1e-320}), "epsilon is 1e-320; it must be a finite number of at least"),
     (dict(optimizer={"epsilon": 1}), "optimizer has no name, only "),
     (dict(optimizer={"name": "sgd", "clip_norm": 0}), "clip_norm is 0; it must be a finite number above 0"),
     (dict(optimizer={"name": "sgd", "weight_decay": -1}), "weight_decay is -1"),
