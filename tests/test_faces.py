@@ -176,6 +176,15 @@ def test_the_attribute_command_draws_digits_on_the_way_to_a_class(capsys, tmp_pa
     assert status == 2 and "0, 1, 2, 3" in err and len(err.splitlines()) == 1
 
 
+def test_a_label_that_all_rows_have_is_no_attribute(capsys, tmp_path, monkeypatch):
+    rows = np.random.default_rng(0).random((140, 5))
+    np.savez(tmp_path / "sevens.npz", images=rows, labels=np.full(140, 7))
+    folder = run_folder(tmp_path, str(tmp_path / "sevens.npz"), monkeypatch)
+    for name in ("7", "3"):
+        status, _, err = command(capsys, "attribute", folder, "--attribute", name)
+        assert status == 2 and f"--attribute is '{name}', but all training rows of sevens have the label 7" in err
+
+
 def test_the_attribute_command_draws_faces_along_any_factor(capsys, tmp_path, monkeypatch):
     monkeypatch.setattr(faces, "N_TRAIN", 130)
     monkeypatch.setattr(faces, "N_TEST", 20)

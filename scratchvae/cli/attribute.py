@@ -53,6 +53,9 @@ def _labels(name, source, data):
                                  "with labels.")
     else:
         known = {str(label): label for label in np.unique(data.train_labels)}
+        if len(known) == 1:
+            raise ConfigurationError(f"--attribute is {name!r}, but all training rows of {data.name} have the label "
+                                     f"{min(known)}; expected several labels. Train on data that have them.")
         if name in known:
             return data.train_labels == known[name]
     raise ConfigurationError(f"--attribute is {name!r}; {data.name} has {', '.join(known)}. Choose one of them.")
