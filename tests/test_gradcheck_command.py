@@ -1,5 +1,6 @@
 """`scratchvae gradcheck` on somebody's own code: its table, the test that it writes, and what it refuses."""
 import contextlib
+import json
 
 import pytest
 
@@ -78,6 +79,8 @@ def test_gradcheck_writes_a_test_that_fails_if_the_gradient_is_wrong(capsys, tmp
     assert main(["gradcheck", "--write-test", f"own_checks{'.py' * moves}:{function}"]) == 0
     text, _ = capsys.readouterr()
     assert ("a tenth off" in text) == moves
+    assert main(["gradcheck", "--write-test", f"own_checks{'.py' * moves}:{function}", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out) == {"test": text}
     made = {}
     exec(compile(text, "test_own.py", "exec"), made)                          # as pytest does with a file
     with contextlib.nullcontext() if passes else pytest.raises(GradientMismatch):

@@ -61,7 +61,7 @@ def run(args: Namespace) -> tuple[dict, int]:
         raise ConfigurationError(f"{args.folder!r} is given; expected a run, or MODULE:FUNCTION of a module in the "
                                  "present folder. Change to its folder, and leave out the path.")
     if args.write_test:
-        return _write_test(args.folder, own)
+        return _write_test(args.folder, own, not args.json)
     for title, check in [(args.folder, _function(args.folder))] if own else _models_to_check(args, rng):
         checks = _own(args.folder, lambda: own_checks(check, rng)) if own else _of_model(check, rng)
         print(_summary(title, checks, said))
@@ -133,15 +133,15 @@ def _function(name):
     return found
 
 
-def _write_test(name, own):
-    """Print a test of MODULE:FUNCTION."""
+def _write_test(name, own, is_shown):
+    """Print a test of MODULE:FUNCTION, unless the JSON that follows holds it."""
     if not own:
         raise ConfigurationError(f"--write-test is given for {name or 'no function'}; expected MODULE:FUNCTION, a "
                                  "function that returns what check_gradient does. Name one.")
     module, function = name.replace(".py:", ":").split(":")
     how = (DRAWN if takes_generator(_function(name)) else MOVED).format(function=function)
     text = TEST.format(module=module, function=function, name=function.removeprefix("test_"), how=how)
-    print(text, end="")
+    print(text * is_shown, end="")
     return {"test": text}, 0
 
 
