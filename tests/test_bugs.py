@@ -264,7 +264,8 @@ def test_the_list_takes_one_screen(capsys):
 
 @pytest.mark.parametrize("words", [("nothing_known",), ("missing_half", "--all"), ("--hide", "-1"),
                                    ("--hide", "1", "--level", "9"),
-                                   ("missing_half", "--epochs", "1")])
+                                   ("missing_half", "--epochs", "1"), ("--level", "3"), ("--data", "digits"),
+                                   ("missing_half", "--level", "2"), ("--all", "--epochs", "7"), ("--seed", "1")])
 def test_bad_requests_end_in_one_line(capsys, words):
     status, _, err = command(capsys, "bugs", *words)
     assert status == 2 and err.count("\n") == 1

@@ -142,7 +142,7 @@ def commands(folder):
              "interpolate": [str(run), "--from", "3", "--to", "7"],
              "reconstruct": [str(run)], "traverse": [str(run)], "gradcheck": [str(run)],
              "attribute": [str(run), "--attribute", "3"], "export": [str(run)], "compare": [str(run), str(run)],
-             "encode": [str(run), "--to", str(folder / "codes.csv")], "bugs": ["--epochs", "2"],
+             "encode": [str(run), "--to", str(folder / "codes.csv")], "bugs": ["--hide", "1", "--epochs", "2"],
              "estimators": ["--draws", "128", "--epochs", "1", "--figure", str(folder / "estimators.png")],
              "lambda": ["--data", "digits", "--betas", "0.01,1", "--epochs", "1", "--hidden", "3", "--latent", "2",
                         "--importance-samples", "2", "--figure", str(folder / "lambda.png")]}

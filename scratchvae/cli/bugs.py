@@ -10,6 +10,10 @@ from .parser import add_command
 from .progress import note_compilation
 from .screen import print_filled
 
+# Flags by their names in Python, with their defaults and what must be asked for, so that they count.
+FLAGS = {"level": (1, ("--hide",)), "data": ("digits", ("NAME", "--hide")), "epochs": (15, ("NAME", "--hide")),
+         "seed": (0, ("NAME", "--all", "--hide"))}
+
 
 def add(commands: object) -> None:
     """Add the command's parser."""
@@ -18,22 +22,30 @@ def add(commands: object) -> None:
     parser.add_argument("name", metavar="NAME", nargs="?", help="train a small VAE with and without this bug")
     parser.add_argument("--all", action="store_true", help="plant every bug in turn and ask all detectors")
     parser.add_argument("--hide", type=int, metavar="SEED", help="plant one without naming it: a detective game")
-    parser.add_argument("--level", type=int, default=1, metavar="L", help="of the game, 1 to 3; default: 1")
-    parser.add_argument("--data", metavar="NAME or PATH", default="digits", help="what to train on; default: digits")
-    parser.add_argument("--epochs", type=int, default=15, metavar="N", help="epochs of each run; default: 15")
-    parser.add_argument("--seed", type=int, default=0, help="seed of weights, noise and the case; default: 0")
+    parser.add_argument("--level", type=int, metavar="L", help="of the game, 1 to 3; default: 1")
+    parser.add_argument("--data", metavar="NAME or PATH", help="what to train on; default: digits")
+    parser.add_argument("--epochs", type=int, metavar="N", help="epochs of each run; default: 15")
+    parser.add_argument("--seed", type=int, help="seed of weights, noise and the case; default: 0")
 
 
 def run(args: Namespace) -> tuple[dict, int]:
     """List, demonstrate, examine or hide."""
     if sum((args.name is not None, args.all, args.hide is not None)) > 1:
         raise ConfigurationError("got more than one of NAME, --all and --hide; they exclude each other. Leave one.")
+    asked = "--hide" if args.hide is not None else "--all" if args.all else "NAME" if args.name is not None else ""
+    for name, (default, wanted) in FLAGS.items():
+        value = getattr(args, name)
+        if value is None:
+            setattr(args, name, default)
+        elif asked not in wanted:
+            raise ConfigurationError(f"{name} is {value!r}; it counts only with {' or '.join(wanted)}. Leave it out, "
+                                     "or give that, too.")
     check_seed(args.seed)
     integer("epochs", args.epochs, 2)
     integer("level", args.level, 1, len(bugs.LEVELS), "Begin with 1.")
     if args.hide is not None:
         integer("hide", args.hide, 0, SEEDS - 1, "Choose for example 1.")
-    if args.name is None and args.hide is None and not args.all:
+    if not asked:
         return _list()
     note_compilation()
     if args.all:
