@@ -1,6 +1,8 @@
 """`scratchvae train`: train a model and write a run folder."""
 import argparse
 import inspect
+import math
+import os
 import signal
 import sys
 import time
@@ -206,7 +208,18 @@ def begun(record: Run) -> tuple[Dataset, Trainer]:
         chosen["n_conditions"] = count_classes(data)
         if kind is not VAE:
             raise ConfigurationError(f"--condition is of a VAE; --model is {settings['model']!r}. Leave one out.")
-    return data, record.trainer(kind(data.train.shape[1] - chosen.get("n_conditions", 0), **chosen), data)
+    model = kind(data.train.shape[1] - chosen.get("n_conditions", 0), **chosen)
+    needed = model.parameters.flat.nbytes * (4 if settings["optimizer"] == "adam" else 3)    # gradient and moments, too
+    if needed > (memory := _memory()):
+        raise ConfigurationError(f"a model of {model.parameters.flat.size:,} parameters takes {needed / 1e9:.1f} GB in "
+                                 f"training; this machine has {memory / 1e9:.1f}. Choose fewer --hidden units.")
+    return data, record.trainer(model, data)
+
+
+def _memory():
+    """Return the bytes of the machine's memory, infinity where the system does not tell."""
+    is_told = "SC_PHYS_PAGES" in getattr(os, "sysconf_names", ())
+    return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") if is_told else math.inf
 
 
 def resumed(record: Run, changed: Container[str]) -> tuple[Dataset, Trainer]:
