@@ -375,6 +375,8 @@ def test_folders_of_pictures_are_classes(tmp_path, classes, numbers, parts):
     for part in parts:
         for place, name in enumerate(classes):
             gray_folder(tmp_path / "set" / part / name, X[10 * place:10 * place + 10])
+    gray_folder(tmp_path / "set" / parts[0] / ".checkpoints", X[:1])            # what other programs hide is no class
+    write(tmp_path / "set" / parts[0] / "._0.png", b"no picture")
     data = load_data(tmp_path / "set")
     y = np.repeat(numbers, 10)
     if parts[1:]:

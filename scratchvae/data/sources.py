@@ -123,10 +123,13 @@ def _read_pictures(folder):
 
 def _pictures_of(folder):
     """Return a folder's pictures, in the order of their names, and the names of their folders, or None without any."""
-    def pictures(place):
-        return sorted(path for path in place.iterdir() if path.suffix.lower() in SUFFIXES)
+    def seen(place):
+        return sorted(path for path in place.iterdir() if not path.name.startswith("."))       # other programs' own
 
-    found = [path for place in sorted(folder.iterdir()) if place.is_dir() for path in pictures(place)]
+    def pictures(place):
+        return [path for path in seen(place) if path.suffix.lower() in SUFFIXES]
+
+    found = [path for place in seen(folder) if place.is_dir() for path in pictures(place)]
     if not (paths := pictures(folder)):
         return found, [path.parent.name for path in found]
     if found:
