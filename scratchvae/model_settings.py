@@ -15,7 +15,7 @@ class Settings:
         self._given = {name: (value, getattr(self, name)) for name, value in given.items()}
 
     def __setattr__(self, name, value):
-        """Assign, except for a setting from which the constructor made other things: beta alone is read as it stands."""
+        """Assign, but refuse a setting from which the constructor made other things; only beta is read as it stands."""
         if name != "beta" and name in vars(self).get("_given", ()):
             raise ConfigurationError(f"{name} cannot be assigned: the rest of the model would not follow. Call "
                                      f"set_params({name}=...).")
@@ -51,8 +51,8 @@ class Settings:
                                      f"{', '.join(present)}. Check the spelling.")
         made = type(self)(**{**present, **params})
         if "sigma" in params and "likelihood" not in params and made.sigma != params["sigma"]:
-            raise ConfigurationError(f"sigma is {params['sigma']!r}, but likelihood is {made.likelihood!r}, with a sigma "
-                                     "of its own. Change likelihood.")
+            raise ConfigurationError(f"sigma is {params['sigma']!r}, but likelihood is {made.likelihood!r}, with a "
+                                     "sigma of its own. Change likelihood.")
         changed = {name for name in params if getattr(made, name) != getattr(self, name)}
         if "_trained_by" in vars(self) and changed - {"beta"}:
             raise ConfigurationError(f"{', '.join(params)}: cannot change while the model is trained, in arrays made "

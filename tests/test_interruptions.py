@@ -209,7 +209,7 @@ def pressing(target, number, after=False):
 BEFORE_TRAINING = {"while data are loaded": "scratchvae.cli.run_folder.load_data",
                    "while the model is made": "scratchvae.cli.run_folder.Trainer",
                    "at config.json": "scratchvae.cli.run_folder.Run.write_config",
-                   "at model.npz": "scratchvae.vae.VAE.save",
+                   "at model.npz": "scratchvae.cli.run_folder.save_run",
                    "at history.csv": "scratchvae.cli.run_folder.csv.writer"}
 
 

@@ -224,7 +224,8 @@ def test_other_settings_make_the_model_anew(kind, change):
     (dict(beta=5.0, n_latent=0), "n_latent is 0"), (dict(hidden=(8,), activation="gelu"), "activation is 'gelu'"),
     (dict(beta=2.0, nonsense=1), "nonsense: no setting of VAE; it has n_visible"),
     (dict(likelihood__sigma=1), "likelihood__sigma"),
-    (dict(sigma=0.3), r"sigma is 0.3, but likelihood is Gaussian\(sigma=0.5\), with a sigma of its own"), (dict(n_samples=3, estimator="antithetic"), "n_samples is 3")])
+    (dict(sigma=0.3), r"sigma is 0.3, but likelihood is Gaussian\(sigma=0.5\), with a sigma of its own"),
+    (dict(n_samples=3, estimator="antithetic"), "n_samples is 3")])
 def test_a_refused_set_params_changes_nothing_and_the_model_is_saved_and_loaded(change, message, tmp_path):
     vae = made(likelihood=Gaussian(0.5)).fit(X, epochs=1, batch_size=10)
     before, settings, inside = vae.parameters.flat.copy(), vae.get_params(), vars(vae).copy()

@@ -176,7 +176,8 @@ class Run:
         if lost:
             self._take_back()
         meta, arrays = trainer.checkpoint()
-        save_run(trainer.model, self.folder / MODEL, {"training": meta, "config": self.config, "data": self.data}, arrays)
+        meta = {"training": meta, "config": self.config, "data": self.data}
+        save_run(trainer.model, self.folder / MODEL, meta, arrays)
         self.saved = self._model_file()
         table = io.StringIO()
         writer = csv.writer(table, lineterminator="\n")

@@ -68,7 +68,7 @@ def join_labels(rows: np.ndarray, y: Any, n_conditions: int) -> np.ndarray:
     return np.hstack([rows, columns * rows.dtype.type(255 if rows.dtype == np.uint8 else 1)])
 
 
-def check_data(x: np.ndarray, model: object, name: str = "X", binarize: str = "none") -> np.ndarray:
+def check_data(x: np.ndarray, model: Any, name: str = "X", binarize: str = "none") -> np.ndarray:
     """Return x as `as_rows` does, after a check of every value in the model's dtype, as the model will read it.
 
     Raises what `as_rows` and `model.likelihood.check` raise, and DataError if a finite value is infinite in the model's
@@ -81,12 +81,13 @@ def check_data(x: np.ndarray, model: object, name: str = "X", binarize: str = "n
                          f"{model.n_conditions}. Pass y, or what join(X, y) returns.")
     x = as_rows(x, model.n_visible + model.n_conditions, name)
     if model.n_conditions:
-        labels, one = x[:, model.n_visible:], 255 if x.dtype == np.uint8 else 1
+        labels, one = x[:, -model.n_conditions:], 255 if x.dtype == np.uint8 else 1
         wrong = ((labels != 0).sum(axis=1) != 1) | (labels != one).all(axis=1)
         if wrong.any():
-            raise DataError(f"{name} has the labels {labels[wrong.argmax()].tolist()} at row {wrong.argmax()}; expected "
-                            f"n_conditions={model.n_conditions} columns, one {one} and else 0, in {x.dtype}. Pass "
-                            "what join(X, y) returns.")
+            row = wrong.argmax()
+            raise DataError(f"{name} has the labels {labels[row].tolist()} at row {row}; expected n_conditions="
+                            f"{model.n_conditions} columns of {x.dtype}, one {one} and else 0. Pass what join(X, y) "
+                            "returns.")
     if x.dtype == np.uint8:                          # all levels are allowed
         return x
     for start in range(0, len(x), CHECKED_ROWS):
