@@ -29,7 +29,7 @@ def rows(monkeypatch, tmp_path):
     monkeypatch.setitem(ROWS, "gray", Row(3.0, "gray pixels", "mnist", {**SMALL, "binarize": "none"}, "nobody", (2,),
                                           True))
     monkeypatch.setattr(reproduced, "RECORDED", tmp_path / "recorded.csv")
-    monkeypatch.setitem(published.WANTED, "mnist", ("six numbers", 6))
+    monkeypatch.setitem(published.WANTED, "mnist", ("six numbers", (40, 6)))
     return ["reproduce", "--data", f"mnist={path}", "--importance-samples", 7, "--out", tmp_path / "out"]
 
 
@@ -138,8 +138,8 @@ def test_the_page_of_the_projects_results_says_what_is_recorded():
     (["mnist", "--importance-samples", -1], "--importance-samples is -1"),
     (["frey"], "frey needs data that are neither bundled nor fetched: an .npz"),
     (["frey", "--data", "frey=/nowhere.npz"], "--data is 'frey=/nowhere.npz'; expected NAME=PATH"),
-    (["pytorch", "--data", "mnist=8x8.npy"], "'mnist=8x8.npy', whose examples have 64 numbers; expected 784: a folder"),
-    (["frey", "--data", "frey=8x8.npy"], "'frey=8x8.npy', whose examples have 64 numbers; expected 560: an .npz"),
+    (["pytorch", "--data", "mnist=8x8.npy"], "with training examples of shape (36, 64); expected (60000, 784): a folder"),
+    (["frey", "--data", "frey=8x8.npy"], "with training examples of shape (36, 64); expected (1765, 560): an .npz"),
 ])
 def test_wrong_words_are_refused(capsys, tmp_path, monkeypatch, words, said):
     monkeypatch.chdir(tmp_path)

@@ -67,9 +67,9 @@ ROWS = {
         IWAE_PAPER, "the beginning of `mnist` on bundled data, which shows in a minute and without a network that "
         "everything works", STAGES[:4]),
 }
-WANTED = {              # what --data names for each, and the numbers in one of its examples
-    "mnist": ("a folder of MNIST's IDX files", 784),
-    "static": ("an .npz of bool arrays train and test: MNIST as Larochelle binarized it", 784),
-    "omniglot": ("an .npz of uint8 arrays train and test, 28 x 28", 784),
-    "frey": ("an .npz of uint8 arrays train and test, 28 x 20", 560),
+WANTED = {              # what --data names for each, and the shape of its training examples
+    "mnist": ("a folder of MNIST's IDX files", (60000, 784)),
+    "static": ("an .npz of bool arrays train and test: MNIST as Larochelle binarized it", (50000, 784)),
+    "omniglot": ("an .npz of uint8 arrays train and test, 28 x 28", (24345, 784)),
+    "frey": ("an .npz of uint8 arrays train and test, 28 x 20", (1765, 560)),
 }

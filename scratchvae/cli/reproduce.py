@@ -67,9 +67,9 @@ def _sources(pairs):
             raise ConfigurationError(f"--data is {pair!r}; expected NAME=PATH of something that is there, as in --data "
                                      f"mnist=FOLDER. Names are {', '.join(WANTED)}.")
         sources[name] = data_source(path)
-        (wanted, pixels), given = WANTED[name], load_data(sources[name]).train.shape[1]
-        if given != pixels:
-            raise ConfigurationError(f"--data is {pair!r}, whose examples have {given} numbers; expected {pixels}: "
+        (wanted, shape), given = WANTED[name], load_data(sources[name]).train.shape
+        if given != shape:
+            raise ConfigurationError(f"--data is {pair!r}, with training examples of shape {given}; expected {shape}: "
                                      f"{wanted}. Name that.")
     return sources
 
