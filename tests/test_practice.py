@@ -47,6 +47,11 @@ def solve(folder, names=tuple(EXERCISES), **bodies):
         path.write_text(json.dumps(notebook))
 
 
+def written(name, body):
+    """Return the source of an answer with this body."""
+    return f"def {name}({', '.join(EXERCISES[name].parameters)}):\n    {body}\n"
+
+
 # The model answers ----------------------------------------------------------------------------------------------------
 
 
@@ -215,6 +220,17 @@ def test_an_answer_written_another_way_is_right():
     assert check(d_mu).state == check(bernoulli_nll).state == "right"
 
 
+@pytest.mark.parametrize("name, body", [
+    ("d_l", "p = 1 / (1 + np.exp(-l)); return np.where(x[:, None] == 1, p - 1, p) / l[..., 0].size"),
+    ("d_l", "p = 1 / (1 + np.exp(-l)); return (p - (x[:, None] > 0)) / l[..., 0].size"),
+    ("d_l", "p = 1 / (1 + np.exp(-l)); return np.where(x[:, None] == 0, p, p - 1) / l[..., 0].size"),
+    ("relu_slope", "return np.nan_to_num(y / y)")])
+def test_a_right_answer_that_no_exact_number_runs_through_is_right(name, body):
+    """A pixel was compared with 0 or 1: "a comparison of equal numbers".  0 / 0 is nan in NumPy: it "stops"."""
+    verdict = judge(EXERCISES[name], compiled(EXERCISES[name], written(name, body)))
+    assert verdict.state == "right" and "finite differences" in verdict.text, verdict
+
+
 BODIES = {
     "pass": "unsolved", "raise NotImplementedError": "unsolved", "return d_mu(d_z, mu, beta)": "calls itself without",
     "import sys; sys.exit()": "leaves Python", "x = 1": "None: a return is missing", "print('here')": "printed 'here'",
@@ -253,9 +269,7 @@ SAID = [("iwae", "top = log_w.max(); w = np.exp(log_w - top); return -top - np.l
 
 @pytest.mark.parametrize("name, body, words", SAID, ids=[name for name, *_ in SAID])
 def test_a_wrong_answer_is_found_where_it_is_wrong_and_told_so(name, body, words):
-    namespace = {"np": np}
-    exec(f"def {name}({', '.join(EXERCISES[name].parameters)}):\n    {body}\n", namespace)
-    verdict = judge(EXERCISES[name], namespace[name], seed=0)
+    verdict = judge(EXERCISES[name], compiled(EXERCISES[name], written(name, body)), seed=0)
     assert verdict.state == "wrong" and re.search(words, verdict.text), verdict
 
 
