@@ -231,6 +231,12 @@ def test_a_right_answer_that_no_exact_number_runs_through_is_right(name, body):
     assert verdict.state == "right" and "finite differences" in verdict.text, verdict
 
 
+def test_a_refutation_by_certificate_says_wrong_once():
+    verdict = judge(EXERCISES["d_mu"], compiled(EXERCISES["d_mu"], written(
+        "d_mu", "return (d_z.sum(axis=1) + beta * mu / len(mu)) * (1 + 2**-40)")))
+    assert verdict.state == "wrong" and str(verdict).count("wrong") == 1, verdict
+
+
 BODIES = {
     "pass": "unsolved", "raise NotImplementedError": "unsolved", "return d_mu(d_z, mu, beta)": "calls itself without",
     "import sys; sys.exit()": "leaves Python", "x = 1": "None: a return is missing", "print('here')": "printed 'here'",

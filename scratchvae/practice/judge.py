@@ -218,7 +218,7 @@ def _certified(exercise, answer, drawn):
     except (ConfigurationError, TypeError, AttributeError, ValueError, ArithmeticError):
         return _agrees(_gradient(exercise, answer, drawn), lambda: float(exercise.loss(**drawn)), drawn)
     if found.faults:
-        raise Unlike(found.verdict)
+        raise Unlike(found.verdict.removeprefix("wrong: "))
     if found.rounded or found.ties:                     # x == 1 is no kink where x is not differentiated by
         return _agrees(_gradient(exercise, answer, drawn), lambda: float(exercise.loss(**drawn)), drawn)
     return f"it is the exact derivative, all {found.numbers} entries (chance of a false pass: 2^-{found.bits:.0f})"
