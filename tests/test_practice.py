@@ -285,6 +285,18 @@ def test_a_training_loop_may_draw_several_samples_an_image():
     assert verdict.state == "right", verdict
 
 
+TRAINING = [
+    ("1.0, 0.005)", "1.0, 0.0001)", r"24\.8\): is the rate 5e-3, has a batch 32 rows, .*n_in\)\?$"),]
+
+
+@pytest.mark.parametrize("right, wrong, words", TRAINING, ids=[wrong for _, wrong, _ in TRAINING])
+def test_a_wrong_training_loop_is_told_what_is_wrong(right, wrong, words):
+    exercise = EXERCISES["train"]
+    assert right in exercise.answer
+    verdict = judge(exercise, compiled(exercise, exercise.answer.replace(right, wrong)))
+    assert verdict.state == "wrong" and re.search(words, verdict.text), verdict
+
+
 def test_a_loop_without_end_ends():
     with Attempt("d_mu", seconds=0.1) as attempt:
         while True:

@@ -31,6 +31,10 @@ def as_sentence(text: str) -> str:
     return start + text[1:] + ("" if text.endswith(("?", ".")) else ".")
 
 
+class Unlike(Exception):
+    """An answer is not built as it should be: the sentence says how."""
+
+
 class Attempt:
     """A with block for foreign code: afterwards `failure` is a sentence, or "", and `said` what it printed.
 
@@ -77,7 +81,8 @@ class Attempt:
         if kind is KeyboardInterrupt and not self.late:
             return False
         if kind is not None:
-            self.failure = f"{self.name} {self._sentence(kind, error, trace)}"
+            ours = issubclass(kind, Unlike)
+            self.failure = str(error) if ours else f"{self.name} {self._sentence(kind, error, trace)}"
         return True
 
     def _sentence(self, kind, error, trace):

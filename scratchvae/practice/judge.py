@@ -10,11 +10,10 @@ from ..errors import ConfigurationError
 from ..gradcheck import certify, numerical_gradient
 from .diagnosis import Findings
 from .exercise import Exercise, Random
-from .foreign import as_sentence, Attempt
+from .foreign import as_sentence, Attempt, Unlike
 
 DRAWS = 3               # random arguments on which an answer is compared with the model answer
 TRIALS = 1              # of the certificate: a false pass is rarer than one in 2^70
-OURS = "{} stops with scratchvae.practice.judge.Unlike: "                 # what an Attempt says of an error of ours
 CLOSE = 1e-9            # relative to the largest entry: rounding of sums of a few dozen numbers
 
 
@@ -43,10 +42,6 @@ class Verdict(NamedTuple):
 
     def __repr__(self) -> str:
         return str(self)
-
-
-class Unlike(Exception):
-    """An answer is not built as it should be: the sentence says how."""
 
 
 def pairs(wanted: Any, found: Any, label: str = "it", names: tuple = ()) -> Iterator[tuple]:
@@ -148,9 +143,8 @@ def judge(exercise: Exercise, answer: Callable, *, seed: int | None = None) -> V
                 break
             wrong = wrong or not exercise.free and not all(_same(a, b) for _, a, b in found[-1])
     if attempt.failure:
-        text = attempt.failure.replace(OURS.format(exercise.name), "")
-        state = "unsolved" if text.endswith("is not written yet") else "wrong"
-        return Verdict(exercise.name, state, _sentence(text, attempt))
+        state = "unsolved" if attempt.failure.endswith("is not written yet") else "wrong"
+        return Verdict(exercise.name, state, _sentence(attempt.failure, attempt))
     if unlike or wrong:
         findings = Findings(exercise, drawn, raw, found, lambda at, f: _called(exercise, f, at))
         text, named = findings.of_other_form(unlike) if unlike else findings.diagnosis()
@@ -194,8 +188,7 @@ def _proven(exercise, answer, file, rng, attempt):
                 raise Unlike(broken)
             evidence.append(f"it {law.__name__.replace('_', ' ')}")
     if trial.failure:
-        text = trial.failure.replace(OURS.format(exercise.name), "")
-        return Verdict(exercise.name, "wrong", _sentence(text, attempt))
+        return Verdict(exercise.name, "wrong", _sentence(trial.failure, attempt))
     text = "; ".join(evidence) or f"it equals the model answer on {DRAWS + len(exercise.corners)} draws"
     return Verdict(exercise.name, "right", _sentence(text, attempt))
 

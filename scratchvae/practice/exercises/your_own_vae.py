@@ -153,7 +153,8 @@ def learns_digits(answer, rng):
     value = float(np.mean(bernoulli_nll(t["l"], held_out)) + np.mean(kl_normal(t["mu"], t["logvar"])))
     return "" if value < LEARNED else (
         f"the held-out loss is {value:.1f} nats a digit after 12 epochs; it must be less than {LEARNED:g} (the mean of "
-        f"each pixel gives {ALONE}): is the order shuffled, is the step counted on, are p, m and v kept?")
+        f"each pixel gives {ALONE}): is the rate 5e-3, has a batch 32 rows, have the first weights a standard "
+        "deviation of sqrt(1 / n_in)?")
 
 
 @exercise("E4", lambda rng: {"X": (rng.random((40, 6)) < 0.5) * 1.0, "n_hidden": 5, "n_latent": 2, "epochs": 1,
@@ -171,6 +172,7 @@ def train(X, n_hidden, n_latent, epochs, seed):
     epochs, seed         how often each row is seen; of weights, order and noise
 
     Biases, m and v start at 0, beta is 1, and each row is seen once an epoch, in a new order, by train_step.
+    A batch of 32 and a rate of 5e-3 learn fast enough.
     Return p, a dict as in `forward`.  After 12 epochs on the bundled 8 x 8 digits, with 32 hidden units and
     4 latents, the held-out loss (E4) must be less than 22.5 nats; the mean of each pixel alone gives 24.8.
     """
