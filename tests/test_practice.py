@@ -279,9 +279,20 @@ def test_a_wrong_answer_is_found_where_it_is_wrong_and_told_so(name, body, words
     assert verdict.state == "wrong" and re.search(words, verdict.text), verdict
 
 
-def test_a_training_loop_may_draw_several_samples_an_image():
-    text = EXERCISES["train"].answer.replace("(len(x), 1, n_latent)", "(len(x), 2, n_latent)")
-    verdict = judge(EXERCISES["train"], compiled(EXERCISES["train"], text), seed=0)
+STEP = "_, p, m, v = train_step(p, m, v, step, x, rng.standard_normal((len(x), 1, n_latent)), 1.0, 0.005)"
+
+
+@pytest.mark.parametrize("right, other", [
+    ("(len(x), 1, n_latent)", "(len(x), 2, n_latent)"),
+    (STEP, STEP.replace("_, p, m, v", "_, *new") + "; p, m, v = map(dict, new)"),
+    (STEP, STEP.replace("_, p, m, v", "_, *new") + "; _ = [old.update(one) for old, one in zip((p, m, v), new)]"),
+    (STEP + "\n    return p", STEP.replace("_, p", "loss, p") + "\n    print(loss)\n    return p")],
+    ids=["two samples", "copied dicts", "updated dicts", "loss printed at the end"])
+def test_a_training_loop_may_be_written_another_way(right, other):
+    """A copy of what the last step left was not "those of the next step"; no epoch leaves no loss to print."""
+    exercise = EXERCISES["train"]
+    assert right in exercise.answer
+    verdict = judge(exercise, compiled(exercise, exercise.answer.replace(right, other)), seed=0)
     assert verdict.state == "right", verdict
 
 

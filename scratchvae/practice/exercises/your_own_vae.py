@@ -1,4 +1,6 @@
 """A VAE of your own, made of the functions that you have written."""
+from copy import deepcopy
+
 import numpy as np
 
 from ...data.loading import load_data
@@ -106,22 +108,32 @@ def train_step(p, m, v, step, x, eps, beta, rate):
     return value, *({name: arrays[k] for name, arrays in new.items()} for k in range(3))
 
 
-def hands_each_step_what_the_last_one_left(answer, rng):
-    """A recorder stands in the place of train_step: are steps, rows, noise, p, m and v as they should be?"""
-    X = (np.arange(40)[:, None] >> np.arange(6) & 1) * 1.0                       # no two rows are equal
+def recorded(answer, *arguments):
+    """Call train while a recorder stands in the place of train_step: (p, steps' arguments, what steps returned)."""
     own, calls, left = answer.__globals__["train_step"], [], []
 
     def recorder(p, m, v, step, x, eps, beta, rate):
-        calls.append((p, m, v, step, x, eps, beta))
+        calls.append(deepcopy((p, m, v, step, x, eps, beta)))
         left.append(own(p, m, v, step, x, eps, beta, rate))
-        return left[-1]
+        return deepcopy(left[-1])                                                # a loop may write into its dicts
 
     answer.__globals__["train_step"] = recorder
     try:
-        last, other = answer(X, 5, 2, 3, 7), answer(X, 5, 2, 0, 8)
-        first = calls[0][0] if calls else last
+        return answer(*arguments), calls, left
     finally:
         answer.__globals__["train_step"] = own
+
+
+def same(p, other):
+    """Return whether two dicts hold the same arrays."""
+    return set(p) == set(other) and all(np.array_equal(p[name], other[name]) for name in p)
+
+
+def hands_each_step_what_the_last_one_left(answer, rng):
+    """A recorder stands in the place of train_step: are steps, rows, noise, p, m and v as they should be?"""
+    X = (np.arange(40)[:, None] >> np.arange(6) & 1) * 1.0                       # no two rows are equal
+    (last, calls, left), (other, others, _) = recorded(answer, X, 5, 2, 3, 7), recorded(answer, X, 5, 2, 1, 8)
+    first, other = calls[0][0] if calls else last, others[0][0] if others else other
     rows = np.concatenate([call[4] for call in calls]) @ 2.0**np.arange(6) if calls else np.zeros(0)
     epochs = [rows[k * len(X):(k + 1) * len(X)] for k in range(3)]
     for holds, fault in (
@@ -132,9 +144,9 @@ def hands_each_step_what_the_last_one_left(answer, rng):
             (all(call[6] == 1 for call in calls), "beta must be 1"),
             (all(np.shape(call[5])[::2] == (len(call[4]), 2) for call in calls), "eps must be (batch, K, n_latent)"),
             (len({float(np.ravel(call[5])[0]) for call in calls}) == len(calls), "every step needs noise of its own"),
-            (all(call[k] is before[k + 1] for call, before in zip(calls[1:], left) for k in range(3)),
+            (all(same(call[k], before[k + 1]) for call, before in zip(calls[1:], left) for k in range(3)),
              "the p, m and v that a step returns are those of the next step"),
-            (bool(left) and last is left[-1][1], "the p that is returned must be the last step's"),
+            (bool(left) and same(last, left[-1][1]), "the p that is returned must be the last step's"),
             (not any(mean.any() for call in calls[:1] for means in call[1:3] for mean in means.values()),
              "m and v start at 0"),
             (not np.array_equal(first["U"], other["U"]), "another seed must give other weights"),
