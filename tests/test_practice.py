@@ -286,8 +286,10 @@ STEP = "_, p, m, v = train_step(p, m, v, step, x, rng.standard_normal((len(x), 1
     ("(len(x), 1, n_latent)", "(len(x), 2, n_latent)"),
     (STEP, STEP.replace("_, p, m, v", "_, *new") + "; p, m, v = map(dict, new)"),
     (STEP, STEP.replace("_, p, m, v", "_, *new") + "; _ = [old.update(one) for old, one in zip((p, m, v), new)]"),
+    (STEP, STEP.replace("v, step", "v, step=step").replace(" x,", " x=x,").replace("rng.s", "eps=rng.s").replace(
+        "1.0, ", "beta=1.0, rate=")),
     (STEP + "\n    return p", STEP.replace("_, p", "loss, p") + "\n    print(loss)\n    return p")],
-    ids=["two samples", "copied dicts", "updated dicts", "loss printed at the end"])
+    ids=["two samples", "copied dicts", "updated dicts", "named arguments", "loss printed at the end"])
 def test_a_training_loop_may_be_written_another_way(right, other):
     """A copy of what the last step left was not "those of the next step"; no epoch leaves no loss to print."""
     exercise = EXERCISES["train"]
@@ -297,7 +299,13 @@ def test_a_training_loop_may_be_written_another_way(right, other):
 
 
 TRAINING = [
-    ("1.0, 0.005)", "1.0, 0.0001)", r"24\.8\): is the rate 5e-3, has a batch 32 rows, .*n_in\)\?$"),]
+    ("1.0, 0.005)", "1.0, 0.0001)", r"24\.8\): is the rate 5e-3, has a batch 32 rows, .*n_in\)\?$"),
+    ("rng.standard_normal((len(x)", "rng.uniform(-1, 1, (len(x)", "the mean square 0.3"),
+    ("rng.standard_normal((len(x)", "rng.uniform(-3**0.5, 3**0.5, (len(x)", "the mean square (0.9|1.0)"),
+    ("rng.standard_normal((len(x), 1, n_latent))", "0.9 * rng.standard_normal((len(x), 1, n_latent))", "the mean square 0.8"),
+    ("rng.standard_normal((len(x), 1, n_latent))", "np.ones((len(x), 1, 1)) * rng.standard_normal((1, 1, n_latent))",
+     "share their noise"),
+    ("(len(x), 1, n_latent))", "(len(x), 1, 1)) * np.ones(n_latent)", "share their noise")]
 
 
 @pytest.mark.parametrize("right, wrong, words", TRAINING, ids=[wrong for _, wrong, _ in TRAINING])

@@ -1,4 +1,5 @@
 """A VAE of your own, made of the functions that you have written."""
+import math
 from copy import deepcopy
 
 import numpy as np
@@ -108,13 +109,16 @@ def train_step(p, m, v, step, x, eps, beta, rate):
     return value, *({name: arrays[k] for name, arrays in new.items()} for k in range(3))
 
 
-def recorded(answer, *arguments):
-    """Call train while a recorder stands in the place of train_step: (p, steps' arguments, what steps returned)."""
+def recorded(answer, *arguments, stand_in=None):
+    """Call train while a recorder stands in the place of train_step: (p, steps' arguments, what steps returned).
+
+    The recorder does what the student's train_step does, or `stand_in`.
+    """
     own, calls, left = answer.__globals__["train_step"], [], []
 
     def recorder(p, m, v, step, x, eps, beta, rate):
         calls.append(deepcopy((p, m, v, step, x, eps, beta)))
-        left.append(own(p, m, v, step, x, eps, beta, rate))
+        left.append((stand_in or own)(p, m, v, step, x, eps, beta, rate))
         return deepcopy(left[-1])                                                # a loop may write into its dicts
 
     answer.__globals__["train_step"] = recorder
@@ -156,6 +160,25 @@ def hands_each_step_what_the_last_one_left(answer, rng):
     return ""
 
 
+def draws_standard_normal_noise(answer, rng):
+    """No two rows or latents share their noise, and its distribution function is the normal one.
+
+    By the Dvoretzky-Kiefer-Wolfowitz inequality N right numbers differ from it anywhere by more than t with a
+    probability of at most 2 exp(-2 N t^2): 1e-8 here.
+    """
+    Z = 40
+    _, calls, _ = recorded(answer, (rng.random((1000, 3)) < 0.5) * 1.0, 2, Z, 2, int(rng.integers(1000)),
+                           stand_in=lambda p, m, v, *_: (0.0, p, m, v))
+    eps = np.concatenate([call[5].reshape(-1, Z) for call in calls])
+    if any(np.unique(eps, axis=axis).shape != eps.shape for axis in (0, 1)):
+        return "examples or latents share their noise: every entry of eps is a draw of its own"
+    normal = [0.5 + 0.5 * math.erf(value / math.sqrt(2)) for value in np.sort(eps, axis=None).tolist()]
+    far = np.abs(normal - np.arange(eps.size) / eps.size).max() > np.sqrt(np.log(2e8) / (2 * eps.size))
+    mean, square, fourth = (float(np.mean(eps**power)) for power in (1, 2, 4))
+    return "" if not far else (f"eps has the mean {mean:.2f}, the mean square {square:.2f} and the mean fourth power "
+                               f"{fourth:.2f}; standard normal numbers have 0, 1 and 3")
+
+
 def learns_digits(answer, rng):
     """Train on the bundled 8 x 8 digits, and measure the held-out ones with the model answers."""
     data = load_data("digits")
@@ -171,7 +194,7 @@ def learns_digits(answer, rng):
 
 @exercise("E4", lambda rng: {"X": (rng.random((40, 6)) < 0.5) * 1.0, "n_hidden": 5, "n_latent": 2, "epochs": 1,
                              "seed": int(rng.integers(1000))}, free=True,
-          laws=(hands_each_step_what_the_last_one_left, learns_digits), hints=(
+          laws=(hands_each_step_what_the_last_one_left, draws_standard_normal_noise, learns_digits), hints=(
     "Draw weights of standard deviation sqrt(1 / n_in), biases 0; m and v start at 0, and step at 0.",
     "In each epoch shuffle the rows, cut them into batches of 32, draw eps of shape (batch, 1, n_latent), and step.",
     "for epoch in range(epochs): order = rng.permutation(len(X)); for first in range(0, len(X), 32): x = "
