@@ -270,7 +270,10 @@ SAID = [("iwae", "top = log_w.max(); w = np.exp(log_w - top); return -top - np.l
         ("kl_normal", "return 0.5 * (mu**2 + np.exp(logvar) - 1 - logvar).sum(axis=0)",
          "axis=0.*in the place of.*axis=1"),
         ("adam", "m, v = 0.9 * m + 0.1 * g, 0.999 * v + 0.001 * g**2; return theta - rate * m / (1 - 0.9**step) / "
-         "(np.sqrt(v / (1 - 0.999**step)) + 1e-7), m, v", " g = ")]
+         "(np.sqrt(v / (1 - 0.999**step)) + 1e-7), m, v", " g = "),
+        *(("d_l_continuous", f"small = abs(a) < {edge}; safe = np.where(small, 1, a); return (np.where(small, "
+           "0.5 + a / 12, -1 / np.expm1(-safe) - 1 / safe) - x) / len(a)", "and not to nine|wrong at a = ")
+          for edge in (0.0199, 0.0095, 1e-8, 1e-9, 1e-11))]
 
 
 @pytest.mark.parametrize("name, body, words", SAID, ids=[name for name, *_ in SAID])

@@ -50,7 +50,7 @@ class Findings:
 
     def diagnosis(self) -> tuple[str, bool]:
         """Return (what is wrong, whether that has a name)."""
-        for look in (self._slip, self._not_finite, self._nothing_of_its_own, self._factor, self._edit, self._corner):
+        for look in (self._slip, self._not_finite, self._nothing_of_its_own, self._corner, self._factor, self._edit):
             text = look()
             if text:
                 return text, True

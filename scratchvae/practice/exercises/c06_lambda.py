@@ -3,8 +3,8 @@ import numpy as np
 
 from ..exercise import exercise
 
-TINY = {"a": np.array([[-1000.0, -1e-4, 0.0, 1e-12, 1e-4, 9e-4, 0.02, 1000.0]]),
-        "x": np.array([[0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.9]])}
+SMALL = np.array([0.0, 1e-12, 1.1e-11, 1.3e-10, 1e-9, 1e-8, 3e-8, 1e-6, 1e-4, 9e-4, 0.0092, 0.019, 0.02, 1000.0])
+TINY = {"a": np.array([[*SMALL, *-SMALL]]), "x": np.linspace(0.1, 0.9, 2 * len(SMALL))[None]}
 
 
 def gray(rng):
