@@ -19,7 +19,10 @@ def weighs_the_prior_by_the_likelihood_alone(answer, rng):
     return "" if np.allclose(found, -drawn["nll"]) else "where q is the prior, log w must be -nll"
 
 
-@exercise("S2", samples, laws=(weighs_the_prior_by_the_likelihood_alone,), hints=(
+FAR = {"eps": np.zeros((1, 2, 1)), "z": np.zeros((1, 2, 1)), "logvar": np.zeros((1, 1)), "nll": np.array([[1e3, -1e3]])}
+
+
+@exercise("S2", samples, corners=(FAR,), laws=(weighs_the_prior_by_the_likelihood_alone,), hints=(
     "w = p(x | z) p(z) / q(z | x), so log w = -nll + log p(z) - log q(z | x).",
     "log q = -1/2 sum (eps^2 + logvar) and log p = -1/2 sum z^2, both less the same constant.",
     "-nll - 0.5 * (z**2 - eps**2 - logvar[:, None]).sum(axis=2)."), slips=(
@@ -37,6 +40,7 @@ def log_weights(nll, z, eps, logvar):
     z, eps (B, K, Z)     samples and the noise that made them, eps = (z - mu) / sigma
     logvar (B, Z)        log sigma^2 of q(z | x)
 
-    Return log w = -nll - 1/2 sum_j (z^2 - eps^2 - logvar), (B, K).               (S1, S2, F27)
+    Return log w = -nll - 1/2 sum_j (z^2 - eps^2 - logvar), (B, K); it must be finite at nll = 1000, where
+    exp(-nll) is 0.                                                               (S1, S2, F27)
     """
     return -nll - 0.5 * (z**2 - eps**2 - logvar[:, None]).sum(axis=2)
