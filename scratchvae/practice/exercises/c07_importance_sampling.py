@@ -31,8 +31,8 @@ FAR = {"eps": np.zeros((1, 2, 1)), "z": np.zeros((1, 2, 1)), "logvar": np.zeros(
     ("- logvar[:, None]", "+ logvar[:, None]", "the sign of logvar: log q holds - logvar / 2, and is subtracted"),
     (" - logvar[:, None]", "", "q's own width is missing: log q holds - logvar / 2"),
     (" - eps ** 2", "", "log q is missing: it holds - eps^2 / 2"),
-    ("0.5 * (", "(", "r is 2.00 x: the 1/2?"),
-    ("z ** 2 - eps ** 2", "eps ** 2 - z ** 2", "p and q are swapped")))
+    ("0.5 * (", "(", "log q - log p is 2.00 x: the 1/2?"),
+    ("z ** 2 - eps ** 2", "eps ** 2 - z ** 2", "z^2 and eps^2 are swapped: log p holds - z^2 / 2, log q - eps^2 / 2")))
 def log_weights(nll, z, eps, logvar):
     """The log of each sample's importance weight w = p(x | z) p(z) / q(z | x).
 
