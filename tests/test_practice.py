@@ -307,9 +307,8 @@ TRAINING = [
     ("1.0, 0.005)", "1.0, 0.0001)", r"24\.8\): is the rate 5e-3, has a batch 32 rows, .*n_in\)\?$"),
     ("rng.standard_normal((len(x)", "rng.uniform(-1, 1, (len(x)", "the mean square 0.3"),
     ("rng.standard_normal((len(x)", "rng.uniform(-3**0.5, 3**0.5, (len(x)", "the mean square (0.9|1.0)"),
-    ("rng.standard_normal((len(x), 1, n_latent))", "0.9 * rng.standard_normal((len(x), 1, n_latent))", "the mean square 0.8"),
-    ("rng.standard_normal((len(x), 1, n_latent))", "np.ones((len(x), 1, 1)) * rng.standard_normal((1, 1, n_latent))",
-     "share their noise"),
+    ("rng.standard_normal((len(x)", "0.9 * rng.standard_normal((len(x)", "the mean square 0.8"),
+    ("rng.standard_normal((len(x),", "np.ones((len(x), 1, 1)) * rng.standard_normal((1,", "share their noise"),
     ("(len(x), 1, n_latent))", "(len(x), 1, 1)) * np.ones(n_latent)", "share their noise")]
 
 

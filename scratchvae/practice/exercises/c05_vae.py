@@ -29,6 +29,11 @@ STILL = {**dict.fromkeys(("theta", "m", "v"), np.zeros(3)), "g": np.array([0.0, 
     ("m / (1 - 0.9 ** step)", "m", "m is not corrected for its start at 0: divide by 1 - 0.9^step"),
     ("v / (1 - 0.999 ** step)", "v", "v is not corrected for its start at 0: divide by 1 - 0.999^step"),
     ("theta - rate", "theta + rate", "the step climbs: it is subtracted"),
+    ("(m / (1 - 0.9 ** step)) / (np.sqrt(v / (1 - 0.999 ** step))",
+     "np.sqrt(1 - 0.999 ** step) / (1 - 0.9 ** step) * m / (np.sqrt(v)",
+     "epsilon is added to the root of v before v is corrected: correct v first"),
+    ("np.sqrt(v / (1 - 0.999 ** step)) + 1e-08", "np.sqrt(v / (1 - 0.999 ** step) + 1e-08)",
+     "epsilon stands under the root: add it to the root"),
     (" + 1e-08", "", "epsilon is missing: a weight whose gradient is always 0 becomes nan"),
     ("np.sqrt(v / (1 - 0.999 ** step))", "v / (1 - 0.999 ** step)", "the square root of v is missing"),
     ("0.1 * g\n", "g\n", "m gets (1 - 0.9) g, not g"), ("0.001 * g ** 2", "g ** 2", "v gets (1 - 0.999) g^2, not g^2"),
@@ -42,6 +47,8 @@ def adam(theta, g, m, v, step, rate):
     step            counted from 1
     rate            the learning rate
 
+    theta moves against the gradient, by rate m_hat / (sqrt(v_hat) + epsilon); the hat is the correction of the new
+    m and v for their start at 0.
     Return the new (theta, m, v); leave the arguments as they are.                (O2)
     """
     m = 0.9 * m + 0.1 * g
