@@ -74,7 +74,7 @@ def decoder(rng):
 @exercise("E5", decoder, loss=lambda z, R, S, d_l, **_: np.sum(d_l * (np.tanh(z @ R) @ S)),
           by=lambda answer, z, R, S, d_l, **_: {"z": answer(d_l, np.tanh(z @ R), R, S)}, hints=(
     "Go backward: through l = g S first, then through the tanh, then through z R.",
-    "d_g = d_l S^T (D5); times the slope 1 - g^2 (D2) that is d_a; and d_z = d_a R^T (D5).",
+    "d_g = d_l S^T (D5); times the slope 1 - g^2 (D2) that is d_C; and d_z = d_C R^T (D5).",
     "((d_l @ S.T) * (1 - g**2)) @ R.T."), slips=(
     (" * (1 - g ** 2)", "", "the slope of tanh is missing (D2)"),
     ("(1 - g ** 2)", "g * (1 - g)", "this is the slope of the sigmoid; tanh's is 1 - g^2"),
