@@ -124,10 +124,11 @@ class Findings:
 
     def _factor(self):
         """A hint that all draws agree on, whatever their sizes."""
-        hints = {}
-        for at, label, right, got in self.wrong:
+        hints, labels = {}, list(dict.fromkeys(label for _, label, *_ in self.wrong))
+        subject = " and ".join(labels) + (" is" if len(labels) == 1 else " are each")
+        for at, _, right, got in self.wrong:
             hint = factor_hint(got, np.arange(right.size), right.ravel(), np.full(right.size, 1e-12), self._sizes(at))
-            said = hint.replace("analytic", label).replace("numeric", "the right one")
+            said = hint.replace("analytic is", subject).replace("numeric", "the right one")
             hints[re.sub(r"= ?[\d./]+", "=", hint)] = said
         return said if len(hints) == 1 and hint else ""
 
