@@ -75,6 +75,7 @@ def vanishes_where_q_is_the_posterior(answer, rng):
     ("eps / sigma", "eps", "the sigma of eps / sigma is missing"),
     ("eps / sigma", "eps * sigma", "eps / sigma, not eps sigma"),
     (" / eps[..., 0].size", "", "the KL part is B K x: the mean is missing"),
+    ("eps[..., 0].size", "len(z)", "the KL part is K x: the mean over samples is missing"),
     ("eps * sigma / 2)", "eps * sigma)", "d_logvar is 2.00 x: the 1/2?")))
 def stl(d_z, z, eps, logvar):
     """Sticking the landing: the path derivative, q held, with a sampled KL.
