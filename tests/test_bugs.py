@@ -257,6 +257,11 @@ def test_what_is_said_of_a_curve_is_what_it_does(wrong, said):
     assert said in verdict_on_curve([30.0, 20.0], wrong, "")
 
 
+def test_a_wrong_curve_that_stays_where_the_right_one_does_gives_nothing_away():
+    assert "who has one curve alone" in verdict_on_curve([61.18, 61.18], [61.19, 61.24, 61.23], "")
+    assert "the curve gives it away" in verdict_on_curve([61.18, 50.0], [61.19, 61.24, 61.23], "")
+
+
 def test_the_list_takes_one_screen(capsys):
     _, out, _ = command(capsys, "bugs")
     assert len(out.splitlines()) < 40 and all(name in out for name in BUGS) and "heads (" in out

@@ -21,6 +21,12 @@ def show_curves(right: History, wrong: History, name: str) -> None:
         print(f"{epoch.epoch:5d}{epoch.test_loss:12.2f}{other}")
 
 
+def _course(curve):
+    change, steps = (curve[-1] - curve[0]) / abs(curve[0]), [b > a for a, b in zip(curve, curve[1:])]
+    return ("hardly moves" if abs(change) < 0.01 else "falls" if change < 0
+            else "climbs" if sum(steps) > len(steps) / 2 else "goes up and down")
+
+
 def verdict_on_curve(right: list, wrong: list, stopped: str) -> str:
     """Return what two learning curves say, lists of held-out losses.
 
@@ -31,16 +37,13 @@ def verdict_on_curve(right: list, wrong: list, stopped: str) -> str:
     """
     if stopped:
         return f"Training stops: {stopped}"
-    first, last, other = wrong[0], wrong[-1], right[-1]
-    change, share = (last - first) / abs(first), 100 * (last - other) / abs(other)
-    steps = [b > a for a, b in zip(wrong, wrong[1:])]
-    moves = ("hardly moves" if abs(change) < 0.01 else "falls" if change < 0
-             else "climbs" if sum(steps) > len(steps) / 2 else "goes up and down")
+    moves, share = _course(wrong), 100 * (wrong[-1] - right[-1]) / abs(right[-1])
     if abs(share) < 0.05:
         return f"With the fault the loss {moves}, and ends where the right one does: the curves tell nothing."
     side = "below" if share < 0 else "above"
-    tells = ("the wrong curve is the better one." if share < 0 else "the curve gives it away." if moves != "falls"
-             else "nobody who has one curve alone would know.")
+    tells = ("the wrong curve is the better one." if share < 0 else
+             "nobody who has one curve alone would know." if moves in ("falls", _course(right)) else
+             "the curve gives it away.")
     return f"With the fault the loss {moves}, and ends {abs(share):.1f} % {side} the right one's: {tells}"
 
 
