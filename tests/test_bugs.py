@@ -4,6 +4,7 @@ import io
 import json
 import sys
 import threading
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -12,7 +13,7 @@ from test_cli import command, result
 from scratchvae import bugs, elbo, VAE
 from scratchvae.bugs import (BUGS, demonstrate, detections, DETECTORS, effect, evidence, examine, inject, LEVELS,
                              mystery_bug, patch, random_case)
-from scratchvae.cli.detective import verdict_on_curve
+from scratchvae.cli.detective import show_curves, verdict_on_curve
 from scratchvae.data.loading import Dataset
 from scratchvae.errors import ConfigurationError
 from scratchvae.gradcheck import check_model
@@ -260,6 +261,11 @@ def test_what_is_said_of_a_curve_is_what_it_does(wrong, said):
 def test_a_wrong_curve_that_stays_where_the_right_one_does_gives_nothing_away():
     assert "who has one curve alone" in verdict_on_curve([61.18, 61.18], [61.19, 61.24, 61.23], "")
     assert "the curve gives it away" in verdict_on_curve([61.18, 50.0], [61.19, 61.24, 61.23], "")
+
+
+def test_columns_of_large_losses_stay_apart(capsys):
+    show_curves([SimpleNamespace(epoch=1, test_loss=26.66)], [SimpleNamespace(test_loss=7.412e11)], "digits")
+    assert capsys.readouterr().out.split()[-3:] == ["1", "26.66", "741200000000.00"]
 
 
 def test_the_list_takes_one_screen(capsys):

@@ -15,10 +15,10 @@ HELP = ("Type `buy 3` for a detector's evidence, `guess 2` for a suspect (names 
 
 def show_curves(right: History, wrong: History, name: str) -> None:
     """Print two learning curves side by side."""
-    print(f"\n{name}, held-out loss in nats per example\nepoch       right    with bug")
+    print(f"\n{name}, held-out loss in nats per example\nepoch       right     with bug")
     for k, epoch in enumerate(right):
         other = f"{wrong[k].test_loss:12.2f}" if k < len(wrong) else f"{'-':>12s}"
-        print(f"{epoch.epoch:5d}{epoch.test_loss:12.2f}{other}")
+        print(f"{epoch.epoch:5d}{epoch.test_loss:12.2f} {other}")         # a loss that climbs fills its column
 
 
 def _course(curve):
