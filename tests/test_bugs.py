@@ -2,8 +2,10 @@
 import importlib
 import io
 import json
+import re
 import sys
 import threading
+from contextlib import nullcontext
 from types import SimpleNamespace
 
 import numpy as np
@@ -12,13 +14,14 @@ from test_cli import command, result
 
 from scratchvae import bugs, elbo, VAE
 from scratchvae.bugs import (BUGS, demonstrate, detections, DETECTORS, effect, evidence, examine, inject, LEVELS,
-                             mystery_bug, patch, random_case)
+                             mystery_bug, patch, random_case, train_both)
 from scratchvae.cli.detective import show_curves, verdict_on_curve
-from scratchvae.data.loading import Dataset
+from scratchvae.data.loading import Dataset, load_data
 from scratchvae.errors import ConfigurationError
 from scratchvae.gradcheck import check_model
 from scratchvae.kernels import gaussian
 from scratchvae.layers import Dense
+from scratchvae.training import Trainer
 
 GRADIENT_BUGS = [name for name, bug in BUGS.items() if bug.diagnosis]
 INNOCENT = 6                            # of the 1,000 random models that were examined once
@@ -153,6 +156,37 @@ def test_a_demonstration_shows_two_runs_that_differ_by_the_bug_alone():
     assert shown.right.column("test_loss") == again.right.column("test_loss") == again.wrong.column("test_loss")
     assert shown.wrong.column("test_loss") != shown.right.column("test_loss")
     assert shown.findings["gradient check"] and not shown.findings["replay"]
+
+
+CLAIMS = ((r"curves? looks? fine", r"^(?!.*gives it away)"), ("hardly moves", "hardly moves|climbs"),
+          ("climbs", "climbs|goes up and down|Training stops"), ("nan after a few steps", "the loss of step . is nan"))
+
+
+@pytest.mark.parametrize("name", [name for name, bug in BUGS.items() if any(re.search(claim, bug.symptom)
+                                                                            for claim, _ in CLAIMS)])
+def test_what_a_symptom_says_of_the_curve_is_what_the_demonstration_shows(name):
+    """"The curve looks fine" stood on seven labels whose demonstration ends in "the curve gives it away"."""
+    right, wrong, stopped = train_both(name, load_data("digits"))
+    verdict = verdict_on_curve(right.column("test_loss"), wrong.column("test_loss"), stopped)
+    for claim, shown in CLAIMS:
+        assert not re.search(claim, BUGS[name].symptom) or re.search(shown, verdict), verdict
+
+
+@pytest.mark.parametrize("name, words, holds", [
+    ("noise_drawn_twice", "sigma stays near 1", lambda sigma, right: np.all(np.abs(sigma - 1) < 0.1)),
+    ("variance_in_backward", "sigma stays too large", lambda sigma, right: sigma.min() > right.min() + 0.1),
+    ("reversed_kl", "q is too wide", lambda sigma, right: sigma.min() > 0.9 > right.min()),
+    ("forgotten_sigma", "sigma gets far too small", lambda sigma, right: sigma.min() < 0.1 < right.min()),
+    ("kl_without_log", "sigma falls to 0", lambda sigma, right: sigma.max() < 0.1)])
+def test_what_a_symptom_says_of_sigma_is_so(name, words, holds):
+    """Sigma, the mean of each latent over the held-out digits, with the fault and without."""
+    data, sigma = load_data("digits"), []
+    for fault in (inject(name), nullcontext()):
+        with fault:
+            vae = VAE(64, hidden=(32, 32), n_latent=4, activation="tanh", seed=0)
+            Trainer(vae, data.train, batch_size=32, learning_rate=5e-3, seed=0, binarize="dynamic").run(15)
+        sigma.append(np.exp(0.5 * vae.encode(data.test).logvar).mean(axis=0))
+    assert words in BUGS[name].symptom and holds(*sigma), sigma
 
 
 def test_a_demonstration_trains_with_the_estimator_that_the_bug_is_in():

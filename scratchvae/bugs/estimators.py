@@ -12,7 +12,7 @@ LABEL: Any = {"detected_by": "K-sample bound", "estimator": "iwae", "n_samples":
 
 
 @bug(IWAE.weigh, seen_in="AntixK/PyTorch-VAE, models/iwae.py (log_weight = +MSE + w KL)",
-     symptom="sharp samples of z are punished; the curve falls all the same",
+     symptom="sharp samples of z are punished; the loss hardly moves",
      diagnosis="the worst sample weighs most", **LABEL)
 def worst_sample_weighs_most(original, self, log_w):
     """The gradient weighs the samples by softmax(-log w): the sign of log w is that of a loss (S6)."""
@@ -30,7 +30,7 @@ def samples_weigh_alike(original, self, log_w):
 
 
 @bug_maker(IWAE.weigh, IWAE.loss, seen_in="AntixK/PyTorch-VAE, models/iwae.py: the same sign, in the loss too",
-           symptom="the loss rises with K; the curve looks fine", **LABEL)
+           symptom="the loss rises with K, and training hardly moves it", **LABEL)
 def bound_of_the_worst(weigh, loss):
     """The loss is log 1/K sum 1/w, which the worst sample dominates, in the place of -log 1/K sum w (S6)."""
     return lambda self, log_w: normalized(-log_w), lambda self, log_w: -bound_loss(-log_w)

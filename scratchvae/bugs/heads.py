@@ -57,14 +57,14 @@ def forgotten_eps(original, *arguments):
     change_slope(original, *arguments, reconstruction=lambda g_eps, g, sigma: 0.5 * g * sigma)
 
 
-@bug(gaussian.gaussian_backward, seen_in="classic: sigma eps differentiated as if the head were sigma",
-     symptom="the curve looks fine", detected_by=CHECK, diagnosis="the sigma of dz/dlogvar = eps sigma / 2 is missing")
+@bug(gaussian.gaussian_backward, symptom="sigma gets far too small, and the loss climbs", detected_by=CHECK,
+     diagnosis="the sigma of dz/dlogvar = eps sigma / 2 is missing")
 def forgotten_sigma(original, *arguments):
     """d_logvar lacks sigma: dz/dlogvar is taken as eps / 2 (E7)."""
     change_slope(original, *arguments, reconstruction=lambda g_eps, g, sigma: 0.5 * g_eps)
 
 
-@bug(gaussian.gaussian_backward, symptom="the curve looks fine while sigma stays near 1", detected_by=CHECK,
+@bug(gaussian.gaussian_backward, symptom="the curve looks fine while sigma stays too large", detected_by=CHECK,
      diagnosis="sigma^2 stands for sigma: a sigma too many")
 def variance_in_backward(original, *arguments):
     """exp(logvar) stands in the place of exp(logvar / 2), in the backward pass alone (E7)."""
@@ -93,7 +93,7 @@ def sigma_for_variance_in_kl(original, *arguments):
 
 
 @bug(gaussian.gaussian_backward, seen_in="PyPI easyvae 1.3.3, SampleLayer.back",
-     symptom="it still trains (the cosine to the right gradient is 0.98)", detected_by=CHECK,
+     symptom="the cosine to the right gradient is 0.98, and the loss climbs all the same", detected_by=CHECK,
      diagnosis="the reconstruction part of d_logvar is 4.00 x")
 def easyvae_backward(original, *arguments):
     """The KL's slope is multiplied by sigma, and the reconstruction's is four times its forward pass's (E7)."""
@@ -133,7 +133,7 @@ def z_for_mu(original, head, eps, d_z, d_kl, d_head):
     halves(d_head)[0][:] += d_kl * noise.reshape(len(head), -1, eps.shape[1]).mean(axis=1)
 
 
-@bug(gaussian.gaussian_backward, symptom="the loss falls a little, then stalls", detected_by=CHECK,
+@bug(gaussian.gaussian_backward, symptom="the loss climbs beyond all bounds, and training stops", detected_by=CHECK,
      diagnosis="stand in each other's place")
 def swapped_halves(original, head, eps, d_z, d_kl, d_head):
     """d_mu and d_logvar are written into each other's half of the head (E6)."""
@@ -151,7 +151,7 @@ def sample_detached(original, head, eps, d_z, d_kl, d_head):
 
 
 @bug_maker(gaussian.gaussian_backward, seen_in="kwj2104/Simple-Variational-Autoencoder, forward",
-           symptom="sigma shrinks as the KL alone allows: the reconstruction's pull on it averages to 0",
+           symptom="sigma stays near 1, where the KL alone holds it: the reconstruction's pull averages to 0",
            detected_by=CHECK, diagnosis="drawn anew")
 def noise_drawn_twice(original):
     """z is made with one draw of eps, and the backward pass uses another (E7)."""
@@ -223,7 +223,7 @@ def with_kl(forward: Callable, backward: Callable, value: Callable, slopes: Call
     return gaussian_forward, gaussian_backward
 
 
-@bug_maker(*BOTH, symptom="a blurrier model, like that of beta = 2; the curve looks fine", detected_by=WRONG_KL)
+@bug_maker(*BOTH, symptom="a blurrier model, like that of beta = 2; the loss hardly moves", detected_by=WRONG_KL)
 def kl_without_half(forward, backward):
     """The KL lacks its 1/2, in the loss and in the gradient (E4)."""
     return with_kl(forward, backward, lambda mu, logvar: mu**2 + np.expm1(logvar) - logvar,
@@ -246,7 +246,7 @@ def log_sigma_in_kl(forward, backward):
                    lambda mu, logvar: (mu, np.expm1(2 * logvar)))
 
 
-@bug_maker(*BOTH, symptom="q covers too little of the prior; the curve looks fine", detected_by=WRONG_KL)
+@bug_maker(*BOTH, symptom="each q is too wide; the curve looks fine", detected_by=WRONG_KL)
 def reversed_kl(forward, backward):
     """KL(p || q) stands in the place of KL(q || p) (E4)."""
     return with_kl(forward, backward, lambda mu, logvar: 0.5 * ((mu**2 + 1) * np.exp(-logvar) - 1 + logvar),

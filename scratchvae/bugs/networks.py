@@ -27,15 +27,16 @@ def slope(layer: Dense, y: np.ndarray) -> np.ndarray:
     return slope_ref(y, ACTIVATIONS[layer.activation])
 
 
-@bug(Dense.backward, symptom="hidden layers learn a little wrong; the curve looks fine", detected_by=CHECKS,
-     diagnosis="act' is missing", activation="tanh", hidden=(5,))
+@bug(Dense.backward, symptom="hidden layers learn a little wrong: the loss falls, and climbs again",
+     detected_by=CHECKS, diagnosis="act' is missing", activation="tanh", hidden=(5,))
 def forgotten_slope(*arguments):
     """The activation's derivative is forgotten: d_a = d_y (D2)."""
     change_d_a(lambda layer, y, d_y: d_y, *arguments)
 
 
-@bug(Dense.backward, seen_in="classic: act'(y) called where act'(a) was meant", symptom="the curve looks fine",
-     detected_by=CHECKS, diagnosis="act' is taken at the output y", activation="sigmoid", hidden=(5,))
+@bug(Dense.backward, seen_in="classic: act'(y) called where act'(a) was meant",
+     symptom="the loss hardly moves for a while, then it climbs", detected_by=CHECKS,
+     diagnosis="act' is taken at the output y", activation="sigmoid", hidden=(5,))
 def slope_at_the_output(*arguments):
     """The activation's derivative is taken at its output: sigmoid'(sigmoid(a)) (D2)."""
     def d_a(layer, y, d_y):
@@ -50,7 +51,7 @@ def slope_twice(*arguments):
     change_d_a(lambda layer, y, d_y: d_y * slope(layer, y)**2, *arguments)
 
 
-@bug(Dense.backward, symptom="the curve looks fine", detected_by=CHECKS,
+@bug(Dense.backward, symptom="the loss falls for a while, then it climbs", detected_by=CHECKS,
      diagnosis="the square in 1 - y^2 is missing", activation="tanh", hidden=(5,))
 def tanh_without_square(*arguments):
     """tanh' = 1 - y in the place of 1 - y^2 (D2)."""
@@ -69,8 +70,8 @@ def mask_of_the_gradient(*arguments):
     change_d_a(d_a, *arguments)
 
 
-@bug(Dense.backward, seen_in="classic: mean(axis=0) for sum(axis=0)", symptom="biases hardly move",
-     detected_by=CHECKS, diagnosis="only the bias is wrong")
+@bug(Dense.backward, seen_in="classic: mean(axis=0) for sum(axis=0)",
+     symptom="with SGD biases hardly move; Adam hides it", detected_by=CHECKS, diagnosis="only the bias is wrong")
 def bias_averaged(original, self, p, x, y, d_y, d_p, d_x):
     """d_b is averaged over the batch, where d_W is summed (D4)."""
     original(self, p, x, y, d_y, d_p, d_x)
@@ -94,7 +95,7 @@ def weight_counted_twice(original, self, p, x, y, d_y, d_p, d_x):
     d_p.W[:] *= 2
 
 
-@bug(Dense.backward, seen_in="classic: zero_grad() forgotten", symptom="steps grow, the loss oscillates",
+@bug(Dense.backward, seen_in="classic: zero_grad() forgotten", symptom="steps grow, and the loss climbs",
      detected_by=("layer check", "trainer's gradient"))
 def gradients_pile_up(original, self, p, x, y, d_y, d_p, d_x):
     """d_W and d_b are added to what the buffers held from the step before (D3)."""
@@ -105,7 +106,7 @@ def gradients_pile_up(original, self, p, x, y, d_y, d_p, d_x):
 
 
 @bug_maker(Dense.backward, seen_in="RV29/VAE, train_AEVB: q_W1, ... = W once, then rebinds",
-           symptom="it trains (feedback alignment); right at the first step",
+           symptom="right at the first step; after it the loss hardly moves",
            detected_by=("gradient check", "trainer's gradient"), diagnosis="are old ones remembered?", hidden=(5,))
 def stale_weights(original):
     """The backward pass uses the weights of the first step at all later steps (D5)."""
@@ -237,7 +238,7 @@ def zero_weights(original, self, p, rng):
 
 
 @bug(Dense.initialize, seen_in="classic: np.random.randn without a scale",
-     symptom="saturated units, a first loss in the thousands", detected_by="initial weights")
+     symptom="saturated units, and a first loss that is far too high", detected_by="initial weights")
 def unit_weights(original, self, p, rng):
     """The weights start at standard deviation 1 for every fan-in."""
     p.W[:] = rng.standard_normal(p.W.shape)

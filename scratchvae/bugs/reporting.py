@@ -85,7 +85,7 @@ def bound_without_kl(original, vae, X, **settings):
 
 
 @bug(VAE.encode, seen_in="classic: chunk(2, dim=1) unpacked the other way round",
-     symptom="latent plots are a blob at the origin", detected_by="sampler moments")
+     symptom="latent plots lie off the origin; active latents are negative", detected_by="sampler moments")
 def encode_swapped(original, self, X):
     """encode returns (logvar, mu)."""
     found = original(self, X)

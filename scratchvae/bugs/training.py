@@ -44,7 +44,7 @@ def adam_epsilon_under_the_root(original, *arguments):
     change_adam(step, *arguments)
 
 
-@bug(Adam.update, symptom="as slow as gradient descent with one tiny learning rate", detected_by=REFERENCE)
+@bug(Adam.update, symptom="the smaller the gradient, the longer the step: nan after a few steps", detected_by=REFERENCE)
 def adam_without_root(original, *arguments):
     """The step is divided by v, not by its root (O2)."""
     def step(self, m, v):
@@ -64,7 +64,7 @@ def moments_of_batch_slots(original, self, theta, gradient):
 
 
 @bug(Adam.update, seen_in="classic: the optimizer is made inside the loop",
-     symptom="every step is as long as the learning rate; the loss jumps up and down", detected_by=REFERENCE)
+     symptom="every step is as long as the learning rate; the loss stays a little too high", detected_by=REFERENCE)
 def moments_forgotten(original, self, theta, gradient):
     """Adam's moments and count start anew with every step (O2)."""
     step = self.step
@@ -119,7 +119,8 @@ def frozen_noise(*arguments):
     change_noise(lambda original, seed, stream, step, out: original(seed, stream, 0, out), *arguments)
 
 
-@bug(random.standard_normal, seen_in="classic: rand for randn", symptom="the curve looks fine", detected_by=SAMPLER)
+@bug(random.standard_normal, seen_in="classic: rand for randn",
+     symptom="the training loss falls, the held-out loss climbs", detected_by=SAMPLER)
 def uniform_noise(*arguments):
     """eps is uniform on (0, 1): its mean is 1/2 and its variance 1/12 (E2)."""
     def change(original, seed, stream, step, out):
