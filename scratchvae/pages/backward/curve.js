@@ -29,11 +29,11 @@ export function drawCurve({ f, x, d }, wrong) {
   const why = wrong
     ? "It does not fall below the fault, whatever h is."
     : points.at(-1)[1] < -10
-      ? "A straight line has no curvature: there is only rounding."
+      ? "A line or a parabola has no third derivative: there is only rounding."
       : state.h < -6
       ? "To the left rounding rules: its error grows as 1/h."
       : state.h > -3.5
-        ? "To the right curvature rules: its error grows as h²."
+        ? "To the right the third derivative rules: its error grows as h²."
         : "Near the best step for a central difference.";
   const step = h.toExponential(1).replace("-", "−");
   tell("curve", `h = ${step}: difference ${format(value, 8)}, error ${tiny(error)}. ${why}`);
