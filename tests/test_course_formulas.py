@@ -503,6 +503,7 @@ def test_the_text_says_what_the_formulas_need():
     """F2's condition, F13's best baseline, brackets around what is summed, and one meaning for lambda and for beta."""
     assert "no mass off the support" in TEXT and "best constant baseline" not in TEXT and "= Z + 1$" in TEXT
     assert "(`beta` in code)" not in TEXT and r"\beta = \lambda / 2" in TEXT
+    assert "row $k$" not in TEXT                                             # k counts the draws of one example
     f22 = re.search(r"```math\n([^`]*)\\tag\{F22\}", TEXT)[1]
     assert re.search(r"\\sum_d \\Big\[.*\\log\\sigma_x.*\\Big\]", f22)
     for file in ("elbo.py", "likelihoods/__init__.py", "kernels/likelihoods.py", "kernels/continuous_bernoulli.py",
