@@ -36,7 +36,7 @@ def first_example():
 def without_noise():
     t = step(eps=np.zeros((4, 2)))
     of_kl = (t["sigma"][0, 0] ** 2 - 1) / 4
-    return f"{t['d_v'][0, 0]:.3f} in the worked step, where (sigma² - 1) / (2 B) is {of_kl:.3f}."
+    return f"{t['d_v'][0, 0]:.3f}, and (sigma² - 1) / (2 B) is {of_kl:.3f}."
 
 
 def constant_cost():
@@ -72,9 +72,11 @@ def slopes_of_kl():
 
 
 def best_variances():
-    var = np.linspace(0, 1, 1001)[1:]
-    best = [var[np.argmin(var + weight * kl_terms(np.zeros(1000), np.log(var)))] for weight in (0, 2, 200)]
-    return f"At most {best[0]:.3f}, {best[1]:.3f} and {best[2]:.2f}."
+    var = np.linspace(0, 1, 1001)
+    with np.errstate(divide="ignore"):
+        cost = kl_terms(np.zeros(1001), np.log(var))                            # infinite where q is one point
+    best = [var[np.argmin(var + weight * cost if weight else var)] for weight in (0, 2, 200)]
+    return f"{best[0]:.0f}, {best[1]:.3f} and {best[2]:.2f}."
 
 
 def ledger(q_z_given_x, prior):

@@ -45,8 +45,9 @@ BOXES = {  # chapter: (question, answer, explanation) three times
          lambda: f"{kl(gaussian(0.0, 16.0), gaussian(0.0, 1.0)):.3f} nats.",
          "Nothing in F5 makes it smaller.")],
     "c03": [
-        ("eps = 0 for every draw. What is left of dL/dv, where L has a KL term?", without_noise,
-         "The slope of the KL, because the other one has the factor eps (F11)."),
+        ("eps = 0 for every draw of chapter 4's worked step. What is dL/dv of the first example's first latent?",
+         without_noise,
+         "Only the slope of the KL is left, because the other one has the factor eps (F11)."),
         ("f(z) = z², mu = 1, sigma = 2. What are the two slopes of F11?",
          lambda: f"{WEIGHTS @ (2 * (1 + 2 * NODES)):.3f} by mu and "
                  f"{WEIGHTS @ (2 * (1 + 2 * NODES) * NODES):.3f} by v.",
@@ -81,7 +82,8 @@ BOXES = {  # chapter: (question, answer, explanation) three times
     "c07": [
         ("In one dimension half of the draws count. How many of 10,000 count in ten?",
          lambda: f"{10_000 * 0.5 ** 10:.1f}.", "The share is a product of one factor a dimension."),
-        ("Draws come from a Gaussian 1.5 times as wide as the posterior, then 0.6 times. What share counts?",
+        ("In one dimension the posterior is a Gaussian. Draws come from one of the same mean, 1.5 times as wide, then "
+         "0.6 times. What share counts?",
          lambda: f"{share(1.5):.2f}, and {share(0.6):.2f}.",
          "Below 0.71 times E[w²] is infinite. Too wide only wastes."),
         ("q is the posterior. By how much do the log weights of different draws differ?", exact_weights,
@@ -124,7 +126,7 @@ BOXES = {  # chapter: (question, answer, explanation) three times
          lambda: f"At v = 0.4: slope {np.exp(0.4):.3f}, by differences "
                  f"{(np.exp(0.4 + 1e-5) - np.exp(0.4 - 1e-5)) / 2e-5:.3f}.",
          "It does not know what was meant. The spread of draws tells."),
-        ("The first 1/2 of E7 is forgotten in the worked step. Which gradients are wrong?",
+        ("The first 1/2 of E7 is forgotten in the worked step. Which parameters' gradients are wrong?",
          forgotten_half, "The encoder's come after v on the way back."),
         ("The gradient is a sum over 64 examples, not a mean. How large is Adam's first step?", adam_steps,
          "Adam divides by the gradient's own size.")],
