@@ -58,7 +58,8 @@ def prior_draws() -> str:
     nodes, weights = np.polynomial.hermite_e.hermegauss(80)
     w = np.exp(-2 * (1 - nodes) ** 2)
     share = float(np.sum(weights * w) ** 2 / np.sum(weights * w**2) / weights.sum())
-    return f"of draws from the prior {share:.0%} count in one dimension, {share**8:.1g} in 8, {share**32:.0e} in 32"
+    return (f"for x = (1, ..., 1) and p(x | z) = N(z, 1/4), of draws from the prior {share:.0%} count in one "
+            f"dimension, {share**8:.1g} in 8, {share**32:.0e} in 32")
 
 
 NUMBERS: dict[str, Callable] = {
