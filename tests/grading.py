@@ -23,6 +23,7 @@ EQUIVALENT = {
     ("continuous_bernoulli_nll", "1", "(2)"): "stands where t = 0, and np.where chooses the other side there",
     ("d_l_continuous", "1", "(2)"): "stands where a is small, and np.where chooses the other side there",
     ("train", "32", "(33)"): CHOICE,
+    ("train", "1", "(2)"): "two samples of z an image are right as well; a step that counts by 2 breaks a law",
     ("train", "np.sqrt(shape[0])", "(shape[0])"): CHOICE,
 }
 
