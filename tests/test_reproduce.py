@@ -138,7 +138,7 @@ def test_the_page_of_the_projects_results_says_what_is_recorded():
     (["mnist", "--importance-samples", -1], "--importance-samples is -1"),
     (["frey"], "frey needs data that are neither bundled nor fetched: an .npz"),
     (["frey", "--data", "frey=/nowhere.npz"], "--data is 'frey=/nowhere.npz'; expected NAME=PATH"),
-    (["pytorch", "--data", "mnist=8x8.npy"], "with training examples of shape (36, 64); expected (60000, 784): a folder"),
+    (["pytorch", "--data", "mnist=8x8.npy"], "training examples of shape (36, 64); expected (60000, 784): a folder"),
     (["frey", "--data", "frey=8x8.npy"], "with training examples of shape (36, 64); expected (1765, 560): an .npz"),
 ])
 def test_wrong_words_are_refused(capsys, tmp_path, monkeypatch, words, said):
