@@ -11,7 +11,7 @@ from .nonfinite import not_finite
 from .optimizers import make_optimizer, Optimizer, OPTIMIZERS
 from .plots import learning_curves
 from .tables import html_table
-from .validation import at_least
+from .validation import at_least, check_seed
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -132,6 +132,10 @@ class TrainingState:
         The parameters of the epoch whose held-out loss was least, flat, if they are kept.
     best_epoch : int
         How many epochs were done then; 0 if there are none.
+    best_loss : float
+        Their held-out loss, NaN if there are none.
+    seed : int
+        That of the last epoch: of the noise with which its held-out loss was measured.
     """
 
     optimizer: Optimizer
@@ -145,10 +149,12 @@ class TrainingState:
     history: History = field(default_factory=History)
     best: Any = None
     best_epoch: int = 0
+    best_loss: float = math.nan
+    seed: int = 0
 
     def forget_losses(self) -> None:
         """Compare no later held-out loss with those of the finished epochs, and let go of their best parameters."""
-        self.history.since, self.best, self.best_epoch = self.epoch, None, 0
+        self.history.since, self.best, self.best_epoch, self.best_loss = self.epoch, None, 0, math.nan
 
     def begin_epoch(self) -> None:
         """Set the sums of the present epoch to zero."""
@@ -168,7 +174,8 @@ class TrainingState:
         meta = {"epoch": self.epoch, "batch": self.batch, "step": self.optimizer.step, "seconds": self.seconds,
                 "skipped": self.skipped, "rows_skipped": self.rows_skipped,
                 "first_loss": self.history.first_loss, "since": self.history.since, "estimator": self.estimator,
-                "best_epoch": self.best_epoch}
+                "seed": self.seed, "best_epoch": self.best_epoch,
+                **({} if self.best is None else {"best_loss": self.best_loss})}
         vectors = {**self.optimizer.moments, **({} if self.best is None else {"best": self.best})}
         history = np.array(self.history).reshape(-1, len(Epoch._fields))
         return meta, {"totals": np.array(self.totals), "history": history,
@@ -189,6 +196,7 @@ class TrainingState:
         """Restore what `pack` returned; raise KeyError, TypeError or ValueError for anything else."""
         for name in ("epoch", "batch", "skipped", "rows_skipped", "step"):
             setattr(self.optimizer if name == "step" else self, name, _count(name, meta[name]))
+        self.seed = check_seed(meta.get("seed", 0))                               # of files without it
         self.seconds = at_least("seconds", meta["seconds"], 0, "It is a duration.")
         first_loss = _of_type(float, "first_loss", meta["first_loss"])
         older = {"average_loss": meta.get("average_loss", 0.0), "steps": meta["step"]}      # files without "estimator"
@@ -211,6 +219,8 @@ class TrainingState:
             self.best_epoch = _count("best_epoch", meta.get("best_epoch", self.history.best()))
             if self.best_epoch > self.epoch:
                 raise ValueError(f"best_epoch is {self.best_epoch}, of {self.epoch} epochs")
+            older = self.history[self.best_epoch - 1].test_loss if self.history else math.nan    # without "best_loss"
+            self.best_loss = _of_type(float, "best_loss", meta.get("best_loss", older))
         vectors = {**self.optimizer.moments, **({"best": self.best} if "best" in arrays else {})}
         for name, vector in vectors.items():
             if arrays[name].dtype != vector.dtype:

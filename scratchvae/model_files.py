@@ -73,7 +73,7 @@ def save_run(model: Any, path: Any, extra_meta: dict, extra_arrays: dict) -> Non
 
 
 def load_run(path: Any, last: bool = False, made: Any = None) -> tuple:
-    """Return (model, meta, arrays) of a file that `save` wrote; meta and arrays are the extras.
+    """Return (model, meta, arrays) of a file that `save` wrote; meta and arrays are the extras, and the training's.
 
     Where a run (with its config) has kept the best parameters, the model has those, or, if `last`, those from which it
     goes on.  The model is a `made` if that is a class of its kind.  Raises RunError if the file is missing, damaged,

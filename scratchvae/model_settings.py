@@ -15,11 +15,17 @@ class Settings:
         self._given = {name: (value, getattr(self, name)) for name, value in given.items()}
 
     def __setattr__(self, name, value):
-        """Assign, but refuse a setting from which the constructor made other things; only beta is read as it stands."""
-        if name != "beta" and name in vars(self).get("_given", ()):
-            raise ConfigurationError(f"{name} cannot be assigned: the rest of the model would not follow. Call "
-                                     f"set_params({name}=...).")
-        super().__setattr__(name, value)
+        """Assign; settings that can change alone go to `set_params`, but for beta, which is read as it stands.
+
+        Of the others the constructor made more, such as weights: only what they are already is taken.
+        """
+        if name == "beta" or name not in vars(self).get("_given", ()):
+            super().__setattr__(name, value)
+        elif name in self.keep_weights:
+            self.set_params(**{name: value})
+        elif value is not self._given[name][0] and value != getattr(self, name):
+            raise ConfigurationError(f"{name} cannot be assigned: the model was built with {getattr(self, name)!r}. "
+                                     f"Call set_params({name}=...), which builds it again.")
 
     def __repr__(self):
         now, signature = self.get_params(), inspect.signature(type(self)).parameters
@@ -50,7 +56,8 @@ class Settings:
             raise ConfigurationError(f"{', '.join(unknown)}: no setting of {type(self).__name__}; it has "
                                      f"{', '.join(present)}. Check the spelling.")
         made = type(self)(**{**present, **params})
-        if "sigma" in params and "likelihood" not in params and made.sigma != params["sigma"]:
+        given = params.get("sigma", present.get("sigma"))
+        if "likelihood" not in params and given not in (present.get("sigma"), made.sigma):
             raise ConfigurationError(f"sigma is {params['sigma']!r}, but likelihood is {made.likelihood!r}, with a "
                                      "sigma of its own. Change likelihood.")
         changed = {name for name in params if getattr(made, name) != getattr(self, name)}

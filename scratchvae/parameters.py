@@ -118,6 +118,14 @@ class _Views(dict):
     def __setitem__(self, name, numbers):
         self[name][...] = numbers
 
+    def update(self, *others, **more):
+        for name, numbers in dict(*others, **more).items():
+            self[name] = numbers
+
+    def __ior__(self, other):
+        self.update(other)
+        return self
+
     def __reduce__(self):
         return dict, (dict(self),)
 
@@ -165,10 +173,14 @@ class Parameters:
 
     def __setattr__(self, name, numbers):
         """Copy numbers into `flat`; refuse to replace anything else, whose views would leave the vector."""
-        if name != "flat":
+        if name == "flat" and np.shape(numbers) not in ((), self.flat.shape):
+            raise ShapeError(f"flat has shape {self.flat.shape}, what is assigned to it {np.shape(numbers)}; expected "
+                             "as many numbers. Take model.parameters.flat.copy().")
+        if name != "flat" and numbers is not vars(self).get(name):               # as it is in p.likelihood |= {...}
             raise ConfigurationError(f"{name} of Parameters cannot be replaced: the model would not see it. Write into "
                                      'its arrays, as in parameters.encoder.head.b[:] = 0.')
-        self.flat[...] = numbers
+        if name == "flat":
+            self.flat[...] = numbers
 
     @classmethod
     def zeros(cls, layout: Layout, dtype: Any) -> "Parameters":

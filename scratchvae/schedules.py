@@ -14,7 +14,6 @@ whole batch, so the gradient of a batch is not the mean of its examples' gradien
 Burgess et al. 2018.)
 """
 import functools
-import math
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -52,12 +51,11 @@ class KLWeight:
     ----------
     by_latent : bool
         Whether R needs the KL of each latent or only their sum.  Only the closed form of the KL gives the first.
-    beta : float
-        What the history shows as the KL's weight; NaN if it is not one number.
+    beta : float, optional
+        What the history shows as the KL's weight; NaN if there is none, or it is not one number.
     """
 
     by_latent: ClassVar[bool] = False
-    beta: float = math.nan
 
     def __post_init__(self):
         keep(self, **{name: CHECKS[name](value) for name, value in vars(self).items() if name in CHECKS})

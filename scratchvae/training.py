@@ -51,12 +51,12 @@ def train_step(model: Any, ws: Workspace, gradient: Parameters, optimizer: Optim
             raise TrainingError(f"the loss of step {optimizer.step + 1} is {objective.loss}; expected a finite number "
                                 "of nats.")
         p = model.parameters.likelihood
-        unmoved = {name: p[name].copy() for name, d in gradient.likelihood.items() if not d.any()}
+        running = {name: p[name].copy() for name in getattr(model.likelihood, "running", ())}
         optimizer.update(model.parameters.flat, gradient.flat)
     except TrainingError as error:
         raise TrainingError(f"{error} {explain(model, ws, gradient, optimizer)}") from None
-    for name, numbers in unmoved.items():                # a running variance, which weight decay would pull to 1
-        p[name][...] = numbers
+    for name, numbers in running.items():                # weight decay would pull it to 1
+        p[name] = numbers
     model.likelihood.update_running_variance(p, ws.decoder[-1], ws.nll)
     if state is not None:
         model.update_state(state, objective.loss)
@@ -190,7 +190,8 @@ class Trainer:
     def go_on(self, state: TrainingState) -> None:
         """Continue from the state of an earlier run at the beginning of an epoch, with this run's settings.
 
-        The earlier held-out losses count only if the present parameters, measured anew, still have theirs.
+        The earlier held-out losses count only if the present parameters, measured anew with the seed of then, still
+        have theirs.  With keep "best" they are then the first ones to beat.
         Raises ConfigurationError if that run had another optimizer: its moments mean something else.
         """
         optimizer = self.state.optimizer
@@ -201,20 +202,16 @@ class Trainer:
         optimizer.moments, optimizer.step = state.optimizer.moments, state.optimizer.step
         state.optimizer = optimizer
         state.estimator = {name: state.estimator.get(name, new) for name, new in self.state.estimator.items()}
+        state.best = None
         if self.validation is not None and state.epoch:
-            measured = state.history[(state.best_epoch or state.epoch) - 1].test_loss
-            if not math.isclose(self._held_out().loss, measured, rel_tol=SAME_LOSS):
+            now, epoch = self._held_out(state.seed).loss, state.history[(state.best_epoch or state.epoch) - 1]
+            if not state.batch and not math.isclose(now, epoch.test_loss, rel_tol=SAME_LOSS):
                 state.forget_losses()
-        self._keep_from(state)
+            elif self.keep == "best":
+                state.best, state.best_loss = self.model.parameters.flat.copy(), self._held_out(self.seed).loss
+                state.best_epoch = state.best_epoch or state.epoch
         state.begin_epoch()
         self.state = state
-
-    def _keep_from(self, state):
-        """Let a state that kept no best parameters begin with the present ones, if they are those of its last epoch."""
-        if self.keep != "best":
-            state.best, state.best_epoch = None, 0
-        elif state.best is None and state.epoch > state.history.since and not state.batch:
-            state.best, state.best_epoch = self.model.parameters.flat.copy(), state.epoch
 
     def _require(self, order):
         """Raise ShapeError unless order holds the numbers of rows of the data: kernels read wherever it points."""
@@ -277,39 +274,43 @@ class Trainer:
             Called when the epoch is in the history.
         """
         state = self.state
-        while state.epoch < epochs and not self.stop and self.is_patient():
-            check_unchanged(self.files)
-            order = epoch_permutation(len(self.x), self.seed, state.epoch)
-            while state.batch < self.batches and not self.stop:
-                start = time.perf_counter()
-                objective = self.step(order)
-                elapsed = time.perf_counter() - start
-                state.seconds += elapsed
-                if self.started:
-                    self.timed.append(elapsed)
-                self.started = True
-                if after_step:
-                    after_step(self, objective)
-            if state.batch == self.batches:
-                self._finish_epoch()
-                if after_epoch:
-                    after_epoch(self)
-        self.stop = False
+        try:
+            while state.epoch < epochs and not self.stop and self.is_patient():
+                check_unchanged(self.files)
+                order = epoch_permutation(len(self.x), self.seed, state.epoch)
+                while state.batch < self.batches and not self.stop:
+                    start = time.perf_counter()
+                    objective = self.step(order)
+                    elapsed = time.perf_counter() - start
+                    state.seconds += elapsed
+                    if self.started:
+                        self.timed.append(elapsed)
+                    self.started = True
+                    if after_step:
+                        after_step(self, objective)
+                if state.batch == self.batches:
+                    self._finish_epoch()
+                    if after_epoch:
+                        after_epoch(self)
+        finally:
+            self.stop = False
         return state.history
 
     def _weight(self, step):
         """Return the weight of the KL in a step: 0 if there is no KL, NaN if the weight is not one number."""
-        return float((self.schedule.at(step) if self.schedule else as_weight(getattr(self.model, "beta", 0.0))).beta)
+        weight = self.schedule.at(step) if self.schedule else as_weight(getattr(self.model, "beta", 0.0))
+        beta = getattr(weight, "beta", math.nan)
+        return math.nan if np.ndim(beta) else float(beta)
 
-    def _held_out(self):
-        return held_out_objective(self.model, self.validation, binarize=self.binarize, seed=self.seed)
+    def _held_out(self, seed):
+        return held_out_objective(self.model, self.validation, binarize=self.binarize, seed=seed)
 
     def _finish_epoch(self):
         check_unchanged(self.files)
         self.require_finite()
         state, test = self.state, Objective(math.nan, math.nan, math.nan)
         if self.validation is not None:
-            test = self._held_out()
+            test = self._held_out(self.seed)
             if not math.isfinite(test.loss):
                 raise TrainingError(f"the held-out loss after epoch {state.epoch + 1} is {test.loss}; expected a "
                                     "finite number of nats. Lower the learning rate "
@@ -324,11 +325,12 @@ class Trainer:
         if self.measured_at != (beta := getattr(self.model, "beta", None)):               # a callback has changed it
             state.forget_losses()
             self.measured_at = beta
-        state.epoch += 1
+        state.epoch, state.seed = state.epoch + 1, self.seed
         state.history.append(epoch)
-        best = state.history[state.best_epoch - 1].test_loss if state.best_epoch else math.nan
-        if self.keep == "best" and not test.loss >= best:
-            state.best, state.best_epoch = self.model.parameters.flat.copy(), state.epoch
+        if self.keep != "best":
+            state.best_epoch = 0
+        elif not test.loss >= state.best_loss:
+            state.best, state.best_epoch, state.best_loss = self.model.parameters.flat.copy(), state.epoch, test.loss
         state.begin_epoch()
         self.timed.clear()
 
@@ -347,7 +349,12 @@ class Trainer:
     def restore(self, meta: dict, arrays: dict) -> None:
         """Continue where `checkpoint` was made."""
         self.state.unpack(meta, arrays, self.gradient.layout)
-        self._keep_from(self.state)
+        state = self.state
+        if self.keep != "best":
+            state.best, state.best_epoch = None, 0
+        elif state.best is None and state.epoch > state.history.since and not state.batch:           # it kept the last
+            state.best, state.best_epoch = self.model.parameters.flat.copy(), state.epoch
+            state.best_loss = state.history[-1].test_loss
         if self.state.batch > self.batches or self.state.rows_skipped > len(self.x):
             raise ValueError(f"batch {self.state.batch} of {self.batches}, with {self.state.rows_skipped} rows "
                              "skipped, does not exist")

@@ -239,6 +239,9 @@ def test_names_that_count_the_columns_are_names(tmp_path):
                                    ("0", pixels((N, 1)) / 255, False)):
         data = load_data(csv(tmp_path / "b.csv", table, head))
         assert len(together(data)) == N + (not are_names) and bool(data.fields) == are_names
+    for rows, are_names in ((["0.5,0.25", "1e-05,2e-05", "nan,0.3"], True), (["1,0.5", "2,0.25", "3,0.2"], False)):
+        write(tmp_path / "c.csv", "\n".join(["0,1", *rows]).encode())
+        assert bool(load_data(tmp_path / "c.csv").fields) == are_names
 
 
 def test_an_amat_file_of_0_and_1_is_of_floats(tmp_path):
@@ -521,6 +524,8 @@ def test_evaluate_takes_other_data_as_they_are_and_not_as_the_run_s_were(capsys,
     losses = [result(capsys, *measure, *words)["elbo"] for words in (
         [], ["--data", tmp_path / "rows.npy"], ["--data", tmp_path / "columns.npy", "--transpose"])]
     assert losses[0] == losses[1] == losses[2]
+    (tmp_path / "columns.npy").rename(tmp_path / "moved.npy")                   # the run's own are read as they were
+    assert result(capsys, *measure, "--data", tmp_path / "moved.npy")["elbo"] == losses[0]
 
 
 def test_color_is_drawn_in_color_and_a_missing_number_in_red(tmp_path):

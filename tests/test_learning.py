@@ -2,6 +2,7 @@
 import copy
 import csv
 import math
+import warnings
 
 import numpy as np
 import pytest
@@ -196,6 +197,28 @@ def test_losses_from_before_a_change_are_not_compared_with_those_after_it(kept, 
     assert VAE.load(tmp_path / "model.npz")._training == best._training
     best.partial_fit(data(), keep="best", **later)                    # nothing has changed since then
     assert best.history_.since == 4
+
+
+def test_another_seed_of_the_noise_or_an_empty_call_changes_no_comparison():
+    """The best weights were lost to worse ones, and patience began anew, although nobody had changed anything."""
+    later = dict(batch_size=8, validation=data(seed=1))
+    model = made().fit(data(), epochs=6, keep="best", **later)
+    best = model.parameters.flat.copy()
+    model.partial_fit(data(), epochs=3, seed=1, keep="best", learning_rate=2.0, **later)
+    np.testing.assert_array_equal(model.parameters.flat, best)
+    patient = made().fit(data(), epochs=1, **later)
+    for seed in range(20):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            patient.partial_fit(data(), epochs=1, seed=seed, patience=2, learning_rate=1e-12, **later)
+    assert len(patient.history_) < 20
+    done = len(patient.history_)
+    for _ in range(2):
+        with pytest.warns(ScratchVAEWarning, match="no epoch is trained"):
+            patient.partial_fit(data(), epochs=1, patience=2, keep="best", **later)
+        with pytest.warns(ScratchVAEWarning, match="no epoch is trained"):
+            patient.partial_fit(data(), epochs=1, patience=2, **later)
+    assert len(patient.history_) == done
 
 
 def test_losses_from_before_a_callback_changes_beta_are_not_compared_with_those_after_it():

@@ -4,7 +4,7 @@ import pytest
 
 from scratchvae import Autoencoder, ScratchVAEError, VAE
 from scratchvae.errors import ConfigurationError, DataError, RunError, ShapeError
-from scratchvae.estimators import ScoreFunction
+from scratchvae.estimators import make_estimator, ScoreFunction
 from scratchvae.likelihoods import Bernoulli, Gaussian
 from scratchvae.storage.checkpoint import load_arrays
 from scratchvae.training import Trainer
@@ -237,13 +237,17 @@ def test_a_refused_set_params_changes_nothing_and_the_model_is_saved_and_loaded(
 
 
 @pytest.mark.parametrize("kind", BOTH)
-def test_a_setting_that_is_assigned_is_refused_unless_it_is_beta(kind):
+def test_a_setting_that_is_assigned_follows_or_is_refused(kind):
     model = made(kind)
     before = vars(model).copy()
-    for name in model.get_params().keys() - {"beta"}:
+    for name in model.get_params().keys() - {"beta", "estimator", "n_samples"}:
+        setattr(model, name, getattr(model, name))                # as constructors of subclasses do
         with pytest.raises(ConfigurationError, match=rf"{name} cannot be assigned.* Call set_params\({name}="):
-            setattr(model, name, getattr(model, name))
+            setattr(model, name, "another")
     assert vars(model) == before
+    if kind is VAE:
+        model.estimator, model.n_samples = "stl", 4
+        assert (model.estimator, model.n_samples) == (make_estimator("stl"), 4)
     model.beta, model.note = 3.0, "mine"
     assert (model.beta, model.note) == (3.0, "mine")
 

@@ -73,6 +73,11 @@ def test_assigned_numbers_are_copied_into_the_vector_and_nothing_is_detached():
     p.likelihood["logvar"] += 1
     assert p.flat is flat and p["encoder.0.W"][0].tolist() == [0, 1, 2, 3, 4]
     assert flat[-1] == p["likelihood.logvar"] == -2
+    p.likelihood.update(logvar=5)
+    p.likelihood |= {"logvar": -2}
+    assert p.likelihood["logvar"] == flat[-1] == -2
+    with pytest.raises(ShapeError, match="what is assigned to it"):
+        p.flat = np.zeros(2)
     assert copy.deepcopy(p.likelihood) == {"logvar": -2}
     with pytest.raises(ConfigurationError, match="encoder of Parameters cannot be replaced"):
         p.encoder = p.copy().encoder

@@ -1,4 +1,6 @@
 """Schedules of beta: pure functions of the step, penalties with their gradients, and runs that can be cut anywhere."""
+from dataclasses import dataclass
+
 import numpy as np
 import pytest
 from test_cli import command, result
@@ -199,6 +201,18 @@ def test_a_weight_of_one_s_own_trains_as_the_constant_does(by_latent, estimator)
     own, half = (made(estimator=estimator).fit(data(), epochs=2, batch_size=16, beta=beta) for beta in (weight, 0.5))
     np.testing.assert_allclose(own.parameters.flat, half.parameters.flat, rtol=1e-12)
     assert np.isnan(own.history_.column("beta")).all()
+
+
+def test_a_weight_of_one_s_own_may_be_a_dataclass_with_more_fields():
+    @dataclass(frozen=True)
+    class Mine(Own):
+        beta: float
+        steps: int
+
+    assert made().fit(data(), epochs=1, batch_size=16, beta=Mine(0.5, 3)).history_[0].beta == 0.5
+    weight = Own()
+    weight.beta = np.full(2, 0.5)                                 # one a latent is not one number
+    assert np.isnan(made().fit(data(), epochs=1, batch_size=16, beta=weight).history_[0].beta)
 
 
 def test_an_epoch_that_cannot_be_written_down_leaves_no_torn_state(tmp_path):

@@ -59,9 +59,17 @@ def test_one_and_two_threads_train_to_the_same_bits():
 def test_a_stopped_run_and_its_copies_go_on_when_they_are_run_again():
     trainer, copies = Trainer(model(), data(), batch_size=16), []
 
+    def fail(trainer, objective):
+        trainer.stop = True
+        raise RuntimeError
+
     def stop(trainer, objective):
         trainer.stop = True
         copies.extend((copy.copy(trainer), pickle.loads(pickle.dumps(trainer))))
+    failed = copy.copy(trainer)
+    with pytest.raises(RuntimeError):
+        failed.run(2, after_step=fail)
+    assert len(failed.run(2)) == 2
     trainer.run(2, after_step=stop)
     for stopped in (trainer, *copies):
         assert stopped.state.optimizer.step == 1 and len(stopped.run(2)) == 2

@@ -5,7 +5,7 @@ from argparse import Namespace
 from ..analysis.elbo_decomposition import ledger
 from ..analysis.evaluation import evaluate, HeldOut
 from ..data.minibatch import BINARIZE
-from ..errors import ConfigurationError
+from ..errors import ConfigurationError, RunError
 from ..vae import VAE
 from ..validation import check_seed, positive_integer
 from .parser import add_image_shape, add_run_command, add_transpose
@@ -30,6 +30,17 @@ def add(commands: object) -> None:
     parser.add_argument("--seed", type=int, default=0, help="seed of the samples; default: 0")
 
 
+def _data(record, meta, args):
+    """Return the run's data, which may have moved to --data, or another set there."""
+    if args.data is None or record.config.get("transpose") and not args.transpose:
+        try:
+            return record.load_data(meta, args.data, args.image_shape, args.transpose)
+        except RunError:
+            if args.data is None:
+                raise
+    return record.load_data(None, args.data, args.image_shape, args.transpose)
+
+
 def run(args: Namespace) -> tuple[dict, int]:
     """Measure a run's ELBO and importance-sampled log-likelihood."""
     positive_integer("importance_samples", args.importance_samples)
@@ -39,7 +50,7 @@ def run(args: Namespace) -> tuple[dict, int]:
     if not isinstance(model, VAE):
         raise ConfigurationError(f"{args.folder} holds an autoencoder, which has no ELBO and no likelihood of its "
                                  "data. Evaluate a run of --model vae.")
-    data = record.load_data(None if args.data else meta, args.data, args.image_shape, args.transpose)
+    data = _data(record, meta, args)
     binarize = args.binarize or record.config.get("binarize", "none")
     if args.binarize is None and not HeldOut(model, data.test, args.seed, binarize).is_density:
         binarize = "dynamic"

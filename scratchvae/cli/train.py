@@ -1,6 +1,7 @@
 """`scratchvae train`: train a model and write a run folder."""
 import argparse
 import inspect
+import itertools
 import math
 import os
 import signal
@@ -24,6 +25,7 @@ from ..kernels.compilation import OF_VAE, second_compiler, TRAIN
 from ..layers import ACTIVATIONS
 from ..learning_rates import RATES
 from ..likelihoods import Gaussian, GaussianOptimal, LIKELIHOODS
+from ..model import MOST_PARAMETERS
 from ..nonfinite import POLICIES
 from ..optimizers import OPTIMIZERS
 from ..schedules import SCHEDULES
@@ -208,12 +210,14 @@ def begun(record: Run) -> tuple[Dataset, Trainer]:
         chosen["n_conditions"] = count_classes(data)
         if kind is not VAE:
             raise ConfigurationError(f"--condition is of a VAE; --model is {settings['model']!r}. Leave one out.")
-    model = kind(data.train.shape[1] - chosen.get("n_conditions", 0), **chosen)
-    needed = model.parameters.flat.nbytes * (4 if settings["optimizer"] == "adam" else 3)    # gradient and moments, too
-    if needed > (memory := _memory()):
-        raise ConfigurationError(f"a model of {model.parameters.flat.size:,} parameters takes {needed / 1e9:.1f} GB in "
-                                 f"training; this machine has {memory / 1e9:.1f}. Choose fewer --hidden units.")
-    return data, record.trainer(model, data)
+    sizes = [data.train.shape[1], *map(int, settings["hidden"]), int(settings["n_latent"])]
+    weights = 2 * sum(n_in * n_out for n_in, n_out in itertools.pairwise(sizes))
+    vectors = 3 + (settings["optimizer"] == "adam") + (settings["keep"] == "best")           # gradient and moments, too
+    needed = weights * np.dtype(settings["dtype"]).itemsize * vectors
+    if needed > (memory := _memory()) and weights <= MOST_PARAMETERS:                        # it says so of more itself
+        raise ConfigurationError(f"a model of {weights:,} weights takes {needed / 1e9:.1f} GB in training; this "
+                                 f"machine has {memory / 1e9:.1f}. Choose fewer --hidden units.")
+    return data, record.trainer(kind(data.train.shape[1] - chosen.get("n_conditions", 0), **chosen), data)
 
 
 def _memory():

@@ -49,6 +49,8 @@ class Likelihood:
     True
     """
 
+    running: tuple = ()                                           # own parameters that no optimizer moves
+
     def is_density(self, x: np.ndarray) -> bool:
         """Return whether exp(-nll) is a normalized density, or a probability, of every row of x (n, D).
 

@@ -123,6 +123,7 @@ class GaussianOptimal(GaussianScalar):
     """
 
     name = "gaussian_optimal"
+    running = ("logvar",)
 
     def _optimum(self, outputs, x, squares):
         """Write SSE of each row into squares; return sigma*^2 and whether it is the floor.            (L4, L11)"""

@@ -40,7 +40,8 @@ def read_table(path: str | Path) -> tuple[np.ndarray, tuple[str, ...]]:
         fields = first.split() if separator is None else next(csv.reader([first], delimiter=separator))
         names = tuple(field.strip().strip('"')[:MOST_NAME] for field in fields)
         below = list(itertools.islice(lines, LINES))
-        is_named, lines = _are_names(names, below), itertools.chain(below, lines)
+        is_named = _are_names(names, [line.split(separator) for line in below])
+        lines = itertools.chain(below, lines)
         if not is_named:
             names, lines = (), itertools.chain([first], lines)
         always_floats, pieces = ".amat" in Path(path).suffixes, []
@@ -72,10 +73,11 @@ def _lines(path, stream, packed) -> Iterator[str]:
 def _are_names(fields, below):
     """Return whether the fields of a first line name the columns: one is a word, or they count from 0 or 1.
 
-    Two or three that count could be numbers, too: they are names from 0 on, if each line below has a decimal point.
+    Two or three that count could be numbers, too: they are names from 0 on, if no number below is written as whole.
     """
-    has_points = len(fields) > 1 and below and all("." in line for line in below)
-    counts = (0, 1) if len(fields) > 3 else (0,) if has_points else ()
+    whole = any(text.strip().lstrip("+-").isdigit() for line in below for text in line)
+    of_floats = len(fields) > 1 and below and not whole
+    counts = (0, 1) if len(fields) > 3 else (0,) if of_floats else ()
     if any(fields == tuple(map(str, range(first, first + len(fields)))) for first in counts):
         return True
     try:
