@@ -219,8 +219,8 @@ class TrainingState:
             self.best_epoch = _count("best_epoch", meta.get("best_epoch", self.history.best()))
             if self.best_epoch > self.epoch:
                 raise ValueError(f"best_epoch is {self.best_epoch}, of {self.epoch} epochs")
-            older = self.history[self.best_epoch - 1].test_loss if self.history else math.nan    # without "best_loss"
-            self.best_loss = _of_type(float, "best_loss", meta.get("best_loss", older))
+            measured = self.history[self.best_epoch - 1].test_loss if self.history else math.nan
+            self.best_loss = _of_type(float, "best_loss", meta.get("best_loss", measured))
         vectors = {**self.optimizer.moments, **({"best": self.best} if "best" in arrays else {})}
         for name, vector in vectors.items():
             if arrays[name].dtype != vector.dtype:

@@ -391,6 +391,44 @@ def test_a_root_has_the_sign_of_the_float(name):
         assert found.faults == ("b[0]: exactly -1 x",)
 
 
+@pytest.mark.parametrize("f, slope, w", [
+    (lambda w, x, b: w * np.sqrt((x - b)**2 * x**2), lambda d, w, x, b: -d * w * (2 * x - b), 0.0),
+    (lambda w, x, b: w * x + 2.0**-40 * np.sqrt((x - b)**2 * x**2), lambda d, w, x, b: d * (w - 2.0**-40 * (2 * x - b)),
+     1.0)])
+def test_where_floats_do_not_see_the_sign_of_a_root_the_wrong_one_is_not_proved(f, slope, w):
+    """Other residues were drawn until the root's sign was that of the wrong gradient, and floats saw nothing."""
+    at = {"w": np.full(2, w), "x": np.array([0.3, 1.2]), "b": np.array([0.9, 2.0])}
+    for seed in range(10):
+        flipped = certify(f, lambda d, w, x, b: {"x": 2 * d * w - slope(d, w, x, b)}, at, trials=1, seed=seed)
+        assert not flipped.ok
+        assert not certify(f, lambda d, w, x, b: {"x": slope(d, w, x, b)}, at, trials=1, seed=seed).faults
+
+
+def norm(x):
+    return (x - x.mean(axis=1, keepdims=True)) / np.sqrt(np.var(x, axis=1, keepdims=True) + 1e-5)
+
+
+def norm_vjp(d, x):
+    y, s = norm(x), np.sqrt(np.var(x, axis=1, keepdims=True) + 1e-5)
+    return {"x": (d - d.mean(axis=1, keepdims=True) - y * (d * y).mean(axis=1, keepdims=True)) / s}
+
+
+def test_roots_whose_sign_does_not_matter_are_proved_however_floats_cancel():
+    x = np.random.default_rng(0).uniform(0, 255, (3, 2))                        # of two features d_x is all rounding
+    assert_exact(certify(norm, norm_vjp, {"x": x}, trials=3))
+    for c in (37, 0.37, 1 - 0.999):                                             # without a root modulo P
+        assert_exact(certify(lambda x: np.sqrt(c * x), lambda d, x: {"x": d * np.sqrt(c * x) / (2 * x)}, {"x": x[0]}))
+
+
+def test_a_right_side_of_0_is_not_refuted_by_the_sign_of_a_root_and_a_factor_is_named_at_0():
+    at = {"x": np.array([-1.3]), "y": np.array([0.4])}
+    for seed in range(8):
+        assert_exact(certify(lambda x, y: (x + y + np.sqrt(x * x + 2 * x * y + y * y)) / 2,
+                             lambda d, x, y: {"x": d * (x + y > 0)}, at, trials=1, seed=seed))
+    found = certify(lambda b: np.sum(b * b), lambda d, b: {"b": d * b}, {"b": np.zeros(2)})
+    assert found.verdict == "wrong: b[0] and others: exactly 1/2 x"
+
+
 def test_what_differs_by_signs_of_many_roots_is_not_proved():
     at = {"x": np.linspace(1.5, 3, 20)}
     for sign in (1, -1):

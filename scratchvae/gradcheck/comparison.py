@@ -131,7 +131,7 @@ def compare(name: str, analytic: np.ndarray, numerical: Numerical, fault: str, s
     if not kinks.all() and largest > np.median(bounds[~kinks]) > 1e-3 * largest:
         hints.append(f"rounding in forward hides errors below {np.median(bounds[~kinks]):.0e} here: are its units "
                      "saturated, or does it compute in float32?")
-    if 2 * kinks.sum() > len(a):
+    if 2 * kinks.sum() > len(a) and np.isfinite(bounds).any():
         hints.append(f"{kinks.sum()} of {len(a)} entries are kinks, where any slope between the two sides' passes: "
                      "move the parameters off them, for example with random biases")
     return Check(name, float(relative[at]), tuple(map(int, np.unravel_index(entries[at], analytic.shape))),
@@ -145,7 +145,7 @@ def _not_judged(check, numerical, noise, size):
         return check
     value, stairs = np.maximum(np.abs(numerical.values), abs(check.analytic)), noise > STAIRS * size > 0
     if not np.isfinite(numerical.bounds).any():
-        why = "forward is not finite anywhere near here: move the parameters"
+        why = "forward fails or is not finite anywhere near here: move the parameters"
     elif noise > max(COARSE * size, STAIR) and np.all(numerical.bounds >= value) and (stairs or value.any()):
         why = (f"forward rounds to {noise:.0e}, and the bounds are wider than the gradient: is it a step function "
                "such as round, or float32 inside? Check it without the rounding")

@@ -94,7 +94,8 @@ def wrong_entry(f: Callable, x: np.ndarray, analytic: np.ndarray, noise: float,
     if not np.isfinite(analytic).all():
         return int(np.argmin(np.isfinite(analytic)))
     rng, center, t = np.random.default_rng(seed), x.copy(), np.zeros(1)
-    direction = sizes_of(x) * rng.uniform(0.5, 1, x.shape) * rng.choice([-1.0, 1.0], x.shape)
+    sizes = np.where(np.isfinite(x), sizes_of(x), 0)
+    direction = sizes * rng.uniform(0.5, 1, x.shape) * rng.choice([-1.0, 1.0], x.shape)
     parts = (analytic * direction).ravel()
 
     def along(low=0, high=x.size):

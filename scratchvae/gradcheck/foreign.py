@@ -10,7 +10,8 @@ from .comparison import assert_ok, broken, compare, compare_all, ELSEWHERE, note
 from .contract import same_bits
 from .directions import begin, move, slope_elsewhere
 from .hints.order import order_hints, require_roles
-from .layouts import check_layouts, Refusal, Variant
+from .layouts import check_layouts, Variant
+from .numerical import OUTSIDE
 from .trees import as_number, copied, float_leaves, matched, parameters, Snapshot
 from .zeros import off_zero
 
@@ -109,8 +110,11 @@ def judge(subject: Subject, roles: dict, rtol: float, terms: Callable | None = N
         return [broken("gradient", f"{who[1]} gives another result on a second call: does it draw noise of its own, "
                        "add to what it returned before, or change what it keeps? Use the noise of the forward; pass "
                        "reseed= if it runs its own")]
-    with Refusal():                                               # it may be outside the code's domain
+    is_asked = True
+    try:
         subject.elsewhere(subject.value)
+    except OUTSIDE:                                               # the code's domain ends before
+        is_asked = False
     alone = subject.take(anew=subject.draws, after_loss=False)
     cached = not _same(found, alone)
     if cached:                                                    # what the backward of a training loop sees
@@ -131,13 +135,14 @@ def judge(subject: Subject, roles: dict, rtol: float, terms: Callable | None = N
     least = EPS_32 * abs(first) if any(array.dtype == np.float32 for array in arrays.values()) else 0.0
     elsewhere = None
     try:
-        with Refusal():
+        if is_asked:
             slope, numerical, slack = slope_elsewhere(*there)
             elsewhere = compare("elsewhere", slope, numerical, "", {}, slack)
     finally:
         subject.snapshot.restore()
     checks = compare_all(subject.value, arrays, found, faults, {}, MAX_ENTRIES, SEED, least, terms, allowed)
-    checks = [check._replace(ok=False, judged=False, hint=LOST) if check.ok and check.name in lost else check
+    checks = [check._replace(ok=False, judged=False, hint=LOST)
+              if check.ok and check.name in lost and abs(check.numeric) > check.error_bound else check
               for check in checks]
     rate = _rate(checks)
     hints = order_hints(checks, roles, {path: array.shape for path, array in arrays.items()})

@@ -79,7 +79,7 @@ def rounding_noise(f: Callable, arrays: list, seed: int = 0) -> float:
     rng, centers = np.random.default_rng(seed), [array.copy() for array in arrays]
     known = any(array.any() for array in arrays)                  # zeros do not say what a small change of them is
     scales = [np.abs(array) if known else sizes_of(array) for array in arrays]    # f may curve over an entry's own size
-    directions = [scale * rng.uniform(-1, 1, scale.shape) for scale in scales]
+    directions = [np.where(np.isfinite(scale), scale, 0) * rng.uniform(-1, 1, scale.shape) for scale in scales]
 
     def at(t):
         for array, center, direction in zip(arrays, centers, directions):
@@ -157,8 +157,8 @@ def _estimate(f, f_0, x, index, step, noise, terms=None):
     once = (4 * c[1] - c[0]) / 3, (4 * c[2] - c[1]) / 3           # central slopes err by h^2, h^4, ...
     value = (16 * once[1] - once[0]) / 15
     jump = (8 * (2 * j[2] - j[1]) - (2 * j[1] - j[0])) / 7        # half of right less left errs by h, h^3, ...
-    if 10 * FLOAT32 * abs(f_0) > noise > COARSE * abs(f_0):       # float32 rounds a larger f by more
-        noise *= size / abs(f_0)
+    if noise > COARSE * abs(f_0) > 0 and (noise < 10 * FLOAT32 * abs(f_0) or is_float32(np.array([f_up, f_down]))):
+        noise = max(noise, min(noise * size / abs(f_0), 10 * FLOAT32 * size))      # float32 rounds a larger f by more
     # 64 standard deviations of noise / step: the weights above make 4 of them of one in f, and 11 in the jump.
     rounding = 16 * (4 * noise + 2 * EPS * size) / step + EPS * abs(center * j[0]) / step
     return _Estimate(step, value, abs(once[1] - once[0]) + abs(jump), rounding)

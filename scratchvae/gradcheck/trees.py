@@ -14,7 +14,8 @@ CODE = (type, ModuleType, FunctionType, MethodType)     # has attributes, and th
 
 
 def _is_array(node):
-    return hasattr(type(node), "__array__")                       # of the type: an object may answer to any name
+    return hasattr(type(node), "__array__") or not isinstance(node, (dict, list, tuple, type)) and callable(
+        getattr(node, "__array__", None))                         # a dict may answer to any name
 
 
 def as_array(leaf: Any) -> np.ndarray:
@@ -81,12 +82,8 @@ def _leaves(tree, name):
 
 
 def float_leaves(tree: Any, name: str = "params") -> dict:
-    """Return {path: leaf} of the leaves of float64 or float32; raises ShapeError for those of other floats."""
-    kinds = {path: as_array(leaf).dtype for path, leaf in _leaves(tree, name).items()}
-    for path, kind in kinds.items():
-        if kind.kind == "f" and kind not in FLOATS:
-            raise ShapeError(f"{path} has dtype {kind}; expected float64 or float32. Convert it with astype.")
-    return {path: leaf for path, leaf in _leaves(tree, name).items() if kinds[path] in FLOATS}
+    """Return {path: leaf} of the leaves of float64 or float32."""
+    return {path: leaf for path, leaf in _leaves(tree, name).items() if as_array(leaf).dtype in FLOATS}
 
 
 def parameters(tree: Any, name: str = "params") -> dict:
@@ -138,12 +135,15 @@ def copied(tree: Any, make: Callable = np.array, made: dict | None = None) -> An
     branches = _branches(tree)
     if isinstance(tree, tuple):
         return tuple.__new__(type(tree), (copied(branch, make, made) for branch in branches.values()))
-    copy_of: Any = copy.copy(tree)
+    try:
+        copy_of: Any = copy.copy(tree)
+    except TypeError:                                             # a dict that lets nobody assign
+        copy_of = {}
     if isinstance(tree, (dict, list)):
         if getattr(tree, "__dict__", None) is tree:               # its attributes are its items
             copy_of.__dict__ = copy_of
-        for key, branch in branches.items():
-            copy_of[key] = copied(branch, make, made)
+        for key, branch in branches.items():                      # whatever its own way to assign is
+            (dict if isinstance(tree, dict) else list).__setitem__(copy_of, key, copied(branch, make, made))
         return copy_of
     made[id(tree)] = copy_of
     for key, branch in branches.items():
@@ -193,6 +193,9 @@ class Snapshot:
 
     def __init__(self, tree: Any) -> None:
         self.tree, self.arrays = tree, parameters(tree)
+        for path, leaf in self.now().items():
+            if isinstance(leaf, np.ndarray) and leaf.dtype.kind == "f" and leaf.dtype not in FLOATS:
+                raise ShapeError(f"{path} has dtype {leaf.dtype}; expected float64 or float32. Convert it with astype.")
         self.values = {path: array.copy() for path, array in self.arrays.items()}
 
     def now(self) -> dict:

@@ -591,6 +591,52 @@ def test_steps_of_the_arrays_size_do_not_alias_small_entries(seed):
     assert not all(check.ok for check in check_value_and_grad(f, at))
 
 
+@pytest.mark.parametrize("seed", range(6))
+def test_a_float32_loss_near_its_minimum_is_no_false_alarm(seed):
+    rng = np.random.default_rng(seed)
+    X, W = rng.standard_normal((20, 4)), rng.standard_normal((4, 3))
+    T = X @ W + 10.0**rng.uniform(-7, -5) * rng.standard_normal((20, 3))
+
+    def f(W, factor):
+        residual = X.astype("f4") @ W.astype("f4") - T.astype("f4")
+        return float(np.sum(residual**2)), factor * 2 * X.T @ (X @ W - T)
+
+    assert not any(check.judged and not check.ok for check in check_value_and_grad(lambda W: f(W, 1), W))
+
+
+def test_masks_of_minus_infinity_are_passed_over():
+    rng = np.random.default_rng(0)
+    logits = np.where(np.tri(30) > 0, rng.standard_normal((30, 30)), -np.inf)
+
+    def softmax(A):
+        e = np.exp(A - A.max(axis=1, keepdims=True))
+        return e / e.sum(axis=1, keepdims=True)
+
+    c = rng.standard_normal((30, 30))
+    for single in (False, True):
+        for factor in (1.0, 1.5):
+            def f(A):
+                p = softmax(A.astype("f4") if single else A)
+                d = p * (c - (p * c).sum(axis=1, keepdims=True))
+                d[29, 0] *= factor
+                return float((p * c).sum()), d.astype(float)
+            checks = check_value_and_grad(f, logits)
+            if factor == 1 or not single:
+                assert all(check.ok for check in checks) == (factor == 1)
+            assert not any("other" in check.hint for check in checks)
+
+
+@pytest.mark.parametrize("broken", [lambda p: {"w": np.ones(3)}, lambda p: None])
+def test_a_gradient_that_breaks_at_other_parameters_is_not_passed_over(broken):
+    p = {"w": np.array([1.0, 2.0])}
+
+    def gradient():
+        return {"w": 2 * p["w"]} if p["w"].tolist() == [1.0, 2.0] else broken(p)
+
+    with pytest.raises(ShapeError):
+        check_gradient(lambda: np.sum(p["w"]**2), gradient, p)
+
+
 class Attributes(dict):
     """A dict whose items are attributes, as many write it."""
 
@@ -603,6 +649,13 @@ class Answers(dict):
     """A dict that answers to any attribute."""
 
     __getattr__ = dict.get
+
+
+class Frozen(dict):
+    """A dict that lets nobody assign."""
+
+    def __setitem__(self, key, value):
+        raise TypeError("frozen")
 
 
 class Pair(tuple):
@@ -626,7 +679,7 @@ class Rebound:
 @pytest.mark.parametrize("factor, ok", [(2, True), (3, False)])
 def test_containers_of_all_sorts_are_copied_as_what_they_are(factor, ok):
     w = np.array([1.0, 2.0])
-    for tree in (Attributes(w=w), Answers(w=w), collections.defaultdict(list, w=w)):
+    for tree in (Attributes(w=w), Answers(w=w), Frozen(w=w), collections.defaultdict(list, w=w)):
         checks = check_value_and_grad(lambda p: (np.sum(getattr(p, "w", p["w"])**2), {"w": factor * p["w"]}), tree)
         assert [check.ok for check in checks] == [ok] and w.tolist() == [1, 2]
     checks = check_value_and_grad(lambda p: (float(np.sum(p[0]**2) + p[1]), (factor * p[0], np.ones(()))),
@@ -667,6 +720,9 @@ def test_a_step_below_the_rounding_of_the_parameters_is_not_judged():
         return check_gradient(lambda: np.sum((w - 1e6 + 0.1)**2),
                               lambda: gradient_of_step(lambda: step(rate, factor), w, rate), w)
 
+    shift = np.array([1e-17])                                     # which the loss does not depend on
+    assert all(check.ok for check in check_gradient(lambda: np.sum(np.ones(2)) + 0 * shift[0], lambda: gradient_of_step(
+        lambda: shift.__isub__(1e-33), shift, 1.0), shift))
     for factor in (2, 4):
         assert [(check.ok, check.judged) for check in checks(1e-9, factor)] == [(False, False)]
     assert all(check.ok for check in checks(1e-3, 2)) and not checks(1e-3, 4)[0].ok

@@ -37,6 +37,7 @@ DRAW = random.Random()
 SYMBOLS = {}                             # {what it stands for: residues}
 TIES = set()                             # lines of code in which two floats were equal and two formulas were not
 ROOTS = set()                            # of what is no square that was seen: their signs may be wrong
+FLIP = [0]                               # those roots have their other sign that share an odd number of bits with it
 
 
 class Redraw(ArithmeticError):
@@ -238,6 +239,8 @@ class Exact:
             raise Redraw
         ROOTS.add(root)
         _, q, r = symbol("sqrt", self.p)
+        if FLIP[0] < 0 or (root & FLIP[0]).bit_count() % 2:
+            root, x = P - root, -x
         return Exact(root, q, r, self.t * pow(2 * root, -1, P) % P if root else 0, x,
                      _divided(self.s, 2 * x), 2 + max(self.n, self.m), 1 + self.m)
 

@@ -9,7 +9,7 @@ import math
 import threading
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from fractions import Fraction
 from pathlib import Path
 from typing import NamedTuple
@@ -20,10 +20,12 @@ from ...arrays import as_finite
 from ...errors import ConfigurationError, ShapeError
 from ...validation import check_seed, function_of, instance_of, positive_integer
 from .arrays import exact_array, exact_numbers
-from .exact import DRAW, Exact, in_sight, lift, literal, P, PRIMES, R, Redraw, ROOTS, start_trial, SYMBOLS, TIES
+from .exact import DRAW, Exact, FLIP, in_sight, lift, literal, P, PRIMES, R, Redraw, ROOTS, start_trial, SYMBOLS, TIES
 
 MOST_DRAWS = 64                          # in a row without a square root, at 1/2 each, before it is given up
 MOST_SIGNS = 16                          # in a row in which a root has another sign than the float's
+FLIPS = 4                                # other choices of the roots' signs that are tried
+CLEAR = 1e-3                             # two differences in floats are told apart if one is so much smaller
 READABLE = 1 << 90                       # numerator times denominator of a ratio that is shown as a fraction
 SHORT = 10**6                            # denominators up to which it is shown as n/d, not as 1 + n/d
 ALIKE = 1e-10                            # how far two floats may be apart, relatively, if only rounding parts them
@@ -94,9 +96,14 @@ class Certificate(NamedTuple):
 
 
 def _variable(x):
+    """Return a random number."""
+    return Exact(*(DRAW.randrange(1, m) for m in PRIMES), x=float(x), n=1)
+
+
+def _square(x):
     """Return a random number whose residue has a root if x is positive, as those of products of such numbers have."""
-    p, q, r = (DRAW.randrange(1, m) for m in PRIMES)
-    return Exact(p * p % P if x >= 0 else -p * p % P, q, r, x=float(x), n=1)
+    a = _variable(x)
+    return Exact(a.p * a.p % P if x >= 0 else -a.p * a.p % P, a.q, a.r, x=a.x, n=1)
 
 
 def _moving(a, v):
@@ -119,7 +126,8 @@ def _each(function, inputs):
     return lambda *arrays: exact_array(np.asarray(ufunc(*(np.asarray(a, object) for a in arrays)), object))
 
 
-variables, moving, still, derivatives = _each(_variable, 1), _each(_moving, 2), _each(_still, 1), _each(_derivative, 1)
+variables, squares = _each(_variable, 1), _each(_square, 1)
+moving, still, derivatives = _each(_moving, 2), _each(_still, 1), _each(_derivative, 1)
 
 
 def _named(who, outputs):
@@ -137,9 +145,9 @@ def _named(who, outputs):
 class Trial:
     """One draw of residues at the numbers `floats`, and both sides of the comparison."""
 
-    def __init__(self, f: Callable, vjp: Callable, floats: dict, rng: np.random.Generator) -> None:
-        self.f, self.vjp, self.rng = f, vjp, rng
-        self.point = {name: variables(as_finite(a, name)) for name, a in floats.items()}
+    def __init__(self, f: Callable, vjp: Callable, floats: dict, rng: np.random.Generator, of_squares: bool) -> None:
+        self.f, self.vjp, self.rng, self.draw = f, vjp, rng, squares if of_squares else variables
+        self.point = {name: self.draw(as_finite(a, name)) for name, a in floats.items()}
         self.cotangents = {name: self._direction(y) for name, y in self._values({}).items()}
         self.gradient = self._gradient(self.cotangents)
         self.v = {name: self._direction(self.point[name]) for name in self.gradient}
@@ -149,7 +157,7 @@ class Trial:
                                  "the array. Look at transposes and sums.")
 
     def _direction(self, like):
-        return variables(np.asarray(self.rng.standard_normal(like.shape)))
+        return self.draw(np.asarray(self.rng.standard_normal(like.shape)))
 
     def along(self, v: dict) -> dict:
         """Return the arrays at the point, moving along v (a dict, for some of them)."""
@@ -213,14 +221,40 @@ class Trial:
         more = " and others" if self.differ(self.part(name, entry + 1, self.v[name].size)) else ""
         return f"{name}{f'[{place}]' if place else ''}{more}: {', '.join(said)}"
 
-    def findings(self) -> tuple[list, list]:
+    def _sides_of(self, names):
+        """Return {name: (whether the sides of an array differ, by how much their floats do)}."""
+        return {name: (analytic.p != exact.p, abs(analytic.x - exact.x))
+                for name in names for analytic, exact in [self.sides({name: self.v[name]})]}
+
+    def by_signs(self, names: Collection[str]) -> dict:
+        """Return {name: what floats say of the gradient} of those arrays for which signs of roots decide.
+
+        They say "right" or "wrong" where the sides' difference in floats, whose roots are positive, is much smaller or
+        much larger than with other signs, and else nothing, "".
+        """
+        own, others, gradient = self._sides_of(names), [], self.gradient
+        try:
+            for FLIP[0] in (-1, *(DRAW.getrandbits(P.bit_length()) for _ in range(FLIPS - 1))):
+                self.gradient = self._gradient(self.cotangents)
+                others.append(self._sides_of(names))
+        finally:
+            FLIP[0], self.gradient = 0, gradient
+        said = {}
+        for name in names:
+            (differs, apart), flipped = own[name], [sides[name] for sides in others]
+            least, most = min(x for _, x in flipped), max(x for _, x in flipped)
+            if any(other != differs for other, _ in flipped):
+                said[name] = "right" if apart <= CLEAR * most and most else "wrong" if least <= CLEAR * apart else ""
+        return said
+
+    def findings(self, by_signs: dict) -> tuple[list, list]:
         """Return (faults, rounded): one entry of each array that differs, visibly in floats or in rounding alone."""
         faults, rounded = [], []
-        if ROOTS and not self.differ(self.v):
-            return [], [f"{name}: equal but for the sign of a root" for name, v in self.v.items()
-                        if v.size and self.differ_visibly({name: v})]
         for name, v in self.v.items():
-            if v.size and self.differ({name: v}):
+            differs = v.size and self.differ({name: v})
+            if name in by_signs and by_signs[name] != ("wrong" if differs else "right"):
+                rounded.append(f"{name}: equal but for the sign of a root")
+            elif differs:
                 said = self.describe(name, self.search(name, self.differ))
                 if ROUNDED in said and self.differ_visibly({name: v}):
                     said = self.describe(name, self.search(name, self.differ_visibly))
@@ -243,7 +277,7 @@ def ratio(analytic: Exact, exact: Exact) -> str:
     while b * abs(t) >= READABLE:
         a, b, s, t = b, a % b, t, s - a // b * t
     c, alike = Fraction(b, t) if b else None, abs(analytic.x - exact.x) <= ALIKE * abs(exact.x)
-    if c is not None and not (alike and abs(c - 1) > ALIKE):
+    if c is not None and not (ROOTS and alike and abs(c - 1) > ALIKE):
         return f"exactly {c if c.denominator < SHORT else f'1 + {c - 1}'} x"
     if alike:
         return ROUNDED
@@ -276,9 +310,10 @@ def certify(f: Callable, vjp: Callable, arrays: dict | Callable, *, trials: int 
     A float in the code counts as what it rounds: a fraction with a denominator up to 4096, or exp(k), else as the
     binary number that it is.  Where a gradient differs by less than floats can tell, because such a number is rounded
     or log(a b) stands beside log a + log b, it is not proved, and that is said.  Among such entries a wrong one is
-    found if it changes a sum over its array by 1e-10.  A root has a sign of its own among residues: where it is not
-    that of the float, other residues are drawn, and after 16 draws it is not proved.  While this runs, code of these
-    packages in other threads meets exact numbers too: run nothing beside it.
+    found if it changes a sum over its array by 1e-10.  A root has a sign of its own among residues.  Where other signs
+    of roots change what is equal, floats decide: if theirs is another sign, other residues are drawn, and if they tell
+    nothing, or after 16 draws, it is not proved.  While this runs, code of these packages in other threads meets exact
+    numbers too: run nothing beside it.
 
     Parameters
     ----------
@@ -327,19 +362,22 @@ def certify(f: Callable, vjp: Callable, arrays: dict | Callable, *, trials: int 
     trials, seed = positive_integer("trials", trials), check_seed(seed)
     names = {*packages, "scratchvae"} | {(getattr(g, "__module__", None) or "").partition(".")[0] for g in (f, vjp)}
     start, done, draws, misses, signs, bits = time.perf_counter(), 0, 0, 0, 0, math.inf
-    faults, rounded, ties = [], [], set()
+    faults, rounded, ties, asked = [], [], set(), None
     with _ONE_AT_A_TIME, exact_numbers(names), np.errstate(all="ignore"):              # a float beside it may overflow
         while done < trials and not (faults or rounded or ties):
             start_trial(f"{seed} {draws}")
             rng, draws = np.random.default_rng([seed, done]), draws + 1
             try:
-                trial = Trial(f, vjp, arrays(rng) if callable(arrays) else arrays, rng)
+                # Where c x has a root and x none, as for half of all constants c, only plain draws can have both.
+                trial = Trial(f, vjp, arrays(rng) if callable(arrays) else arrays, rng, misses % 32 < 8)
                 analytic, exact = trial.sides(trial.v)
-                if ROOTS or analytic.p != exact.p:
-                    faults, rounded = trial.findings()
+                by_signs = trial.by_signs([name for name in trial.v if asked is None or name in asked]) if ROOTS else {}
+                if by_signs or analytic.p != exact.p:
+                    faults, rounded = trial.findings(by_signs)
                 if ROOTS and rounded and not faults and signs < MOST_SIGNS:
                     signs, rounded = signs + 1, []
                     continue
+                asked = by_signs.keys()                           # signs decide of these, whatever the residues are
             except Redraw:
                 misses += 1
                 if misses > MOST_DRAWS * trials:
