@@ -210,11 +210,14 @@ def begun(record: Run) -> tuple[Dataset, Trainer]:
         chosen["n_conditions"] = count_classes(data)
         if kind is not VAE:
             raise ConfigurationError(f"--condition is of a VAE; --model is {settings['model']!r}. Leave one out.")
-    sizes = [data.train.shape[1], *map(int, settings["hidden"]), int(settings["n_latent"])]
-    weights = 2 * sum(n_in * n_out for n_in, n_out in itertools.pairwise(sizes))
-    vectors = 3 + (settings["optimizer"] == "adam") + (settings["keep"] == "best")           # gradient and moments, too
-    needed = weights * np.dtype(settings["dtype"]).itemsize * vectors
-    if needed > (memory := _memory()) and weights <= MOST_PARAMETERS:                        # it says so of more itself
+    try:
+        sizes = [data.train.shape[1], *map(int, settings["hidden"]), int(settings["n_latent"])]
+        weights = 2 * sum(n_in * n_out for n_in, n_out in itertools.pairwise(sizes))
+        vectors = 3 + (settings["optimizer"] == "adam") + (settings["keep"] == "best")       # gradient and moments, too
+        needed = weights * np.dtype(settings["dtype"]).itemsize * vectors
+    except (TypeError, ValueError):                        # the model says what is wrong, and of more than it takes
+        weights = needed = 0
+    if needed > (memory := _memory()) and weights <= MOST_PARAMETERS:
         raise ConfigurationError(f"a model of {weights:,} weights takes {needed / 1e9:.1f} GB in training; this "
                                  f"machine has {memory / 1e9:.1f}. Choose fewer --hidden units.")
     return data, record.trainer(kind(data.train.shape[1] - chosen.get("n_conditions", 0), **chosen), data)

@@ -234,7 +234,8 @@ class Trial:
         """
         own, others, gradient = self._sides_of(names), [], self.gradient
         try:
-            for FLIP[0] in (-1, *(DRAW.getrandbits(P.bit_length()) for _ in range(FLIPS - 1))):
+            for flip in (-1, *(DRAW.getrandbits(P.bit_length()) for _ in range(FLIPS - 1))):
+                FLIP[0] = flip
                 self.gradient = self._gradient(self.cotangents)
                 others.append(self._sides_of(names))
         finally:
