@@ -173,14 +173,14 @@ class Parameters:
 
     def __setattr__(self, name, numbers):
         """Copy numbers into `flat`; refuse to replace anything else, whose views would leave the vector."""
-        if name == "flat" and np.shape(numbers) not in ((), self.flat.shape):
-            raise ShapeError(f"flat has shape {self.flat.shape}, what is assigned to it {np.shape(numbers)}; expected "
-                             "as many numbers. Take model.parameters.flat.copy().")
-        if name != "flat" and numbers is not vars(self).get(name):               # as it is in p.likelihood |= {...}
+        if name == "flat":
+            if np.shape(numbers) not in ((), self.flat.shape):
+                raise ShapeError(f"flat has shape {self.flat.shape}, what is assigned to it {np.shape(numbers)}; "
+                                 "expected as many numbers. Take model.parameters.flat.copy().")
+            self.flat[...] = numbers
+        elif numbers is not vars(self).get(name):                                # as it is in p.likelihood |= {...}
             raise ConfigurationError(f"{name} of Parameters cannot be replaced: the model would not see it. Write into "
                                      'its arrays, as in parameters.encoder.head.b[:] = 0.')
-        if name == "flat":
-            self.flat[...] = numbers
 
     @classmethod
     def zeros(cls, layout: Layout, dtype: Any) -> "Parameters":

@@ -208,7 +208,8 @@ class Trainer:
             if not state.batch and not math.isclose(now, epoch.test_loss, rel_tol=SAME_LOSS):
                 state.forget_losses()
             elif self.keep == "best":
-                state.best, state.best_loss = self.model.parameters.flat.copy(), self._held_out(self.seed).loss
+                state.best = self.model.parameters.flat.copy()
+                state.best_loss = now if self.seed == state.seed else self._held_out(self.seed).loss
                 state.best_epoch = state.best_epoch or state.epoch
         state.begin_epoch()
         self.state = state
@@ -355,6 +356,6 @@ class Trainer:
         elif state.best is None and state.epoch > state.history.since and not state.batch:           # it kept the last
             state.best, state.best_epoch = self.model.parameters.flat.copy(), state.epoch
             state.best_loss = state.history[-1].test_loss
-        if self.state.batch > self.batches or self.state.rows_skipped > len(self.x):
-            raise ValueError(f"batch {self.state.batch} of {self.batches}, with {self.state.rows_skipped} rows "
+        if state.batch > self.batches or state.rows_skipped > len(self.x):
+            raise ValueError(f"batch {state.batch} of {self.batches}, with {state.rows_skipped} rows "
                              "skipped, does not exist")

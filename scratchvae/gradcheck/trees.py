@@ -137,8 +137,10 @@ def copied(tree: Any, make: Callable = np.array, made: dict | None = None) -> An
         return tuple.__new__(type(tree), (copied(branch, make, made) for branch in branches.values()))
     try:
         copy_of: Any = copy.copy(tree)
-    except TypeError:                                             # a dict that lets nobody assign
-        copy_of = {}
+    except TypeError:
+        if not isinstance(tree, dict):
+            raise
+        copy_of = {}                                              # it lets nobody assign
     if isinstance(tree, (dict, list)):
         if getattr(tree, "__dict__", None) is tree:               # its attributes are its items
             copy_of.__dict__ = copy_of

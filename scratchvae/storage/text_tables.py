@@ -40,8 +40,7 @@ def read_table(path: str | Path) -> tuple[np.ndarray, tuple[str, ...]]:
         fields = first.split() if separator is None else next(csv.reader([first], delimiter=separator))
         names = tuple(field.strip().strip('"')[:MOST_NAME] for field in fields)
         below = list(itertools.islice(lines, LINES))
-        is_named = _are_names(names, [line.split(separator) for line in below])
-        lines = itertools.chain(below, lines)
+        is_named, lines = _are_names(names, below, separator), itertools.chain(below, lines)
         if not is_named:
             names, lines = (), itertools.chain([first], lines)
         always_floats, pieces = ".amat" in Path(path).suffixes, []
@@ -70,16 +69,16 @@ def _lines(path, stream, packed) -> Iterator[str]:
             yield text
 
 
-def _are_names(fields, below):
+def _are_names(fields, below, separator):
     """Return whether the fields of a first line name the columns: one is a word, or they count from 0 or 1.
 
     Two or three that count could be numbers, too: they are names from 0 on, if no number below is written as whole.
     """
-    whole = any(text.strip().lstrip("+-").isdigit() for line in below for text in line)
-    of_floats = len(fields) > 1 and below and not whole
-    counts = (0, 1) if len(fields) > 3 else (0,) if of_floats else ()
-    if any(fields == tuple(map(str, range(first, first + len(fields)))) for first in counts):
+    first = next((k for k in (0, 1) if fields == tuple(map(str, range(k, k + len(fields))))), None)
+    if first is not None and len(fields) > 3:
         return True
+    if first == 0 and len(fields) > 1 and below:
+        return not any(text.strip().lstrip("+-").isdigit() for line in below for text in line.split(separator))
     try:
         return not [float(field) for field in fields if field]
     except ValueError:

@@ -1,7 +1,9 @@
 """Gradient checks of code as other people write it: each style in at most three lines, right and wrong."""
 import collections
+import copy
 import functools
 import math
+import threading
 from collections import namedtuple
 from dataclasses import make_dataclass
 
@@ -688,6 +690,14 @@ def test_containers_of_all_sorts_are_copied_as_what_they_are(factor, ok):
     checks = check_value_and_grad(lambda model: (model.forward(), {"w": factor * model.w}), Rebound())
     assert [check.ok for check in checks] == [ok]
     assert all(check.ok == ok for check in check_vjp(lambda x: x**2, lambda d, x: [factor * x * d], w))
+
+
+def test_a_model_that_cannot_be_copied_says_so_itself():
+    model = Rebound()
+    model.lock = threading.Lock()
+    model.__class__ = type("Locked", (Rebound,), {"__reduce_ex__": lambda self, protocol: copy.copy(self.lock)})
+    with pytest.raises(TypeError, match="cannot pickle"):
+        check_value_and_grad(lambda model: (model.forward(), {"w": 2 * model.w}), model)
 
 
 def test_a_hint_speaks_of_the_whole_gradient_and_of_whole_words():
