@@ -257,6 +257,13 @@ def test_whatever_an_answer_does_ends_in_one_sentence(body):
     assert BODIES[body] in str(verdict) and "\n" not in str(verdict)
 
 
+def test_numbers_of_many_sizes_stay_on_one_line():
+    """NumPy broke a line of 75 characters: two in a hundred draws did."""
+    for seed in range(60):
+        assert "\n" not in str(judge(EXERCISES["d_mu"], compiled(EXERCISES["d_mu"], written("d_mu", "return mu / 0")),
+                                     seed=seed))
+
+
 SAID = [("iwae", "top = log_w.max(); w = np.exp(log_w - top); return -top - np.log(w.mean(axis=1)), w / w.sum(axis=1)"
          "[:, None]", "subtract each example's own"),
         ("bernoulli_nll", "return np.where(x[:, None] == 1, np.log1p(np.exp(-l)), np.logaddexp(0, l)).sum(axis=2)",

@@ -98,8 +98,9 @@ class Findings:
         """Return what the arguments are, but for arrays of zeros."""
         given = {name: np.asarray(value) for name, value in at.items() if name in self.exercise.parameters
                  and not isinstance(value, dict) and np.any(value)}
-        return ", ".join(f"{name} = {np.array2string(value.ravel()[:10] if value.ndim else value, precision=3)}"
-                         for name, value in given.items()) or "these weights"
+        with np.printoptions(precision=3, linewidth=1000):
+            return ", ".join(f"{name} = {np.array2string(value.ravel()[:10] if value.ndim else value)}"
+                             for name, value in given.items()) or "these weights"
 
     def _nothing_of_its_own(self):
         if not self.wrong:
