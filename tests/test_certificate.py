@@ -362,6 +362,61 @@ def test_simple_fractions_and_powers_of_e_are_what_they_round():
     assert literal(math.exp(12)).p == literal(12).exp().p
 
 
+MASK = np.tril(np.ones((4, 4), bool))
+
+
+def masked(x, value=-np.inf):
+    return np.where(MASK, x, value)
+
+
+def softmax(x):
+    weights = np.exp(masked(x) - masked(x).max(axis=1, keepdims=True))
+    return weights / weights.sum(axis=1, keepdims=True)
+
+
+def log_sum_exp(x):
+    top = masked(x).max(axis=1)
+    return top + np.log(np.exp(masked(x) - top[:, None]).sum(axis=1))
+
+
+def softmax_vjp(d_y, x):
+    y = softmax(x)
+    return {"x": y * (d_y - (y * d_y).sum(axis=1, keepdims=True))}
+
+
+@pytest.mark.parametrize("f, vjp", [
+    (softmax, softmax_vjp), (log_sum_exp, lambda d_y, x: {"x": softmax(x) * d_y[:, None]}),
+    (lambda x: np.logaddexp.reduce(masked(x), axis=1), lambda d_y, x: {"x": softmax(x) * d_y[:, None]}),
+    (lambda x: np.log1p(np.exp(masked(x))), lambda d_y, x: {"x": d_y / (1 + np.exp(-masked(x)))}),
+    (lambda x: np.tanh(masked(x, np.inf)), lambda d_y, x: {"x": d_y * (1 - np.tanh(masked(x, np.inf))**2)})])
+def test_an_infinite_mask_is_a_limit(f, vjp):
+    """exp(-inf) was a random number, and right gradients at masked entries "should be 0"."""
+    arrays = {"x": np.random.default_rng(0).standard_normal((4, 4))}
+    assert certify(f, vjp, arrays, trials=2).ok
+    wrong = certify(f, lambda d_y, x: {"x": vjp(d_y, x)["x"] + (~MASK) * 2**-40}, arrays, trials=2)
+    assert wrong.faults and "x[0, 1]" in wrong.verdict
+
+
+def test_more_roots_than_draws_can_have_are_refused_with_a_way_out():
+    def f(x):
+        return np.sqrt(1 + x**2)
+
+    def vjp(d_y, x):
+        return {"x": d_y * x / np.sqrt(1 + x**2)}
+
+    x = np.arange(1.0, 13)
+    with pytest.raises(ConfigurationError, match="Pass fewer rows, or the roots as arrays"):
+        certify(f, vjp, {"x": x}, trials=1)
+    assert certify(f, vjp, {"x": x[:3]}, trials=1).ok
+
+
+def test_a_large_float_is_no_infinity():
+    """Its float overflows, and the formula does not."""
+    f, arrays = lambda x: 1 / (1 + np.exp(x)), {"x": np.array([-1e3, 1e3])}
+    assert certify(f, lambda d_y, x: {"x": -d_y * np.exp(x) / (1 + np.exp(x))**2}, arrays, trials=2).ok
+    assert not certify(f, lambda d_y, x: {"x": 0 * d_y}, arrays, trials=2).ok
+
+
 @pytest.mark.parametrize("f, slope", [(lambda x: np.maximum(x, 0), lambda x: x > 0),
                                       (lambda x: np.abs(x), lambda x: np.where(x > 0, 1, -1))])
 def test_a_tie_at_a_kink_is_reported_and_not_judged(f, slope):

@@ -29,6 +29,7 @@ PRIMES = P, Q, R
 SIMPLE = 4096                            # largest denominator of a fraction that a float in the code may stand for
 E_POWER = 64                             # largest |k| for which a float may stand for exp(k)
 ROUNDING = 2.0**-51                      # and how far off the float may be, relatively
+NOT_FINITE = -1                          # the degree of NaN and infinity, with which floats compute
 EXP_DEGREE = 4                           # an exp may be the fourth power of another, exp(a / 4)
 HERE, NUMPY = str(Path(__file__).parent), str(Path(np.__file__).parent)
 
@@ -67,7 +68,7 @@ def symbol(*key: object) -> tuple[int, int, int]:
 
 def unknown(x: float) -> "Exact":
     """Return an Exact of random residues for a float `x` that is NaN or infinite: it equals nothing else."""
-    return Exact(*residues(), x=x, n=1)
+    return Exact(*residues(), x=x, n=NOT_FINITE)
 
 
 def in_sight(filename: str) -> bool:
@@ -152,7 +153,8 @@ class Exact:
     x, s : float
         The number and the derivative in floats, as they would come out without this class.
     n, m : int
-        Bounds on the degrees of numerator and denominator, of number and derivative alike.
+        Bounds on the degrees of numerator and denominator, of number and derivative alike; n is NOT_FINITE of what
+        stands for an infinity, as in a mask, or NaN.  A finite number whose float overflows is none of these.
     c : Fraction or None
         The number itself if it stands in the code.
     of : Exact or None
@@ -175,6 +177,8 @@ class Exact:
         self.n, self.m, self.c, self.of, self.logs, self.root = n, m, c, of, logs or NO_LOGS, root
 
     def _plus(self, b):
+        if NOT_FINITE in (self.n, b.n):
+            return unknown(self.x + b.x)
         logs = self.logs
         if b.logs:
             logs = dict(logs)
@@ -187,6 +191,8 @@ class Exact:
         return self._plus(b._times(literal(-1)))
 
     def _times(self, b):
+        if NOT_FINITE in (self.n, b.n):
+            return unknown(self.x * b.x) if self.p and b.p else literal(0)            # a NaN that is cut off is gone
         logs, factor = (self.logs, b.c) if self.logs else (b.logs, self.c)
         logs = {key: (f * factor, u) for key, (f, u) in logs.items()} if logs and factor is not None else None
         return Exact(self.p * b.p % P, self.q * b.q % Q, self.r * b.r % R, (self.t * b.p + self.p * b.t) % P,
@@ -195,6 +201,8 @@ class Exact:
 
     def inverse(self) -> "Exact":
         """Return 1 / self."""
+        if self.n == NOT_FINITE:
+            return unknown(math.nan) if math.isnan(self.x) else literal(0)
         if not self.p or not self.q or not self.r:
             return unknown(math.inf)
         p, x = pow(self.p, -1, P), _divided(1.0, self.x)
@@ -206,6 +214,8 @@ class Exact:
 
         Roots of several u in one exp are left to the symbols: for half of all draws each would have none.
         """
+        if self.n == NOT_FINITE:
+            return literal(0) if self.x < 0 else unknown(self.x)
         q, r, powers, (g, h, _) = self.q, self.r, literal(1), symbol("bases")          # g^2 has order Q, h^2 order R
         roots = [factor for factor, _ in self.logs.values() if Fraction(factor).denominator == 2]
         for key, (factor, u) in self.logs.items():
@@ -221,8 +231,12 @@ class Exact:
         """Return log(self), which exp undoes."""
         if self.of is not None:
             return self.of
+        if self.n == NOT_FINITE:
+            return unknown(self.x if self.x > 0 else math.nan)
         if not self.p:
             return unknown(-math.inf)
+        if self.p == 1:
+            return literal(0)
         p, q, r = symbol("log", self.p)
         return Exact(p, q, r, self.t * pow(self.p, -1, P) % P,
                      math.log(self.x) if 0 < self.x < math.inf else math.nan, _divided(self.s, self.x),
@@ -234,6 +248,8 @@ class Exact:
             return (self.of / 2).exp()
         if self.root is not None:
             return abs(self.root)
+        if self.n == NOT_FINITE:
+            return unknown(self.x if self.x > 0 else math.nan)
         root, x = pow(self.p, (P + 1) // 4, P), max(self.x, 0.0) ** 0.5
         if root * root % P != self.p:
             raise Redraw

@@ -118,7 +118,7 @@ def _still(a):
 
 def _derivative(y):
     y = lift(y)
-    return Exact(y.t, 0, 0, x=y.s, n=y.n, m=y.m)
+    return Exact(y.t, 0, 0, x=y.s, n=max(y.n, 0), m=y.m)
 
 
 def _each(function, inputs):
@@ -311,10 +311,13 @@ def certify(f: Callable, vjp: Callable, arrays: dict | Callable, *, trials: int 
     A float in the code counts as what it rounds: a fraction with a denominator up to 4096, or exp(k), else as the
     binary number that it is.  Where a gradient differs by less than floats can tell, because such a number is rounded
     or log(a b) stands beside log a + log b, it is not proved, and that is said.  Among such entries a wrong one is
-    found if it changes a sum over its array by 1e-10.  A root has a sign of its own among residues.  Where other signs
-    of roots change what is equal, floats decide: if theirs is another sign, other residues are drawn, and if they tell
-    nothing, or after 16 draws, it is not proved.  While this runs, code of these packages in other threads meets exact
-    numbers too: run nothing beside it.
+    found if it changes a sum over its array by 1e-10.
+
+    Half of all residues have no root, and then all are drawn again: pass a few rows alone where each row takes a root,
+    as in layer normalization.  A root has a sign of its own among residues.  Where other signs of roots change what is
+    equal, floats decide: if theirs is another sign, other residues are drawn, and if they tell nothing, or after 16
+    draws, it is not proved.  While this runs, code of these packages in other threads meets exact numbers too: run
+    nothing beside it.
 
     Parameters
     ----------
@@ -383,8 +386,9 @@ def certify(f: Callable, vjp: Callable, arrays: dict | Callable, *, trials: int 
             except Redraw:
                 misses += 1
                 if misses > MOST_DRAWS * trials:
-                    raise ConfigurationError(f"in {misses} draws some number had no square root; expected a few "
-                                             "roots at most in one formula. Pass the roots as arrays.") from None
+                    raise ConfigurationError(f"in {misses} draws some number had no square root; expected some six "
+                                             "roots of different numbers at most, as each doubles the draws. Pass "
+                                             "fewer rows, or the roots as arrays.") from None
                 continue
             except (TypeError, AttributeError, IndexError) as error:
                 refusal = _refusal(error)
