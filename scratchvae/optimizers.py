@@ -71,9 +71,13 @@ class Optimizer:
         self.step += 1
         if self.clip_norm is not None:
             total = np.empty(1)
-            sum_of_squares(gradient, total)
+            with np.errstate(over="ignore"):
+                sum_of_squares(gradient, total)
             norm = math.sqrt(total[0])
-            if norm > self.clip_norm:
+            if math.isinf(norm):                                 # the squares overflow, and not the gradient
+                gradient /= np.abs(gradient).max()
+                gradient *= self.clip_norm / np.linalg.norm(gradient)
+            elif norm > self.clip_norm:
                 gradient *= self.clip_norm / norm                                                           # (O3)
         if self.weight_decay:
             theta *= 1 - self.learning_rate * self.weight_decay                                             # (O4)

@@ -288,6 +288,13 @@ def test_clipping_leaves_a_shorter_gradient_alone_and_refuses_none_that_is_finit
     np.testing.assert_allclose(gradient, 0.5, rtol=1e-6)
 
 
+def test_clipping_keeps_the_direction_of_a_gradient_whose_squares_overflow():
+    """The norm was inf, and the gradient 0."""
+    gradient = np.array([3e160, -4e160])
+    make_optimizer({"name": "sgd", "clip_norm": 5.0}, 2, "float64", 0.1).update(np.zeros(2), gradient)
+    np.testing.assert_allclose(gradient, [3, -4], rtol=1e-12)
+
+
 ALL_FLAGS = ["--rate-schedule", "steps", "--decay-every", 1, "--decay-factor", 0.5, "--warm-up", 2,
              "--learning-rate", 0.1, "--weight-decay", 0.01, "--clip-norm", 1, "--epsilon", 1e-4, "--beta1", 0.8,
              "--keep", "best"]
