@@ -52,6 +52,20 @@ def test_log_p_is_the_density_of_the_marginal_gaussian(n_visible, n_latent):
     assert np.allclose(world.log_p(X), marginal.log_density(X), rtol=0, atol=EXACT)
 
 
+@pytest.mark.parametrize("shape", [(2, 3), (20, 10)])
+def test_dependent_rows_and_a_tiny_sigma_leave_log_p_exact(shape):
+    """The precision A lost its eigenvalues of 1 beside those of 1e16: log p(x) was off by up to 1,700 nats."""
+    rng = np.random.default_rng(0)
+    W = rng.standard_normal((shape[0], 1)) * np.ones(3) if shape == (2, 3) else rng.standard_normal(shape)
+    world = LinearGaussian(W, np.zeros(shape[1]), 1e-8).with_best_encoder()
+    X = world.sample(5)
+    U, s, _ = np.linalg.svd(W.T)
+    variances = np.pad(s, (0, shape[1] - len(s)))**2 + 1e-16
+    exact = -0.5 * (np.log(2 * np.pi * variances).sum() + np.square(X @ U / np.sqrt(variances)).sum(axis=1))
+    assert np.allclose(world.log_p(X), exact, rtol=0, atol=1e-6)
+    assert np.allclose(world.log_p(X) - world.elbo(X), world.gap(X), rtol=0, atol=1e-6)                   # T17
+
+
 def test_bayes_rule_holds_at_every_z_not_only_at_the_posterior_mean():
     """G2, G3."""
     world, X = linear_world()
