@@ -21,9 +21,9 @@ def alike(found: np.ndarray, right: np.ndarray) -> bool:
 
 
 def leaves(value: Any) -> list:
-    """Return the arrays of what a function returned, a tuple or dict of arrays or one, in order."""
+    """Return the arrays of what a function returned, a tuple or dict of arrays or one; those of a dict by its keys."""
     if isinstance(value, dict):
-        return [leaf for key in value for leaf in leaves(value[key])]
+        return [leaf for key in sorted(value, key=str) for leaf in leaves(value[key])]
     return [leaf for part in value for leaf in leaves(part)] if isinstance(value, tuple) else [np.asarray(value, float)]
 
 
@@ -64,7 +64,8 @@ class Findings:
         """Return the same of an answer of another form: `text` says which."""
         with Attempt(self.exercise.name, seconds=0):
             right = self.run(self.drawn[len(self.raw) - 1], self.exercise.function)
-            if len(leaves(self.raw[-1])) == len(leaves(right)) and not self.exercise.free:
+            if len(leaves(self.raw[-1])) == len(leaves(right)) and not (
+                    self.exercise.free or self._is_like(self.exercise.answer)):
                 text = "; ".join(filter(None, (text, self._slip() or self._edit())))
         return text, True
 
@@ -142,5 +143,5 @@ class Findings:
     def _corner(self):
         corners = self.drawn[len(self.drawn) - len(self.exercise.corners):]
         if corners and all(any(at is corner for corner in corners) for at, *_ in self.wrong):
-            return f"right at ordinary numbers, and wrong at {self._shown(corners[0])}"
+            return f"right at ordinary numbers, and wrong at {self._shown(self.wrong[0][0])}"
         return ""

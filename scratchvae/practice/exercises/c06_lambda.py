@@ -3,8 +3,16 @@ import numpy as np
 
 from ..exercise import exercise
 
-SMALL = np.array([0.0, 1e-12, 1.1e-11, 1.3e-10, 1e-9, 1e-8, 3e-8, 1e-6, 1e-4, 9e-4, 0.0092, 0.019, 0.02, 1000.0])
-TINY = {"a": np.array([[*SMALL, *-SMALL]]), "x": np.linspace(0.1, 0.9, 2 * len(SMALL))[None]}
+SMALL = np.array([0.0, 1e-12, 1.1e-11, 1.3e-10, 1e-9, 1e-8, 3e-8, 1e-6, 1e-4, 9e-4, 0.0092, 0.019, 0.02])
+
+
+def corner(a):
+    """Return the logits a and -a, each in a row of its own: A(a) - A(-a) = a hides what a sum has of both."""
+    both = np.concatenate([a, -a])[:, None]
+    return {"a": both, "x": np.linspace(0.1, 0.9, both.size)[:, None]}
+
+
+TINY, LARGE = corner(SMALL), corner(np.array([1000.0]))
 
 
 def gray(rng):
@@ -27,7 +35,7 @@ def is_a_density_on_0_to_1(answer, rng):
     return "" if abs(total - 1) < 1e-9 else f"the integral of p(x | z) over 0 to 1 is {total:.4g}, not 1"
 
 
-@exercise("L1", gray, corners=(TINY,), laws=(is_a_density_on_0_to_1,), hints=(
+@exercise("L1", gray, corners=(TINY, LARGE), laws=(is_a_density_on_0_to_1,), hints=(
     "p(x) = exp(a x) / integral of exp(a x) from 0 to 1, and that integral is (exp(a) - 1) / a.",
     "A(a) = log((exp(a) - 1) / a) overflows at a = 1000 and is 0/0 at a = 0. With t = |a|: A(a) = max(a, 0) + A(-t).",
     "A(-t) = log(-expm1(-t) / t), which is 0 at t = 0; divide by np.where(t > 0, t, 1) and choose with np.where."),
@@ -50,7 +58,7 @@ def continuous_bernoulli_nll(a, x):
     return (A - x * a).sum(axis=1)
 
 
-@exercise("L2", gray, loss=loss, by=("a",), corners=(TINY,), hints=(
+@exercise("L2", gray, loss=loss, by=("a",), corners=(TINY, LARGE), hints=(
     "The slope of A is the mean of x under p(x), as for every exponential family.",
     "A'(a) = 1 / (1 - exp(-a)) - 1 / a. Near 0 both terms are huge and cancel; there A' is 1/2 + a/12.",
     "np.where(abs(a) < 1e-3, 0.5 + a / 12, -1 / expm1(-safe) - 1 / safe), less x, over B; safe is a, or 1 where |a| is "
