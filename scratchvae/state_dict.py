@@ -9,6 +9,7 @@ from .errors import ConfigurationError, ShapeError
 from .foreign_weights import foreign_views
 from .validation import instance_of
 
+PARTS = {"W": "weight", "b": "bias"}     # of a layer: ours and PyTorch's
 OWN = "likelihood."                     # the likelihood's own parameters keep their names
 
 
@@ -50,18 +51,17 @@ class StateDict:
         True
         """
         instance_of("mapping", mapping, Mapping, "Pass what model.state_dict() returns.")
-        layers = _names(dict.fromkeys(str(key).rpartition(".")[0] for key in mapping if not str(key).startswith(OWN))
-                        if order is None else order)
+        found = [key for key in mapping if not str(key).startswith(OWN)]
+        layers = _names(dict.fromkeys(str(key).rpartition(".")[0] for key in found) if order is None else order)
         if not layers:
             raise ShapeError(f"mapping has the arrays {sorted(map(str, mapping))} and order no layers; expected a "
                              "weight and a bias of each linear layer. Pass what model.state_dict() returns.")
-        wanted = {f"{layer}.{part}" for layer in layers for part in ("weight", "bias")}
-        found = {key for key in mapping if not str(key).startswith(OWN)}
-        if wanted != found:
-            lacks, extra = (", ".join(sorted(map(str, names))) for names in (wanted - found, found - wanted))
-            raise ShapeError("mapping " + " and ".join([f"has no {lacks}"] * bool(lacks) + [f"also has {extra}"] * bool(
-                extra)) + f"; expected a weight and a bias of each of {', '.join(layers)}. Name all linear layers, and "
-                "nothing else, with order.")
+        wanted = {f"{layer}.{part}" for layer in layers for part in PARTS.values()}
+        faults = [f"{fault} {', '.join(sorted(map(str, keys)))}" for fault, keys in (
+            ("has no", wanted.difference(found)), ("also has", set(found) - wanted)) if keys]
+        if faults:
+            raise ShapeError(f"mapping {' and '.join(faults)}; expected a weight and a bias of each of "
+                             f"{', '.join(layers)}. Name all linear layers, and nothing else, with order.")
         arrays = {key: as_array(value, str(key)) for key, value in mapping.items()}
         plan = cls._plan(layers)
         for layer in layers:
@@ -70,25 +70,22 @@ class StateDict:
                                  "of a linear layer. Convolutions have no place here.")
         shapes = {segment: arrays[f"{names[0]}.weight"].shape for segment, names in plan.items()}
         hidden = [shapes[f"encoder.{k}"][0] for k in range(len(plan) // 2 - 1)]
-        first, dtype = next(iter(shapes)), arrays[f"{layers[0]}.weight"].dtype
-        latents = shapes["decoder.0" if hidden else "decoder.head"][1]
+        latents, first = shapes["decoder.0" if hidden else "decoder.head"][1], arrays[f"{layers[0]}.weight"]
         build: Any = cls
         n_conditions = settings.get("n_conditions", 0)
-        model = build(shapes[first][1] - n_conditions, latents - n_conditions, hidden=hidden,
-                      **{"dtype": "float64" if dtype == np.float64 else "float32", **settings})
-        pairs = []
-        for name, view in model.parameters.segments():
-            if name.startswith(OWN):
-                if name not in arrays or arrays[name].shape != view.shape:
-                    raise ShapeError(f"mapping has no {name} of shape {view.shape}, which the likelihood learns. Add "
-                                     "it.")
-                pairs.append((arrays[name], view))
-                continue
-            segment, _, kind = name.rpartition(".")
-            keys = [f"{layer}.{'weight' if kind == 'W' else 'bias'}" for layer in plan[segment]]
-            pairs += foreign_views(" and ".join(keys), view, [arrays[key] for key in keys], transposed=True)
-        for foreign, view in pairs:
-            view[...] = foreign
+        model = build(first.shape[1] - n_conditions, latents - n_conditions, hidden=hidden,
+                      **{"dtype": "float64" if first.dtype == np.float64 else "float32", **settings})
+        for segment, names in plan.items():
+            for kind, part in PARTS.items():
+                keys = [f"{layer}.{part}" for layer in names]
+                for theirs, ours in foreign_views(" and ".join(keys), model.parameters[f"{segment}.{kind}"],
+                                                  [arrays[key] for key in keys], transposed=True):
+                    ours[...] = theirs
+        for name, view in model.parameters.likelihood.items():
+            name = OWN + name
+            if name not in arrays or arrays[name].shape != view.shape:
+                raise ShapeError(f"mapping has no {name} of shape {view.shape}, which the likelihood learns. Add it.")
+            view[...] = arrays[name]
         return model
 
     def to_state_dict(self, order: Sequence[str] | None = None) -> dict[str, np.ndarray]:
@@ -106,18 +103,12 @@ class StateDict:
         if len(plan) != 2 * len(self.hidden) + 2:
             raise ConfigurationError(f"order is {order!r}; expected the names of {2 * len(self.hidden) + 2} layers, or "
                                      "of one more for a head in two parts. Name each layer once.")
-        made = {f"{layer}.{part}": np.empty(0) for layer in names for part in ("weight", "bias")}    # in their order
-        for name, view in self.parameters.segments():
-            segment, _, kind = name.rpartition(".")
-            if name.startswith(OWN):
-                made[name] = view.copy()
-                continue
-            layers = plan[segment]
-            pieces = [np.empty((view.shape[-1] // len(layers), *view.shape[:-1]), view.dtype) for _ in layers]
-            for piece, part in foreign_views(name, view, pieces, transposed=True):
-                piece[...] = part
-            made |= {f"{layer}.{'weight' if kind == 'W' else 'bias'}": piece for layer, piece in zip(layers, pieces)}
-        return made
+        made = {}
+        for segment, layers in plan.items():
+            W, b = (np.split(self.parameters[f"{segment}.{kind}"], len(layers), axis=-1) for kind in PARTS)
+            for layer, layer_W, layer_b in zip(layers, W, b):
+                made |= {f"{layer}.weight": layer_W.T.copy(), f"{layer}.bias": layer_b.copy()}
+        return made | {OWN + name: view.copy() for name, view in self.parameters.likelihood.items()}
 
     @classmethod
     def _plan(cls, layers):
