@@ -12,7 +12,7 @@ class Settings:
 
     def _remember(self, given):
         """Keep the constructor's arguments beside what was made of them: `clone` asks for the very same objects."""
-        self._given = {name: (value, getattr(self, name)) for name, value in given.items()}
+        self._given = {name: (value, getattr(self, name)) for name, value in given.items() if name != "self"}
 
     def __setattr__(self, name, value):
         """Assign; settings that can change alone go to `set_params`, but for beta, which is read as it stands.

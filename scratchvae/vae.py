@@ -79,7 +79,7 @@ class VAE(Model):
     def __init__(self, n_visible: int, n_latent: int = 20, *, hidden: Sequence[int] = (400,), activation: str = "relu",
                  likelihood: Any = "bernoulli", beta: Any = 1.0, estimator: Any = "analytic", n_samples: int = 1,
                  dtype: Any = "float32", seed: int = 0, sigma: float = 1.0, n_conditions: int = 0):
-        given = {name: value for name, value in locals().items() if name != "self"}
+        given = dict(locals())
         self.beta = check_beta(beta)
         self.estimator = make_estimator(estimator)
         self.n_samples = positive_integer("n_samples", n_samples)

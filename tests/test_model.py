@@ -1,4 +1,6 @@
 """The public edge of VAE and Autoencoder: what comes in, what comes out, and what is refused."""
+import sys
+
 import numpy as np
 import pytest
 
@@ -250,6 +252,21 @@ def test_a_setting_that_is_assigned_follows_or_is_refused(kind):
         assert (model.estimator, model.n_samples) == (make_estimator("stl"), 4)
     model.beta, model.note = 3.0, "mine"
     assert (model.beta, model.note) == (3.0, "mine")
+
+
+@pytest.mark.parametrize("kind", BOTH)
+def test_a_model_is_made_while_a_debugger_looks_at_every_line(kind):
+    """In Python 3.12 a look at a frame's variables changes the dict that its locals() returned."""
+    def look(frame, event, argument):
+        return look if frame.f_locals is not None else None
+
+    before = sys.gettrace()
+    sys.settrace(look)
+    try:
+        model = made(kind)
+    finally:
+        sys.settrace(before)
+    assert model.get_params()["hidden"] == (5,)
 
 
 def test_settings_come_back_as_they_were_given():
