@@ -29,7 +29,7 @@ class Autoencoder(Model):
     def __init__(self, n_visible: int, n_latent: int = 20, *, hidden: Sequence[int] = (400,), activation: str = "relu",
                  likelihood: Any = "bernoulli", dtype: Any = "float32", seed: int = 0, sigma: float = 1.0):
         given = dict(locals())
-        self.build(n_visible, n_latent, n_latent, hidden, activation, likelihood, sigma, dtype, seed)
+        self.build(n_visible, n_latent, hidden, activation, likelihood, sigma, dtype, seed)
         self._remember(given)
 
     def _decode_codes(self, ws):

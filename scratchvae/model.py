@@ -37,9 +37,9 @@ class Model(Settings, ModelFiles, StateDict):
     n_conditions = 0
     _training = None                              # the TrainingState from which partial_fit continues
 
-    def build(self, n_visible: int, n_latent: int, head: int, hidden: Sequence[int], activation: str,
-              likelihood: Any, sigma: float, dtype: Any, seed: int) -> None:
-        """Check the settings, lay out the networks (the encoder ends in `head` units) and draw the first weights."""
+    def build(self, n_visible: int, n_latent: int, hidden: Sequence[int], activation: str, likelihood: Any,
+              sigma: float, dtype: Any, seed: int) -> None:
+        """Check the settings, lay out the networks and draw the first weights."""
         self.n_visible = positive_integer("n_visible", n_visible)
         self.n_latent = positive_integer("n_latent", n_latent)
         try:
@@ -56,20 +56,16 @@ class Model(Settings, ModelFiles, StateDict):
         self.likelihood = make_likelihood(likelihood, sigma)
         remedy = "Pass the noise level of a pixel, for example 0.1."
         self.sigma = getattr(self.likelihood, "sigma", at_least("sigma", sigma, 0, remedy, open_interval=True))
-        sizes = {"encoder": (self.n_visible + self.n_conditions, *self.hidden, int(head)),
-                 "decoder": (self.n_latent + self.n_conditions, *reversed(self.hidden),
-                             self.likelihood.n_outputs(self.n_visible))}
-        shapes = {}
-        for prefix, units in sizes.items():
-            shapes |= network_shapes(prefix, units)
-        shapes |= {f"likelihood.{name}": shape
-                   for name, shape in self.likelihood.parameter_shapes(self.n_visible).items()}
-        layout = Layout(shapes)
+        encoder = (self.n_visible + self.n_conditions, *self.hidden, len(self.head_parts) * self.n_latent)
+        decoder = (self.n_latent + self.n_conditions, *reversed(self.hidden), self.likelihood.n_outputs(self.n_visible))
+        own = {f"likelihood.{name}": shape
+               for name, shape in self.likelihood.parameter_shapes(self.n_visible).items()}
+        layout = Layout({**network_shapes("encoder", encoder), **network_shapes("decoder", decoder), **own})
         if layout.size > MOST_PARAMETERS:
             raise ConfigurationError(f"n_visible {self.n_visible}, hidden {self.hidden} and n_latent {self.n_latent} "
                                      f"make {layout.size:,} parameters; at most {MOST_PARAMETERS:,} are taken. "
                                      "Choose smaller layers.")
-        self.encoder, self.decoder = (MLP.build(units, activation) for units in sizes.values())
+        self.encoder, self.decoder = MLP.build(encoder, activation), MLP.build(decoder, activation)
         self._parameters = Parameters.zeros(layout, self.dtype)
         self._draw_weights()
 
@@ -135,29 +131,22 @@ class Model(Settings, ModelFiles, StateDict):
     def __copy__(self):
         return copy.deepcopy(self)
 
-    def _rows(self, X, name="X"):
-        """Return users' data as checked rows of uint8 levels, float32 or float64."""
-        return check_data(X, self, name)
-
-    def _fill(self, ws, rows):
-        ws.x[:] = as_floats(rows, self.dtype)
-
     def _workspace_of(self, X):
         """Return a workspace that holds the rows of X."""
-        rows = self._rows(X)
+        rows = check_data(X, self, "X")
         ws = self.workspace(len(rows))
-        self._fill(ws, rows)
+        ws.x[:] = as_floats(rows, self.dtype)
         return ws
 
     def _encode(self, X):
         """Return the encoder's head for every row of X."""
-        rows = self._rows(X)
+        rows = check_data(X, self, "X")
         head = np.empty((len(rows), self.encoder.layers[-1].n_out), self.dtype)
         whole = self.workspace(min(CHUNK, len(rows)))
         for start in range(0, len(rows), CHUNK):
             piece = rows[start:start + CHUNK]
             ws = whole.first(len(piece))
-            self._fill(ws, piece)
+            ws.x[:] = as_floats(piece, self.dtype)
             self.encoder.forward(self.parameters.encoder, ws.x, ws.encoder)
             head[start:start + CHUNK] = ws.encoder[-1]
         return head
@@ -166,12 +155,8 @@ class Model(Settings, ModelFiles, StateDict):
         """Return rows [x | y] (n, D + C) of a model with conditions, which all methods and functions take as X.
 
         y (n,) are whole numbers of 0 to C - 1, one a row of X (n, D); rows that are joined already pass if y is None.
-        Levels (uint8) stay levels.  A model without conditions returns X, whatever y is.
-
-        Raises
-        ------
-        ShapeError, DataError
-            If X or y do not fit.
+        Levels (uint8) stay levels.  A model without conditions returns X, whatever y is.  Raises ShapeError or
+        DataError if X or y do not fit.
         """
         if not self.n_conditions or y is None:
             return X
@@ -180,12 +165,8 @@ class Model(Settings, ModelFiles, StateDict):
     def decode_outputs(self, z: Any, y: Any = None) -> np.ndarray:
         """Return the decoder's outputs (logits, or means), (n, n_outputs), for latents z (n, Z).
 
-        A model with conditions needs y, (n,) labels or one for all.
-
-        Raises
-        ------
-        ShapeError
-            If z has another width than n_latent.
+        A model with conditions needs y, (n,) labels or one for all.  Raises ShapeError if z has another width than
+        n_latent.
         """
         z = as_array(z, "z")
         if z.ndim != 2 or z.shape[1] != self.n_latent or z.dtype.kind not in "iuf":
@@ -218,7 +199,7 @@ class Model(Settings, ModelFiles, StateDict):
 
     def reconstruct(self, X: Any) -> np.ndarray:
         """Return the decoder's means E[x | z], (n, D), at the codes of X."""
-        X = self._rows(X)
+        X = check_data(X, self, "X")
         return self.decode(self.transform(X), X[:, self.n_visible:].argmax(axis=1) if self.n_conditions else None)
 
     def score(self, X: Any, y: Any = None) -> float:
@@ -226,7 +207,7 @@ class Model(Settings, ModelFiles, StateDict):
 
         The noise is a fixed function of the model's seed; y is ignored by a model without conditions.
         """
-        objective = held_out_objective(self, self._rows(self.join(X, y)), seed=self.seed)
+        objective = held_out_objective(self, check_data(self.join(X, y), self, "X"), seed=self.seed)
         return -(objective.reconstruction + objective.kl)
 
     def fit(self, X: Any, y: Any = None, *, epochs: int = 10, batch_size: int = 128,
@@ -261,18 +242,8 @@ class Model(Settings, ModelFiles, StateDict):
             Called after each epoch with its `Epoch`; training ends if it returns True.  ProgressLine(), of
             `scratchvae.progress_line`, shows the epochs, in a notebook as one line.  If it has close(), that is called
             at the end.
-
-        Raises
-        ------
-        ConfigurationError, ShapeError, DataError
-            For settings or data that cannot work; the model has not changed then.
-        TrainingError
-            If a loss is not finite.
         """
-        return self._train(X, y, epochs, True, validation_split, callback, batch_size=batch_size,
-                           learning_rate=learning_rate, validation=validation, seed=seed, optimizer=optimizer,
-                           binarize=binarize, output_bias=output_bias, on_nonfinite=on_nonfinite, beta=beta,
-                           patience=patience, keep=keep)
+        return Model._train(anew=True, **locals())               # with every argument, and self
 
     def partial_fit(self, X: Any, y: Any = None, *, epochs: int = 1, batch_size: int = 128,
                     learning_rate: float | Rate | WarmUp = 1e-3, validation: Any = None,
@@ -296,20 +267,17 @@ class Model(Settings, ModelFiles, StateDict):
             earlier calls, too, unless the held-out loss of the present weights is another one now: you changed the
             weights, the model's settings or the held-out rows.
         """
-        return self._train(X, y, epochs, False, validation_split, callback, batch_size=batch_size,
-                           learning_rate=learning_rate, validation=validation, seed=seed, optimizer=optimizer,
-                           binarize=binarize, output_bias=output_bias, on_nonfinite=on_nonfinite, beta=beta,
-                           patience=patience, keep=keep)
+        return Model._train(anew=False, **locals())
 
-    def _train(self, X, y, epochs, anew, share, callback, **settings):
+    def _train(self, anew, X, y, epochs, validation_split, callback, **settings):
         if y is not None and np.isscalar(y):
             raise ConfigurationError(f"y is {y!r}; it stands for labels, which are ignored. Give settings by name, for "
                                      "example epochs=20.")
         positive_integer("epochs", epochs)
         X = self.join(X, y)
-        X, settings["validation"] = _split(X, share, self._validation(settings["validation"]))
+        X, settings["validation"] = _split(X, validation_split, self._validation(settings["validation"]))
         trainer = Trainer(self, X, **settings)            # checks everything, and moves nothing
-        after_epoch = callback and _epoch_end(_callback(callback))
+        after_epoch = callback and _epoch_end(callback)
         try:
             if vars(self).setdefault("_trained_by", trainer) is not trainer:
                 raise ConfigurationError("this model is being trained by another thread, or by the call of fit whose "
@@ -360,15 +328,13 @@ def _split(X, share, validation):
     return X[:-held_out], X[-held_out:]
 
 
-def _callback(given):
-    if isinstance(given, type):
-        raise ConfigurationError(f"callback is the class {given.__name__}; expected one of its objects. Pass "
-                                 f"{given.__name__}().")
-    return function_of("callback", given, "f(model, epoch)", 2)
-
-
 def _epoch_end(callback):
     """Return what the trainer calls after an epoch to have callback(model, epoch) called."""
+    if isinstance(callback, type):
+        raise ConfigurationError(f"callback is the class {callback.__name__}; expected one of its objects. Pass "
+                                 f"{callback.__name__}().")
+    function_of("callback", callback, "f(model, epoch)", 2)
+
     def after_epoch(trainer):
         answer = callback(trainer.model, trainer.state.history[-1])
         trainer.stop = isinstance(answer, (bool, np.bool_)) and bool(answer)

@@ -56,8 +56,7 @@ class Settings:
             raise ConfigurationError(f"{', '.join(unknown)}: no setting of {type(self).__name__}; it has "
                                      f"{', '.join(present)}. Check the spelling.")
         made = type(self)(**{**present, **params})
-        given = params.get("sigma", present.get("sigma"))
-        if "likelihood" not in params and given not in (present.get("sigma"), made.sigma):
+        if "sigma" in params and "likelihood" not in params and params["sigma"] not in (present["sigma"], made.sigma):
             raise ConfigurationError(f"sigma is {params['sigma']!r}, but likelihood is {made.likelihood!r}, with a "
                                      "sigma of its own. Change likelihood.")
         changed = {name for name in params if getattr(made, name) != getattr(self, name)}

@@ -16,7 +16,7 @@ OWN = "likelihood."                     # the likelihood's own parameters keep t
 class StateDict:
     """`from_state_dict` and `to_state_dict` of a model."""
 
-    head_parts: tuple[str, ...] = ("head",)            # names of the parts of the encoder's head
+    head_parts: tuple[str, ...] = ("head",)            # names of the parts of the encoder's head, n_latent units each
 
     @classmethod
     def from_state_dict(cls, mapping: Mapping[str, Any], order: Sequence[str] | None = None,

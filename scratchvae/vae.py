@@ -84,8 +84,7 @@ class VAE(Model):
         self.estimator = make_estimator(estimator)
         self.n_samples = positive_integer("n_samples", n_samples)
         self.n_conditions = integer("n_conditions", n_conditions, 0)
-        self.build(n_visible, n_latent, 2 * positive_integer("n_latent", n_latent), hidden, activation, likelihood,
-                   sigma, dtype, seed)
+        self.build(n_visible, n_latent, hidden, activation, likelihood, sigma, dtype, seed)
         self.estimator.check(self.n_samples, self.likelihood)
         self._remember(given)
 
