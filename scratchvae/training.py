@@ -7,13 +7,13 @@ Of a model it uses only `parameters`, `likelihood`, `n_visible`, `workspace(batc
 import copy
 import math
 import time
-import weakref
 from collections import deque
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
+from .arrays import once
 from .data.identity import check_unchanged, mapped_files
 from .data.minibatch import binarize_mode, check_data, epoch_permutation, load_batch, training_moments
 from .elbo import Objective, Workspace
@@ -81,6 +81,16 @@ def held_out_objective(model: Any, x: Any, *, binarize: str = "none", seed: int 
         standard_normal(seed + HELD_OUT_SEED, SAMPLES, piece, ws.eps)
         totals += len(index) * np.array(model.forward(ws))
     return Objective(*(totals / len(x)).tolist())
+
+
+@once
+def _require_order(order, trainer):
+    """Raise ShapeError unless order holds the numbers of rows of the data: kernels read wherever it points."""
+    n = len(trainer.x)
+    right = isinstance(order, np.ndarray) and order.shape == (n,) and order.dtype.kind in "iu"
+    if not (right and 0 <= order.min() and order.max() < n):
+        raise ShapeError(f"order has shape {np.shape(order)}; expected an array of the numbers of the {n} rows. Take "
+                         "np.arange of them, or a permutation.")
 
 
 class Trainer:
@@ -164,7 +174,6 @@ class Trainer:
                                    model.initial_state())
         self.measured_at = getattr(model, "beta", None)   # the KL's weight in the held-out losses so far
         self.timed = deque(maxlen=LAST_TIMED)            # seconds of the epoch's last steps
-        self._order: Callable = object                             # the order that was checked last, a weak reference
         self.started = False                             # the first step is not timed: it compiles or loads kernels
         self.stop = False
         self._allocate()
@@ -174,10 +183,10 @@ class Trainer:
         self.ws = self.model.workspace(self.batch_size)
 
     def __getstate__(self):
-        return {name: value for name, value in vars(self).items() if name not in ("gradient", "ws", "_order", "stop")}
+        return {name: value for name, value in vars(self).items() if name not in ("gradient", "ws", "stop")}
 
     def __setstate__(self, state):
-        vars(self).update(state, _order=object, stop=False)
+        vars(self).update(state, stop=False)
         self._allocate()
 
     def __copy__(self):
@@ -214,19 +223,10 @@ class Trainer:
         state.begin_epoch()
         self.state = state
 
-    def _require(self, order):
-        """Raise ShapeError unless order holds the numbers of rows of the data: kernels read wherever it points."""
-        right = isinstance(order, np.ndarray) and order.shape == (len(self.x),) and order.dtype.kind in "iu"
-        if not (right and 0 <= order.min() and order.max() < len(self.x)):
-            raise ShapeError(f"order has shape {np.shape(order)}; expected an array of the numbers of the "
-                             f"{len(self.x)} rows. Take np.arange of them, or a permutation.")
-
     def step(self, order: np.ndarray) -> Objective:
         """Train on the next batch of this epoch's order; return its Objective, NaN if the batch was skipped."""
         state, model = self.state, self.model
-        if order is None or self._order() is not order:
-            self._require(order)
-            self._order = weakref.ref(order)
+        _require_order(order, self)
         index = order[state.batch * self.batch_size:(state.batch + 1) * self.batch_size]
         ws = self.ws.first(len(index))
         number = state.optimizer.step                    # steps taken so far: the counter of all noise
