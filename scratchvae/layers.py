@@ -5,10 +5,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from .arrays import aligned
+from .arrays import aligned, once
 from .errors import ShapeError
 from .kernels import dense as kernels
-from .layer_checks import backward_check, forward_check
+from .layer_checks import require_fitting
 from .validation import keep, one_of, positive_integer
 
 ACTIVATIONS = {"identity": kernels.IDENTITY, "relu": kernels.RELU, "tanh": kernels.TANH,
@@ -48,7 +48,7 @@ class Dense:
     def __post_init__(self):
         n_in, n_out = positive_integer("n_in", self.n_in), positive_integer("n_out", self.n_out)
         keep(self, n_in=n_in, n_out=n_out, _code=activation_code(self.activation),
-             _check_forward=forward_check(n_in, n_out), _check_backward=backward_check(n_in, n_out))
+             _check_forward=once(require_fitting), _check_backward=once(require_fitting))
 
     def __reduce__(self):
         return type(self), (self.n_in, self.n_out, self.activation)
@@ -65,7 +65,7 @@ class Dense:
 
     def forward(self, p: Any, x: np.ndarray, y: np.ndarray) -> None:
         """Write act(x W + b) into y."""
-        self._check_forward(p, x, y)
+        self._check_forward(self, p.W, p.b, x, y)
         kernels.dense_forward(x, p.W, p.b, self._code, y)
 
     def backward(self, p: Any, x: np.ndarray, y: np.ndarray, d_y: np.ndarray, d_p: Any,
@@ -80,7 +80,7 @@ class Dense:
             d_b = sum over rows of d_a     (D4)
             d_x = d_a W^T                  (D5)
         """
-        self._check_backward(p, x, y, d_y, d_p, d_x)
+        self._check_backward(self, p.W, p.b, x, y, d_y, d_p.W, d_p.b, d_x)
         kernels.dense_backward(x, p.W, y, d_y, self._code, d_p.W, d_p.b, x[:0] if d_x is None else d_x)
 
 
