@@ -73,10 +73,8 @@ def joint_view(p_data: Any, q_z_given_x: Any, p_z: Any, p_x_given_z: Any) -> Joi
         return Discrete(p).log_p
 
     p_data, p_z = _checked("p_data", log_masses, p_data), _checked("p_z", log_masses, p_z)
-    _require_table("q_z_given_x", q_z_given_x, (len(p_data), len(p_z)))
-    _require_table("p_x_given_z", p_x_given_z, (len(p_z), len(p_data)))
-    q_z_given_x, p_x_given_z = (_rows(name, table, log_masses) for name, table in
-                                (("q_z_given_x", q_z_given_x), ("p_x_given_z", p_x_given_z)))
+    q_z_given_x = _rows("q_z_given_x", q_z_given_x, (len(p_data), len(p_z)), log_masses)
+    p_x_given_z = _rows("p_x_given_z", p_x_given_z, (len(p_z), len(p_data)), log_masses)
     return _view(p_data, q_z_given_x, p_z, p_x_given_z, np.zeros(len(p_data)), np.zeros(len(p_z)))
 
 
@@ -108,17 +106,11 @@ def joint_view_on_grid(x: Any, z: Any, log_p_data: Any, log_q_z_given_x: Any, lo
     x, z = as_finite(x, "x", ndim=(1,)), as_finite(z, "z", ndim=(1,))
     prior = _checked("log_p_z on z", lambda values: Grid.from_log(values, z), log_p_z)
     data = _checked("log_p_data on x", lambda values: Grid.from_log(values, x), log_p_data)
-    _require_table("log_q_z_given_x", log_q_z_given_x, (len(x), len(z)))
-    _require_table("log_p_x_given_z", log_p_x_given_z, (len(z), len(x)))
-    q_z_given_x = _rows("log_q_z_given_x", log_q_z_given_x, lambda row: Grid.from_log(row, z).masses.log_p)
-    p_x_given_z = _rows("log_p_x_given_z", log_p_x_given_z, lambda row: Grid.from_log(row, x).masses.log_p)
+    q_z_given_x = _rows("log_q_z_given_x", log_q_z_given_x, (len(x), len(z)),
+                        lambda row: Grid.from_log(row, z).masses.log_p)
+    p_x_given_z = _rows("log_p_x_given_z", log_p_x_given_z, (len(z), len(x)),
+                        lambda row: Grid.from_log(row, x).masses.log_p)
     return _view(data.masses.log_p, q_z_given_x, prior.masses.log_p, p_x_given_z, data.log_cell, prior.log_cell)
-
-
-def _require_table(name, table, shape):
-    if as_numbers(table, name).shape != shape:
-        raise ShapeError(f"{name} has shape {np.shape(table)}; expected {shape}: a row for each value of what is "
-                         "given, and the sizes of p_data and p_z. Transpose it if it is the other way round.")
 
 
 def _checked(name, make, values):
@@ -129,7 +121,10 @@ def _checked(name, make, values):
         raise type(error)(f"{name}: {error}") from error
 
 
-def _rows(name, table, make):
+def _rows(name, table, shape, make):
+    if as_numbers(table, name).shape != shape:
+        raise ShapeError(f"{name} has shape {np.shape(table)}; expected {shape}: a row for each value of what is "
+                         "given, and the sizes of p_data and p_z. Transpose it if it is the other way round.")
     return np.array([_checked(f"{name}, row {i}", make, row) for i, row in enumerate(table)])
 
 
