@@ -11,12 +11,10 @@ if TYPE_CHECKING:
     from .vae import VAE
 
 __version__ = "0.1.0"
-__all__ = ["VAE", "Autoencoder", "evaluate", "Evaluation", "load_data", "load_model", "Dataset",
-           "ScratchVAEError"]
+__all__ = ["VAE", "Autoencoder", "evaluate", "Evaluation", "load_data", "load_model", "Dataset", "ScratchVAEError"]
 _HOMES = {"VAE": "vae", "Autoencoder": "autoencoder", "evaluate": "analysis.evaluation",
           "Evaluation": "analysis.evaluation", "load_data": "data.loading", "load_model": "bundled_models",
-          "Dataset": "data.loading",
-          "ScratchVAEError": "errors"}
+          "Dataset": "data.loading", "ScratchVAEError": "errors"}
 
 
 def __getattr__(name):

@@ -120,13 +120,12 @@ def require_buffer(name: str, array: Any, shape: tuple, dtype: Any, written: boo
     if array.shape != shape or array.dtype != dtype:
         raise ShapeError(f"{name} has shape {array.shape} and dtype {array.dtype}; expected {shape} and "
                          f"{np.dtype(dtype)}. Pass an array of that shape and dtype.")
-    flags = array.flags
-    if not (flags.c_contiguous and flags.aligned):
-        whole_rows = array.strides[-1] == array.itemsize or shape[-1] <= 1
-        if not (array.ndim > 1 and whole_rows and flags.aligned and min(array.strides) >= 0):
-            raise ShapeError(f"{name} has strides {array.strides}, in bytes; expected the numbers of a row side by "
-                             "side. Pass np.ascontiguousarray of a transposed or sliced array.")
-    if written and not flags.writeable:
+    whole_rows = array.flags.c_contiguous or (array.ndim > 1 and min(array.strides) >= 0 and (
+        array.strides[-1] == array.itemsize or shape[-1] <= 1))
+    if not (whole_rows and array.flags.aligned):
+        raise ShapeError(f"{name} has strides {array.strides}, in bytes; expected the numbers of a row side by side. "
+                         "Pass np.ascontiguousarray of a transposed or sliced array.")
+    if written and not array.flags.writeable:
         raise ShapeError(f"{name} is read-only; expected an array to write to. Pass a copy.")
 
 

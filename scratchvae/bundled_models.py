@@ -18,19 +18,13 @@ def load_model(source: str | Path) -> VAE | Autoencoder:
     The name is "mnist", which is bundled: a VAE of MNIST's binarized digits, which its `README.md` in
     `scratchvae/models` describes.  A path is a run folder of `scratchvae train`, or a file that `save` or `scratchvae
     export` wrote.  Write "./mnist" for a folder of that name.  Its `partial_fit` goes on where training ended, and
-    anew, without moments, with an exported file.
+    anew, without moments, with an exported file.  Raises ConfigurationError if `source` is neither a string nor a path,
+    and RunError if the file is missing, damaged, or does not describe a model.
 
     Parameters
     ----------
     source : str or Path
         A name or a path.
-
-    Raises
-    ------
-    ConfigurationError
-        If `source` is neither a string nor a path.
-    RunError
-        If the file is missing, damaged, or does not describe a model.
 
     Examples
     --------

@@ -30,6 +30,8 @@ def _is_transposed(name, view, pieces, transposed):
 def foreign_views(name: str, view: np.ndarray, foreign: Any, *, transposed: bool | None = None) -> Iterator:
     """Yield (foreign array, view of our segment in that array's shape): write either into the other.
 
+    Raises ShapeError if shapes do not fit, or a square matrix could be either.
+
     Parameters
     ----------
     name : str
@@ -41,11 +43,6 @@ def foreign_views(name: str, view: np.ndarray, foreign: Any, *, transposed: bool
         Biases may be rows or columns.
     transposed : bool, optional
         Whether matrices are (n_out, n_in); found from shapes that leave no doubt.
-
-    Raises
-    ------
-    ShapeError
-        If shapes do not fit, or a square matrix could be either.
 
     Examples
     --------

@@ -23,6 +23,8 @@ class StateDict:
                         **settings: Any) -> "StateDict":
         """Return a model with the weights of a PyTorch model; the layers' sizes are read from their shapes.
 
+        Raises ShapeError if an array is missing, is left over, or does not fit; it is named.
+
         Parameters
         ----------
         mapping : dict
@@ -34,11 +36,6 @@ class StateDict:
             number of layers has a head of two, mu before logvar (log sigma^2); an even number has one head of both.
         settings
             The constructor's other arguments, such as activation.  dtype is that of the first weight if absent.
-
-        Raises
-        ------
-        ShapeError
-            If an array is missing, is left over, or does not fit; it is named.
 
         Examples
         --------

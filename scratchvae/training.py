@@ -37,13 +37,11 @@ def train_step(model: Any, ws: Workspace, gradient: Parameters, optimizer: Optim
                state: dict | None = None) -> Objective:
     """Take one step on the batch in ws.x with the noise in ws.eps; return the Objective before it.
 
-    Nothing moves if the loss or the gradient is not finite, or if the gradient is so large that the optimizer's moments
-    would not be finite: such a step would spoil the parameters for good.
-
     The model's parameters (VAE or Autoencoder), the optimizer's moments and `state`, what the estimator remembers from
     earlier steps, are updated; `gradient` is overwritten with dL/d(parameters).  `beta` is the KL's weight in this
-    step, None for the model's own.  Raises TrainingError if the loss or the gradient is not finite or too large; the
-    message says where first, and the likely cause.
+    step, None for the model's own.  Raises TrainingError, and moves nothing, if the loss or the gradient is not finite,
+    or so large that the optimizer's moments would not be: such a step would spoil the parameters for good.  The message
+    says where first, and the likely cause.
     """
     objective = model.forward_backward(ws, gradient, beta, state)
     try:
