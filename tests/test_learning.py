@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from test_cli import command, result
 from test_run_folder import bits, refused, write_data
+from test_training import require_same_run
 
 from scratchvae import Autoencoder, VAE
 from scratchvae.cli.run_folder import HISTORY, MODEL, Run
@@ -21,7 +22,7 @@ from scratchvae.storage.checkpoint import load_arrays, save_arrays
 from scratchvae.training import Trainer
 
 FULL = dict(learning_rate=WarmUp(Steps(0.05, decay_every=1, decay_factor=0.5), epochs=1.5), keep="best",
-            optimizer={"name": "adam", "epsilon": 1e-4, "weight_decay": 0.1, "clip_norm": 0.5}, batch_size=16)
+            optimizer={"name": "adam", "epsilon": 1e-4, "weight_decay": 0.1, "clip_norm": 0.5})
 QUICK = ["--hidden", 4, "--latent", 2, "--batch-size", 10]
 
 
@@ -88,23 +89,9 @@ def test_a_step_is_the_scalar_rule_with_clipping_and_decay(kind, settings, clip)
 
 @pytest.mark.parametrize("cut", [1, 5, 8])
 def test_a_run_with_all_of_it_that_is_cut_ends_in_the_same_bits(cut):
-    whole, first, second = made(), made(), made()
-    undisturbed = Trainer(whole, data(), validation=data(seed=1), beta=Linear(1.0, steps=6), **FULL)
-    undisturbed.run(4)
-
-    def stop(trainer, objective):
-        trainer.stop = trainer.state.optimizer.step == cut
-    trainer = Trainer(first, data(), validation=data(seed=1), beta=Linear(1.0, steps=6), **FULL)
-    trainer.run(4, after_step=stop)
-    meta, arrays = trainer.checkpoint()
-    resumed = Trainer(second, data(), validation=data(seed=1), beta=Linear(1.0, steps=6), **FULL)
-    second.parameters.flat[:] = first.parameters.flat
-    resumed.restore(meta, {name: array.copy() for name, array in arrays.items()})
-    resumed.run(4)
-    np.testing.assert_array_equal(second.parameters.flat, whole.parameters.flat)
-    assert resumed.state == undisturbed.state != trainer.state and resumed.state.best is not None
-    betas = [epoch.beta for epoch in undisturbed.state.history]
-    np.testing.assert_allclose(betas, [0.5, 1.0, 1.0, 1.0])
+    resumed = require_same_run(made, cut, epochs=4, validation=data(seed=1), beta=Linear(1.0, steps=6), **FULL)
+    assert resumed.state.best is not None
+    np.testing.assert_allclose([epoch.beta for epoch in resumed.state.history], [0.5, 1.0, 1.0, 1.0])
 
 
 @pytest.mark.parametrize("kind", [VAE, Autoencoder])

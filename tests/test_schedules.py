@@ -4,6 +4,7 @@ from dataclasses import dataclass
 import numpy as np
 import pytest
 from test_cli import command, result
+from test_training import require_same_run
 
 from scratchvae import Autoencoder, VAE
 from scratchvae.errors import ConfigurationError
@@ -93,38 +94,11 @@ def test_a_penalty_pushes_nowhere_on_its_kink():
 
 @pytest.mark.parametrize("schedule", ALL, ids=lambda schedule: type(schedule).__name__)
 def test_a_run_cut_after_any_step_and_resumed_ends_in_the_same_bits(schedule):
-    def run(cut=None):
-        vae = made()
-        trainer = Trainer(vae, data(), batch_size=16, beta=schedule)
-
-        def stop(trainer, objective):
-            trainer.stop = trainer.state.optimizer.step == cut
-        trainer.run(3, after_step=stop)
-        return vae, trainer
-
-    whole, _ = run()
-    first, trainer = run(cut=4)
-    meta, arrays = trainer.checkpoint()
-    second = made()
-    resumed = Trainer(second, data(), batch_size=16, beta=schedule)
-    second.parameters.flat[:] = first.parameters.flat
-    resumed.restore(meta, {name: a.copy() for name, a in arrays.items()})
-    resumed.run(3)
-    np.testing.assert_array_equal(second.parameters.flat, whole.parameters.flat)
+    require_same_run(made, cut=5, beta=schedule)
 
 
 def test_a_resumed_score_function_has_its_moving_average_back():
-    settings = dict(estimator=ScoreFunction("moving_average"), dtype="float64")
-    whole, first, second = made(**settings), made(**settings), made(**settings)
-    Trainer(whole, data(), batch_size=20).run(4)
-    trainer = Trainer(first, data(), batch_size=20)
-    trainer.run(2)
-    meta, arrays = trainer.checkpoint()
-    resumed = Trainer(second, data(), batch_size=20)
-    second.parameters.flat[:] = first.parameters.flat
-    resumed.restore(meta, {name: a.copy() for name, a in arrays.items()})
-    resumed.run(4)
-    np.testing.assert_array_equal(second.parameters.flat, whole.parameters.flat)
+    require_same_run(lambda: made(estimator=ScoreFunction("moving_average"), dtype="float64"), cut=5)
 
 
 def test_each_step_is_taken_with_the_beta_of_its_number():

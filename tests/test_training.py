@@ -75,28 +75,25 @@ def test_a_stopped_run_and_its_copies_go_on_when_they_are_run_again():
         assert stopped.state.optimizer.step == 1 and len(stopped.run(2)) == 2
 
 
+def require_same_run(make, cut, epochs=3, **settings):
+    """Stop a run after `cut` steps and resume it from its checkpoint: it ends as an undisturbed one.  Return it."""
+    whole, first, second = (Trainer(make(), data(), batch_size=16, **settings) for _ in range(3))
+    whole.run(epochs)
+    first.run(epochs, after_step=lambda it, _: setattr(it, "stop", it.state.optimizer.step == cut))
+    assert first.state.optimizer.step == cut
+    meta, arrays = first.checkpoint()
+    second.model.parameters.flat[:] = first.model.parameters.flat
+    second.restore(meta, {name: a.copy() for name, a in arrays.items()})
+    second.run(epochs)
+    np.testing.assert_array_equal(second.model.parameters.flat, whole.model.parameters.flat)
+    assert second.state == whole.state != first.state
+    return second
+
+
 @pytest.mark.parametrize("cut", [1, 5, 7])
 @pytest.mark.parametrize("optimizer", ["adam", "sgd"])
 def test_a_run_cut_after_any_step_and_resumed_ends_in_the_same_bits(cut, optimizer):
-    settings = dict(batch_size=16, optimizer=optimizer, binarize="dynamic", validation=data(seed=1))
-    whole = model()
-    undisturbed = Trainer(whole, data(), **settings)
-    undisturbed.run(3)
-    first = model()
-    trainer = Trainer(first, data(), **settings)
-
-    def stop(trainer, objective):
-        trainer.stop = trainer.state.optimizer.step == cut
-    trainer.run(3, after_step=stop)
-    assert trainer.state.optimizer.step == cut
-    meta, arrays = trainer.checkpoint()
-    second = model()
-    resumed = Trainer(second, data(), **settings)
-    second.parameters.flat[:] = first.parameters.flat
-    resumed.restore(meta, {name: a.copy() for name, a in arrays.items()})
-    resumed.run(3)
-    np.testing.assert_array_equal(second.parameters.flat, whole.parameters.flat)
-    assert resumed.state == undisturbed.state != trainer.state
+    require_same_run(model, cut, optimizer=optimizer, binarize="dynamic", validation=data(seed=1))
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
@@ -412,7 +409,7 @@ def test_a_history_says_where_it_began_and_where_it_ended():
                                      "nats per example)")
     alone = [epoch._replace(test_loss=math.nan) for epoch in epochs]
     assert repr(History(alone)) == "History(3 epochs, training loss 8.00 to 6.00, nats per example)"
-    assert History(alone).best() == History().best() == 0
+    assert repr(History()) == "History(0 epochs)" and History(alone).best() == History().best() == 0
 
 
 def test_two_threads_do_not_train_one_model_at_once():
