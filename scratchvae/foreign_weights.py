@@ -14,17 +14,18 @@ def _shapes(arrays):
 def _is_transposed(name, view, pieces, transposed):
     """Return True if matrices (m_k, n_in), False if (n_in, m_k), make up the matrix `view` (n_in, sum of m_k)."""
     n_in, n_out = view.shape
-    fits = {turned: all(piece.ndim == 2 and piece.shape[turned] == n_in for piece in pieces)
-            and sum(piece.shape[1 - turned] for piece in pieces) == n_out for turned in (False, True)}
-    if fits[False] and fits[True] and transposed is None:
+    asked = (False, True) if transposed is None else (bool(transposed),)
+    fits = [turned for turned in asked if all(piece.ndim == 2 and piece.shape[turned] == n_in for piece in pieces)
+            and sum(piece.shape[1 - turned] for piece in pieces) == n_out]
+    if len(fits) == 2:
         raise ShapeError(f"{name} has shape {_shapes(pieces)}, which could be (n_in, n_out) or (n_out, n_in); expected "
                          "a statement which. Pass transposed=False for x W, or transposed=True for W x.")
-    if not fits[bool(transposed)] if transposed is not None else not (fits[False] or fits[True]):
-        forms = f"({n_in}, {n_out})" if not transposed else f"({n_out}, {n_in})"
-        forms += f" or ({n_out}, {n_in})" if transposed is None else f" for transposed={transposed}"
+    if not fits:
+        forms = " or ".join(f"({n_out}, {n_in})" if turned else f"({n_in}, {n_out})" for turned in asked)
+        forms += "" if transposed is None else f" for transposed={transposed}"
         raise ShapeError(f"{name} has shape {_shapes(pieces)}; expected {forms}, in one piece or along the outputs in "
                          "several. Build the VAE with the same sizes, or pass the array's .T.")
-    return fits[True] if transposed is None else bool(transposed)
+    return fits[0]
 
 
 def foreign_views(name: str, view: np.ndarray, foreign: Any, *, transposed: bool | None = None) -> Iterator:
