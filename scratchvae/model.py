@@ -140,16 +140,18 @@ class Model(Settings, ModelFiles, StateDict):
 
     def _encode(self, X):
         """Return the encoder's head for every row of X."""
-        rows = check_data(X, self, "X")
-        head = np.empty((len(rows), self.encoder.layers[-1].n_out), self.dtype)
-        whole = self.workspace(min(CHUNK, len(rows)))
+        return self._outputs(self.encoder, self.parameters.encoder, check_data(X, self, "X"))
+
+    def _outputs(self, network, p, rows):
+        """Return the last layer's output of a network for every row, CHUNK rows at a time."""
+        outputs = np.empty((len(rows), network.layers[-1].n_out), self.dtype)
         for start in range(0, len(rows), CHUNK):
-            piece = rows[start:start + CHUNK]
-            ws = whole.first(len(piece))
-            ws.x[:] = as_floats(piece, self.dtype)
-            self.encoder.forward(self.parameters.encoder, ws.x, ws.encoder)
-            head[start:start + CHUNK] = ws.encoder[-1]
-        return head
+            # A copy, because read-only arrays would need kernels of their own.
+            x = np.array(as_floats(rows[start:start + CHUNK], self.dtype), order="C")
+            y = network.outputs(len(x), self.dtype)
+            network.forward(p, x, y)
+            outputs[start:start + CHUNK] = y[-1]
+        return outputs
 
     def join(self, X: Any, y: Any) -> np.ndarray:
         """Return rows [x | y] (n, D + C) of a model with conditions, which all methods and functions take as X.
@@ -177,14 +179,7 @@ class Model(Settings, ModelFiles, StateDict):
                 raise ConfigurationError(f"y is None; this model decodes z for one of {self.n_conditions} conditions. "
                                          "Pass y, a label for all rows or one for each.")
             z = np.hstack([z, one_hot(y, len(z), self.n_conditions)])
-        z = np.array(z, self.dtype, order="C")            # a copy: a read-only array would need kernels of its own
-        outputs = np.empty((len(z), self.decoder.layers[-1].n_out), self.dtype)
-        for start in range(0, len(z), CHUNK):
-            piece = z[start:start + CHUNK]
-            y = self.decoder.outputs(len(piece), self.dtype)
-            self.decoder.forward(self.parameters.decoder, piece, y)
-            outputs[start:start + CHUNK] = y[-1]
-        return outputs
+        return self._outputs(self.decoder, self.parameters.decoder, z.astype(self.dtype))
 
     def decode(self, z: Any, y: Any = None) -> np.ndarray:
         """Return E[x | z], (n, D), for latents z (n, Z): probabilities for a Bernoulli, means for a Gaussian.

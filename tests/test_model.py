@@ -67,6 +67,13 @@ def test_a_long_input_is_encoded_as_its_pieces_are(vae):
     np.testing.assert_allclose(vae.encode(x).mu[1050:], vae.encode(x[1050:]).mu, rtol=1e-12)
 
 
+def test_codes_take_no_room_for_samples():
+    """It was made for n_samples of every row, as a step needs it, and refused if that was too much."""
+    x = np.random.default_rng(0).random((600, 6))
+    few, many = (VAE(6, 2, hidden=(5,), n_samples=n) for n in (1, 10**6))
+    np.testing.assert_array_equal(many.encode(x).mu, few.encode(x).mu)
+
+
 def test_decode_of_a_bernoulli_gives_probabilities(vae):
     p = vae.decode(np.random.default_rng(0).standard_normal((7, 2)) * 100)
     assert p.shape == (7, 6) and (p >= 0).all() and (p <= 1).all()
