@@ -49,7 +49,8 @@ def number(name: str, value: float, low: float, high: float = math.inf, remedy: 
     except OverflowError:                                             # an integer of more than 308 digits
         found = math.inf
     has_low, has_high = closed in ("left", "both"), closed in ("right", "both")
-    if not ((low < found < high) or has_low and found == low or has_high and found == high) or math.isinf(found):
+    inside = (low <= found if has_low else low < found) and (found <= high if has_high else found < high)
+    if not inside or math.isinf(found):
         bounds = f"of at least {low}" if has_low else f"above {low}"
         if high < math.inf:
             bounds = f"{bounds} and at most {high}" if has_high else f"{bounds} and below {high}"
