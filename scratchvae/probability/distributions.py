@@ -2,6 +2,7 @@
 
 Logarithms are kept, not probabilities: a density far out in its tail underflows long before its logarithm does.
 """
+import functools
 import math
 from typing import Any
 
@@ -106,10 +107,8 @@ class Grid:
         if log_density.shape != shape:
             raise ShapeError(f"{name} has shape {log_density.shape}; expected {shape}, the length of each axis. "
                              "Pass one coordinate array a dimension.")
-        self.log_cell = np.zeros(shape)
-        for i, axis in enumerate(self.axes):
-            weight = _trapezoid_weights(axis)
-            self.log_cell += np.log(weight).reshape([-1 if j == i else 1 for j in range(len(shape))])
+        log_weights = [np.log(_trapezoid_weights(axis)) for axis in self.axes]
+        self.log_cell = functools.reduce(np.add.outer, log_weights, np.zeros(()))
         masses = log_density + self.log_cell
         if np.isnan(masses).any() or np.isposinf(masses).any():
             raise DataError(f"{name} has NaN or +inf; expected finite numbers or -inf. Look at how it is computed.")
