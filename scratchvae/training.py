@@ -190,10 +190,6 @@ class Trainer:
     def __copy__(self):
         return copy.deepcopy(self, {id(rows): rows for rows in (self.x, self.validation)})
 
-    def _rate(self, epoch, batch):
-        """Return the learning rate in the middle of a batch of an epoch, both counted from 0.  (O5)"""
-        return self.rate.at(epoch + (batch + 0.5) / self.batches)
-
     def go_on(self, state: TrainingState) -> None:
         """Continue from the state of an earlier run at the beginning of an epoch, with this run's settings.
 
@@ -228,7 +224,7 @@ class Trainer:
         index = order[state.batch * self.batch_size:(state.batch + 1) * self.batch_size]
         ws = self.ws.first(len(index))
         number = state.optimizer.step                    # steps taken so far: the counter of all noise
-        state.optimizer.learning_rate = self._rate(state.epoch, state.batch)
+        state.optimizer.learning_rate = self.rate.at(state.epoch + (state.batch + 0.5) / self.batches)        # (O5)
         if number == 0:
             self._init_output_bias()
         load_batch(self.x, index, self.mode, self.seed, number, ws.x)
