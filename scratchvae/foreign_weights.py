@@ -12,19 +12,20 @@ def _shapes(arrays):
 
 
 def _is_transposed(name, view, pieces, transposed):
-    """Return True if matrices (m_k, n_in), False if (n_in, m_k), make up the matrix `view` (n_in, sum of m_k)."""
+    """Return True if matrices (m, n_in), False if (n_in, m), make up the matrix `view` (n_in, sum of m)."""
     n_in, n_out = view.shape
+    width = n_out / len(pieces)                          # if that is no whole number, nothing fits
+    forms = {False: (n_in, width), True: (width, n_in)}
     asked = (False, True) if transposed is None else (bool(transposed),)
-    fits = [turned for turned in asked if all(piece.ndim == 2 and piece.shape[turned] == n_in for piece in pieces)
-            and sum(piece.shape[1 - turned] for piece in pieces) == n_out]
+    fits = [turned for turned in asked if pieces[0].shape == forms[turned]]
     if len(fits) == 2:
         raise ShapeError(f"{name} has shape {_shapes(pieces)}, which could be (n_in, n_out) or (n_out, n_in); expected "
                          "a statement which. Pass transposed=False for x W, or transposed=True for W x.")
     if not fits:
-        forms = " or ".join(f"({n_out}, {n_in})" if turned else f"({n_in}, {n_out})" for turned in asked)
-        forms += "" if transposed is None else f" for transposed={transposed}"
-        raise ShapeError(f"{name} has shape {_shapes(pieces)}; expected {forms}, in one piece or along the outputs in "
-                         "several. Build the VAE with the same sizes, or pass the array's .T.")
+        expected = " or ".join(f"({n_out}, {n_in})" if turned else f"({n_in}, {n_out})" for turned in asked)
+        expected += "" if transposed is None else f" for transposed={transposed}"
+        raise ShapeError(f"{name} has shape {_shapes(pieces)}; expected {expected}, in one piece or along the outputs "
+                         "in several. Build the VAE with the same sizes, or pass the array's .T.")
     return fits[0]
 
 
@@ -55,15 +56,10 @@ def foreign_views(name: str, view: np.ndarray, foreign: Any, *, transposed: bool
     if len({piece.shape for piece in pieces}) != 1 or any(piece.dtype.kind not in "iuf" for piece in pieces):
         raise ShapeError(f"{name} has shape {_shapes(pieces)} of {', '.join(str(piece.dtype) for piece in pieces)}; "
                          "expected numbers, in one array or in parts of one shape. Pass (W_mu, W_logvar).")
-    width = view.shape[-1] // len(pieces)
-    if view.ndim == 1:
-        for k, piece in enumerate(pieces):
-            if piece.size != max(piece.shape, default=1) or piece.size * len(pieces) != view.size:
-                raise ShapeError(f"{name} has shape {_shapes(pieces)}; expected ({view.size},), in one piece or in "
-                                 "several. Build the VAE with the same sizes.")
-            yield piece, view[k * width:(k + 1) * width].reshape(piece.shape)
-        return
-    turned = _is_transposed(name, view, pieces, transposed)
-    for k, piece in enumerate(pieces):
-        part = view[:, k * width:(k + 1) * width]
-        yield piece, part.T if turned else part
+    size = pieces[0].size
+    if view.ndim == 1 and (size != max(pieces[0].shape, default=1) or size * len(pieces) != view.size):
+        raise ShapeError(f"{name} has shape {_shapes(pieces)}; expected ({view.size},), in one piece or in several. "
+                         "Build the VAE with the same sizes.")
+    turned = view.ndim == 2 and _is_transposed(name, view, pieces, transposed)
+    for piece, part in zip(pieces, np.split(view, len(pieces), axis=-1)):
+        yield piece, part.T if turned else part.reshape(piece.shape)
