@@ -91,6 +91,7 @@ def test_far_rows_and_repeated_rows_do_not_break_the_fit():
     (lambda: fit_mixture(np.eye(3), 0), ConfigurationError, "n_components is 0"),
     (lambda: fit_mixture(np.eye(3), 10**9), ConfigurationError, "n_components is 1000000000"),
     (lambda: fit_mixture(1e200 * np.eye(3), 2), DataError, r"z has values up to 1e\+200"),
+    (lambda: fit_mixture([[9e153], [-9e153], [0.0]], 2), DataError, r"z has values up to 9e\+153"),
     (lambda: fit_mixture(np.eye(3), 2, floor=0), ConfigurationError, "floor is 0"),
     (lambda: fit_mixture(np.eye(3), 2, tolerance=math.nan), ConfigurationError, "tolerance"),
     (lambda: fit_mixture(np.eye(3), 2, seed=0.5), ConfigurationError, "seed"),

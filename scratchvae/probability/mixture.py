@@ -111,7 +111,8 @@ def fit_mixture(z: Any, n_components: int = 10, *, seed: int = 0, floor: float =
         number(name, value, least, 1, "Leave it out.", closed="neither")
     with np.errstate(over="ignore"):
         floor = floor * z.var(axis=0).mean()
-    if not np.isfinite(floor):
+        farthest = len(z) * np.square(np.ptp(z, axis=0)).sum()         # bounds the sum of squared distances
+    if not np.isfinite(farthest):
         raise DataError(f"z has values up to {np.abs(z).max():g}, whose squares are beyond float64; expected smaller "
                         "ones. Scale the latents.")
     if not floor > 0:
