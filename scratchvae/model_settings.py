@@ -2,6 +2,8 @@
 import inspect
 from typing import Any
 
+import numpy as np
+
 from .errors import ConfigurationError
 
 
@@ -23,7 +25,7 @@ class Settings:
             super().__setattr__(name, value)
         elif name in self.keep_weights:
             self.set_params(**{name: value})
-        elif value is not self._given[name][0] and value != getattr(self, name):
+        elif value is not self._given[name][0] and (isinstance(value, np.ndarray) or value != getattr(self, name)):
             raise ConfigurationError(f"{name} cannot be assigned: the model was built with {getattr(self, name)!r}. "
                                      f"Call set_params({name}=...), which builds it again.")
 
