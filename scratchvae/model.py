@@ -272,7 +272,7 @@ class Model(Settings, ModelFiles, StateDict):
         X = self.join(X, y)
         X, settings["validation"] = _split(X, validation_split, self._validation(settings["validation"]))
         trainer = Trainer(self, X, **settings)            # checks everything, and moves nothing
-        after_epoch = callback and _epoch_end(callback)
+        after_epoch = None if callback is None else _epoch_end(callback)
         try:
             if vars(self).setdefault("_trained_by", trainer) is not trainer:
                 raise ConfigurationError("this model is being trained by another thread, or by the call of fit whose "

@@ -281,11 +281,11 @@ class Trainer:
                     if self.started:
                         self.timed.append(elapsed)
                     self.started = True
-                    if after_step:
+                    if after_step is not None:
                         after_step(self, objective)
                 if state.batch == self.batches:
                     self._finish_epoch()
-                    if after_epoch:
+                    if after_epoch is not None:
                         after_epoch(self)
         finally:
             self.stop = False

@@ -127,6 +127,16 @@ def test_the_callback_gets_each_epoch_and_can_end_training():
     assert seen == list(model.history_) and len(seen) == 4
 
 
+def test_a_callback_that_is_an_empty_list_is_called():
+    class Losses(list):
+        def __call__(self, model, epoch):
+            self.append(epoch.train_loss)
+
+    losses = Losses()
+    history = fitted(made(), data(), epochs=2, callback=losses).history_
+    assert losses == history.column("train_loss")
+
+
 def test_the_callback_may_answer_with_numpy_and_trains_no_model_but_a_copy():
     assert len(fitted(made(), data(), epochs=9, callback=lambda model, epoch: np.isfinite(epoch.epoch)).history_) == 1
     alone, model, called = fitted(made(), data(), epochs=2), made(), []
