@@ -120,15 +120,8 @@ class Workspace(NamedTuple):
         """Return the same workspace cut to its first `batch` examples: views, nothing is copied."""
         if batch == len(self.x):
             return self
-        rows = batch * (len(self.eps) // len(self.x))
-
-        def cut(layers, length):
-            return tuple(layer[:length] for layer in layers)
-
-        return Workspace(x=self.x[:batch], eps=self.eps[:rows], encoder=cut(self.encoder, batch), code=self.code[:rows],
-                         decoder=cut(self.decoder, rows), nll=self.nll[:rows], d_nll=self.d_nll[:rows],
-                         kl=self.kl[:batch], d_kl=self.d_kl, sums=self.sums, d_decoder=cut(self.d_decoder, rows),
-                         d_code=self.d_code[:rows], d_encoder=cut(self.d_encoder, batch))
+        cut = _with_each(lambda array: array[:len(array) // len(self.x) * batch], self)
+        return cut._replace(d_kl=self.d_kl, sums=self.sums)                    # which have no rows for the examples
 
     def __reduce__(self):
         return _own, tuple(self)
@@ -136,8 +129,12 @@ class Workspace(NamedTuple):
 
 def _own(*fields):
     """Return a Workspace over copies: a copied or pickled one shares nothing with the original."""
-    return Workspace(*(tuple(map(aligned_copy, field)) if isinstance(field, tuple) else aligned_copy(field)
-                       for field in fields))
+    return _with_each(aligned_copy, fields)
+
+
+def _with_each(change, fields):
+    """Return the Workspace of fields with `change` made to each array."""
+    return Workspace(*(tuple(map(change, field)) if isinstance(field, tuple) else change(field) for field in fields))
 
 
 def encode_sample_decode(vae: Any, p: Parameters, ws: Workspace) -> None:
