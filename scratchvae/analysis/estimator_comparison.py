@@ -23,7 +23,7 @@ from ..estimators import Antithetic, EVERY, head_gradient, make_estimator
 from ..estimators.sampled import log_weights, sample_kl
 from ..kernels.gaussian import gaussian_forward
 from ..oracles import LinearGaussian
-from ..oracles.rules import even_normal, expected_log_sum, GRID
+from ..oracles.rules import even_normal, expected_log_sum
 from ..parameters import Affine, Parameters
 from ..schedules import Constant
 from ..vae import VAE
@@ -179,7 +179,7 @@ def bound_gradient(vae: VAE, x: np.ndarray, head: np.ndarray, n_samples: int) ->
     >>> bool(np.abs(bound_gradient(world.to_vae(), x, np.hstack(world.q(x))[0], 8)).max() < 1e-8)
     True
     """
-    eps, weights = even_normal(GRID[vae.n_latent], vae.n_latent)
+    eps, weights = even_normal(vae.n_latent)
 
     def loss(at):
         mu, logvar = np.split(at, 2)

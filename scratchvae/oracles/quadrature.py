@@ -27,8 +27,6 @@ autoencoders", section 3 and theorem 1.)  G15 to G17 use another rule than G14 o
 KL are consistent, the reason is not that they share their nodes.
 """
 from dataclasses import dataclass
-from functools import cached_property
-from typing import Optional
 
 import numpy as np
 
@@ -79,7 +77,7 @@ class Quadrature:
     """
 
     vae: VAE
-    nodes: Optional[int] = None
+    nodes: int | None = None
 
     def __post_init__(self):
         if not isinstance(self.vae, VAE) or self.vae.n_latent not in GRID or self.vae.n_conditions:
@@ -89,10 +87,6 @@ class Quadrature:
                                      "latents. For more, LinearGaussian or evaluate.")
         if self.nodes is not None:
             integer("nodes", self.nodes, 1, MOST_NODES, "Take 200.")
-
-    @cached_property
-    def _even(self):
-        return even_normal(GRID[self.vae.n_latent], self.vae.n_latent)
 
     def elbo(self, X: np.ndarray) -> np.ndarray:
         """Return E_q log p(x | z) - KL(q || p(z)) of every row, (n,), at beta = 1.                     (G14, T15)"""
@@ -109,13 +103,13 @@ class Quadrature:
 
     def gap(self, X: np.ndarray) -> np.ndarray:
         """Return KL(q || p(z | x)) = log p(x) - ELBO of every row, (n,), T17.                               (G16)"""
-        weights = self._even[1]
+        _, weights = even_normal(self.vae.n_latent)
         return self.log_p(X) - np.array([np.einsum("i,i->", weights, log_w) for log_w in self._log_weights(X)])
 
     def iwae(self, X: np.ndarray, n_samples: int) -> np.ndarray:
         """Return the expected K-sample bound of every row, (n,), K = n_samples: K = 1 is the ELBO.          (G17)"""
-        K = positive_integer("n_samples", n_samples)
-        return np.array([expected_log_sum(log_w, self._even[1], K) for log_w in self._log_weights(X)]) - np.log(K)
+        K, (_, weights) = positive_integer("n_samples", n_samples), even_normal(self.vae.n_latent)
+        return np.array([expected_log_sum(log_w, weights, K) for log_w in self._log_weights(X)]) - np.log(K)
 
     def posterior(self, x: np.ndarray) -> PosteriorGrid:
         """Return p(z | x) of one example x (D,) as a PosteriorGrid.                                         (G15)"""
@@ -181,7 +175,7 @@ class Quadrature:
 
     def _log_weights(self, X):
         """Yield log w = log p(x, z) - log q(z | x), (m,), on the even grid of eps, for every row of X."""
-        X, eps = self._rows(X), self._even[0]
+        X, (eps, _) = self._rows(X), even_normal(self.vae.n_latent)
         for x, mu, logvar in zip(X, *self._q(X)):
             log_q = -0.5 * (np.square(eps) + logvar + np.log(2 * np.pi)).sum(axis=1)
             yield self._log_joint(x, mu + np.exp(0.5 * logvar) * eps) - log_q

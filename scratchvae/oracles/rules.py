@@ -54,9 +54,10 @@ def gauss_hermite(nodes: int, dimensions: int) -> tuple:
     return _product(axis, weights / weights.sum(), dimensions)
 
 
-def even_normal(nodes: int, dimensions: int) -> tuple:
-    """Return eps (m, dimensions) and weights (m,) of an even grid under N(0, I).                           (G16)"""
-    axis = np.linspace(-EPS_EDGE, EPS_EDGE, nodes)
+@lru_cache(maxsize=2)
+def even_normal(dimensions: int) -> tuple:
+    """Return eps (m, dimensions) and weights (m,) of an even grid under N(0, I), read-only.                (G16)"""
+    axis = np.linspace(-EPS_EDGE, EPS_EDGE, GRID[dimensions])
     density = np.exp(-0.5 * axis**2)
     return _product(axis, density / density.sum(), dimensions)
 
@@ -137,12 +138,13 @@ def tabulate(log_joint: Callable, low: np.ndarray, high: np.ndarray) -> Posterio
         with np.errstate(divide="ignore"):                             # all that is kept may be 0
             return values.max() + np.log(np.prod(step * every) * np.exp(kept - values.max()).sum())
 
-    axes, z, values, step = look()
-    first, last = extent(LOG_EDGE)
-    while (first <= low).any() or (last >= high).any():
-        low, high = np.where(first <= low, 2 * low - high, low), np.where(last >= high, 2 * high - low, high)
+    while True:
         axes, z, values, step = look()
         first, last = extent(LOG_EDGE)
+        below, above = first <= low, last >= high
+        if not (below | above).any():
+            break
+        low, high = np.where(below, 2 * low - high, low), np.where(above, 2 * high - low, high)
     peaks = _peaks(log_joint, z, values, step)
     for edge in (10 * LOG_EDGE, LOG_EDGE):
         shrinks = True
