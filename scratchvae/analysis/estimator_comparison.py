@@ -10,9 +10,11 @@ draws of eps; the decoder runs once for all estimators.  Three scenes:
     digits      a VAE trained on the bundled digits.  Nothing is exact: an estimator is compared with another one
                 that has the same expectation, and each has its own draws.
 """
+import functools
 import math
 import time
-from typing import Callable, NamedTuple, Optional
+from collections.abc import Callable
+from typing import NamedTuple
 
 import numpy as np
 
@@ -71,12 +73,12 @@ class Measurement(NamedTuple):
 
 
 class Scene(NamedTuple):
-    """A float64 VAE, rows of data, and exact(i, name, K) -> (2Z,), the expected gradient of row i if it is known."""
+    """A float64 VAE, rows of data and, for one row alone, exact(name, K) -> (2Z,) if its expected gradient is known."""
 
     name: str
     vae: VAE
     X: np.ndarray
-    exact: Optional[Callable] = None
+    exact: Callable | None = None
 
 
 class _Draws(NamedTuple):
@@ -133,14 +135,14 @@ def _measure(scene, setting, examples):
     name, n_samples, baseline = setting
     estimator = _estimator(name, baseline)
     against, worst, variances, ratios = "exact" if scene.exact else _partner(name), 0.0, [], []
-    for i, (head, draws, mirrored, others) in enumerate(examples):
+    for head, draws, mirrored, others in examples:
         state = estimator.initial_state()
         estimator.update_state(state, float((others.nll + _sample_kl(head, others.eps)[0]).mean()))
         found = _gradients(estimator, n_samples, head, mirrored if name == "antithetic" else draws, state)
         mean, variance = found.mean(axis=0), found.var(axis=0)
         own = variance / len(found)
         if scene.exact:
-            expected, its = scene.exact(i, name, n_samples), ACCURACY**2
+            expected, its = scene.exact(name, n_samples), ACCURACY**2
             signal = np.where(np.abs(expected) > ACCURACY, expected, 0.0)
         else:
             other = _gradients(against, n_samples, head, others)
@@ -201,14 +203,11 @@ def oracle_scene(name: str, off: float, *, seed: int = 0) -> Scene:
     world = LinearGaussian(rng.standard_normal((1, 5)), rng.standard_normal(5), sigma=0.8).with_best_encoder()
     world = LinearGaussian(world.W, world.b, world.sigma, Affine(world.encoder.W, world.encoder.b + off))
     X, vae = world.sample(1, seed), world.to_vae()
-    known = {}
+    (head,), (of_elbo,) = np.hstack(world.q(X)), np.hstack(world.expected_head_gradient(X))
+    of_bound = functools.cache(functools.partial(bound_gradient, vae, X, head))
 
-    def exact(i, estimator, n_samples):
-        if not EVERY[estimator].bound:
-            return np.hstack(world.expected_head_gradient(X))[i]
-        if n_samples not in known:
-            known[n_samples] = bound_gradient(vae, X, np.hstack(world.q(X))[0], n_samples)
-        return known[n_samples]
+    def exact(estimator, n_samples):
+        return of_bound(n_samples) if EVERY[estimator].bound else of_elbo
 
     return Scene(name, vae, X, exact)
 
