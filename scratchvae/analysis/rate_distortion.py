@@ -117,23 +117,19 @@ def rate_distortion(data: Dataset, betas: Iterable = BETAS, *, epochs: int = 30,
     instance_of("data", data, Dataset, "Pass what load_data returns.")
     if after_model is not None:
         function_of("after_model", after_model, "after_model(point)")
-    betas, points = check_betas(betas), []
+    betas, points, after_model = check_betas(betas), [], after_model or (lambda point: None)
     positive_integer("epochs", epochs)
     settings: dict[str, Any] = dict(n_visible=data.train.shape[1], n_latent=n_latent, hidden=hidden, seed=seed)
     training: dict[str, Any] = dict(epochs=epochs, batch_size=min(BATCH_SIZE, len(data.train)),
                                     learning_rate=learning_rate, seed=seed)
     for beta in betas:
-        trained = VAE(likelihood="gaussian", beta=beta, **settings)
-        trained.fit(data.train, **training)
+        trained = VAE(likelihood="gaussian", beta=beta, **settings).fit(data.train, **training)
         vae = VAE(likelihood="gaussian", sigma=effective_sigma(beta, "half"), **settings)
         vae.parameters.flat[:] = trained.parameters.flat
         points.append(_measure(vae, data.test, importance_samples, seed)._replace(beta=beta))
-        if after_model:
-            after_model(points[-1])
-    vae = VAE(likelihood="gaussian_optimal", **settings)
-    vae.fit(data.train, **training)
-    learned = _measure(vae, data.test, importance_samples, seed)
-    if after_model:
-        after_model(learned)
+        after_model(points[-1])
+    fitted = VAE(likelihood="gaussian_optimal", **settings).fit(data.train, **training)
+    learned = _measure(fitted, data.test, importance_samples, seed)
+    after_model(learned)
     best = int(np.argmax([point.log_likelihood for point in points]))
     return Curve(data.name, betas[best], best in (0, len(betas) - 1), learned.beta, learned, points)
