@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from ..arrays import log_sum_exp
 from ..data.minibatch import binarize_mode, check_data, load_batch
 from ..elbo import join_conditions
 from ..errors import ConfigurationError
@@ -268,10 +269,9 @@ def iwae_bounds(vae: VAE, X: np.ndarray, *, importance_samples: Iterable[int] = 
         log_w = np.concatenate([log_w for log_w, _ in draws], axis=1)
         length = 1
         for step, k in enumerate(ladder):
-            groups = log_w.reshape(len(x), -1, k // length)                # log of the mean weights of smaller groups
-            top = groups.max(axis=2)
-            log_w = log_mean_exp(np.exp(groups - top[:, :, None]).sum(axis=2), top, k // length)
-            bounds[here, step], length = log_w.mean(axis=1), k
+            parts, length = k // length, k                    # a group of K consists of so many groups of the K before
+            log_w = log_sum_exp(log_w.reshape(len(x), -1, parts), axis=2) - math.log(parts)
+            bounds[here, step] = log_w.mean(axis=1)
     known = held.likelihoods(bounds)
     return IWAEBounds(np.array(ladder), known.mean(axis=0), standard_error(known), -bounds.mean(axis=0),
                       held.binarization, held.n)
