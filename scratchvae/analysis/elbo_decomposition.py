@@ -30,7 +30,7 @@ from ..optimizers import Adam
 from ..oracles import LinearGaussian, Quadrature
 from ..parameters import Parameters
 from ..probability.divergences import kl_terms
-from ..probability.monte_carlo import Estimate
+from ..probability.monte_carlo import Estimate, mean_estimate
 from ..vae import Posterior, VAE
 from ..validation import at_least, check_seed, one_of, positive_integer
 from .evaluation import HeldOut, Sampler, standard_error
@@ -127,8 +127,7 @@ def mutual_information(mu: np.ndarray, logvar: np.ndarray, *, seed: int = 0) -> 
     members, rng = aggregate.members, np.random.default_rng(check_seed(seed))
     z = members.sample(max(1, LEAST_DRAWS // len(members.mu)), rng)                     # (draws, n, Z)
     log_ratio = members.log_density(z) - aggregate.log_density(z.reshape(-1, z.shape[2])).reshape(z.shape[:2])
-    values = log_ratio.mean(axis=0)
-    return Estimate(float(values.mean()), float(standard_error(values)), len(values))
+    return mean_estimate(log_ratio.mean(axis=0))
 
 
 def optimize_posteriors(vae: VAE, X: np.ndarray, *, steps: int = 100, seed: int = 0,
@@ -157,61 +156,44 @@ def optimize_posteriors(vae: VAE, X: np.ndarray, *, steps: int = 100, seed: int 
     (4, 2)
     """
     positive_integer("steps", steps)
-    held = HeldOut(vae, X, seed, binarize)
-    refiner = _Refiner(held.vae, held.most)
-    head = np.concatenate([refiner.refined(head, x, steps, held.seed, number) for number, _, x, head in held.chunks()])
-    return Posterior(head[:, :vae.n_latent], head[:, vae.n_latent:])
+    better = [better for *_, better in _refined(HeldOut(vae, X, seed, binarize), steps)]
+    return Posterior(*np.hsplit(np.concatenate(better), 2))
 
 
-class _Refiner:
-    """Gradient descent on the heads of up to `most` examples at a time, and the buffers for it."""
-
-    def __init__(self, vae, most):
-        self.vae = vae
-        self.workspace = Workspace.allocate(vae.encoder, vae.decoder, most, REFINING_SAMPLES, vae.dtype,
-                                            vae.n_conditions)
-        self.gradient = Parameters.zeros(vae.parameters.layout, vae.dtype)              # a buffer that is not read
-
-    def refined(self, head, x, steps, seed, number):
-        """Return a head (n, 2Z) with a larger ELBO than `head`, for the rows of x (n, D)."""
-        vae, ws = self.vae, self.workspace.first(len(x))
-        head, d_head, ws.x[:], ws.d_kl[:] = head.copy(), ws.d_encoder[-1], x, 1
-        adam = Adam(head.size, head.dtype)
+def _refined(held, steps):
+    """Yield what `held.chunks` does and, for each head (n, 2Z), one with a larger ELBO, by gradient descent."""
+    vae = held.vae
+    workspace = Workspace.allocate(vae.encoder, vae.decoder, held.most, REFINING_SAMPLES, vae.dtype, vae.n_conditions)
+    gradient = Parameters.zeros(vae.parameters.layout, vae.dtype)                       # a buffer that is not read
+    for number, here, x, head in held.chunks():
+        ws, better, adam = workspace.first(len(x)), head.copy(), Adam(head.size, head.dtype)
+        d_better, ws.x[:], ws.d_kl[:] = ws.d_encoder[-1], x, 1
         for step in range(steps):
-            standard_normal(seed, EPS, (number << 32) + step, ws.eps)
+            standard_normal(held.seed, EPS, (number << 32) + step, ws.eps)
             Antithetic().pair(ws.eps, len(x))
-            gaussian_forward(head, ws.eps, ws.z, ws.kl)                                             # (E2)
+            gaussian_forward(better, ws.eps, ws.z, ws.kl)                                           # (E2)
             join_conditions(vae.n_latent, ws.x, ws.code)
             vae.decoder.forward(vae.parameters.decoder, ws.code, ws.decoder)                        # (E3)
             ws.d_nll.fill(1 / REFINING_SAMPLES)
-            decoder_backward(vae, vae.parameters, ws, self.gradient, ws.d_code)                     # (E5)
-            gaussian_backward(head, ws.eps, ws.d_z, ws.d_kl, d_head)                # (E6, E7) without 1/B: a sum
+            decoder_backward(vae, vae.parameters, ws, gradient, ws.d_code)                          # (E5)
+            gaussian_backward(better, ws.eps, ws.d_z, ws.d_kl, d_better)            # (E6, E7) without 1/B: a sum
             adam.learning_rate = LEARNING_RATE * (1 - step / steps)
             try:
-                adam.update(head.reshape(-1), d_head.reshape(-1))
+                adam.update(better.reshape(-1), d_better.reshape(-1))
             except TrainingError as error:
-                logvar = head[:, head.shape[1] // 2:]
-                raise TrainingError(f"refining mu and logvar: {error} The encoder's logvar reaches {logvar.max():g}, "
-                                    f"its mu {np.abs(head).max():g}: train it further first, or take dtype='float64'."
-                                    ) from None
-        return head
+                raise TrainingError(f"refining mu and logvar: {error} The encoder's logvar reaches "
+                                    f"{better[:, vae.n_latent:].max():g}, its mu {np.abs(better).max():g}: train it "
+                                    "further first, or take dtype='float64'.") from None
+        yield number, here, x, head, better
 
 
-def _oracle(vae):
-    """Return (name, function) of an oracle that gives log p(x) exactly in a short time, or None."""
-    if vae.n_conditions:
-        return None
-    if not vae.hidden and vae.likelihood.sigma_of(vae.parameters.likelihood) is not None:
+def _oracle(vae, sigma):
+    """Return the name and function of what gives log p(x) exactly in a short time, or importance sampling and None."""
+    if not vae.n_conditions and not vae.hidden and sigma is not None:
         return "linear-Gaussian oracle", LinearGaussian.of(vae).log_p
-    if vae.n_latent == 1:
+    if not vae.n_conditions and vae.n_latent == 1:
         return "quadrature", Quadrature(vae).log_p
-    return None
-
-
-def _sigma(vae):
-    """Return the sigma of T16: that of the likelihood, changed by beta."""
-    sigma = vae.likelihood.sigma_of(vae.parameters.likelihood)
-    return math.nan if sigma is None or vae.beta == 0 else sigma * effective_sigma(vae.beta, "half")
+    return "importance sampling", None
 
 
 def ledger(vae: VAE, X: np.ndarray, *, importance_samples: int = 1000, steps: int = 100, seed: int = 0,
@@ -239,20 +221,20 @@ def ledger(vae: VAE, X: np.ndarray, *, importance_samples: int = 1000, steps: in
     importance_samples = positive_integer("importance_samples", importance_samples)
     positive_integer("steps", steps)
     held = HeldOut(vae, X, seed, binarize)
-    vae, n_latent, oracle = held.vae, held.vae.n_latent, _oracle(held.vae)
-    sampler, refiner = Sampler(vae, held.most), _Refiner(vae, held.most)
-    heads = np.empty((held.n, 2 * n_latent))
+    vae, sampler = held.vae, Sampler(held.vae, held.most)
+    sigma = vae.likelihood.sigma_of(vae.parameters.likelihood)
+    log_likelihood_by, exact_log_p = _oracle(vae, sigma)
+    heads = np.empty((held.n, 2 * vae.n_latent))
     nll, kl, best, log_p = (np.empty(held.n) for _ in range(4))
-    for number, here, x, head in held.chunks():
-        better = refiner.refined(head, x, steps, held.seed, number)
+    for number, here, x, head, better in _refined(held, steps):
         heads[here] = head
-        kl[here] = kl_terms(head[:, :n_latent], head[:, n_latent:]).sum(axis=1)                     # (E4)
+        kl[here] = kl_terms(*np.hsplit(head, 2)).sum(axis=1)                                        # (E4)
         _, nll[here], _ = sampler.summary(head, x, importance_samples, held.seed, number)
         log_p[here], best_nll, _ = sampler.summary(better, x, importance_samples, held.seed, number)
-        best[here] = -best_nll - kl_terms(better[:, :n_latent], better[:, n_latent:]).sum(axis=1)
-        if oracle:
-            log_p[here] = oracle[1](x)
-    information = mutual_information(heads[:, :n_latent], heads[:, n_latent:], seed=seed)
+        best[here] = -best_nll - kl_terms(*np.hsplit(better, 2)).sum(axis=1)
+        if exact_log_p:
+            log_p[here] = exact_log_p(x)
+    information = mutual_information(*np.hsplit(heads, 2), seed=seed)
     loss, elbo, log_p = nll + kl, held.likelihoods(-nll - kl), held.likelihoods(log_p)
     return Ledger(
         loss=float(loss.mean()), reconstruction=float(nll.mean()), kl=float(kl.mean()),
@@ -262,5 +244,6 @@ def ledger(vae: VAE, X: np.ndarray, *, importance_samples: int = 1000, steps: in
         amortization_gap=float((best + loss).mean()), amortization_gap_stderr=float(standard_error(best + loss)),
         approximation_gap=float((log_p - best).mean()), log_likelihood=float(log_p.mean()),
         stderr=float(standard_error(log_p)),
-        log_likelihood_by=oracle[0] if oracle else "importance sampling", importance_samples=importance_samples,
-        effective_sigma=_sigma(vae), binarization=held.binarization, n=held.n)
+        log_likelihood_by=log_likelihood_by, importance_samples=importance_samples,
+        effective_sigma=math.nan if sigma is None or vae.beta == 0 else sigma * effective_sigma(vae.beta, "half"),
+        binarization=held.binarization, n=held.n)
