@@ -93,9 +93,8 @@ def fetch(name: str, mirrors: Sequence[str] | None = None, *, timeout: float = T
     """Bring a data set into the cache folder, file by file, and return its folder; intact files are kept.
 
     A file is written under another name, checked against its published SHA-256 while it arrives, and then renamed.  If
-    a mirror fails or is too slow, the next one is asked.  Raises ConfigurationError for a bad
-    argument, DownloadError if no mirror gave a file as it was published, and RunError if the cache folder cannot be
-    written.
+    a mirror fails or is too slow, the next one is asked.  Raises ConfigurationError for a bad argument, DownloadError
+    if no mirror gave a file as it was published, and RunError if the cache folder cannot be written.
 
     Parameters
     ----------
@@ -137,16 +136,9 @@ def _is_address(mirror):
 def _is_intact(path, file):
     try:
         with open(path, "rb") as stored:
-            return os.fstat(stored.fileno()).st_size == file.size and _digest(stored) == file.sha256
+            return hashlib.file_digest(stored, "sha256").hexdigest() == file.sha256
     except OSError:
         return False
-
-
-def _digest(stream):
-    digest = hashlib.sha256()
-    while piece := stream.read(BYTES_AT_ONCE):
-        digest.update(piece)
-    return digest.hexdigest()
 
 
 def _fetch_file(file, folder, mirrors, timeout, report, warn):
