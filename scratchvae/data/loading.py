@@ -199,11 +199,12 @@ def _held_out(path, rows, labels):
         raise DataError(f"{path}: holds one row; expected at least 2, as a tenth is held out. Add rows.")
     n_test = max(1, min(len(rows) // 10, MOST_HELD_OUT))
     if labels is None or rows.nbytes > MOST_CONVERTED:          # slices stay mapped
-        return rows[:-n_test], rows[-n_test:], *((None, None) if labels is None else (labels[:-n_test],
-                                                                                      labels[-n_test:]))
-    held = np.zeros(len(rows), bool)
-    held[np.linspace(0, len(rows) - 1, n_test).astype(int) if n_test > 1 else [-1]] = True
-    return rows[~held], rows[held], labels[~held], labels[held]
+        kept, held = slice(-n_test), slice(-n_test, None)
+    else:
+        held = np.zeros(len(rows), bool)
+        held[np.linspace(0, len(rows) - 1, n_test).astype(int) if n_test > 1 else [-1]] = True
+        kept = ~held
+    return rows[kept], rows[held], *((None, None) if labels is None else (labels[kept], labels[held]))
 
 
 def _as_rows(where, images, image_shape, transpose):
