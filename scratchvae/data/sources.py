@@ -167,14 +167,6 @@ def _choose(path, names):
                     "train=..., test=..., train_labels=..., test_labels=...).")
 
 
-def _read_npz(path, _):
-    return Source(*read_npz(path, _choose))
-
-
-def _read_npy(path, _):
-    return Source(read_npy(path))
-
-
 def _read_mat(path, n_pixels):
     train, test, train_labels, test_labels = read_mat(path, _choose)
     return Source(_examples_first(train, train_labels, n_pixels), _examples_first(test, test_labels, n_pixels),
@@ -188,8 +180,10 @@ def _examples_first(array, labels, n_pixels):
     An example is a column or, of three or more axes, what the last axis counts; unless the labels are as many as the
     rows, or the columns alone are as many as the pixels of a picture.
     """
-    if array is None or array.ndim > 2:
-        return array if array is None else np.moveaxis(array, -1, 0)
+    if array is None:
+        return None
+    if array.ndim > 2:
+        return np.moveaxis(array, -1, 0)
     as_rows = [_is_picture(side) if n_pixels is None else side == n_pixels for side in array.shape] == [False, True]
     if labels is not None and labels.size in array.shape and n_pixels is None:
         as_rows = labels.size == len(array)
@@ -206,20 +200,21 @@ def _read_table(path, n_pixels):
     table, fields = text_tables.read_table(path)
     place = _label_column(path, table, fields, n_pixels)
     rows, labels = _without_labels(path, table, place)
+    kept = fields if place is None else fields[:place] + fields[place + 1:]
     if other == path or not other.is_file():
-        return Source(rows, None, labels, None, _without(fields, place))
+        return Source(rows, None, labels, None, kept)
     test, names = text_tables.read_table(other)
     if fields and names and names != fields:
         if sorted(names) == sorted(fields) and len(set(names)) == len(names):
-            test, names = test[:, [names.index(name) for name in fields]], fields
-        elif names != _without(fields, place):
+            test = test[:, [names.index(name) for name in fields]]
+        elif names != kept:
             raise DataError(f"{other}: columns {', '.join(names[:8])}; those of {path.name} are "
                             f"{', '.join(fields[:8])}. Give both the same ones.")
     missing = table.shape[1] - test.shape[1]
     if missing and not (missing == 1 and place is not None):                # a test part without labels
         raise DataError(f"{other}: {test.shape[1]} columns, but {path.name} has {table.shape[1]}. Give both the same.")
     test, test_labels = (test, None) if missing else _without_labels(other, test, place)
-    return Source(rows, test, labels, test_labels, _without(fields, place))
+    return Source(rows, test, labels, test_labels, kept)
 
 
 def _label_column(path, table, fields, n_pixels):
@@ -244,10 +239,6 @@ def _label_column(path, table, fields, n_pixels):
     return None
 
 
-def _without(fields, place):
-    return fields if place is None else fields[:place] + fields[place + 1:]
-
-
 def _without_labels(path, table, place):
     """Return (examples, labels), the latter None if there is no place of theirs."""
     if place is None:
@@ -266,6 +257,7 @@ def _refuse_pickles(path, _):
                     f"as in {convert} for mnist.pkl.gz.")
 
 
-READERS = {".npz": _read_npz, ".npy": _read_npy, ".mat": _read_mat,
+READERS = {".npz": lambda path, _: Source(*read_npz(path, _choose)), ".npy": lambda path, _: Source(read_npy(path)),
+           ".mat": _read_mat,
            **dict.fromkeys((".csv", ".tsv", ".txt", ".amat"), _read_table),
            **dict.fromkeys((".pkl", ".pickle", ".pt", ".pth"), _refuse_pickles)}
