@@ -8,17 +8,15 @@ import re
 import struct
 import tracemalloc
 import zipfile
-from pathlib import Path
 
 import numpy as np
 import pytest
 
 from scratchvae.data import loading
-from scratchvae.data.loading import BUNDLED, load_data
+from scratchvae.data.loading import BUNDLED, DATASETS, load_data
 from scratchvae.errors import ConfigurationError, DataError
 from scratchvae.storage import readers
 
-DATASETS = Path(readers.__file__).parents[1] / "datasets"
 SIDES = {"train": (20, 5, 4), "t10k": (6, 5, 4)}
 ROUNDS = 300                    # damaged copies a format
 

@@ -4,7 +4,6 @@ import gzip
 import hashlib
 import json
 import socket
-import struct
 import threading
 import time
 import urllib.request
@@ -13,6 +12,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import numpy as np
 import pytest
 from test_cli import command
+from test_data import idx
 
 from scratchvae.data import download
 from scratchvae.data.download import fetch, missing_files, RemoteFile, RemoteSet
@@ -22,15 +22,10 @@ from scratchvae.errors import ConfigurationError, DataError, DownloadError, RunE
 TIMEOUT = 0.3                       # seconds until the first byte is here; the loopback answers within a few ms
 
 
-def idx(array):
-    return gzip.compress(struct.pack(f">{1 + array.ndim}I", 2048 + array.ndim, *array.shape) + array.tobytes(), mtime=0)
-
-
 RNG = np.random.default_rng(0)
-CONTENT = {"train-images-idx3-ubyte.gz": idx(RNG.integers(0, 256, (300, 28, 28), dtype=np.uint8)),
-           "train-labels-idx1-ubyte.gz": idx(RNG.integers(0, 10, 300, dtype=np.uint8)),
-           "t10k-images-idx3-ubyte.gz": idx(RNG.integers(0, 256, (9, 28, 28), dtype=np.uint8)),
-           "t10k-labels-idx1-ubyte.gz": idx(RNG.integers(0, 10, 9, dtype=np.uint8))}
+CONTENT = {name: gzip.compress(idx(RNG.integers(0, most, shape, dtype=np.uint8))) for name, most, shape in (
+    ("train-images-idx3-ubyte.gz", 256, (300, 28, 28)), ("train-labels-idx1-ubyte.gz", 10, (300,)),
+    ("t10k-images-idx3-ubyte.gz", 256, (9, 28, 28)), ("t10k-labels-idx1-ubyte.gz", 10, (9,)))}
 FIRST = "train-images-idx3-ubyte.gz"
 
 

@@ -10,29 +10,18 @@ from scratchvae.analysis.elbo_decomposition import ledger
 from scratchvae.analysis.evaluation import EXAMPLES_AT_ONCE, iwae_bounds
 from scratchvae.errors import ConfigurationError, DataError
 from scratchvae.likelihoods import Bernoulli, LIKELIHOODS, make_likelihood
+from scratchvae.oracles import LinearGaussian
 
 
-def linear_gaussian(rng, d=5, sigma=0.6, wrong=0.3):
-    """A VAE with linear networks, and its exact log p(x) = log N(x; b, w w^T + sigma^2 I).
+def linear_gaussian(rng, wrong=0.3):
+    """A VAE with linear networks and one latent, and its exact log p(x).
 
-    Its encoder is the exact posterior N(w (x - b) / (sigma^2 M), 1 / M), M = 1 + w^2 / sigma^2, off by `wrong`:
-    the mean shifted, the log variance raised.
+    Its encoder is the exact posterior, off by `wrong`: the mean shifted, the log variance raised.
     """
-    vae = VAE(d, 1, hidden=(), likelihood="gaussian", sigma=sigma, dtype="float64")
-    w, b = rng.standard_normal(d), rng.standard_normal(d)
-    precision = 1 + w @ w / sigma**2
-    vae.parameters.flat[:] = 0
-    vae.parameters.decoder.head.W[0] = w
-    vae.parameters.decoder.head.b[:] = b
-    vae.parameters.encoder.head.W[:, 0] = w / sigma**2 / precision
-    vae.parameters.encoder.head.b[:] = -b @ w / sigma**2 / precision + wrong, -math.log(precision) + wrong
-
-    def log_p(x):
-        covariance = np.outer(w, w) + sigma**2 * np.eye(d)
-        residual = x - b
-        return -0.5 * (np.einsum("ij,jk,ik->i", residual, np.linalg.inv(covariance), residual)
-                       + np.linalg.slogdet(covariance)[1] + d * math.log(2 * math.pi))
-    return vae, log_p
+    world = LinearGaussian(rng.standard_normal((1, 5)), rng.standard_normal(5), sigma=0.6).with_best_encoder()
+    vae = world.to_vae()
+    vae.parameters.encoder.head.b[:] += wrong
+    return vae, world.log_p
 
 
 def test_importance_sampling_tends_to_the_exact_log_likelihood():

@@ -41,7 +41,8 @@ def mat(path, packed=True, stored=None, **arrays):
 
 
 def csv(path, table, names="", separator=","):
-    lines = ([names] if names else []) + [separator.join(map(str, row)) for row in table.tolist()]
+    rows = np.asarray(table, object).tolist()
+    lines = ([names] if names else []) + [separator.join(map(str, row)) for row in rows]
     text = ("\n".join(lines) + "\n").encode()
     return write(path, gzip.compress(text) if path.suffix == ".gz" else text)
 
@@ -56,12 +57,11 @@ def cifar(folder, n=6):
 
 
 def pictures(folder, images, suffix=".png"):
-    """Write pictures; a JPEG is close to what was written, a PNG is it."""
+    """Write color pictures; a JPEG is close to what was written, a PNG is it."""
     from matplotlib.image import imsave
     folder.mkdir(parents=True)
     for place, image in enumerate(images):
-        options = {"cmap": "gray", "vmin": 0, "vmax": 255} if image.ndim == 2 else {}
-        imsave(folder / f"{place:03d}{suffix}", image, **options)
+        imsave(folder / f"{place:03d}{suffix}", image)
     return folder
 
 
@@ -548,64 +548,56 @@ def test_the_columns_of_a_table_are_named_below_its_curves(tmp_path):
     assert "length, width, height, weight from left to right" in " ".join(figure.axes[0].get_xlabel().split())
 
 
-def one_a_class(folder, names, draw):
+def one_a_class(folder, names):
     """Save one picture a class, in a folder of its name."""
-    import matplotlib.image
     for name in names:
-        (folder / name).mkdir(parents=True)
-        matplotlib.image.imsave(folder / name / "0.png", draw.random((8, 8)), cmap="gray")
+        gray_folder(folder / name, pixels((1, 8, 8)))
 
 
 def test_classes_are_numbered_alike_in_both_parts_and_never_merged(tmp_path):
-    draw = np.random.default_rng(0)
-    one_a_class(tmp_path / "two" / "train", ("cat", "dog", "emu"), draw)
-    one_a_class(tmp_path / "two" / "test", ("dog", "emu"), draw)
+    one_a_class(tmp_path / "two" / "train", ("cat", "dog", "emu"))
+    one_a_class(tmp_path / "two" / "test", ("dog", "emu"))
     data = load_data(tmp_path / "two")
     assert data.train_labels.tolist() == [0, 1, 2] and data.test_labels.tolist() == [1, 2]
     for k, (names, numbers) in enumerate(((("1", "2", "background"), [0, 1, 2]), (("01", "1", "cat"), [0, 1, 2]),
                                          (("5", "3"), [3, 5]), ((str(10**20), "3"), [0, 1]))):
-        one_a_class(tmp_path / str(k), names, draw)
+        one_a_class(tmp_path / str(k), names)
         data = load_data(tmp_path / str(k))
         assert sorted([*data.train_labels, *data.test_labels]) == numbers
-
-
-def table(path, head, rows):
-    path.write_text("".join(line + "\n" for line in ([head] if head else []) + [",".join(map(str, r)) for r in rows]))
-    return path
 
 
 def test_a_test_table_is_read_as_its_training_table_is(tmp_path):
     rng = np.random.default_rng(0)
     pixels = rng.integers(0, 256, (30, 64))
-    path = table(tmp_path / "a_train.csv", "", np.column_stack([np.arange(30) % 5, pixels]))
-    table(tmp_path / "a_test.csv", "", np.column_stack([np.full(30, 3), pixels]))   # constant
+    path = csv(tmp_path / "a_train.csv", np.column_stack([np.arange(30) % 5, pixels]))
+    csv(tmp_path / "a_test.csv", np.column_stack([np.full(30, 3), pixels]))         # constant
     data = load_data(path)
     assert (data.test_labels == 3).all() and np.array_equal(data.test, pixels)
     rows = [(k, k + 100.5, k % 3) for k in range(20)]
-    path = table(tmp_path / "b_train.csv", "a,b,label", rows)
-    table(tmp_path / "b_test.csv", "label,b,a", [row[::-1] for row in rows])
+    path = csv(tmp_path / "b_train.csv", rows, "a,b,label")
+    csv(tmp_path / "b_test.csv", [row[::-1] for row in rows], "label,b,a")
     data = load_data(path)
     assert data.fields == ("a", "b") and np.array_equal(data.test, data.train) and (
         data.test_labels == data.train_labels).all()
-    table(tmp_path / "b_test.csv", "a,b", [row[:2] for row in rows])
+    csv(tmp_path / "b_test.csv", [row[:2] for row in rows], "a,b")
     assert load_data(path).test_labels is None
     for head, words in (("a,c,label", "columns a, c, label; those of b_train.csv are a, b, label"),
                         ("a,b,c,label", "Give both the same")):
-        table(tmp_path / "b_test.csv", head, [[1.5] * len(head.split(","))] * 3)
+        csv(tmp_path / "b_test.csv", [[1.5] * len(head.split(","))] * 3, head)
         with pytest.raises(DataError, match=words):
             load_data(path)
 
 
 def test_only_whole_numbers_under_a_name_of_theirs_are_labels(tmp_path):
     rows = [(k + 0.5, k, k + 0.25) for k in range(20)]
-    assert load_data(table(tmp_path / "points.csv", "x,y,z", rows)).fields == ("x", "y", "z")
-    assert load_data(table(tmp_path / "price.csv", "a,b,target", rows)).fields == ("a", "b", "target")
-    assert load_data(table(tmp_path / "class.csv", "a,class,b", rows)).fields == ("a", "b")
+    assert load_data(csv(tmp_path / "points.csv", rows, "x,y,z")).fields == ("x", "y", "z")
+    assert load_data(csv(tmp_path / "price.csv", rows, "a,b,target")).fields == ("a", "b", "target")
+    assert load_data(csv(tmp_path / "class.csv", rows, "a,class,b")).fields == ("a", "b")
     for name, head, given, words in (("wrong", "a,b,label", rows, "'label' is not of whole numbers"),
                                      ("alone", "label", [(k,) for k in range(9)], "'label' alone"),
                                      ("large", "a,label", [(k + 0.5, 2**53 + 2 * k) for k in range(9)], "15 digits")):
         with pytest.raises(DataError, match=words):
-            load_data(table(tmp_path / f"{name}.csv", head, given))
+            load_data(csv(tmp_path / f"{name}.csv", given, head))
 
 
 def test_names_may_be_quoted_and_the_separator_is_not_looked_for_in_them(tmp_path):

@@ -5,13 +5,13 @@ import subprocess
 import sys
 import zlib
 from concurrent.futures import ThreadPoolExecutor
-from typing import NamedTuple
 
 import numpy as np
 import pytest
 
 from scratchvae import plots
 from scratchvae.errors import ConfigurationError, DataError, RunError, ShapeError
+from scratchvae.history import Epoch
 
 rng = np.random.default_rng(7)
 IMAGES = rng.random((24, 12))               # 24 images of 4 x 3
@@ -24,22 +24,12 @@ BOUNDS = {"one protocol": ((1, 4, 13, 40), {"first": (-90.0, [CURVE, CURVE + 1],
           "another": ((1, 4), {"third": (None, [CURVE[:, :1]], np.empty((2, 0)))})}
 
 
-class Row(NamedTuple):
-    epoch: int
-    train_loss: float
-    train_reconstruction: float
-    train_kl: float
-    test_loss: float = np.nan
-    test_reconstruction: float = np.nan
-    test_kl: float = np.nan
-
-
 def history(n_epochs, held_out=True, kl=True):
     """Curves that fall like 1 / epoch from 300 to about 100 nats, with a KL that rises to 20 or is absent."""
     rows = []
     for epoch in range(1, n_epochs + 1):
         reconstruction, rate = 80.0 + 200.0 / epoch, kl * (20.0 - 18.0 / epoch)
-        rows.append(Row(epoch, reconstruction + rate, reconstruction, rate))
+        rows.append(Epoch(epoch, reconstruction + rate, reconstruction, rate, *3 * [np.nan], 0.0, 0.0))
         if held_out:
             rows[-1] = rows[-1]._replace(test_loss=reconstruction + 1 + rate, test_kl=rate,
                                          test_reconstruction=reconstruction + 1)
