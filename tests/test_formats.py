@@ -183,8 +183,9 @@ def test_flat_rows_are_images_of_the_shape_that_is_given(tmp_path, shape, transp
 @pytest.mark.parametrize("shape", [(10, 9), (80,), "10x8", (10, 8, 2), (0, 80), (10.0, 8), 80, (4, 4, 5)])
 def test_an_image_shape_that_cannot_be_is_refused(tmp_path, shape):
     np.save(tmp_path / "a.npy", pixels((N, D)))
-    with pytest.raises(ConfigurationError, match="image_shape is"):
-        load_data(tmp_path / "a.npy", image_shape=shape)
+    for transpose in (None, True):
+        with pytest.raises(ConfigurationError, match="image_shape is"):
+            load_data(tmp_path / "a.npy", image_shape=shape, transpose=transpose)
     np.save(tmp_path / "a.npy", pixels((N, 8, 10)))
     with pytest.raises(ConfigurationError, match=r"of shape \(8, 10\)"):
         load_data(tmp_path / "a.npy", image_shape=(10, 8))

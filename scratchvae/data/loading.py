@@ -224,7 +224,7 @@ def _as_rows(where, images, image_shape, transpose):
         if math.prod(shape) == D:
             stored = (shape[1], shape[0]) if transpose else shape[:2]
             images = images.reshape(len(images), *stored, *shape[2:])
-    if transpose:
+    if transpose and images.ndim > 2:               # rows that the image shape does not fit are refused below
         images = images.swapaxes(1, 2)
     if image_shape not in (None, images.shape[1:]):
         raise ConfigurationError(f"image_shape is {image_shape}, but the examples of {where} are of shape "
