@@ -181,9 +181,10 @@ def _refined(held, steps):
             try:
                 adam.update(better.reshape(-1), d_better.reshape(-1))
             except TrainingError as error:
-                raise TrainingError(f"refining mu and logvar: {error} The encoder's logvar reaches "
-                                    f"{better[:, vae.n_latent:].max():g}, its mu {np.abs(better).max():g}: train it "
-                                    "further first, or take dtype='float64'.") from None
+                mu, logvar = np.hsplit(better, 2)
+                raise TrainingError(f"refining mu and logvar: {error} The encoder's logvar reaches {logvar.max():g}, "
+                                    f"its mu {np.abs(mu).max():g}: train it further first, or take dtype='float64'."
+                                    ) from None
         yield number, here, x, head, better
 
 
