@@ -53,6 +53,15 @@ def test_balanced_vector_averages_the_differences_within_groups():
     np.testing.assert_allclose(found, np.average(within, axis=0, weights=weights), rtol=1e-10)
 
 
+def test_other_attributes_may_be_whatever_numpy_reads_as_an_array():
+    class Offered:
+        def __array__(self, dtype=None, copy=None):
+            return np.arange(6.0) ** 2
+
+    np.testing.assert_array_equal(balanced_difference(CODES, LABELS, Offered()),
+                                  balanced_difference(CODES, LABELS, np.arange(6.0) ** 2))
+
+
 def test_with_nothing_to_balance_both_vectors_are_one():
     rng = np.random.default_rng(2)
     codes, labels = rng.standard_normal((50, 3)), np.arange(50) % 2

@@ -69,7 +69,8 @@ def balanced_difference(codes: np.ndarray, labels: np.ndarray, others: np.ndarra
     (array([2.   , 1.667]), array([2., 0.]))
     """
     codes, labels = _codes_and_labels(codes, labels)
-    others = as_finite(others, "others", ndim=(1, 2)).reshape(len(others), -1)
+    others = as_finite(others, "others", ndim=(1, 2))
+    others = others.reshape(len(others), -1)
     if len(others) != len(codes):
         raise ShapeError(f"others has {len(others)} rows; expected {len(codes)}, one for each row of codes. "
                          "Pass the attributes of the same examples.")
