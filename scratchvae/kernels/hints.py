@@ -7,6 +7,7 @@ if BACKEND == "numba":
     from numba.extending import intrinsic
 
     from .internals import cgutils
+    from .jit import instruction
 
     def prefetch(builder, address, to_write):
         """Emit the request for the cache line at `address`, which may lie anywhere, to be read or written soon."""
@@ -38,21 +39,14 @@ if BACKEND == "numba":
         """
         return _asking(vector, to_write=True)
 
-    @intrinsic
-    def widest_vectors(context):
+    @instruction(types.void())
+    def widest_vectors(builder):
         """Ask LLVM for 512-bit vectors in the calling function; by itself it takes 256 bits where there are 512."""
-        def generate(context, builder, signature, arguments):
-            # llvmlite's own add() refuses every attribute that has a value.
-            set.add(builder.function.attributes, '"prefer-vector-width"="512"')
-            return context.get_dummy_value()
-        return types.void(), generate
+        # llvmlite's own add() refuses every attribute that has a value.
+        set.add(builder.function.attributes, '"prefer-vector-width"="512"')
 
 else:
-    def will_read(vector, i):
-        """Do nothing: NumPy leaves the cache to the processor."""
+    def will_read(*_):
+        """Do nothing: NumPy chooses its vectors itself and leaves the cache to the processor."""
 
-    def will_write(vector, i):
-        """Do nothing: NumPy leaves the cache to the processor."""
-
-    def widest_vectors():
-        """Do nothing: NumPy chooses its vectors itself."""
+    will_write = widest_vectors = will_read

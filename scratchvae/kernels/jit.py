@@ -11,6 +11,7 @@ from .internals import MISSING, NO_COUNTS
 
 if BACKEND == "numba":
     import numba
+    from numba.extending import intrinsic
 
 # What the compiler may assume about floating point.  Without "nnan" and "ninf": a NaN must stay visible.
 FASTMATH = frozenset({"nsz", "arcp", "contract", "afn", "reassoc"})
@@ -62,3 +63,17 @@ def device(fastmath: frozenset = FASTMATH, forceinline: bool = False, separate: 
 
 # For functions of one number: a loop that calls one is no vector loop unless the call is dissolved.
 inlined = device(STRICT, forceinline=True)
+
+
+def instruction(signature: Any) -> Callable:
+    """Let kernels call what a function emits for them: (builder, *values) -> value, or None if it has no result."""
+    def register(emit):
+        def codegen(context, builder, _, values):
+            value = emit(builder, *values)
+            return context.get_dummy_value() if value is None else value
+
+        @functools.wraps(emit)              # Numba counts the parameters after the first
+        def typed(*_):
+            return signature, codegen
+        return intrinsic(typed)
+    return register

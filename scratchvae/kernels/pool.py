@@ -35,7 +35,7 @@ if BACKEND == "numba":
     from numba.extending import intrinsic
 
     from .internals import cgutils
-    from .jit import device
+    from .jit import device, instruction
     from .once import call
 
     OPEN, CLAIMED, DONE, AWAITED, ASLEEP = 0, 1, 2, 4, 8
@@ -69,86 +69,58 @@ if BACKEND == "numba":
             return builder.ptrtoint(context.get_c_value(builder, WORD, LINES), WORD)
         return types.intp(), codegen
 
-    @intrinsic
-    def load(typingctx, address):
+    @instruction(types.intp(types.intp))
+    def load(builder, address):
         """The word at an address."""
-        def codegen(context, builder, signature, values):
-            return builder.load_atomic(_word(builder, values[0]), "acquire", 8)
-        return types.intp(types.intp), codegen
+        return builder.load_atomic(_word(builder, address), "acquire", 8)
 
-    @intrinsic
-    def store(typingctx, address, word):
+    @instruction(types.void(types.intp, types.intp))
+    def store(builder, address, word):
         """Write a word."""
-        def codegen(context, builder, signature, values):
-            builder.store_atomic(values[1], _word(builder, values[0]), "release", 8)
-            return context.get_dummy_value()
-        return types.void(types.intp, types.intp), codegen
+        builder.store_atomic(word, _word(builder, address), "release", 8)
 
-    @intrinsic
-    def exchange(typingctx, address, word):
+    @instruction(types.intp(types.intp, types.intp))
+    def exchange(builder, address, word):
         """Write a word; return the one that was there."""
-        def codegen(context, builder, signature, values):
-            return builder.atomic_rmw("xchg", _word(builder, values[0]), values[1], "acq_rel")
-        return types.intp(types.intp, types.intp), codegen
+        return builder.atomic_rmw("xchg", _word(builder, address), word, "acq_rel")
 
-    @intrinsic
-    def set_bits(typingctx, address, bits):
+    @instruction(types.intp(types.intp, types.intp))
+    def set_bits(builder, address, bits):
         """Set bits of a word; return the word before."""
-        def codegen(context, builder, signature, values):
-            return builder.atomic_rmw("or", _word(builder, values[0]), values[1], "acq_rel")
-        return types.intp(types.intp, types.intp), codegen
+        return builder.atomic_rmw("or", _word(builder, address), bits, "acq_rel")
 
-    @intrinsic
-    def swapped(typingctx, address, before, after):
+    @instruction(types.boolean(types.intp, types.intp, types.intp))
+    def swapped(builder, address, before, after):
         """Write `after` if the word is `before`; return whether it was."""
-        def codegen(context, builder, signature, values):
-            address, before, after = values
-            found = builder.cmpxchg(_word(builder, address), before, after, "acq_rel", "monotonic")
-            return builder.extract_value(found, 1)
-        return types.boolean(types.intp, types.intp, types.intp), codegen
+        return builder.extract_value(builder.cmpxchg(_word(builder, address), before, after, "acq_rel", "monotonic"), 1)
 
-    @intrinsic
-    def pause(typingctx):
+    @instruction(types.void())
+    def pause(builder):
         """Let the core rest for a moment."""
-        def codegen(context, builder, signature, values):
-            name, *operands = PAUSES.get(binding.get_process_triple().partition("-")[0], ("llvm.donothing",))
-            _call(builder, name, ir.VoidType(), *operands)
-            return context.get_dummy_value()
-        return types.void(), codegen
+        name, *operands = PAUSES.get(binding.get_process_triple().partition("-")[0], ("llvm.donothing",))
+        _call(builder, name, ir.VoidType(), *operands)
 
-    @intrinsic
-    def new_lock(typingctx):
+    @instruction(types.intp())
+    def new_lock(builder):
         """A lock, held already."""
-        def codegen(context, builder, signature, values):
-            lock = _call(builder, "scratchvae_allocate_lock", WORD)
-            _call(builder, "scratchvae_acquire_lock", ir.IntType(32), lock, ir.IntType(32)(1))
-            return lock
-        return types.intp(), codegen
+        lock = _call(builder, "scratchvae_allocate_lock", WORD)
+        _call(builder, "scratchvae_acquire_lock", ir.IntType(32), lock, ir.IntType(32)(1))
+        return lock
 
-    @intrinsic
-    def acquire_lock(typingctx, lock):
+    @instruction(types.void(types.intp))
+    def acquire_lock(builder, lock):
         """Sleep until the lock is released, and hold it."""
-        def codegen(context, builder, signature, values):
-            _call(builder, "scratchvae_acquire_lock", ir.IntType(32), values[0], ir.IntType(32)(1))
-            return context.get_dummy_value()
-        return types.void(types.intp), codegen
+        _call(builder, "scratchvae_acquire_lock", ir.IntType(32), lock, ir.IntType(32)(1))
 
-    @intrinsic
-    def release_lock(typingctx, lock):
+    @instruction(types.void(types.intp))
+    def release_lock(builder, lock):
         """Release a lock, which another thread may hold."""
-        def codegen(context, builder, signature, values):
-            _call(builder, "scratchvae_release_lock", ir.VoidType(), values[0])
-            return context.get_dummy_value()
-        return types.void(types.intp), codegen
+        _call(builder, "scratchvae_release_lock", ir.VoidType(), lock)
 
-    @intrinsic
-    def run_part(typingctx, body, data, part):
+    @instruction(types.void(types.intp, types.intp, types.intp))
+    def run_part(builder, body, data, part):
         """Call the function at an address."""
-        def codegen(context, builder, signature, values):
-            body, data, part = values
-            builder.call(builder.inttoptr(body, PART.as_pointer()), [builder.inttoptr(data, BYTES), part])
-            return context.get_dummy_value()
-        return types.void(types.intp, types.intp, types.intp), codegen
+        builder.call(builder.inttoptr(body, PART.as_pointer()), [builder.inttoptr(data, BYTES), part])
 
     @intrinsic
     def start_thread(typingctx, body, number):
