@@ -2,6 +2,7 @@
 import functools
 import gc
 from collections.abc import Callable
+from contextlib import contextmanager
 from typing import Any
 
 from . import once
@@ -28,22 +29,20 @@ def compiled(function: Callable, fastmath: frozenset) -> Any:
     """
     kernel = numba.njit(fastmath=set(fastmath), no_cfunc_wrapper=True, **COMMON)(function)
     kernel._cache = KernelCache(function.__name__)      # what njit(cache=True) does, with Numba's own class
-    kernel.compile = _without_collector(kernel.compile)
+    kernel.compile = _without_collector()(kernel.compile)
     return kernel
 
 
-def _without_collector(compile_it):
+@contextmanager
+def _without_collector():
     """Let Python look for no garbage meanwhile: the compiler's millions of objects live on, and it finds hardly any."""
-    @functools.wraps(compile_it)
-    def uncollected(signature):
-        enabled = gc.isenabled()
-        gc.disable()
-        try:
-            return compile_it(signature)
-        finally:
-            if enabled:
-                gc.enable()
-    return uncollected
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
 
 
 def device(fastmath: frozenset = FASTMATH, forceinline: bool = False, separate: bool = False) -> Callable:
