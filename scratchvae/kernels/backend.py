@@ -25,10 +25,11 @@ def _numba_compiles():
         raise ConfigurationError(f"Numba cannot be used ({str(error).splitlines()[0]})"
                                  f"{settings and f' with {settings}'}. Correct that, or set "
                                  "SCRATCHVAE_BACKEND=numpy to do without it.") from error
-    cores = numba.config.NUMBA_DEFAULT_NUM_THREADS
-    if numba.config.NUMBA_NUM_THREADS > max(MOST_THREADS, cores):
-        raise ConfigurationError(f"NUMBA_NUM_THREADS is {numba.config.NUMBA_NUM_THREADS}; expected at most "
-                                 f"{max(MOST_THREADS, cores)}. Set it to the number of cores, {cores}, or unset it.")
+    cores, threads = numba.config.NUMBA_DEFAULT_NUM_THREADS, numba.config.NUMBA_NUM_THREADS
+    most = max(MOST_THREADS, cores)
+    if threads > most:
+        raise ConfigurationError(f"NUMBA_NUM_THREADS is {threads}; expected at most {most}. Set it to the number of "
+                                 f"cores, {cores}, or unset it.")
     return not numba.config.DISABLE_JIT
 
 
