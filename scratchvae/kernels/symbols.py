@@ -22,9 +22,9 @@ def announce(maker: str, make_known: Callable) -> None:
     _MAKERS[maker] = make_known
 
 
-def name_of(maker: str, key: Any = None) -> str:
-    """Return the name for a key, which is to be pickled; without one, it is the maker's own."""
-    name = maker if key is None else f"scratchvae.{maker}.{hashlib.sha256(repr(key).encode()).hexdigest()[:16]}"
+def name_of(maker: str, key: Any) -> str:
+    """Return the name for a key, which is to be pickled."""
+    name = f"scratchvae.{maker}.{hashlib.sha256(repr(key).encode()).hexdigest()[:16]}"
     _KEYS[name] = maker, key
     return name
 
