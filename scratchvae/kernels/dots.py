@@ -52,7 +52,7 @@ def _emit_sums(vectors, k, a_rows, b_rows):
     left = builder.urem(k, width)
     with builder.if_then(builder.icmp_signed(">", left, vectors.number(0))):
         mask = vectors.first_lanes(left)                        # the others are 0 and add nothing
-        step(lambda row: vectors.load_masked(vectors.at(row, (whole, width)), mask))
+        step(lambda row: vectors.load(vectors.at(row, (whole, width)), mask))
     return [builder.load(total) for totals in sums for total in totals]
 
 

@@ -17,6 +17,8 @@ a fourth, two vectors wide and as much taller as leaves the number of sums the s
 The shape follows the processor that Numba compiles for (see `target_family`).
 """
 import warnings
+from collections import namedtuple
+from contextlib import nullcontext
 from typing import Any, NamedTuple
 
 from .twins import BACKEND
@@ -120,13 +122,8 @@ class Vectors:
         self.itemsize = pointer.dtype.bitwidth // 8
         self.scalar, self.kind = (ir.FloatType(), "f32") if self.itemsize == 4 else (ir.DoubleType(), "f64")
         self.width = lanes(self.itemsize)
-        self.type = self.of(self.scalar, self.width)
+        self.type = ir.VectorType(self.scalar, self.width)
         self.zero = ir.Constant(self.type, [0.0] * self.width)
-
-    @staticmethod
-    def of(element, width):
-        """The type of a vector."""
-        return ir.VectorType(element, width)
 
     @staticmethod
     def number(value):
@@ -141,28 +138,35 @@ class Vectors:
             base = self.builder.gep(base, [self.number(term)])
         return base
 
-    def load(self, address, width=None):
-        """The vector at an address, of the full width if none is given."""
-        vector = self.of(self.scalar, width or self.width)
-        load = self.builder.load(self.builder.bitcast(address, vector.as_pointer()))
+    def load(self, address, mask=None, width=None):
+        """The vector at an address, of the full width if none is given; 0 in lanes that a mask leaves out, unread."""
+        vector = ir.VectorType(self.scalar, width or self.width)
+        address = self.builder.bitcast(address, vector.as_pointer())
+        if mask is not None:
+            return self._call(f"llvm.masked.load.v{self.width}{self.kind}.p0", vector, address,
+                              ir.Constant(ir.IntType(32), self.itemsize), mask, self.zero)
+        load = self.builder.load(address)
         load.align = self.itemsize
         return load
 
-    def store(self, value, address):
-        """Write a number or a vector to an address."""
-        target = self.builder.bitcast(address, value.type.as_pointer())
-        self.builder.store(value, target).align = self.itemsize
+    def store(self, value, address, mask=None):
+        """Write a number or a vector to an address, but for lanes that a mask leaves out."""
+        address = self.builder.bitcast(address, value.type.as_pointer())
+        if mask is not None:
+            self._call(f"llvm.masked.store.v{self.width}{self.kind}.p0", ir.VoidType(), value, address,
+                       ir.Constant(ir.IntType(32), self.itemsize), mask)
+        else:
+            self.builder.store(value, address).align = self.itemsize
 
-    def splat(self, number, width=None):
+    def splat(self, number):
         """A vector of one number, over and over."""
-        width = width or self.width
-        undefined = ir.Constant(self.of(number.type, width), ir.Undefined)
+        undefined = ir.Constant(ir.VectorType(number.type, self.width), ir.Undefined)
         first = self.builder.insert_element(undefined, number, ir.Constant(ir.IntType(32), 0))
-        return self.shuffle(first, undefined, [0] * width)
+        return self.shuffle(first, undefined, [0] * self.width)
 
     def shuffle(self, low, high, lanes):
         """The named lanes of two vectors, counted through both."""
-        return self.builder.shuffle_vector(low, high, ir.Constant(self.of(ir.IntType(32), len(lanes)), lanes))
+        return self.builder.shuffle_vector(low, high, ir.Constant(ir.VectorType(ir.IntType(32), len(lanes)), lanes))
 
     def multiply_add(self, a, b, c):
         """a b + c: one instruction where the processor has it, never a call of the math library."""
@@ -172,20 +176,8 @@ class Vectors:
 
     def first_lanes(self, count):
         """A mask of the lanes below `count`."""
-        numbers = ir.Constant(self.of(ir.IntType(64), self.width), list(range(self.width)))
+        numbers = ir.Constant(ir.VectorType(ir.IntType(64), self.width), list(range(self.width)))
         return self.builder.icmp_signed("<", numbers, self.splat(count))
-
-    def load_masked(self, address, mask):
-        """The vector at an address, 0 in lanes that the mask does not name; those are not read."""
-        return self._call(f"llvm.masked.load.v{self.width}{self.kind}.p0", self.type,
-                          self.builder.bitcast(address, self.type.as_pointer()),
-                          ir.Constant(ir.IntType(32), self.itemsize), mask, self.zero)
-
-    def store_masked(self, value, address, mask):
-        """Write the lanes that the mask names."""
-        self._call(f"llvm.masked.store.v{self.width}{self.kind}.p0", ir.VoidType(), value,
-                   self.builder.bitcast(address, self.type.as_pointer()),
-                   ir.Constant(ir.IntType(32), self.itemsize), mask)
 
     def _call(self, name, result, *arguments):
         function = cgutils.get_or_insert_function(
@@ -193,25 +185,9 @@ class Vectors:
         return self.builder.call(function, arguments)
 
 
-class _Operands(NamedTuple):
-    """What a tile works on, as LLVM values; `tile` says what each is."""
-
-    k: object
-    a: object
-    lda: object
-    b: object
-    ldb: object
-    kept: object            # None: what is read of B is not kept
-    ldk: object
-    fresh: object
-    start: object
-    lds: object
-    c: object
-    ldc: object
-    after: object
-    least: object
-    row: object             # how far apart neighbors in a column of A lie, ...
-    inner: object           # ... and those in a row of it, which the inner dimension runs along
+# What a tile works on, as LLVM values: see `tile`.  If `kept` is None, what is read of B is not kept.  Neighbors in a
+# column of A lie `row` elements apart, and those in a row of it, which the inner dimension runs along, `inner`.
+_Operands = namedtuple("_Operands", "k a lda b ldb kept ldk fresh start lds c ldc after least row inner")
 
 
 def _outer_products(vectors, rows, columns, neighbors, full, o, valid, mask):
@@ -228,23 +204,20 @@ def _outer_products(vectors, rows, columns, neighbors, full, o, valid, mask):
     if neighbors:
         place = range(rows)                                     # constant offsets
 
-    def begin(r, v):
-        address = vectors.at(o.start, (o.lds, place[r]), v * vectors.width)
-        return vectors.load_masked(address, mask) if v == columns - 1 else vectors.load(address)
-
+    masks = [None] * (columns - 1) + [mask]
+    b_masks = [None] * columns if full or not FAMILY.has_masks else masks
     sums = {(r, v): cgutils.alloca_once_value(builder, vectors.zero) for r, v in tile}
     with builder.if_then(builder.not_(o.fresh)):
         for r, v in tile:
-            builder.store(begin(r, v), sums[r, v])
+            address = vectors.at(o.start, (o.lds, place[r]), v * vectors.width)
+            builder.store(vectors.load(address, masks[v]), sums[r, v])
     for r, v in tile:
         prefetch(builder, vectors.at(o.after, (o.ldc, place[r]), v * vectors.width), to_write=True)
     a_rows = [vectors.at(o.a, place[r] if neighbors else (o.row, place[r])) for r in range(rows)]
 
     def step(p):
         places = [vectors.at(o.b, (p, o.ldb), v * vectors.width) for v in range(columns)]
-        masked = not full and FAMILY.has_masks
-        b_row = [*map(vectors.load, places[:-1]),
-                 vectors.load_masked(places[-1], mask) if masked else vectors.load(places[-1])]
+        b_row = [*map(vectors.load, places, b_masks)]
         if o.kept is not None:
             for v in range(columns):
                 prefetch(builder, vectors.at(places[v], (PREFETCH_ROWS, o.ldb)), to_write=False)
@@ -269,21 +242,12 @@ def _outer_products(vectors, rows, columns, neighbors, full, o, valid, mask):
 
     least = vectors.splat(o.least)
 
-    def end(r):
-        for v in range(columns):
-            address, value = vectors.at(o.c, (o.ldc, r), v * vectors.width), builder.load(sums[r, v])
-            value = builder.select(builder.fcmp_ordered("<", value, least), least, value)          # a NaN stays
-            if v == columns - 1:
-                vectors.store_masked(value, address, mask)
-            else:
-                vectors.store(value, address)
-
     for r in range(rows):
-        if full:
-            end(r)
-        else:
-            with builder.if_then(exists[r]):
-                end(r)
+        with nullcontext() if full else builder.if_then(exists[r]):
+            for v in range(columns):
+                address, value = vectors.at(o.c, (o.ldc, r), v * vectors.width), builder.load(sums[r, v])
+                value = builder.select(builder.fcmp_ordered("<", value, least), least, value)          # a NaN stays
+                vectors.store(value, address, masks[v])
 
 
 def _transposed(vectors, pieces):
@@ -318,7 +282,7 @@ if BACKEND == "numba":
     def shift(typingctx, base, count):
         """base + count elements."""
         def codegen(context, builder, signature, arguments):
-            return builder.gep(*arguments[:1], [arguments[1]])
+            return builder.gep(arguments[0], [arguments[1]])
         return base(base, types.intp), codegen
 
     SLOTS, take_slot, give_back = slots_of(FAMILY.packed_b_bytes + PACKED_A_BYTES
@@ -345,14 +309,11 @@ if BACKEND == "numba":
 
         def codegen(context, builder, signature, arguments):
             a_transposed, packed, *operands, rows, columns, last = arguments
-            operands = _Operands(*operands, None, None)
+            operands = _Operands(*operands, row=None, inner=None)
             vectors = Vectors(builder, a)
-            a_transposed, one = builder.trunc(a_transposed, ir.IntType(1)), vectors.number(1)
-            operands = operands._replace(fresh=builder.trunc(operands.fresh, ir.IntType(1)),
-                                         row=builder.select(a_transposed, one, operands.lda),
-                                         inner=builder.select(a_transposed, operands.lda, one))
             number, most, half = vectors.number, FAMILY.rows, FAMILY.rows // 2
-            packed = builder.trunc(packed, ir.IntType(1))
+            operands = operands._replace(row=builder.select(a_transposed, number(1), operands.lda),
+                                         inner=builder.select(a_transposed, operands.lda, number(1)))
             mask = vectors.first_lanes(last)
             done = builder.append_basic_block("tile.done")
             nowhere = builder.append_basic_block("tile.none")
@@ -396,7 +357,7 @@ if BACKEND == "numba":
                 with cgutils.for_range(builder, whole) as v:
                     vectors.store(vectors.load(vectors.at(start, (v.index, vectors.width))),
                                   vectors.at(end, (v.index, vectors.width)))
-                vectors.store(vectors.load_masked(vectors.at(start, (whole, vectors.width)), mask),
+                vectors.store(vectors.load(vectors.at(start, (whole, vectors.width)), mask),
                               vectors.at(end, (whole, vectors.width)))
             return context.get_dummy_value()
         return types.void(count, count, b, count, count, panel, count), codegen
@@ -419,7 +380,7 @@ if BACKEND == "numba":
             for group in range(0, vectors.width, part):         # columns group ... group + part - 1 of b
                 pieces = []
                 for r in range(part):
-                    quarters = [vectors.load(vectors.at(rows[j], group), part)
+                    quarters = [vectors.load(vectors.at(rows[j], group), width=part)
                                 for j in range(r, vectors.width, part)]
                     while len(quarters) > 1:
                         size = 2 * quarters[0].type.count
