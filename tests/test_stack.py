@@ -21,7 +21,7 @@ from scratchvae.kernels import matmul, twins
 if twins.BACKEND == "numpy":
     pytest.skip("NumPy has its own memory", allow_module_level=True)
 
-from scratchvae.kernels.microkernel import SLOTS
+from scratchvae.kernels.workspace import TAKEN
 
 THREAD_STACK = 256 * 1024                       # of a Python thread: the interpreter's own frames have to fit as well
 
@@ -65,17 +65,17 @@ def test_a_share_that_finds_every_slot_taken_waits_for_one():
     a, c = np.ones((300, 300), np.float32), np.zeros((300, 300), np.float32)
     matmul.multiply_nn(a, a, np.empty_like(c))
     worker = threading.Thread(target=matmul.multiply_nn, args=(a, a, c))
-    SLOTS.taken[:] = 1
+    TAKEN[:] = 1
     try:
         worker.start()
         time.sleep(0.2)
         assert worker.is_alive() and not c.any()
-        SLOTS.taken[-1] = 0                     # one for all shares, and not the one that any looks at first
+        TAKEN[-1] = 0                     # one for all shares, and not the one that any looks at first
         worker.join(60)
         assert (c == 300).all()
-        assert SLOTS.taken.tolist() == [1] * (len(SLOTS.taken) - 1) + [0]
+        assert TAKEN.tolist() == [1] * (len(TAKEN) - 1) + [0]
     finally:
-        SLOTS.taken[:] = 0
+        TAKEN[:] = 0
 
 
 def test_products_that_run_at_once_have_slots_of_their_own():
@@ -97,21 +97,21 @@ def test_products_that_run_at_once_have_slots_of_their_own():
     for worker in workers:
         worker.join()
     assert results == {i: True for i in range(4)}
-    assert not SLOTS.taken.any()
+    assert not TAKEN.any()
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
 def test_a_forked_child_finds_every_slot_free():
-    SLOTS.taken[0] = 1                          # by a thread that the child does not have
+    TAKEN[0] = 1                          # by a thread that the child does not have
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", DeprecationWarning)             # threads and fork
             child = os.fork()
         if child == 0:
-            os._exit(int(SLOTS.taken.any()))
+            os._exit(int(TAKEN.any()))
         assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
     finally:
-        SLOTS.taken[0] = 0
+        TAKEN[0] = 0
 
 
 if __name__ == "__main__":

@@ -1,6 +1,8 @@
 """What a kernel can tell the compiler and the cache: no hint changes a result, only how long it takes."""
 from .twins import BACKEND
 
+LINE_BYTES = 64             # size of a cache line
+
 if BACKEND == "numba":
     from llvmlite import ir
     from numba import types

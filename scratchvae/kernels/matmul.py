@@ -34,8 +34,9 @@ if BACKEND == "numba":
     from numba.extending import intrinsic
 
     from .dots import dots
-    from .microkernel import give_back, pack_transposed, pack_vectors, pointer, shift, take_slot, tile
+    from .microkernel import pack_transposed, pack_vectors, pointer, shift, tile
     from .once import calling
+    from .workspace import give_back, take_slot
 
 MR, NR_VECTORS = FAMILY.rows, FAMILY.vectors
 VECTOR_BYTES, PACKED_B_BYTES = FAMILY.vector_bytes, FAMILY.packed_b_bytes

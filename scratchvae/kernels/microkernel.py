@@ -54,7 +54,6 @@ if BACKEND == "numba":
 
     from .hints import prefetch
     from .internals import cgutils, codegen, config, TypingError
-    from .workspace import slots_of
 
 _PROBE = """
 declare <16 x float> @llvm.fma.v16f32(<16 x float>, <16 x float>, <16 x float>)
@@ -284,9 +283,6 @@ if BACKEND == "numba":
         def codegen(context, builder, signature, arguments):
             return builder.gep(arguments[0], [arguments[1]])
         return base(base, types.intp), codegen
-
-    SLOTS, take_slot, give_back = slots_of(FAMILY.packed_b_bytes + PACKED_A_BYTES
-                                           + FAMILY.vectors * FAMILY.vector_bytes)
 
     @intrinsic
     def tile(typingctx, a_transposed, packed, k, a, lda, b, ldb, kept, ldk, fresh, start, lds, c, ldc, after, least,

@@ -1,8 +1,7 @@
 """Rows of a data set into the workspace: gather, convert, scale and binarize in one pass."""
-from .hints import will_read
+from .hints import LINE_BYTES, will_read
 from .random import fill_uniform, PIXELS, uniform_ref
 from .twins import twin_of, WHOLE, within
-from .workspace import LINE_BYTES
 
 GRAY, DYNAMIC, THRESHOLD = range(3)
 

@@ -11,13 +11,12 @@ import math
 
 import numpy as np
 
-from .hints import will_write
+from .hints import LINE_BYTES, will_write
 from .twins import device, in_parallel, inlined, running_threads, STRICT, twin_of, WHOLE, within
 
 SERIAL_SIZE = 1 << 15       # numbers up to which one thread checks a gradient alone
 NUMBERS_A_TURN = 256        # numbers that a thread updates at a time
 PREFETCH_DISTANCE = 512     # numbers ahead that are asked for; 256 and 1024 are as fast, 2048 is slower
-LINE_BYTES = 64             # size of a cache line
 
 # The size below which a running mean counts as zero: far above the subnormals, far below any effect.
 NEGLIGIBLE32, NEGLIGIBLE64 = 1e-30, 1e-290
