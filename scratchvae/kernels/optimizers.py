@@ -18,13 +18,13 @@ SERIAL_SIZE = 1 << 15       # numbers up to which one thread checks a gradient a
 NUMBERS_A_TURN = 256        # numbers that a thread updates at a time
 PREFETCH_DISTANCE = 512     # numbers ahead that are asked for; 256 and 1024 are as fast, 2048 is slower
 
-# The size below which a running mean counts as zero: far above the subnormals, far below any effect.
-NEGLIGIBLE32, NEGLIGIBLE64 = 1e-30, 1e-290
+
+def negligible_ref(itemsize):
+    """The size below which a running mean counts as zero: far above the subnormals, far below any effect."""
+    return 1e-30 if itemsize == 4 else 1e-290
 
 
-def negligible(dtype):
-    """The constant of a dtype."""
-    return NEGLIGIBLE32 if np.dtype(dtype).itemsize == 4 else NEGLIGIBLE64
+negligible = inlined(negligible_ref)
 
 
 @inlined
@@ -71,7 +71,7 @@ def sgd_update_ref(theta, gradient, velocity, learning_rate, momentum):
     """
     velocity *= momentum
     velocity += gradient
-    velocity[np.abs(velocity) < negligible(velocity.dtype)] = 0
+    velocity[np.abs(velocity) < negligible_ref(velocity.itemsize)] = 0
     theta -= learning_rate * velocity
 
 
@@ -80,7 +80,7 @@ def sgd_update(theta, gradient, velocity, learning_rate, momentum, part=WHOLE):
     # theta, gradient, velocity (n,)                                                       (O1)
     kind = theta.dtype.type
     rate, keep = kind(learning_rate), kind(momentum)
-    smallest = kind(NEGLIGIBLE32 if theta.itemsize == 4 else NEGLIGIBLE64)
+    smallest = kind(negligible(theta.itemsize))
     for turn in within(part, (len(theta) + NUMBERS_A_TURN - 1) // NUMBERS_A_TURN):
         first = np.int64(turn * NUMBERS_A_TURN)
         last = min(len(theta), first + NUMBERS_A_TURN)
@@ -102,7 +102,7 @@ def adam_update_ref(theta, gradient, m, v, step, learning_rate, beta1, beta2, ep
     m += (1 - beta1) * (gradient - m)
     v += (1 - beta2) * (gradient * gradient - v)
     for mean in (m, v):
-        mean[np.abs(mean) < negligible(mean.dtype)] = 0
+        mean[np.abs(mean) < negligible_ref(mean.itemsize)] = 0
     theta -= (learning_rate / (1 - beta1 ** step)) * m / (np.sqrt(v / (1 - beta2 ** step)) + epsilon)
 
 
@@ -112,7 +112,7 @@ def adam_update(theta, gradient, m, v, step, learning_rate, beta1, beta2, epsilo
     kind = theta.dtype.type
     rate, unbias = kind(learning_rate / (1 - beta1 ** step)), kind(1 / (1 - beta2 ** step))
     blend1, blend2, floor = kind(1 - beta1), kind(1 - beta2), kind(epsilon)
-    zero, smallest = kind(0), kind(NEGLIGIBLE32 if theta.itemsize == 4 else NEGLIGIBLE64)
+    zero, smallest = kind(0), kind(negligible(theta.itemsize))
     for turn in within(part, (len(theta) + NUMBERS_A_TURN - 1) // NUMBERS_A_TURN):
         first = np.int64(turn * NUMBERS_A_TURN)
         last = min(len(theta), first + NUMBERS_A_TURN)
