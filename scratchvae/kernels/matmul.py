@@ -263,18 +263,8 @@ else:
 
 
 @device(separate=True)
-def _nn(a, b, c, part):
-    multiply(False, False, a, b, c, c[0], False, IDENTITY, part)
-
-
-@device(separate=True)
-def _tn(a, b, c, part):
-    multiply(True, False, a, b, c, c[0], False, IDENTITY, part)
-
-
-@device(separate=True)
-def _nt(a, b, c, part):
-    multiply(False, True, a, b, c, c[0], False, IDENTITY, part)
+def _multiply(a_transposed, b_transposed, a, b, c, part):
+    multiply(a_transposed, b_transposed, a, b, c, c[0], False, IDENTITY, part)
 
 
 def multiply_nn_ref(a, b, c):
@@ -285,7 +275,7 @@ def multiply_nn_ref(a, b, c):
 @twin_of(multiply_nn_ref)
 def multiply_nn(a, b, c):
     # a (m, k), b (k, n), c (m, n)
-    in_parallel(_nn, shares_for(2 * a.size * b.shape[1]), (a, b, c))
+    in_parallel(_multiply, shares_for(2 * a.size * b.shape[1]), (False, False, a, b, c))
 
 
 def multiply_tn_ref(a, b, c):
@@ -296,7 +286,7 @@ def multiply_tn_ref(a, b, c):
 @twin_of(multiply_tn_ref)
 def multiply_tn(a, b, c):
     # a (k, m), b (k, n), c (m, n)
-    in_parallel(_tn, shares_for(2 * a.size * b.shape[1]), (a, b, c))
+    in_parallel(_multiply, shares_for(2 * a.size * b.shape[1]), (True, False, a, b, c))
 
 
 def multiply_nt_ref(a, b, c):
@@ -307,4 +297,4 @@ def multiply_nt_ref(a, b, c):
 @twin_of(multiply_nt_ref)
 def multiply_nt(a, b, c):
     # a (m, k), b (n, k), c (m, n)
-    in_parallel(_nt, shares_for(2 * a.size * b.shape[0]), (a, b, c))
+    in_parallel(_multiply, shares_for(2 * a.size * b.shape[0]), (False, True, a, b, c))
