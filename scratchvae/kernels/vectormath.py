@@ -12,7 +12,7 @@ The polynomials are minimax fits of relative error (Remez's algorithm).
 """
 import functools
 import math
-from typing import NamedTuple
+from collections import namedtuple
 
 import numpy as np
 
@@ -28,33 +28,23 @@ if BACKEND == "numba":
                    no_cfunc_wrapper=True)
 
 
-class Table(NamedTuple):
-    """What the functions need to know of one float type.  Polynomials stand highest degree first."""
-
-    float: type
-    int: type
-    fraction_bits: int
-    bias: int
-    fraction_mask: int
-    sign_mask: int
-    sqrt_half_bits: int
-    infinity: float
-    nan: float
-    magic: float
-    log2_e: float
-    ln2: float
-    ln2_high: float      # few enough bits that its product with any exponent is exact
-    ln2_low: float
-    exp_lowest: float    # exp is 0 below, and
-    exp_highest: float   # infinite above
-    exp: tuple           # (exp(r) - 1 - r - r^2 / 2) / r^3, |r| <= ln(2) / 2
-    log: tuple           # (log(1 + f) - f + f^2 / 2) / f^3, sqrt(1/2) <= 1 + f <= sqrt(2)
-    tanh: tuple          # (tanh(x) - x) / x^3 in z = x^2, |x| <= 3/4
-    sin: tuple           # sin(2 pi x) / x in z = x^2, |x| <= 1/8
-    cos: tuple           # (cos(2 pi x) - 1) / x^2 in z = x^2, |x| <= 1/8
+# What the functions need to know of one float type; `_table` says more.
+Table = namedtuple("Table", "float int fraction_bits bias fraction_mask sign_mask sqrt_half_bits infinity nan magic "
+                            "log2_e ln2 ln2_high ln2_low exp_lowest exp_highest exp log tanh sin cos")
 
 
 def _table(float_, int_, ln2_high, ln2_low, exp_lowest, exp_highest, **polynomials):
+    """Make the Table of a float type and the integer type of its size.
+
+    ln2_high has so few bits that its product with any exponent is exact.  exp is 0 below exp_lowest and infinite above
+    exp_highest.  Polynomials stand highest degree first:
+
+        exp     (exp(r) - 1 - r - r^2 / 2) / r^3    |r| <= ln(2) / 2
+        log     (log(1 + f) - f + f^2 / 2) / f^3    sqrt(1/2) <= 1 + f <= sqrt(2)
+        tanh    (tanh(x) - x) / x^3                 in z = x^2, |x| <= 3/4
+        sin     sin(2 pi x) / x                     in z = x^2, |x| <= 1/8
+        cos     (cos(2 pi x) - 1) / x^2             in z = x^2, |x| <= 1/8
+    """
     info = np.finfo(float_)
     return Table(
         float_, int_, fraction_bits=int_(info.nmant), bias=int_(info.maxexp - 1),
