@@ -171,8 +171,8 @@ class KernelCache(NullCache):
                 with open(FOLDER / name, "rb", opener=_open) as file:
                     status = os.fstat(file.fileno())
                     content = memoryview(file.read() if stat.S_ISREG(status.st_mode) else b"")
-                if _reason_against(status):
-                    trouble = f"holds a file that {_reason_against(status)}"
+                if reason := _reason_against(status):
+                    trouble = f"holds a file that {reason}"
                 elif content[:DIGEST_BYTES] != _checksum(name, content[DIGEST_BYTES:]):
                     trouble = "holds a damaged file"
                 else:
