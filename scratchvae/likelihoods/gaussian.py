@@ -15,6 +15,7 @@ from .base import Likelihood, require_finite, require_sizes, require_two_a_pixel
 
 LOG_2PI = math.log(2 * math.pi)
 LEAST_SIGMA, MOST_SIGMA = 1e-100, 1e100     # bounds of sigma: float64 holds their squares
+LEAST_VARIANCE = math.exp(MIN_LOGVAR)       # of what is set to its optimum, or begins at the data's
 NEWEST = 0.1                                # weight of the newest batch in the running log variance
 
 
@@ -109,7 +110,7 @@ class GaussianScalar(Gaussian):
     def init_output_bias(self, p: dict, bias: np.ndarray, mean: np.ndarray, variance: float) -> None:
         """Set the bias to the training mean and logvar to the log of the training variance."""
         super().init_output_bias(p, bias, mean, variance)
-        p["logvar"][:] = math.log(max(variance, math.exp(MIN_LOGVAR)))
+        p["logvar"][:] = math.log(max(variance, LEAST_VARIANCE))
 
 
 @dataclass(frozen=True)
@@ -126,16 +127,14 @@ class GaussianOptimal(GaussianScalar):
     running = ("logvar",)
 
     def _optimum(self, outputs, x, squares):
-        """Write SSE of each row into squares; return sigma*^2 and whether it is the floor.            (L4, L11)"""
+        """Write SSE of each row into squares; return sigma*^2.                                        (L4, L11)"""
         learned_sigma.squared_errors(outputs, x, squares)
-        variance, floor = float(squares.mean()) / outputs.shape[1], math.exp(MIN_LOGVAR)
-        return (floor, True) if variance <= floor else (variance, False)
+        return max(float(squares.mean()) / outputs.shape[1], LEAST_VARIANCE)
 
     def nll(self, p: dict, outputs: np.ndarray, x: np.ndarray, nll: np.ndarray) -> None:
         """Write -log p(x | z) of each row, at the batch's sigma*, into nll (rows,), float64.          (L4, L11)"""
         require_sizes(outputs, x, nll)
-        variance, _ = self._optimum(outputs, x, nll)
-        kernels.gaussian_nll(outputs, x, math.sqrt(variance), nll)
+        kernels.gaussian_nll(outputs, x, math.sqrt(self._optimum(outputs, x, nll)), nll)
 
     def nll_backward(self, p: dict, outputs: np.ndarray, x: np.ndarray, d_nll: np.ndarray, nll: np.ndarray, d_p: dict,
                      d_outputs: np.ndarray) -> None:
@@ -146,8 +145,8 @@ class GaussianOptimal(GaussianScalar):
         with c = 0 if all rows weigh the same.
         """
         require_sizes(outputs, x, nll, d_nll, d_outputs)
-        variance, at_floor = self._optimum(outputs, x, nll)
-        if not at_floor:
+        variance = self._optimum(outputs, x, nll)
+        if variance != LEAST_VARIANCE:                        # which no mean moves
             weighed = np.einsum("r,r->", d_nll, nll)                              # d_nll @ nll, without threads of BLAS
             d_nll += (d_nll.sum() - weighed / (outputs.shape[1] * variance)) / len(nll)
         kernels.gaussian_nll_backward(outputs, x, math.sqrt(variance), d_nll, nll, d_outputs)
@@ -211,6 +210,6 @@ class GaussianDiagonal(Likelihood):
         A pixel that never changes in the data would want sigma = 0 at once, and the first example where it does
         would then cost 10^5 nats.
         """
-        above = max(math.log(max(variance, math.exp(MIN_LOGVAR))) - MIN_LOGVAR, 1.0)
+        above = max(math.log(max(variance, LEAST_VARIANCE)) - MIN_LOGVAR, 1.0)
         bias[:len(mean)] = mean
         bias[len(mean):] = MIN_LOGVAR + math.log(math.expm1(above))                 # softplus, inverted
