@@ -1,5 +1,5 @@
 """The estimators by name, and their gradients without a network."""
-from dataclasses import fields
+from dataclasses import asdict, fields
 from typing import Any
 
 import numpy as np
@@ -35,14 +35,14 @@ def make_estimator(estimator: Any, **settings: Any) -> Estimator:
     """
     if not isinstance(estimator, str):
         return instance_of("estimator", estimator, (str, Estimator), "Pass a name, or an object such as IWAE().")
-    kind = ESTIMATORS[one_of("estimator", estimator, ESTIMATORS)]
+    one_of("estimator", estimator, ESTIMATORS)
     for name, value in settings.items():
-        if name not in [field.name for field in fields(kind)]:
-            having = [other.name for other in ESTIMATORS.values() if name in [field.name for field in fields(other)]]
+        having = [kind.name for kind in ESTIMATORS.values() if name in [field.name for field in fields(kind)]]
+        if estimator not in having:
             raise ConfigurationError(f"{name} is {value!r} and estimator {estimator!r}; only "
                                      f"{' and '.join(map(repr, having)) or 'another'} has a {name}. Leave it out, or "
                                      "choose that estimator.")
-    return kind(**settings)
+    return ESTIMATORS[estimator](**settings)
 
 
 def estimator_settings(estimator: Any) -> str | dict:
@@ -59,8 +59,7 @@ def estimator_settings(estimator: Any) -> str | dict:
     if ESTIMATORS.get(name) is not type(estimator):
         raise ConfigurationError(f"estimator {estimator!r} is a custom object; a file holds only settings and numbers. "
                                  "Save dict(parameters.segments()) yourself, with np.savez.")
-    own = {field.name: getattr(estimator, field.name) for field in fields(estimator)}
-    return name if estimator == make_estimator(name) else {"name": name, **own}
+    return name if estimator == make_estimator(name) else {"name": name, **asdict(estimator)}
 
 
 def head_gradient(estimator: Any, head: np.ndarray, eps: np.ndarray, nll: np.ndarray, d_nll_dz: np.ndarray,
