@@ -77,7 +77,7 @@ def test_every_segment_of_a_model_agrees_with_differences(name, activation):
 def test_rows_may_weigh_differently(name):
     """What importance weights do to a K-sample bound: L = sum of w nll, for any w, sigma* included."""
     likelihood, p, outputs, x, weights = problem(name)
-    nll, d_p, d_outputs = backward_of(likelihood, p, outputs, x, weights)
+    nll, d_p, d_outputs = backward_of(likelihood, p, outputs, x, weights)       # into NaN: all is overwritten
     np.testing.assert_array_equal(nll, nll_of(likelihood, p, outputs, x))
 
     def loss():
@@ -149,13 +149,6 @@ def test_a_sum_over_many_rows_does_not_depend_on_the_threads_of_blas():
 
 
 @every_likelihood
-def test_gradients_are_overwritten_whatever_stood_there(name):
-    likelihood, p, outputs, x, weights = problem(name)
-    _, d_p, d_outputs = backward_of(likelihood, p, outputs, x, weights)         # into NaN
-    assert np.isfinite(d_outputs).all() and all(np.isfinite(view).all() for view in d_p.values())
-
-
-@every_likelihood
 @every_dtype
 def test_extreme_outputs_give_finite_losses_and_gradients(name, dtype):
     likelihood = make_likelihood(name)
@@ -192,8 +185,7 @@ def frozen_problem(name):
 
 def probabilities(likelihood, p, outputs, grid):
     """exp(-nll) on the grid times Simpson's weights (1 for two points that are all there is)."""
-    density = np.exp(-np.concatenate([nll_of(likelihood, p, outputs, np.array([[x]])) for x in grid[:2]])) \
-        if len(grid) == 2 else np.exp(-nll_of(likelihood, p, outputs.repeat(len(grid), axis=0), grid[:, None]))
+    density = np.exp(-nll_of(likelihood, p, outputs.repeat(len(grid), axis=0), grid[:, None]))
     if len(grid) == 2:
         return density
     weights = np.tile([2.0, 4.0], len(grid) // 2 + 1)[:len(grid)]
