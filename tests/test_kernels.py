@@ -62,36 +62,38 @@ def shapes(size):
     return (3, 1, size), (2, 3, size), (size, 1, 5), (size, 2, 1)
 
 
+def sides(size):
+    """(m, k, n) of the products of a layer, (batch, n_in, n_out)."""
+    return (3, 5, size), (size, 7, 2), (4, size, 17), (size, size, size)
+
+
+def layers(rng, dtype, size):
+    for batch, n_in, n_out in sides(size):
+        x, W, b = normal(rng, dtype, batch, n_in), normal(rng, dtype, n_in, n_out), normal(rng, dtype, n_out)
+        yield x, W / dtype(np.sqrt(n_in)), b
+
+
 @cases_of("dense_forward")
 def dense_forward_cases(rng, dtype, size):
-    for batch, n_in, n_out in ((3, 5, size), (size, 7, 2), (4, size, 17), (size, size, size)):
-        x, W, b = normal(rng, dtype, batch, n_in), normal(rng, dtype, n_in, n_out), normal(rng, dtype, n_out)
-        y = np.empty((batch, n_out), dtype)
+    for x, W, b in layers(rng, dtype, size):
         for activation in range(5):
-            yield Case((x, W / dtype(np.sqrt(n_in)), b, activation, y), outputs=(4,), rowwise={0: (4,)})
-
-
-def _dense_backward_arrays(rng, dtype, size):
-    for batch, n_in, n_out in ((3, 5, size), (size, 7, 2), (4, size, 17), (size, size, size)):
-        x, W, b = normal(rng, dtype, batch, n_in), normal(rng, dtype, n_in, n_out), normal(rng, dtype, n_out)
-        W /= dtype(np.sqrt(n_in))
-        d_y = normal(rng, dtype, batch, n_out)
-        for activation in range(5):
-            y = dense.activate_ref(x @ W + b, activation)
-            yield x, W, y, d_y, activation, np.empty_like(W), np.empty_like(b), np.empty_like(x)
+            yield Case((x, W, b, activation, np.empty((len(x), len(b)), dtype)), outputs=(4,), rowwise={0: (4,)})
 
 
 @cases_of("dense_backward")
 def dense_backward_cases(rng, dtype, size):
-    for arrays in _dense_backward_arrays(rng, dtype, size):
-        yield Case(arrays, outputs=(5, 6, 7), updated=(3,), rowwise={3: (7,)})
-        *others, d_x = arrays
-        yield Case((*others, d_x[:0]), outputs=(5, 6), updated=(3,))                 # nobody wants d_x
+    for x, W, b in layers(rng, dtype, size):
+        d_y, d_x = normal(rng, dtype, len(x), len(b)), np.empty_like(x)
+        for activation in range(5):
+            y = dense.activate_ref(x @ W + b, activation)
+            others = x, W, y, d_y, activation, np.empty_like(W), np.empty_like(b)
+            yield Case((*others, d_x), outputs=(5, 6, 7), updated=(3,), rowwise={3: (7,)})
+            yield Case((*others, d_x[:0]), outputs=(5, 6), updated=(3,))             # nobody wants d_x
 
 
 def _products(transpose_a, transpose_b):
     def cases(rng, dtype, size):
-        for m, k, n in ((3, 5, size), (size, 7, 2), (4, size, 17), (size, size, size)):
+        for m, k, n in sides(size):
             a, b = normal(rng, dtype, m, k), normal(rng, dtype, k, n) / dtype(np.sqrt(k))
             a, b = a.T.copy() if transpose_a else a, b.T.copy() if transpose_b else b
             yield Case((a, b, np.empty((m, n), dtype)), outputs=(2,),
@@ -303,9 +305,8 @@ def test_a_kernel_leaves_its_inputs_alone(name, dtype):
                 np.testing.assert_array_equal(before, after, err_msg=f"argument {position} of {name}")
 
 
-@every_kernel
-@every_dtype
-def test_a_kernel_gives_the_same_bits_on_any_number_of_threads(name, dtype):
+def require_the_same_bits_on_any_number_of_threads(compute):
+    """compute() returns a list of arrays and numbers."""
     most = threads.threads()
     if most == 1:
         pytest.skip("this process uses only one thread")
@@ -313,14 +314,21 @@ def test_a_kernel_gives_the_same_bits_on_any_number_of_threads(name, dtype):
         results = []
         for n_threads in sorted({1, 2, min(3, most), most}):
             threads.set_threads(n_threads)
-            results.append([run(twins.TWINS[name].compiled, case) for case in cases(name, dtype)])
+            results.append(compute())
     finally:
         threads.set_threads(most)
     alone, *together = results
     for several in together:
-        for one, two in zip(alone, several):
-            for a, b in zip(one, two):
-                np.testing.assert_array_equal(a, b)
+        for a, b in zip(alone, several, strict=True):
+            np.testing.assert_array_equal(a, b)
+
+
+@every_kernel
+@every_dtype
+def test_a_kernel_gives_the_same_bits_on_any_number_of_threads(name, dtype):
+    kernel = twins.TWINS[name].compiled
+    require_the_same_bits_on_any_number_of_threads(
+        lambda: [argument for case in cases(name, dtype) for argument in run(kernel, case)])
 
 
 @every_kernel

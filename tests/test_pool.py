@@ -2,8 +2,8 @@
 import os
 import subprocess
 import sys
-import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -95,11 +95,8 @@ def test_every_part_of_many_regions_runs_once():
 def test_every_part_runs_once_though_python_threads_call_at_once():
     regions = 3000
     own = [counters() for _ in range(3)]
-    callers = [threading.Thread(target=count_often, args=(regions, 500, each)) for each in own]
-    for caller in callers:
-        caller.start()
-    for caller in callers:
-        caller.join()
+    with ThreadPoolExecutor(3) as callers:
+        list(callers.map(lambda each: count_often(regions, 500, each), own))
     for each in own:
         assert (each[::STRIDE] == regions).all()
 

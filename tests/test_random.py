@@ -7,8 +7,9 @@ import math
 
 import numpy as np
 import pytest
+from test_kernels import require_the_same_bits_on_any_number_of_threads
 
-from scratchvae.kernels import minibatch, random, threads, twins
+from scratchvae.kernels import minibatch, random, twins
 from scratchvae.kernels.twins import STRICT
 
 N = 1 << 18
@@ -95,18 +96,7 @@ def test_the_first_elements_do_not_depend_on_how_many_are_asked_for(noise, dtype
 
 
 def test_the_noise_does_not_depend_on_the_number_of_threads():
-    if twins.BACKEND == "numpy":
-        pytest.skip("the twins run on one thread")
-    before = threads.set_threads(1)
-    try:
-        alone = draw("standard_normal")
-        try:
-            threads.set_threads(2)
-        except ValueError:
-            pytest.skip("this process may use only one thread")
-        np.testing.assert_array_equal(draw("standard_normal"), alone)
-    finally:
-        threads.set_threads(before)
+    require_the_same_bits_on_any_number_of_threads(lambda: [draw("standard_normal")])
 
 
 def test_float64_noise_is_float32_noise_rounded_less():

@@ -10,6 +10,7 @@ import sys
 import threading
 import time
 import warnings
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -79,24 +80,20 @@ def test_a_share_that_finds_every_slot_taken_waits_for_one():
 
 
 def test_products_that_run_at_once_have_slots_of_their_own():
-    rng, results = np.random.default_rng(0), {}
+    rng = np.random.default_rng(0)
     factors = [rng.standard_normal((150, 150)).astype(np.float32) for _ in range(4)]
     exact = [np.empty_like(a) for a in factors]
     for a, c in zip(factors, exact):
         matmul.multiply_nn(a, a, c)
 
-    def work(i):
-        c, same = np.empty_like(factors[i]), True
+    def work(a, wanted):
+        c = np.empty_like(a)
         for _ in range(200):
-            matmul.multiply_nn(factors[i], factors[i], c)
-            same &= np.array_equal(c, exact[i])
-        results[i] = same
-    workers = [threading.Thread(target=work, args=(i,)) for i in range(4)]
-    for worker in workers:
-        worker.start()
-    for worker in workers:
-        worker.join()
-    assert results == {i: True for i in range(4)}
+            matmul.multiply_nn(a, a, c)
+            assert np.array_equal(c, wanted)
+
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(work, factors, exact))
     assert not TAKEN.any()
 
 

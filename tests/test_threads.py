@@ -4,10 +4,12 @@ import subprocess
 import sys
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 import pytest
+from test_kernels import require_the_same_bits_on_any_number_of_threads
 
 from scratchvae import evaluate, VAE
 from scratchvae.kernels import matmul, threads, twins
@@ -38,36 +40,20 @@ def everything(dtype):
 @compiled_only
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_a_model_gives_the_same_bits_on_any_number_of_threads(dtype):
-    most = threads.threads()
-    if most == 1:
-        pytest.skip("this process uses only one thread")
-    try:
-        results = []
-        for n_threads in sorted({1, 2, min(3, most), most}):
-            threads.set_threads(n_threads)
-            results.append(everything(dtype))
-    finally:
-        threads.set_threads(most)
-    alone, *together = results
-    for several in together:
-        for a, b in zip(alone, several, strict=True):
-            np.testing.assert_array_equal(a, b)
+    require_the_same_bits_on_any_number_of_threads(lambda: everything(dtype))
 
 
 def test_two_models_trained_at_once_in_two_python_threads_give_the_bits_they_give_alone():
     settings = [("float32", 1, 33), ("float32", 2, 33), ("float64", 3, 50)]        # two of the same shapes
     alone = [train(*setting).parameters.flat for setting in settings]
-    start, together = threading.Barrier(len(settings)), [None] * len(settings)
+    start = threading.Barrier(len(settings))
 
-    def work(i):
+    def work(setting):
         start.wait()
-        together[i] = train(*settings[i]).parameters.flat
+        return train(*setting).parameters.flat
 
-    workers = [threading.Thread(target=work, args=(i,)) for i in range(len(settings))]
-    for worker in workers:
-        worker.start()
-    for worker in workers:
-        worker.join()
+    with ThreadPoolExecutor(len(settings)) as pool:
+        together = pool.map(work, settings)
     for one, other in zip(alone, together, strict=True):
         np.testing.assert_array_equal(one, other)
 
