@@ -4,6 +4,7 @@ from collections.abc import Callable
 import numpy as np
 
 from ..kernels import gaussian
+from ..kernels.likelihoods import example_rows
 from .injection import bug, bug_maker
 
 BOTH = (gaussian.gaussian_forward, gaussian.gaussian_backward)
@@ -12,20 +13,14 @@ WRONG_POSTERIOR = ("sampler moments", "KL by quadrature", "linear-Gaussian oracl
 WRONG_KL = ("KL by quadrature", "linear-Gaussian oracle")
 
 
-def halves(head: np.ndarray) -> tuple:
+def halves(head: np.ndarray) -> list:
     """Return views of the two halves of a head (B, 2Z), or of its cotangent."""
-    n_latent = head.shape[1] // 2
-    return head[:, :n_latent], head[:, n_latent:]
+    return np.split(head, 2, axis=1)
 
 
 def summed(rows: np.ndarray, head: np.ndarray) -> np.ndarray:
     """Return rows (B*K, Z) summed over the samples of an example, (B, Z)."""
     return rows.reshape(len(head), -1, rows.shape[1]).sum(axis=1)
-
-
-def spread(per_example: np.ndarray, rows: np.ndarray) -> np.ndarray:
-    """Return (B, Z) numbers repeated for each sample, (B*K, Z)."""
-    return np.repeat(per_example, len(rows) // len(per_example), axis=0)
 
 
 def change_slope(original: Callable, head: np.ndarray, eps: np.ndarray, d_z: np.ndarray, d_kl: np.ndarray,
@@ -129,7 +124,7 @@ def kl_averaged_twice(original, head, eps, d_z, d_kl, d_head):
 def z_for_mu(original, head, eps, d_z, d_kl, d_head):
     """d_mu has beta z of the Monte Carlo KL where the loss has the closed form's beta mu (E6)."""
     original(head, eps, d_z, d_kl, d_head)
-    noise = eps * spread(np.exp(0.5 * halves(head)[1]), eps)
+    noise = eps * example_rows(np.exp(0.5 * halves(head)[1]), eps)
     halves(d_head)[0][:] += d_kl * noise.reshape(len(head), -1, eps.shape[1]).mean(axis=1)
 
 
@@ -179,7 +174,7 @@ def with_noise(forward: Callable, backward: Callable, factor: Callable) -> tuple
     def gaussian_forward(head, eps, z, kl):
         forward(head, eps, z, kl)
         mu, logvar = halves(head)
-        z[:] = spread(mu, z) + spread(factor(np.exp(0.5 * logvar))[0], z) * eps
+        z[:] = example_rows(mu, z) + example_rows(factor(np.exp(0.5 * logvar))[0], z) * eps
 
     def gaussian_backward(head, eps, d_z, d_kl, d_head):
         backward(head, eps, d_z, d_kl, d_head)

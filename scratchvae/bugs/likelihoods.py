@@ -4,6 +4,7 @@ from collections.abc import Callable
 import numpy as np
 
 from ..kernels import learned_sigma, likelihoods
+from ..kernels.likelihoods import example_rows
 from ..likelihoods import Bernoulli
 from .injection import bug
 
@@ -12,11 +13,6 @@ GAUSSIAN = (likelihoods.gaussian_nll, likelihoods.gaussian_nll_backward)
 CHECKS = ("layer check", "gradient check")
 SUM_TO_ONE, ORACLE = "probabilities sum to one", "linear-Gaussian oracle"
 FREY_FACES = "y0ast/Variational-Autoencoder, scikit-learn/ (Frey faces)"
-
-
-def rows_of(x: np.ndarray, outputs: np.ndarray) -> np.ndarray:
-    """Return x (B, D) repeated for each sample, (B*K, D)."""
-    return np.repeat(x, len(outputs) // len(x), axis=0)
 
 
 def sigmoid(a: np.ndarray) -> np.ndarray:
@@ -29,7 +25,7 @@ def change_gradient(d_logits: Callable, original: Callable, logits: np.ndarray, 
     """Run bernoulli_nll_backward, then replace the gradient by d_logits(logits, x) times d_nll."""
     weights = np.array(np.reshape(d_nll, (-1, 1)))                       # d_nll may be one number for all rows
     original(logits, x, d_nll, nll, d_out)
-    d_out[:] = weights * d_logits(logits, rows_of(x, logits))
+    d_out[:] = weights * d_logits(logits, example_rows(x, logits))
 
 
 @bug(BERNOULLI[1], seen_in="classic: the cross entropy's slope in p, carried through the sigmoid of a logit loss",
@@ -159,7 +155,7 @@ def overflowing_softplus(original, logits, x, *buffers):
     original(logits, x, *buffers)
     nll, _ = outputs_of(buffers)
     with np.errstate(over="ignore", invalid="ignore"):
-        nll[:] = np.sum(np.log(1 + np.exp(logits)) - rows_of(x, logits) * logits, axis=1)
+        nll[:] = np.sum(np.log(1 + np.exp(logits)) - example_rows(x, logits) * logits, axis=1)
 
 
 @bug(Bernoulli.sample, seen_in="jax examples/mnist_vae.py, image_sample (062caa4)",
