@@ -24,8 +24,9 @@ def summed(rows: np.ndarray, head: np.ndarray) -> np.ndarray:
 
 
 def change_slope(original: Callable, head: np.ndarray, eps: np.ndarray, d_z: np.ndarray, d_kl: np.ndarray,
-                 d_head: np.ndarray, reconstruction: Callable | None = None, kl: Callable | None = None) -> None:
-    """Run the backward pass, then replace a part of d_logvar.
+                 d_head: np.ndarray, reconstruction: Callable = lambda g_eps, g, sigma: 0.5 * g_eps * sigma,
+                 kl: Callable = lambda sigma: 0.5 * (sigma**2 - 1)) -> None:
+    """Run the backward pass, then replace a part of d_logvar; the defaults are the right parts (E7).
 
     `reconstruction(g_eps, g, sigma)` gives the reconstruction's part, where g_eps and g are d_z eps and d_z, summed
     over samples; `kl(sigma)` gives the KL's part without its weight.
@@ -33,9 +34,7 @@ def change_slope(original: Callable, head: np.ndarray, eps: np.ndarray, d_z: np.
     original(head, eps, d_z, d_kl, d_head)
     sigma = np.exp(0.5 * halves(head)[1])
     g_eps, g = summed(d_z * eps, head), summed(d_z, head)
-    first = reconstruction(g_eps, g, sigma) if reconstruction else 0.5 * g_eps * sigma
-    second = kl(sigma) if kl else 0.5 * (sigma**2 - 1)
-    halves(d_head)[1][:] = first + d_kl * second
+    halves(d_head)[1][:] = reconstruction(g_eps, g, sigma) + d_kl * kl(sigma)
 
 
 @bug(gaussian.gaussian_backward, symptom="the spread of q is learned too fast; the curve looks fine", detected_by=CHECK,
@@ -176,10 +175,8 @@ def with_noise(forward: Callable, backward: Callable, factor: Callable) -> tuple
         mu, logvar = halves(head)
         z[:] = example_rows(mu, z) + example_rows(factor(np.exp(0.5 * logvar))[0], z) * eps
 
-    def gaussian_backward(head, eps, d_z, d_kl, d_head):
-        backward(head, eps, d_z, d_kl, d_head)
-        sigma = np.exp(0.5 * halves(head)[1])
-        halves(d_head)[1][:] = summed(d_z * eps, head) * factor(sigma)[1] + 0.5 * d_kl * (sigma**2 - 1)
+    def gaussian_backward(*arguments):
+        change_slope(backward, *arguments, reconstruction=lambda g_eps, g, sigma: g_eps * factor(sigma)[1])
     return gaussian_forward, gaussian_backward
 
 
