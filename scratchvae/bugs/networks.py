@@ -119,8 +119,13 @@ def stale_weights(original):
 
 
 def hear_half(original: Callable, self: MLP, p: tuple, x: np.ndarray, y: tuple, d_y: tuple, d_p: tuple,
-              d_x: np.ndarray | None) -> None:
-    """Run MLP.backward, where only the first half of the head's outputs sends a cotangent to the layers below."""
+              d_x: np.ndarray | None, *, of_encoder: bool) -> None:
+    """Run MLP.backward, where only the first half of one network's head sends a cotangent to the layers below.
+
+    It is the encoder's, which has no d_x because its input is data, or the decoder's.
+    """
+    if len(self.layers) == 1 or (d_x is None) != of_encoder:
+        return original(self, p, x, y, d_y, d_p, d_x)
     half = y[-1].shape[1] // 2
     self.layers[-1].backward(p[-1], y[-2], y[-1], d_y[-1], d_p[-1], d_y[-2])
     d_y[-2][:] = d_y[-1][:, :half] @ p[-1].W[:, :half].T
@@ -130,24 +135,18 @@ def hear_half(original: Callable, self: MLP, p: tuple, x: np.ndarray, y: tuple, 
 @bug(MLP.backward, seen_in="classic: one of two heads forgotten where their cotangents are added up",
      symptom="the encoder's trunk learns for mu alone; the curve looks fine",
      detected_by="gradient check", diagnosis="look at what encoder.head's backward returns", hidden=(4,), n_latent=2)
-def trunk_hears_half(original, self, p, x, y, d_y, d_p, d_x):
+def trunk_hears_half(*arguments):
     """Only d_mu reaches the encoder's trunk; d_logvar stops at the head."""
-    if d_x is None and len(self.layers) > 1:                         # an encoder: its input is data
-        hear_half(original, self, p, x, y, d_y, d_p, d_x)
-    else:
-        original(self, p, x, y, d_y, d_p, d_x)
+    hear_half(*arguments, of_encoder=True)
 
 
 @bug(MLP.backward, seen_in="y0ast/Variational-Autoencoder, scikit-learn/ (Frey faces)",
      symptom="the decoder's sigma learns from features made for its mean; the curve looks fine",
      detected_by="gradient check", diagnosis="look at what decoder.head's backward returns", hidden=(4,),
      likelihood="gaussian_diagonal")
-def decoder_hears_half(original, self, p, x, y, d_y, d_p, d_x):
+def decoder_hears_half(*arguments):
     """Of [mean | raw] only the mean's cotangent reaches the decoder's hidden layers."""
-    if d_x is not None and len(self.layers) > 1:
-        hear_half(original, self, p, x, y, d_y, d_p, d_x)
-    else:
-        original(self, p, x, y, d_y, d_p, d_x)
+    hear_half(*arguments, of_encoder=False)
 
 
 @bug_maker(MLP.backward, seen_in="oakleafwarrior/numpy_VAE, backprop",
