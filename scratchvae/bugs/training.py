@@ -15,42 +15,33 @@ REFERENCE = "optimizer against a scalar reference"
 SAMPLER, ROWS, REPLAY = "sampler moments", "rows of a step", "replay"
 
 
-def change_adam(step: Callable, self: Adam, theta: np.ndarray, gradient: np.ndarray) -> None:
-    """Update Adam's moments, then subtract step(self, m, v) from theta."""
+def change_adam(step: Callable, self: Adam, theta: np.ndarray, gradient: np.ndarray, *, corrected: bool = True) -> None:
+    """Update Adam's moments, then subtract step(self, m, v) from theta; m and v have the bias correction, or not."""
     self.step += 1
     m, v = self.moments["m"], self.moments["v"]
     m += (1 - self.beta1) * (gradient - m)
     v += (1 - self.beta2) * (gradient * gradient - v)
+    if corrected:
+        m, v = m / (1 - self.beta1**self.step), v / (1 - self.beta2**self.step)
     theta -= step(self, m, v).astype(theta.dtype)
-
-
-def corrected(self: Adam, m: np.ndarray, v: np.ndarray) -> tuple:
-    """Return Adam's moments with the bias correction."""
-    return m / (1 - self.beta1**self.step), v / (1 - self.beta2**self.step)
 
 
 @bug(Adam.update, symptom="the first steps are several times too long; the curve looks fine", detected_by=REFERENCE)
 def adam_without_bias_correction(original, *arguments):
     """Adam's running means, which start at zero, are not divided by 1 - beta^step (O2)."""
-    change_adam(lambda self, m, v: self.learning_rate * m / (np.sqrt(v) + self.epsilon), *arguments)
+    change_adam(lambda self, m, v: self.learning_rate * m / (np.sqrt(v) + self.epsilon), *arguments, corrected=False)
 
 
 @bug(Adam.update, symptom="parameters with small gradients do not move", detected_by=REFERENCE)
 def adam_epsilon_under_the_root(original, *arguments):
     """sqrt(v + epsilon) in the place of sqrt(v) + epsilon: an epsilon of 1e-8 then acts as one of 1e-4 (O2)."""
-    def step(self, m, v):
-        m_hat, v_hat = corrected(self, m, v)
-        return self.learning_rate * m_hat / np.sqrt(v_hat + self.epsilon)
-    change_adam(step, *arguments)
+    change_adam(lambda self, m, v: self.learning_rate * m / np.sqrt(v + self.epsilon), *arguments)
 
 
 @bug(Adam.update, symptom="the smaller the gradient, the longer the step: nan after a few steps", detected_by=REFERENCE)
 def adam_without_root(original, *arguments):
     """The step is divided by v, not by its root (O2)."""
-    def step(self, m, v):
-        m_hat, v_hat = corrected(self, m, v)
-        return self.learning_rate * m_hat / (v_hat + self.epsilon)
-    change_adam(step, *arguments)
+    change_adam(lambda self, m, v: self.learning_rate * m / (v + self.epsilon), *arguments)
 
 
 @bug(Adam.update, seen_in="kwj2104/Simple-Variational-Autoencoder and danielkurniadi's refactor of it",
