@@ -123,11 +123,6 @@ def _constant_decoder(case, n_visible, outputs):
     return model
 
 
-def _nll(model, x):
-    """Return -log p(x | z) of one row."""
-    return model.objective(np.asarray(x, float)[None], np.zeros((1, model.n_latent))).reconstruction
-
-
 def probabilities_sum_to_one(case: Case) -> str:
     """exp(-nll) adds up to 1 over all x, and x exp(-nll) to the mean that is shown.
 
@@ -135,9 +130,10 @@ def probabilities_sum_to_one(case: Case) -> str:
     their means, which is exact for the right density.
     """
     gray = not is_black_and_white(case.model)
-    model = _constant_decoder(case, 2 if gray else 3, case.rng().normal(size=2 if gray else 3))
-    shown = model.decode(np.zeros((1, model.n_latent)))[0]
-    return verdict(properties.total_probability(lambda x: _nll(model, x), shown, case.model.sigma if gray else None))
+    n = 2 if gray else 3
+    model, z = _constant_decoder(case, n, case.rng().normal(size=n)), np.zeros((1, case.model.n_latent))
+    return verdict(properties.total_probability(lambda x: model.objective(x[None], z).reconstruction,
+                                                model.decode(z)[0], case.model.sigma if gray else None))
 
 
 def extreme_inputs(case: Case) -> str:
@@ -150,8 +146,7 @@ def extreme_inputs(case: Case) -> str:
                 return f"the loss is {found.loss:g} where the decoder's outputs are {outputs:g}"
             one, wanted = found.reconstruction / 2, max(outputs, 0) - x * outputs    # softplus(l) - x l at large |l|
             if is_black_and_white(model) and abs(one - wanted) > 1e-6 * max(1, wanted):
-                return (f"a logit of {outputs:g} costs {one:.6g} nats at x = {x:g}; it should be "
-                        f"{wanted:g}")
+                return f"a logit of {outputs:g} costs {one:.6g} nats at x = {x:g}; it should be {wanted:g}"
     for logvar in (-40.0, 40.0):
         model = case.new_model()
         head = model.parameters.encoder.head
