@@ -1,11 +1,8 @@
 """The detective game: a fault without its name, five suspects, evidence without a verdict, the patch at the end."""
-import ast
 import difflib
 import inspect
 import re
 import textwrap
-from functools import lru_cache
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -13,7 +10,8 @@ import numpy as np
 from ..errors import ScratchVAEError
 from ..gradcheck import check_model
 from ..gradcheck.hints.model import check_parts
-from ..source import docstring
+from ..kernels.twins import TWINS
+from ..source import bare, docstring
 from .cases import random_case
 from .catalog import DETECTORS, examine
 from .injection import Bug, BUGS, find_bug, inject
@@ -22,7 +20,6 @@ LEVELS = {1: "a gradient check sees it; the suspects are of all kinds",
           2: "no gradient check sees it; the suspects are of all kinds",
           3: "no gradient check sees it; the suspects are those that most resemble it"}
 SUSPECTS = 5
-PACKAGE = Path(__file__).parents[1]
 
 
 class Mystery(NamedTuple):
@@ -87,44 +84,18 @@ def evidence(name: str, detector: str, seed: int = 0) -> str:
     return measured or f"as it should be: {' '.join(docstring(DETECTORS[detector]).split())}"
 
 
-@lru_cache(None)
-def _definitions(path: Path) -> dict:
-    """Return {name: source} of a file's functions and methods."""
-    text, found = path.read_text(encoding="utf-8"), {}
-    tree: Any = ast.parse(text)
-    for owner in (tree, *(node for node in tree.body if isinstance(node, ast.ClassDef))):
-        for node in owner.body:
-            if isinstance(node, ast.FunctionDef):
-                prefix = f"{owner.name}." if isinstance(owner, ast.ClassDef) else ""
-                lines = text.splitlines()[node.lineno - 1:node.end_lineno]
-                found[prefix + node.name] = textwrap.dedent("\n".join(lines))
-    return found
-
-
 def source_of(target: Any) -> str:
     """Return the source of what a fault replaces: of a kernel, that of its twin and its own."""
-    path = PACKAGE.parent / (target.__module__.replace(".", "/") + ".py")
-    definitions = _definitions(path if path.exists() else path.with_suffix("") / "__init__.py")
-    return "\n\n".join(definitions[name] for name in (f"{target.__qualname__}_ref", target.__qualname__)
-                       if name in definitions)
-
-
-def _body(source: str) -> list[str]:
-    """Return the lines of a function without decorators, comments and docstrings."""
-    tree: Any = ast.parse(source)
-    function = tree.body[0]
-    function.decorator_list = []
-    for node in ast.walk(function):
-        if isinstance(node, ast.FunctionDef) and ast.get_docstring(node):
-            node.body = node.body[1:] or [ast.Pass()]
-    return ast.unparse(function).splitlines()
+    twin = TWINS.get(target.__name__)
+    functions = (twin.reference, twin.source) if twin and target is twin.compiled else (target,)
+    return "\n\n".join(textwrap.dedent(inspect.getsource(function)).rstrip() for function in functions)
 
 
 def patch(name: str) -> str:
     """Return the fault's code as a diff from what it replaces."""
     bug = find_bug(name)
-    right = [line for target in bug.targets for line in _body(source_of(target) or "def unknown(): pass")]
-    wrong = _body(textwrap.dedent(inspect.getsource(bug.make)))
+    right = [line for target in bug.targets for line in bare(source_of(target)).splitlines()]
+    wrong = bare(inspect.getsource(bug.make)).splitlines()
     places = ", ".join(target.__qualname__ for target in bug.targets)
     return "\n".join(difflib.unified_diff(right, wrong, places, f"with {name}", lineterm="", n=0))
 

@@ -4,13 +4,12 @@ import inspect
 import re
 import textwrap
 from collections.abc import Callable
-from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..source import docstring
+from ..source import bare, docstring
 
 EXERCISES: dict[str, "Exercise"] = {}
 
@@ -97,21 +96,7 @@ class Exercise(NamedTuple):
     @property
     def answer(self) -> str:
         """The model answer as text, without the docstring."""
-        return ast.unparse(without_docstring(definition(self.function)))
-
-
-@lru_cache(None)
-def definition(function: Callable) -> Any:
-    """Return the syntax tree of a function, without its decorators."""
-    tree: Any = ast.parse(inspect.getsource(function)).body[0]
-    tree.decorator_list = []
-    return tree
-
-
-def without_docstring(tree: Any) -> Any:
-    """Return the tree of a function without its docstring."""
-    body = tree.body[1:] if ast.get_docstring(tree) else tree.body
-    return ast.FunctionDef(tree.name, tree.args, body, [], None, None, lineno=1)
+        return bare(inspect.getsource(self.function))
 
 
 def exercise(tag: str, draw: Callable, *, hints: tuple, slips: tuple = (), loss: Callable | None = None, by: Any = (),
