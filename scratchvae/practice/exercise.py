@@ -48,13 +48,13 @@ class Exercise(NamedTuple):
     tag: str
     draw: Callable
     hints: tuple
-    slips: tuple
-    loss: Callable | None
-    by: Any
-    surrogate: Callable | None
-    corners: tuple
-    laws: tuple
-    free: bool
+    slips: tuple = ()
+    loss: Callable | None = None
+    by: Any = ()
+    surrogate: Callable | None = None
+    corners: tuple = ()
+    laws: tuple = ()
+    free: bool = False
 
     @property
     def name(self) -> str:
@@ -99,18 +99,16 @@ class Exercise(NamedTuple):
         return bare(inspect.getsource(self.function))
 
 
-def exercise(tag: str, draw: Callable, *, hints: tuple, slips: tuple = (), loss: Callable | None = None, by: Any = (),
-             surrogate: Callable | None = None, corners: tuple = (), laws: tuple = (), free: bool = False) -> Callable:
+def exercise(tag: str, draw: Callable, **label: Any) -> Callable:
     """Register the function below as the model answer of an exercise.
 
     Parameters
     ----------
-    tag, draw, hints, slips, loss, by, surrogate, corners, laws, free
-        As in `Exercise`.
+    tag, draw, label
+        As in `Exercise`: `hints`, and what there is of the rest.
     """
     def register(function):
-        EXERCISES[function.__name__] = Exercise(function, tag, draw, hints, slips, loss, by, surrogate, corners, laws,
-                                                free)
+        EXERCISES[function.__name__] = Exercise(function, tag, draw, **label)
         return function
     return register
 
