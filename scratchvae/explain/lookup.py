@@ -5,7 +5,7 @@ import re
 import textwrap
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from ..bugs import BUGS
 from ..errors import ConfigurationError
@@ -61,11 +61,6 @@ def _text(path: Path) -> str:
     return path.read_text(encoding="utf-8")
 
 
-@lru_cache(None)
-def _tree(path: Path) -> Any:
-    return syntax_tree(_text(path))
-
-
 def _lines(path):
     """Yield (number, name and a space of the test that it is the docstring of or "", text) of every line."""
     lines = _text(path).splitlines()
@@ -101,7 +96,7 @@ def _derived(tag: str) -> tuple[str, str]:
                     last += 1
                 place = f"{path.relative_to(PACKAGE.parent).as_posix()}:{k + 1}"
                 formula = textwrap.dedent("\n".join(lines[k:last])).removeprefix('"""').rstrip()
-                parts = (ast.get_docstring(_tree(path)) or "").split("\n\n")
+                parts = (ast.get_docstring(syntax_tree(_text(path))) or "").split("\n\n")
                 at = next((n for n, part in enumerate(parts) if begins and re.search(rf"^ *\({tag}\) ", part, re.M)), 0)
                 rest = [part for n, part in enumerate(parts) if n == at - 1 or n == at + 1 and tag in part]
                 return f"{formula}\n{place}", "\n\n".join(rest)
@@ -111,10 +106,6 @@ def _derived(tag: str) -> tuple[str, str]:
 def _tag_of_bug(name: str) -> str:
     """Return the equation that a fault breaks, which its description ends with, or ""."""
     return (TAG.findall(BUGS[name].what) or [""])[-1]
-
-
-def _faults(tag: str) -> list[str]:
-    return [name for name in BUGS if tag == _tag_of_bug(name)]
 
 
 def _exercise(tag: str) -> str:
@@ -164,7 +155,7 @@ def explain(word: str) -> Explanation:
     meaning = meaning or (EXERCISES[word].title if word in EXERCISES else CLAIMS.get(tag, ("",))[0])
     found = _of_tag(tag, meaning)
     if cited in FORMULAS:
-        tests = [line for line in _cited(cited, TESTS) if "explain" not in line] if TESTS.is_dir() else []
+        tests = [line for line in _cited(cited, TESTS) if "explain" not in line]
         found = found._replace(tests=tests + found.tests, exercise=_exercise(cited) or found.exercise)
     return found._replace(word=word)
 
@@ -172,6 +163,6 @@ def explain(word: str) -> Explanation:
 def _of_tag(tag, meaning):
     formula, derivation = _derived(tag) if tag[0] not in "TF" else (CLAIMS.get(tag, ("",))[0], "")
     chapter = CLAIMS[tag][1] if tag in CLAIMS else CHAPTERS.get(tag, CHAPTERS.get(tag[0], ""))
-    return Explanation(tag, meaning, tag, formula, derivation, _cited(tag, PACKAGE),
-                       _cited(tag, TESTS) if TESTS.is_dir() else [], chapter, _exercise(tag), _faults(tag),
-                       checked_now(tag))
+    faults = [name for name in BUGS if tag == _tag_of_bug(name)]
+    return Explanation(tag, meaning, tag, formula, derivation, _cited(tag, PACKAGE), _cited(tag, TESTS), chapter,
+                       _exercise(tag), faults, checked_now(tag))
