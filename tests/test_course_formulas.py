@@ -97,8 +97,8 @@ def f4():                   # F4
     log_p = np.logaddexp(np.log(0.6) + log_normal(GRID, -2, 0.6), np.log(0.4) + log_normal(GRID, 2.5, 0.4))
     p, mu, var = np.exp(log_p), 0.7, 2.0
     yield slope(lambda m: kl(log_p, log_normal(GRID, m, var)), mu), (mu - integral(p * GRID)) / var
-    yield slope(lambda s: kl(log_p, log_normal(GRID, mu, s)),
-                var), (var - integral(p * (GRID - mu) ** 2)) / (2 * var ** 2)
+    yield (slope(lambda s: kl(log_p, log_normal(GRID, mu, s)), var),
+           (var - integral(p * (GRID - mu) ** 2)) / (2 * var ** 2))
 
 
 def f5():                   # F5
@@ -169,8 +169,7 @@ def f13():                  # F13
     def second_moment(baseline):                                   # E eps_1^2 (term_1 + rest - baseline)^2
         rest = (n - 1) * mean - baseline
         return second + 2 * first * rest + rest ** 2 + (n - 1) * spread
-    yield WEIGHTS @ (NODES
-                     - 1) ** 2 - 1, 1                           # each has the mean -1: E[eps_1 - 1] = E[eps_1 f] = -1
+    yield WEIGHTS @ (NODES - 1) ** 2 - 1, 1                       # each has the mean -1: E[eps_1 - 1] = E[eps_1 f] = -1
     yield WEIGHTS @ (NODES * term), -1
     yield second_moment(2.5), 17 / 2 + 4 * 1.5 + 1.5 ** 2 + 1.5 * (n - 1)                            # r = n - 1 - 2.5
     yield second_moment(0.0) - 1, (n - 1) ** 2 + 5.5 * (n - 1) + 7.5
@@ -366,8 +365,7 @@ def f31():                  # F31
 
 
 def f32():                  # F32
-    eps = np.linspace(-9, 9,
-                      91)                                   # tanh is not entire: the trapezoid rule does better here
+    eps = np.linspace(-9, 9, 91)                            # tanh is not entire: the trapezoid rule does better here
     z, p = MU + SIGMA * eps, np.exp(log_normal(eps, 0, 1)) * (eps[1] - eps[0])
     w = np.exp(log_joint(z) - log_normal(z, MU, SIGMA ** 2))
     log_p = np.log(integral(np.exp(log_joint(GRID))))
@@ -380,8 +378,8 @@ def f32():                  # F32
 def world():
     """Tables of p_data(x), q(z | x), p(z), p(x | z) over 4 x and 3 z."""
     rng = np.random.default_rng(5)
-    return rng.dirichlet(np.ones(4)), rng.dirichlet(np.ones(3),
-                                                    4), rng.dirichlet(np.ones(3)), rng.dirichlet(np.ones(4), 3)
+    return (rng.dirichlet(np.ones(4)), rng.dirichlet(np.ones(3), 4),
+            rng.dirichlet(np.ones(3)), rng.dirichlet(np.ones(4), 3))
 
 
 def joint_kl():
@@ -407,16 +405,16 @@ def f35():                  # F35
     p_data, q, p_z, p_x = world()
     p = p_z @ p_x
     posterior = (p_z[:, None] * p_x / p).T
-    yield joint_kl(), discrete_kl(p_data, p) + sum(weight * discrete_kl(a, b) for weight, a,
-                                                   b in zip(p_data, q, posterior))
+    yield joint_kl(), discrete_kl(p_data, p) + sum(weight * discrete_kl(a, b)
+                                                   for weight, a, b in zip(p_data, q, posterior))
 
 
 def f36():                  # F36
     p_data, q, p_z, p_x = world()
     q_z = p_data @ q
     backward = (p_data[:, None] * q / q_z).T
-    yield joint_kl(), discrete_kl(q_z, p_z) + sum(weight * discrete_kl(a, b) for weight, a,
-                                                  b in zip(q_z, backward, p_x))
+    yield joint_kl(), discrete_kl(q_z, p_z) + sum(weight * discrete_kl(a, b)
+                                                  for weight, a, b in zip(q_z, backward, p_x))
 
 
 def f37():                  # F37
@@ -430,8 +428,8 @@ def faces():
     rng = np.random.default_rng(6)
     other = rng.standard_normal((200, 2))
     label = (other[:, 0] + rng.standard_normal(200) > 0).astype(float)
-    return label, other, rng.standard_normal((200, 3)) + np.outer(label,
-                                                                  [1, 0, 2]) + other @ rng.standard_normal((2, 3))
+    codes = rng.standard_normal((200, 3)) + np.outer(label, [1, 0, 2]) + other @ rng.standard_normal((2, 3))
+    return label, other, codes
 
 
 def f38():                  # F38
@@ -492,11 +490,9 @@ def test_what_the_text_points_at_exists():
     for tag, script, name, code, test, tests in rows:
         for wanted, path in ((name, code), (test, tests)):
             source = (ROOT / "demos" / path).read_text(encoding="utf-8")
-            assert re.search(rf"^\s*(def|class) {wanted}\b", source,
-                             flags=re.MULTILINE), f"{tag}: no {wanted} in {path}"
-        chapter = ROOT / "demos" / script
-        assert chapter.exists() and re.search(rf"\b{tag}\b|\bT\d+ (to|-) ",
-                                              chapter.read_text(encoding="utf-8")), f"{tag} is not in {script}"
+            assert re.search(rf"(?m)^\s*(def|class) {wanted}\b", source), f"{tag}: no {wanted} in {path}"
+        text = (ROOT / "demos" / script).read_text(encoding="utf-8")
+        assert re.search(rf"\b{tag}\b|\bT\d+ (to|-) ", text), f"{tag} is not in {script}"
 
 
 def test_the_text_says_what_the_formulas_need():
