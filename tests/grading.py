@@ -15,7 +15,7 @@ from collections import Counter
 from mutation import replacements
 
 from scratchvae.practice import EXERCISES, judge
-from scratchvae.practice.edits import compiled
+from scratchvae.practice.edits import compiled, places
 
 CHOICE = "the weights that training starts from, and the size of a batch, are the student's choice"
 # (exercise, right part, wrong part): why it is right.
@@ -31,9 +31,7 @@ EQUIVALENT = {
 def edited(exercise):
     """Yield (source, right part, wrong part) for each answer that differs from the model answer by one edit."""
     text, seen = exercise.answer, {exercise.answer}
-    starts = [0]
-    for line in text.splitlines(keepends=True):
-        starts.append(starts[-1] + len(line))
+    place = places(text)
 
     def more(node):
         if isinstance(node, ast.BinOp):
@@ -47,8 +45,7 @@ def edited(exercise):
         if ast.unparse(node) == "-1":
             return
         for new in (*(new for _, new in replacements(node)), *more(node)):
-            start, stop = (starts[line - 1] + column for line, column in (
-                (node.lineno, node.col_offset), (node.end_lineno, node.end_col_offset)))
+            start, stop = place(node)
             shown = ast.unparse(ast.fix_missing_locations(new))
             shown = shown if isinstance(new, (ast.Slice, ast.stmt, ast.Attribute)) else f"({shown})"
             source = text[:start] + shown + text[stop:]

@@ -2,6 +2,7 @@
 import ast
 import sys
 from collections.abc import Callable, Iterator
+from itertools import accumulate
 
 from .exercise import Exercise
 
@@ -56,18 +57,17 @@ def _instead(node, names):
         yield from (ast.Name(name, ast.Load()) for name in names if name != node.id)
 
 
+def places(text: str) -> Callable:
+    """Return place(node) -> [start, stop], where a node of the text's syntax tree stands in the text."""
+    starts = [0, *accumulate(map(len, text.splitlines(keepends=True)))]
+    return lambda node: [starts[line - 1] + column for line, column in (
+        (node.lineno, node.col_offset), (node.end_lineno, node.end_col_offset))]
+
+
 def edits(exercise: Exercise) -> Iterator[tuple[str, str, str]]:
     """Yield (source, right part, wrong part) for every answer that differs from the model answer in one place."""
     text = exercise.answer
-    starts = [0]
-    for line in text.splitlines(keepends=True):
-        starts.append(starts[-1] + len(line))
-
-    def place(node):
-        return [starts[line - 1] + column for line, column in (
-            (node.lineno, node.col_offset), (node.end_lineno, node.end_col_offset))]
-
-    tree = ast.parse(text)
+    tree, place = ast.parse(text), places(text)
     parents = {child: node for node in ast.walk(tree) for child in ast.iter_child_nodes(node)}
     for node in ast.walk(tree):
         if hasattr(node, "lineno") and not isinstance(node, (ast.FunctionDef, ast.arg)):
