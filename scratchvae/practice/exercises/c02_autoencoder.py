@@ -16,24 +16,23 @@ def loss(x, W, b, d_a):
     return np.sum(d_a * (x @ W + b))
 
 
-def activation(rng):
-    """Return a (B, H), before the activation, and c, the cotangent of the output."""
-    B, H, *_ = rng.sizes()
-    return {"a": rng.standard_normal((B, H)), "c": rng.standard_normal((B, H))}
+def slope_exercise(act, **label):
+    """Register the function below as act'(a), written in y = act(a); drawn are a, y, and c, the cotangent of y."""
+    def draw(rng):
+        B, H, *_ = rng.sizes()
+        a, c = rng.standard_normal((2, B, H))
+        return {"a": a, "c": c, "y": act(a)}
+
+    return exercise("D2", draw, loss=lambda a, c, **_: np.sum(c * act(a)),
+                    by=lambda answer, a, c, **_: {"a": c * answer(act(a))}, **label)
 
 
-def relu(a):
-    """Return max(a, 0)."""
-    return np.maximum(a, 0)
-
-
-@exercise("D2", lambda rng: {**(drawn := activation(rng)), "y": relu(drawn["a"])},
-          loss=lambda a, c, **_: np.sum(c * relu(a)), by=lambda answer, a, c, **_: {"a": c * answer(relu(a))},
-          hints=("relu is y = max(a, 0): a straight line to the right of 0, and flat to the left.",
-                 "Its slope is 1 where a > 0 and 0 where a < 0. Which of the two it was can be read off y.",
-                 "y > 0 is True where the slope is 1; NumPy multiplies by True as by 1."), slips=(
-              ("y > 0", "y", "this is the output, not its slope: 1 where the unit is on, 0 where it is off"),
-              ("y > 0", "y >= 0", "y = 0 means that the unit is off, and there the slope is 0")))
+@slope_exercise(lambda a: np.maximum(a, 0), hints=(
+    "relu is y = max(a, 0): a straight line to the right of 0, and flat to the left.",
+    "Its slope is 1 where a > 0 and 0 where a < 0. Which of the two it was can be read off y.",
+    "y > 0 is True where the slope is 1; NumPy multiplies by True as by 1."), slips=(
+    ("y > 0", "y", "this is the output, not its slope: 1 where the unit is on, 0 where it is off"),
+    ("y > 0", "y >= 0", "y = 0 means that the unit is off, and there the slope is 0")))
 def relu_slope(y):
     """relu'(a), written in the output y = max(a, 0).
 
@@ -44,14 +43,12 @@ def relu_slope(y):
     return y > 0
 
 
-@exercise("D2", lambda rng: {**(drawn := activation(rng)), "y": np.tanh(drawn["a"])},
-          loss=lambda a, c, **_: np.sum(c * np.tanh(a)),
-          by=lambda answer, a, c, **_: {"a": c * answer(np.tanh(a))},
-          hints=("tanh = sinh / cosh: differentiate the quotient.",
-                 "The derivative is 1 - tanh(a)^2. You do not have a, but you have y = tanh(a).",
-                 "1 - y**2."), slips=(
-              ("y ** 2", "np.tanh(y) ** 2", "y already is tanh(a): you take tanh twice"),
-              ("1 - y ** 2", "y * (1 - y)", "this is the slope of the sigmoid")))
+@slope_exercise(np.tanh, hints=(
+    "tanh = sinh / cosh: differentiate the quotient.",
+    "The derivative is 1 - tanh(a)^2. You do not have a, but you have y = tanh(a).",
+    "1 - y**2."), slips=(
+    ("y ** 2", "np.tanh(y) ** 2", "y already is tanh(a): you take tanh twice"),
+    ("1 - y ** 2", "y * (1 - y)", "this is the slope of the sigmoid")))
 def tanh_slope(y):
     """tanh'(a), written in the output y = tanh(a).
 
