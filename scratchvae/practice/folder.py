@@ -64,7 +64,7 @@ def start(folder: Path, notebook: bool = False) -> list[Path]:
     """
     files = {NOTEBOOK: json.dumps(_notebook(), indent=1) + "\n"} if notebook else _files()
     files[PROGRESS] = "{}\n"
-    there = [name for name in (*files, PROGRESS, NOTEBOOK) if os.path.lexists(folder / name)]
+    there = [name for name in (*files, NOTEBOOK) if os.path.lexists(folder / name)]
     if there:
         raise RunError(f"{folder} holds {there[0]} already, and your work is not overwritten. Choose another folder, "
                        f"or go on with `scratchvae practice next {shlex.quote(str(folder))}`.")
@@ -126,11 +126,9 @@ class Folder:
         text = json.dumps(self.progress, indent=1) + "\n"
         write_atomically(self.path / PROGRESS, lambda file: file.write(text.encode()))
 
-    def note(self, name: str, **changes: Any) -> dict:
-        """Change an exercise's entry and return it."""
-        entry = self.progress.setdefault(name, {})
-        entry |= changes
-        return entry
+    def note(self, name: str, **changes: Any) -> None:
+        """Change an exercise's entry."""
+        self.progress.setdefault(name, {}).update(changes)
 
     def place(self, exercise: Exercise) -> Path:
         """Return the file in which an exercise stands."""

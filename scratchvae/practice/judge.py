@@ -2,6 +2,8 @@
 import dis
 import inspect
 from collections.abc import Callable, Iterator
+from contextlib import suppress
+from copy import deepcopy
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -37,11 +39,8 @@ class Verdict(NamedTuple):
     text: str
     named: bool = True
 
-    def __str__(self) -> str:
-        return f"{self.name}: {self.state}. {self.text}"
-
     def __repr__(self) -> str:
-        return str(self)
+        return f"{self.name}: {self.state}. {self.text}"
 
 
 def pairs(wanted: Any, found: Any, label: str = "it", names: tuple = ()) -> Iterator[tuple]:
@@ -87,12 +86,8 @@ def _axes(found, wanted):
 
 
 def _arguments(exercise, drawn):
-    """Return a fresh copy of the arguments of a function, from what was drawn."""
-    def copied(value):
-        if isinstance(value, dict):
-            return {name: copied(part) for name, part in value.items()}
-        return value.copy() if isinstance(value, np.ndarray) else value
-    return {name: copied(drawn[name]) for name in exercise.parameters}
+    """Return a fresh copy of each argument of a function, from what was drawn."""
+    return {name: deepcopy(drawn[name]) for name in exercise.parameters}
 
 
 def _called(exercise, answer, drawn):
@@ -204,17 +199,16 @@ def _gradient(exercise, answer, drawn):
 def _certified(exercise, answer, drawn):
     """Return the certificate's verdict, or that of finite differences where the code cannot run on exact numbers."""
     arrays = {name: value for name, value in drawn.items() if not isinstance(value, int)}
-    try:
+    with suppress(ConfigurationError, TypeError, AttributeError, ValueError, ArithmeticError):
         found = certify(exercise.loss, lambda d_y, **at: {
             name: d_y * g for name, g in _gradient(exercise, answer, at).items()}, arrays, trials=TRIALS,
             seed=int(np.random.default_rng().integers(1 << 32)), packages=(answer.__module__.partition(".")[0],))
-    except (ConfigurationError, TypeError, AttributeError, ValueError, ArithmeticError):
-        return _agrees(_gradient(exercise, answer, drawn), lambda: float(exercise.loss(**drawn)), drawn)
-    if found.faults:
-        raise Unlike(found.verdict.removeprefix("wrong: "))
-    if found.rounded or found.ties:                     # x == 1 is no kink where x is not differentiated by
-        return _agrees(_gradient(exercise, answer, drawn), lambda: float(exercise.loss(**drawn)), drawn)
-    return f"it is the exact derivative, all {found.numbers} entries (chance of a false pass: 2^-{found.bits:.0f})"
+        if found.faults:
+            raise Unlike(found.verdict.removeprefix("wrong: "))
+        if not (found.rounded or found.ties):           # x == 1 is no kink where x is not differentiated by
+            return (f"it is the exact derivative, all {found.numbers} entries (chance of a false pass: "
+                    f"2^-{found.bits:.0f})")
+    return _agrees(_gradient(exercise, answer, drawn), lambda: float(exercise.loss(**drawn)), drawn)
 
 
 def _differences(exercise, answer, drawn):
