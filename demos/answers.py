@@ -3,6 +3,7 @@ import numpy as np
 
 from scratchvae.analysis.attribute_vectors import mean_difference
 from scratchvae.gradcheck import certify
+from scratchvae.gradcheck.properties import standard_normal_rule
 from scratchvae.optimizers import Adam
 from scratchvae.oracles import LinearGaussian
 from scratchvae.probability.distributions import DiagonalGaussian, Discrete
@@ -10,13 +11,12 @@ from scratchvae.probability.divergences import kl, kl_terms
 from scratchvae.vae import Posterior
 
 from .c13_certificate import draw, draw_vjp
+from .tiny import PARAMETERS
 from .worked import step
 from .worlds import log_normal
 
-NODES, WEIGHTS = np.polynomial.hermite_e.hermegauss(40)             # E f(eps) = WEIGHTS @ f(NODES): exact here
-WEIGHTS = WEIGHTS / WEIGHTS.sum()
+NODES, WEIGHTS = standard_normal_rule(40)                           # E f(eps) = WEIGHTS @ f(NODES): exact here
 P, Q = Discrete([0.5, 0.5]), Discrete([0.9, 0.1])
-PARAMETERS = "UaWcRrSs"
 
 
 def gaussian(mean, var):
