@@ -17,6 +17,7 @@ import re
 import sys
 import textwrap
 import time
+from itertools import zip_longest
 from pathlib import Path
 from typing import NamedTuple
 
@@ -105,10 +106,8 @@ def table(claims):
         if claim is None:
             lines.append(APPENDIX)
             continue
-        cells = [textwrap.wrap(str(text), width) or [""] for text, width in
-                 zip((*claim[:4], "yes" if claim.holds else "NO"), widths)]
-        for i in range(max(map(len, cells))):
-            row = [cell[i] if i < len(cell) else "" for cell in cells]
+        cells = map(textwrap.wrap, (*claim[:4], "yes" if claim.holds else "NO"), widths)
+        for row in zip_longest(*cells, fillvalue=""):
             lines.append("  ".join(f"{text:{width}}" for text, width in zip(row, widths)).rstrip())
     return "\n".join(lines)
 
