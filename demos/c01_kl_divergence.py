@@ -54,17 +54,14 @@ def gibbs(settings, rng):
         Claim("T2", f"KL >= 0: the least of {2 * n} divergences between random distributions over 6 outcomes",
               f"{min(forth.min(), back.min()):.4f} nats", "above 0", min(forth.min(), back.min()) > 0),
         Claim("T2", "KL = 0 where p = q: the largest KL(p || p)", f"{max(kl(p, p) for p, _ in pairs):.1g} nats",
-              "0 nats",
-              max(kl(p, p) for p, _ in pairs) == 0),
+              "0 nats", max(kl(p, p) for p, _ in pairs) == 0),
         Claim("T2", "KL(p || q) is not KL(q || p): median of how much they differ",
-              f"{np.median(abs(forth - back)):.3f} nats",
-              "above 0.1 nats", np.median(abs(forth - back)) > 0.1),
+              f"{np.median(abs(forth - back)):.3f} nats", "above 0.1 nats", np.median(abs(forth - back)) > 0.1),
         Claim("T3", "KL = cross entropy - entropy: the largest error over these pairs",
               f"{np.abs(parts - forth).max():.0e} nats", f"below {ROUNDING:.0e} nats",
               np.abs(parts - forth).max() < ROUNDING),
         Claim("T3", "the cross entropy is never below the entropy: least difference", f"{parts.min():.4f} nats",
-              "above 0",
-              parts.min() > 0)]
+              "above 0", parts.min() > 0)]
 
 
 def humps(x):

@@ -78,11 +78,9 @@ def run(settings):
     claims = [
         Claim("T4", f"{data.train.shape[1]} pixels through {N_LATENT} numbers: held-out squared error, averaged",
               f"{error['AE']:.2f} (PCA {error['PCA']:.2f}, mean image {error['mean']:.2f})",
-              "below PCA of the same size",
-              error["AE"] < error["PCA"] < error["mean"]),
+              "below PCA of the same size", error["AE"] < error["PCA"] < error["mean"]),
         Claim("T5", "codes 8 times as large give the same loss: nothing holds their range",
-              f"change {abs(other - loss):.1g} nats",
-              "below 1e-3 nats", abs(other - loss) < 1e-3),
+              f"change {abs(other - loss):.1g} nats", "below 1e-3 nats", abs(other - loss) < 1e-3),
         Claim("T5", "the AE's codes are not N(0, 1): their sds, dimension by dimension",
               f"{widths.min():.1f} to {widths.max():.1f}",
               "none within 10 % of 1", bool((abs(widths - 1) > 0.1).all())),

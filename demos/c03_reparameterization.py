@@ -115,8 +115,7 @@ def run(settings):
               f"{ratio[0]:.1f} at Z = 1, {ratio[-1]:,.0f} at Z = 128", "grows, above 10,000",
               ratio[-1] > 1e4 and bool((np.diff(ratio) > 0).all())),
         Claim("T8", "the same in a VAE on digits, all of the encoder's gradient together", f"{in_vae:,.0f} times",
-              "above 100 times",
-              in_vae > 100)]
+              "above 100 times", in_vae > 100)]
     return Result(claims, {
         "graph": graph,
         "variance": variance_against(sizes, variance, exact, "Variance of the gradient from one draw",

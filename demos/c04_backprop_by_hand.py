@@ -86,9 +86,8 @@ def run(settings):
         Claim("T15", "loss, reconstruction and KL by hand are the library's (E1 to E4)",
               f"{t['L']:.6f} = {t['nll']:.6f} + {t['kl']:.6f} nats", f"{objective.loss:.6f} nats within 1e-12",
               max(abs(t[a] - b) for a, b in zip(("L", "nll", "kl"), objective)) < 1e-12),
-        Claim("T8", f"{len(LOCAL)} local derivatives and their finite differences",
-              f"worst error {local_error:.0e}", "below 1e-9",
-              local_error < CLOSE),
+        Claim("T8", f"{len(LOCAL)} local derivatives and their finite differences", f"worst error {local_error:.0e}",
+              "below 1e-9", local_error < CLOSE),
         Claim("T8", f"every node, input and parameter: {len(CHAIN)} chain-rule products, and differences of the loss",
               f"worst error {chain_error:.0e}", "below 1e-9", chain_error < CLOSE),
         Claim("T8", "the library's gradient of all 13 parameters is the products by hand", f"worst error {off:.0e}",
@@ -96,8 +95,7 @@ def run(settings):
         Claim("T10", "d_v with both halves of E7 is the slope along log sigma^2", f"{t['d_v']:.6f}",
               f"{halved:.6f} by differences", abs(t["d_v"] - halved) < CLOSE),
         Claim("T16", "with Gaussian pixels of sigma 0.5 instead (E8), d_l = (l - x) / sigma^2 (E9)",
-              f"worst error {e9:.0e}",
-              "below 1e-9", e9 < CLOSE)]
+              f"worst error {e9:.0e}", "below 1e-9", e9 < CLOSE)]
     return Result(claims, {"graph": picture(t)}, "\n".join(lines))
 
 

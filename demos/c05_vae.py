@@ -75,8 +75,7 @@ def log_variance(vae, data, rng):
     return [
         Claim("T10", "the head's log sigma^2 is any real number; sigma = exp(logvar / 2) is positive",
               f"logvar {logvar.min():.2f} to {logvar.max():.2f}, least sigma {np.exp(logvar.min() / 2):.3f}",
-              "least sigma above 0, some logvar below 0",
-              np.exp(logvar.min() / 2) > 0 > logvar.min()),
+              "least sigma above 0, some logvar below 0", np.exp(logvar.min() / 2) > 0 > logvar.min()),
         Claim("T10",
               "the draws' standard deviation is exp(logvar / 2): worst latent (exp(logvar) would be off by "
               f"{100 * apart:.0f} %)", f"off by {100 * off:.1f} %", "below 4 %", off < 0.04)]
@@ -92,8 +91,7 @@ def run(settings):
     claims = divergence(settings, vae, data, rng) + log_variance(vae, data, rng) + [
         Claim("T7", "training lowers the held-out loss, reconstruction + KL",
               f"{-before:.1f} to {last.test_loss:.1f} = {last.test_reconstruction:.1f} + {last.test_kl:.1f} nats",
-              "below three quarters of the start",
-              last.test_loss < 0.75 * -before),
+              "below three quarters of the start", last.test_loss < 0.75 * -before),
         Claim("T6", "the codes stay informative, the KL does not collapse to 0: held-out KL, first and last epoch",
               f"{first.test_kl:.1f} and {last.test_kl:.1f} nats", "above 1 nat at the end", last.test_kl > 1)]
     z = np.linspace(-3, 3, 13 if settings.quick else 19)

@@ -92,8 +92,7 @@ def folded(settings):
               " ".join(f"{value:.4f}" for value in bounds.mean(axis=1)) + " nats", "rising",
               bool((np.diff(bounds, axis=0) > -QUADRATURE).all() and (np.diff(bounds.mean(axis=1)) > 0).all())),
         Claim("T14", "and none is above log p(x): least distance of any", f"{(log_p - bounds).min():.1e} nats",
-              f"at least 0, less {QUADRATURE:.0e}",
-              (log_p - bounds).min() > -QUADRATURE),
+              f"at least 0, less {QUADRATURE:.0e}", (log_p - bounds).min() > -QUADRATURE),
     ], {"staircase": iwae_bounds(K, stairs), "posteriors": posterior_and_q(panels)}
 
 
