@@ -19,7 +19,7 @@ from scratchvae.probability.distributions import DiagonalGaussian
 from scratchvae.probability.monte_carlo import mean_estimate
 
 from .course import Claim, main, Result
-from .worlds import angled_world, folded_world, log_normal, train_encoder
+from .worlds import angled_world, folded_world, log_weights, proposals, train_encoder
 
 TITLE = "The ELBO, and the gap to log p(x)"
 CLOSED_FORM, QUADRATURE = 1e-10, 1e-6       # nats: rounding of closed forms; of rules with finitely many nodes
@@ -52,10 +52,9 @@ def closed_form(settings):
         if not correlation:
             claims.append(Claim("T17", f"{name}: the gap where q is the posterior", f"{abs(least):.0e} nats",
                                 f"0 within {CLOSED_FORM:.0e} nats", abs(least) < CLOSED_FORM))
-    q = world.q(X)                                                                      # T15, in the correlated world
-    z = DiagonalGaussian(q.mu[0], q.logvar[0]).sample(100_000, np.random.default_rng(settings.seed))
-    log_joint = log_normal(X[0], z @ world.W + world.b, world.sigma).sum(axis=1) + log_normal(z, 0.0, 1.0).sum(axis=1)
-    drawn = mean_estimate(log_joint - DiagonalGaussian(q.mu[0], q.logvar[0]).log_density(z))
+    q = proposals(world, X[0])["encoder"]                                               # T15, in the correlated world
+    z = q.sample(100_000, np.random.default_rng(settings.seed))
+    drawn = mean_estimate(log_weights(world, X[0], z, q.log_density(z)))
     exact = world.elbo(X)[0]
     claims.append(Claim("T15", "E_q log[p(x, z) / q], over draws, is E_q log p(x | z) - KL(q || p(z)), in closed form",
                         f"{drawn.value:.4f} +- {drawn.stderr:.4f} nats", f"{exact:.4f} nats within 4 standard errors",
