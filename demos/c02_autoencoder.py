@@ -14,6 +14,7 @@ import numpy as np
 
 from demos.plots.codes import codes_against_prior
 from scratchvae import Autoencoder, VAE
+from scratchvae.data.meaning import as_floats
 from scratchvae.plots.images import image_rows
 from scratchvae.probability.distributions import FullGaussian
 from scratchvae.probability.divergences import kl
@@ -58,8 +59,7 @@ def scaled(model, factor):
 
 def run(settings):
     data = settings.images(quick="digits")
-    scale = 255 if data.train.dtype == np.uint8 else 1
-    train_x, test_x = (rows.astype(float) / scale for rows in (data.train, data.test))
+    train_x, test_x = (as_floats(rows, float) for rows in (data.train, data.test))
     rng, models = np.random.default_rng(settings.seed), train(settings, data)
     error = {"mean": squared_distance(test_x, train_x.mean(axis=0)),
              "PCA": squared_distance(test_x, principal_components(train_x, test_x, N_LATENT)),

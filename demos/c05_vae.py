@@ -13,6 +13,7 @@ Look at the samples: blurred, and some are no digits.  Chapter 9 asks why.  In t
 import numpy as np
 
 from scratchvae import plots, VAE
+from scratchvae.data.meaning import as_floats
 from scratchvae.kernels.gaussian import gaussian_forward
 from scratchvae.plots.images import image_rows
 from scratchvae.probability.distributions import DiagonalGaussian
@@ -96,7 +97,7 @@ def run(settings):
               f"{first.test_kl:.1f} and {last.test_kl:.1f} nats", "above 1 nat at the end", last.test_kl > 1)]
     z = np.linspace(-3, 3, 13 if settings.quick else 19)
     grid = np.stack(np.meshgrid(z, z), axis=-1).reshape(-1, 2)
-    real = data.test[:20].astype(float) / (255 if data.test.dtype == np.uint8 else 1)
+    real = as_floats(data.test[:20], float)
     figures = {} if data.test_labels is None else {
         "every_digit": every_digit(train(settings, data, 8, n_conditions=10)[0], data)}
     return Result(claims, {

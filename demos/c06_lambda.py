@@ -13,6 +13,7 @@ from scratchvae.analysis.elbo_decomposition import effective_sigma
 from scratchvae.analysis.rate_distortion import rate_distortion
 from scratchvae.data.faces import IMAGE_SHAPE, make_faces
 from scratchvae.data.loading import Dataset
+from scratchvae.data.meaning import as_floats
 from scratchvae.plots.images import image_rows
 from scratchvae.plots.labs import rate_distortion as rate_distortion_figure
 from scratchvae.probability.divergences import kl_terms
@@ -74,13 +75,12 @@ def trade(curve):
 
 def pictures(settings, data, curve):
     """Reconstructions and draws from the prior, at a lambda far too small, the best, and one far too large."""
-    rows, names = [], []
-    scale = 255 if data.test.dtype == np.uint8 else 1
+    rows, names, originals = [], [], as_floats(data.test[:SHOWN], float)
     for times in (1 / 64, 1, 64):
         beta = times * curve.best_beta
         vae = VAE(data.train.shape[1], n_latent=10, hidden=(64,), likelihood="gaussian", beta=beta, seed=settings.seed)
         vae.fit(data.train, epochs=10 if settings.quick else 40, batch_size=64, learning_rate=2e-3, seed=settings.seed)
-        rows += [data.test[:SHOWN] / scale, vae.reconstruct(data.test[:SHOWN]), vae.sample(SHOWN, seed=settings.seed)]
+        rows += [originals, vae.reconstruct(data.test[:SHOWN]), vae.sample(SHOWN, seed=settings.seed)]
         names += [f"lambda = {2 * beta:.2g}: original", "reconstruction", "draw from the prior"]
     return image_rows(np.stack(rows), data.image_shape, names,
                       "A small lambda cannot be drawn from; a large one blurs all", blocks=3)

@@ -21,6 +21,7 @@ from demos.plots.joint import accounts, joint_densities, unreality
 from scratchvae import load_data, VAE
 from scratchvae.analysis.elbo_decomposition import ledger
 from scratchvae.analysis.latent import AggregatePosterior
+from scratchvae.data.meaning import as_floats
 from scratchvae.plots.images import image_rows
 from scratchvae.probability.distributions import DiagonalGaussian
 from scratchvae.probability.joint_distribution import joint_view_on_grid
@@ -74,8 +75,7 @@ def digits(settings):
     """T19 and T20: the ledger, KL(q(z) || p(z)) between two bounds, and draws of three kinds."""
     quick, seed = settings.quick, settings.seed
     data = load_data("digits") if quick else settings.images()
-    black = 127.5 if data.train.dtype == np.uint8 else 0.5
-    train, test = ((rows > black).astype(np.float32) for rows in (data.train, data.test))
+    train, test = ((as_floats(rows, float) > 0.5).astype(np.float32) for rows in (data.train, data.test))
     vae = VAE(train.shape[1], n_latent=N_LATENT, hidden=(64,) if quick else (256,), seed=seed)
     vae.fit(train, epochs=settings.epochs(data, 57_520, 100_000), batch_size=64, learning_rate=2e-3, seed=seed)
     found = ledger(vae, test[:150 if quick else 500], importance_samples=100 if quick else 1000,

@@ -14,17 +14,13 @@ import numpy as np
 
 from demos.plots.features import probe_accuracy
 from scratchvae import Autoencoder, VAE
+from scratchvae.data.meaning import as_floats
 
 from .course import Claim, main, Result
 
 TITLE = "Features: what a linear probe makes of the codes"
 N_LATENT = 10
 RIDGES = np.logspace(-3, 2, 11)             # in units of the labeled features' mean eigenvalue
-
-
-def scaled(images):
-    """Return images as float64 in [0, 1]."""
-    return images / 255 if images.dtype == np.uint8 else images.astype(float)
 
 
 def features(settings, data):
@@ -36,7 +32,7 @@ def features(settings, data):
         model.fit(data.train, epochs=settings.epochs(data, rows, rows), batch_size=64, learning_rate=learning_rate,
                   seed=settings.seed)
         found[name] = model.transform(data.train).astype(float), model.transform(data.test).astype(float)
-    train, test = scaled(data.train), scaled(data.test)
+    train, test = as_floats(data.train, float), as_floats(data.test, float)
     center = train.mean(axis=0)
     directions = np.linalg.eigh((train - center).T @ (train - center))[1][:, :-N_LATENT - 1:-1]
     found["PCA"] = (train - center) @ directions, (test - center) @ directions
