@@ -39,8 +39,9 @@ import numpy as np
 from .autoencoder import Autoencoder
 from .errors import ConfigurationError
 from .gradcheck import assert_ok, check_layer, check_model
-from .gradcheck.contract import map_arrays, named_arrays
+from .gradcheck.contract import named_arrays
 from .gradcheck.own import own_checks
+from .gradcheck.trees import copied
 from .kernels.threads import set_threads
 from .layers import ACTIVATIONS, Dense, MLP
 from .likelihoods import LIKELIHOODS
@@ -174,7 +175,7 @@ def layer_problems(layer: Any, p: Any, n_in: int, n_out: int, *, max_side: int =
     @st.composite
     def problems(draw):
         rng, batch, weight_scale = draw(generators()), draw(sides(max_side)), draw(scales())
-        drawn = map_arrays(lambda like: rng.standard_normal(like.shape) * (weight_scale if like.ndim > 1 else 1), p)
+        drawn = copied(p, lambda like: rng.standard_normal(like.shape) * (weight_scale if like.ndim > 1 else 1))
         return LayerProblem(layer, drawn, draw(scales()) * rng.standard_normal((batch, n_in)),
                             rng.standard_normal((batch, n_out)))
 

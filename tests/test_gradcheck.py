@@ -104,6 +104,7 @@ class Add:
 
 @pytest.mark.parametrize("p, name, get", [
     (np.ones(3), "p", lambda p: p), ({"shift": np.ones(3)}, "shift", lambda p: p["shift"]),
+    ({"y": np.ones(3)}, "y", lambda p: p["y"]),
     ([np.ones(3)], "0", lambda p: p[0]), ((), None, lambda p: np.zeros(3)),
     ({"deep": (Affine(np.zeros((1, 1)), np.ones(3)),)}, "deep.0.b", lambda p: p["deep"][0].b)])
 def test_parameters_are_any_tree_of_arrays(p, name, get):

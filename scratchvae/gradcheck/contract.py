@@ -7,32 +7,19 @@ import numpy as np
 
 from ..errors import ConfigurationError, ShapeError
 from .numerical import require_float64
+from .trees import branches, copied
 
 FORWARD, BACKWARD = "forward(p, x, y)", "backward(p, x, y, d_y, d_p, d_x)"
-
-
-def _items(tree):
-    return tree.items() if isinstance(tree, dict) else zip(getattr(tree, "_fields", range(len(tree))), tree)
 
 
 def named_arrays(tree: tuple | list | dict | np.ndarray, path: str = "") -> Iterator:
     """Yield (path, array) for every array of a tree: ("W", array), ("0.b", array), or ("p", array) for a single one."""
     if isinstance(tree, (tuple, list, dict)):
-        for key, branch in _items(tree):
+        for key, branch in branches(tree).items():
             yield from named_arrays(branch, f"{path}.{key}" if path else str(key))
     else:
         require_float64(path or "p", tree)
         yield path or "p", tree
-
-
-def map_arrays(make: Callable, tree: tuple | list | dict | np.ndarray) -> tuple | list | dict | np.ndarray:
-    """Return a tree of the same kind with make(array) in the place of every array."""
-    if isinstance(tree, np.ndarray):
-        return make(tree)
-    branches = [map_arrays(make, branch) for _, branch in _items(tree)]
-    if isinstance(tree, dict):
-        return dict(zip(tree, branches))
-    return type(tree)(*branches) if hasattr(tree, "_fields") else type(tree)(branches)
 
 
 def arrays_of(y: np.ndarray | tuple) -> tuple:
@@ -64,6 +51,39 @@ def require_method(name: str, owner: object, expected: str) -> None:
         raise ConfigurationError(
             f"{name} is a {kind} whose {method} takes {signature}; expected {expected}. Give it these arguments: "
             "results are written into the last ones, and everything that is needed comes in.") from None
+
+
+def require_layer(layer: object, p: tuple | list | dict | np.ndarray) -> dict:
+    """Return {path: array} of p; raise ConfigurationError or ShapeError unless both are what `check_layer` takes."""
+    for expected in (FORWARD, BACKWARD):
+        require_method("layer", layer, expected)
+    return dict(named_arrays(p))
+
+
+def layer_with_backprop(layer: object, p: tuple | list | dict | np.ndarray, x: np.ndarray,
+                        y: np.ndarray | None = None) -> tuple[np.ndarray, Callable]:
+    """Return (output, backprop) of a layer, with backprop(d_y) -> (d_x, d_p).
+
+    The output has the shape of y, or else that which the layer's `outputs(batch, dtype)` or `n_out` gives.
+    """
+    def buffer(array):
+        return np.empty(array.shape)                              # of exact numbers while `certify_layer` runs
+
+    def outputs():
+        if y is None and hasattr(layer, "outputs"):
+            return copied(layer.outputs(len(x), x.dtype), buffer)
+        return np.empty((len(x), layer.n_out) if y is None else np.shape(y))
+
+    written = outputs()
+    layer.forward(p, x, written)
+
+    def backprop(d_y):
+        d_p, d_x, d_outputs = copied(p, buffer), buffer(x), outputs()
+        arrays_of(d_outputs)[-1][...] = d_y
+        layer.backward(p, x, written, d_outputs, d_p, d_x)
+        return d_x, d_p
+
+    return arrays_of(written)[-1], backprop
 
 
 def require_shapes(trial: "Trial") -> None:
@@ -121,7 +141,7 @@ class Trial:
     def output(self) -> float:
         """Compute y anew and return <d_y, y>."""
         self.layer.forward(self.p, self.x, self.y)
-        return float(np.sum(self.d_y * arrays_of(self.y)[-1]))
+        return float(np.sum(self.output_terms()))
 
     def output_terms(self) -> np.ndarray:
         """Return d_y * y, of the y that `output` has left: the terms of <d_y, y>."""
@@ -130,11 +150,11 @@ class Trial:
     def output_rounding(self) -> float:
         """Return the error of <d_y, y> if every y is rounded once: cancellation in the sum may hide it."""
         self.output()
-        return float(np.finfo(np.float64).eps * np.linalg.norm(self.d_y * arrays_of(self.y)[-1]))
+        return float(np.finfo(np.float64).eps * np.linalg.norm(self.output_terms()))
 
     def backward(self, fill: float) -> dict:
         """Run backward into buffers full of `fill`; return {name: gradient}."""
-        d_p, d_x = map_arrays(lambda array: np.full(array.shape, fill), self.p), np.full(self.x.shape, fill)
+        d_p, d_x = copied(self.p, lambda array: np.full(array.shape, fill)), np.full(self.x.shape, fill)
         gradients = {"x": d_x, **dict(named_arrays(d_p))}
         scratch = [np.full(array.shape, np.nan) for array in arrays_of(self.y)[:-1]]
         d_y = self.lay(self.d_y)                                  # which backward may consume
@@ -168,7 +188,7 @@ def shaken(trial: Trial, rng: np.random.Generator) -> Trial:
     def shake(array):
         return np.asarray(array * rng.uniform(0.5, 1.5, array.shape))      # a product of arrays without axes is none
 
-    return Trial(trial.layer, map_arrays(shake, trial.p), np.flip(shake(trial.x), 0).copy(), trial.d_y)
+    return Trial(trial.layer, copied(trial.p, shake), np.flip(shake(trial.x), 0).copy(), trial.d_y)
 
 
 def output_fault(trial: Trial) -> str:

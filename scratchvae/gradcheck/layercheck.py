@@ -5,12 +5,12 @@ from ..errors import ShapeError
 from ..layers import Dense, MLP
 from ..validation import check_seed, positive_integer
 from .comparison import broken, Checks, compare_all
-from .contract import (arrays_of, BACKWARD, FORWARD, gradient_fault, map_arrays, named_arrays, output_fault,
-                       require_method, require_shapes, shaken, Trial)
+from .contract import arrays_of, gradient_fault, output_fault, require_layer, require_shapes, shaken, Trial
 from .directions import begin
 from .hints.dense import affine_hints
 from .layouts import check_layouts, Variant
 from .numerical import require_float64
+from .trees import copied
 from .zeros import off_zero
 
 
@@ -62,16 +62,14 @@ def check_layer(layer: object, p: tuple | list | dict | np.ndarray, x: np.ndarra
     >>> [(check.name, check.ok) for check in check_layer(Scale(), np.array([2.0, 3.0]), x, np.ones((3, 2)))]
     [('x', True), ('p', False)]
     """
-    require_method("layer", layer, FORWARD)
-    require_method("layer", layer, BACKWARD)
+    require_layer(layer, p)
     max_entries, seed = positive_integer("max_entries", max_entries), check_seed(seed)
     require_float64("x", x)
     require_float64("d_y", d_y)
     for name, array in (("x", x), ("d_y", d_y)):
         if not array.ndim:
             raise ShapeError(f"{name} has shape (); expected (batch, ...). Pass one row an example.")
-    list(named_arrays(p))                                               # raises unless all arrays are float64
-    trial = Trial(layer, map_arrays(np.copy, p), x.copy(), d_y.copy())
+    trial = Trial(layer, copied(p), x.copy(), d_y.copy())
     require_shapes(trial)
     begin(trial.inputs)
     other = shaken(trial, np.random.default_rng(seed))
@@ -101,7 +99,8 @@ def check_layer(layer: object, p: tuple | list | dict | np.ndarray, x: np.ndarra
             hints = affine_hints(layer, trial.p, trial.x, arrays_of(trial.y)[-1], trial.d_y, gradients["x"])
         checks = [check.with_hint(hints.get(check.name) or hints.get("")) if check.name in wrong else check
                   for check in checks]
-    checks += [broken("y", hint) for hint in [trial.faults.get("y")] if hint]
+    if trial.faults.get("y"):
+        checks.append(broken("y", trial.faults["y"]))
     if all(check.ok for check in checks):
         def backward():
             trial.forward()
@@ -114,9 +113,8 @@ def check_layer(layer: object, p: tuple | list | dict | np.ndarray, x: np.ndarra
 def _other_layouts(trial, gradients, checks):
     """Return the checks, with the failed ones of other layouts and batches."""
     def variant(lays):
-        given = iter(trial.inputs)
-        next(given)                                               # x; the parameters follow
-        p = map_arrays(lambda array: lays.get(next(given), np.array)(array), trial.p)
+        names = iter(list(trial.inputs)[1:])                      # of the parameters, which follow x
+        p = copied(trial.p, lambda array: lays.get(next(names), np.array)(array))
         x, d_y = (lays.get(name, np.array)(array) for name, array in (("x", trial.x), ("d_y", trial.d_y)))
         other = Trial(trial.layer, p, x, d_y, lays.get("d_y", np.copy) if len(x) == len(trial.x) else np.copy)
         other.forward()

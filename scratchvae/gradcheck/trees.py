@@ -38,7 +38,7 @@ def as_number(value: Any, who: str) -> float:
     return float(value.reshape(()))
 
 
-def _branches(node):
+def branches(node: Any) -> dict:
     """Return {key: branch} of a dict, list, tuple, NamedTuple or object; {} for what has no branches."""
     if isinstance(node, dict):
         return node
@@ -62,7 +62,7 @@ def _walk(node, keys=(), seen=None):
         yield keys, node
         return
     seen = {id(node)} if seen is None else seen
-    for key, branch in _branches(node).items():
+    for key, branch in branches(node).items():
         known = _is_object(branch) and id(branch) in seen
         if not known and not (_is_object(node) and isinstance(branch, (int, float))):
             seen |= {id(branch)} if _is_object(branch) else set()
@@ -132,9 +132,9 @@ def copied(tree: Any, make: Callable = np.array, made: dict | None = None) -> An
         return make(as_array(tree))
     if isinstance(tree, int) or _is_object(tree) and (id(tree) in made or not float_leaves(tree)):
         return made.get(id(tree), tree)
-    branches = _branches(tree)
+    inside = branches(tree)
     if isinstance(tree, tuple):
-        return tuple.__new__(type(tree), (copied(branch, make, made) for branch in branches.values()))
+        return tuple.__new__(type(tree), (copied(branch, make, made) for branch in inside.values()))
     try:
         copy_of: Any = copy.copy(tree)
     except TypeError:
@@ -144,11 +144,11 @@ def copied(tree: Any, make: Callable = np.array, made: dict | None = None) -> An
     if isinstance(tree, (dict, list)):
         if getattr(tree, "__dict__", None) is tree:               # its attributes are its items
             copy_of.__dict__ = copy_of
-        for key, branch in branches.items():                      # whatever its own way to assign is
+        for key, branch in inside.items():                        # whatever its own way to assign is
             (dict if isinstance(tree, dict) else list).__setitem__(copy_of, key, copied(branch, make, made))
         return copy_of
     made[id(tree)] = copy_of
-    for key, branch in branches.items():
+    for key, branch in inside.items():
         if isinstance(branch, MethodType) and branch.__self__ is tree:
             branch = MethodType(branch.__func__, copy_of)
         if not isinstance(branch, float):
@@ -220,7 +220,7 @@ class Snapshot:
                 continue
             holder = self.tree
             for key in keys[:-1]:
-                holder = _branches(holder)[key]
+                holder = branches(holder)[key]
             if isinstance(holder, (dict, list)):
                 holder[keys[-1]] = array
             else:

@@ -8,7 +8,7 @@ import numpy as np
 from ..arrays import as_numbers
 from ..errors import ConfigurationError, ShapeError
 from ..validation import function_of
-from .contract import arrays_of, BACKWARD, FORWARD, map_arrays, named_arrays, require_method
+from .contract import layer_with_backprop, named_arrays, require_layer
 from .directions import begin
 from .foreign import judge, SEED, Subject
 from .layouts import check_layouts, Variant
@@ -61,19 +61,7 @@ def check_vjp(f: Callable, vjp: Callable, *arrays: Any) -> list:
             return float(sum(np.sum(part) for part in last))
 
         def gradient():
-            found = vjp(copied(d_y, lay), *params.values())
-            names = [name for name, tree in params.items() if float_leaves(tree)]     # indices have no gradient
-            if isinstance(found, dict) and found.keys() & params.keys() == found.keys() >= set(names):
-                return {name: found[name] for name in names}
-            several = (tuple,) if len(names) == 1 and isinstance(params[names[0]], list) else (tuple, list)
-            if len(names) == 1 and found is not None and not (isinstance(found, several) and len(found) in (
-                    1, len(params))):
-                found = (found,)
-            if not isinstance(found, (tuple, list)) or len(found) not in (len(names), len(params)):
-                raise ShapeError(f"vjp returns a {type(found).__name__}; expected {len(names)} gradients, those of "
-                                 f"{', '.join(names)}. Return a tuple in this order.")
-            given = dict(zip(names if len(found) == len(names) else params, found))
-            return {name: given[name] for name in names}
+            return _by_name(vjp(copied(d_y, lay), *params.values()), params)
 
         return loss, gradient, lambda: np.concatenate(last)
 
@@ -91,6 +79,21 @@ def check_vjp(f: Callable, vjp: Callable, *arrays: Any) -> list:
     batch = min(sizes) if len(sizes) == 1 else 0                  # an output may have no row an example
     return judge(subject, {}, 0.0, terms, lambda *found: check_layouts(
         *found, variant=variant, names=names, rows=names, batch=batch))
+
+
+def _by_name(found, params):
+    """Return {name: gradient} of what vjp returned for params, {name: tree}; trees of indices have no gradient."""
+    names = [name for name, tree in params.items() if float_leaves(tree)]
+    if isinstance(found, dict) and found.keys() <= params.keys() and found.keys() >= set(names):
+        return {name: found[name] for name in names}
+    several = (tuple,) if len(names) == 1 and isinstance(params[names[0]], list) else (tuple, list)
+    if len(names) == 1 and found is not None and not (isinstance(found, several) and len(found) in (1, len(params))):
+        found = (found,)
+    if not isinstance(found, (tuple, list)) or len(found) not in (len(names), len(params)):
+        raise ShapeError(f"vjp returns a {type(found).__name__}; expected {len(names)} gradients, those of "
+                         f"{', '.join(names)}. Return a tuple in this order.")
+    given = dict(zip(names if len(found) == len(names) else params, found))
+    return {name: given[name] for name in names}
 
 
 def _argument_names(f, count):
@@ -129,9 +132,7 @@ def as_vjp(layer: object, p: tuple | list | dict | np.ndarray) -> Callable:
     >>> y.tolist(), d_x.tolist(), d_p.b.tolist()
     ([[6.0]], [[10.0, 20.0]], [10.0])
     """
-    require_method("layer", layer, FORWARD)
-    require_method("layer", layer, BACKWARD)
-    list(named_arrays(p))                                               # raises unless all arrays are float64
+    require_layer(layer, p)
     if not hasattr(layer, "outputs") and not hasattr(layer, "n_out"):
         raise ConfigurationError(f"{type(layer).__name__} has neither outputs(batch, dtype) nor n_out; one of them "
                                  "must say how large y is. Add a method outputs that returns a tuple of empty arrays.")
@@ -142,23 +143,16 @@ def as_vjp(layer: object, p: tuple | list | dict | np.ndarray) -> Callable:
         if x.ndim < 1 or x.shape[-1] != width:
             raise ShapeError(f"x has shape {x.shape}; expected {width} columns. Pass one row an example.")
 
-        def outputs():
-            return layer.outputs(len(x), x.dtype) if hasattr(layer, "outputs") else np.empty((len(x), layer.n_out))
+        y, backprop = layer_with_backprop(layer, p, x)
 
-        y = outputs()
-        layer.forward(p, x, y)
-
-        def backprop(d_y):
-            d_p, d_x, scratch = map_arrays(np.empty_like, p), np.empty_like(x), outputs()
+        def checked(d_y):
             d_y = as_numbers(d_y, "d_y")
-            if d_y.shape != arrays_of(y)[-1].shape:
-                raise ShapeError(f"d_y has shape {d_y.shape}; expected {arrays_of(y)[-1].shape}, that of y. Pass a "
-                                 "cotangent of the output.")
-            arrays_of(scratch)[-1][...] = d_y
-            layer.backward(p, x, y, scratch, d_p, d_x)
-            return d_x, d_p
+            if d_y.shape != y.shape:
+                raise ShapeError(f"d_y has shape {d_y.shape}; expected {y.shape}, that of y. Pass a cotangent of the "
+                                 "output.")
+            return backprop(d_y)
 
-        return arrays_of(y)[-1], backprop
+        return y, checked
 
     return apply
 

@@ -7,14 +7,10 @@ from ...model import Model
 from ...parameters import Parameters
 from ...schedules import Constant
 from ...validation import instance_of, keep
-from ..contract import arrays_of, BACKWARD, FORWARD, map_arrays, named_arrays, require_method
-from .arrays import NUMPY
+from ..contract import layer_with_backprop, named_arrays, require_layer
+from ..trees import copied
 from .exact import lift
 from .trial import Certificate, certify, still
-
-
-def _empty_like(array):
-    return NUMPY.empty(array.shape)
 
 
 def _floats(array):
@@ -54,34 +50,21 @@ def certify_layer(layer: object, p: tuple | list | dict | np.ndarray, x: np.ndar
     >>> certify_layer(Dense(4, 3, "tanh"), p, x).ok
     True
     """
-    require_method("layer", layer, FORWARD)
-    require_method("layer", layer, BACKWARD)
-    arrays = {"x": x, **dict(named_arrays(p))}
+    arrays = {"x": x, **require_layer(layer, p)}
     if y is None and not hasattr(layer, "outputs") and not hasattr(layer, "n_out"):
         raise ConfigurationError(f"{type(layer).__name__} has neither outputs(batch, dtype) nor n_out; one of them "
                                  "must say how large y is. Pass y, an array of the output's shape.")
 
-    def outputs():
-        if y is None and hasattr(layer, "outputs"):
-            return map_arrays(_empty_like, layer.outputs(len(x), np.dtype("float64")))
-        return NUMPY.empty((len(x), layer.n_out) if y is None else np.shape(y))
-
-    def tree(found):
-        values = iter(found)
-        return map_arrays(lambda array: next(values), p)
+    def at(x, parameters):
+        values = iter(parameters.values())
+        return layer_with_backprop(layer, copied(p, lambda array: next(values)), x, y)
 
     def f(x, **parameters):
-        y = outputs()
-        layer.forward(tree(parameters.values()), x, y)
-        return arrays_of(y)[-1]
+        return at(x, parameters)[0]
 
     def vjp(d_y, x, **parameters):
-        p, y, scratch = tree(parameters.values()), outputs(), outputs()
-        layer.forward(p, x, y)
-        arrays_of(scratch)[-1][...] = d_y
-        d_p, d_x = map_arrays(_empty_like, p), _empty_like(x)
-        layer.backward(p, x, y, scratch, d_p, d_x)
-        return {"x": d_x, **dict(zip(parameters, (array for _, array in named_arrays(d_p))))}
+        d_x, d_p = at(x, parameters)[1](d_y)
+        return {"x": d_x, **dict(named_arrays(d_p))}
 
     return certify(f, vjp, arrays, trials=trials, seed=seed,
                    packages=(*packages, type(layer).__module__.partition(".")[0]))

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from ..contract import map_arrays
+from ..trees import copied
 
 STEP = 1e-5                             # step of a central difference of act, whose error of 1e-10 is far below FIT
 FIT = 1e-5                              # two arrays agree if they differ by at most this times the largest entry
@@ -18,7 +18,7 @@ def _used_d_a(layer, p, x, y, d_y):
     """Return the d_a that backward uses: for a batch of one row, d_b is d_a."""
     found = np.empty(y.shape)
     for row in range(len(x)):
-        piece, d_p = slice(row, row + 1), map_arrays(np.empty_like, p)
+        piece, d_p = slice(row, row + 1), copied(p, np.empty_like)
         layer.backward(p, x[piece], y[piece].copy(), d_y[piece].copy(), d_p, np.empty_like(x[piece]))
         found[row] = d_p.b
     return found
@@ -35,7 +35,7 @@ def affine_hints(layer: object, p: tuple | list | dict | np.ndarray, x: np.ndarr
 
     def act(a):
         """Return act(a) for a (rows, n_out): the layer's output for W = 0 and b = a."""
-        y, zeros = np.empty(a.shape), map_arrays(np.zeros_like, p)
+        y, zeros = np.empty(a.shape), copied(p, np.zeros_like)
         for row, out in zip(a, y):
             zeros.b[:] = row
             layer.forward(zeros, np.zeros((1, len(p.W))), out[None])
