@@ -19,7 +19,6 @@ WIDE = "float32 takes steps so wide that kinks lie in them, and the gradient is 
 SPREAD = ("the slope along all entries is wrong, and no entry is wrong by more than its own bound: many entries are "
           "off by little")
 HEADINGS = ("array", "worst error", "at", "analytic", "numeric", "bound", "verdict")
-ELSEWHERE = "right at these parameters, wrong at others: are old ones remembered?"
 ONLY_BIAS = "only the bias is wrong: d_b is the sum of d_a over the batch"
 
 

@@ -9,7 +9,7 @@ from contextvars import ContextVar
 
 import numpy as np
 
-from .numerical import EPS, Numerical, numerical_gradient, or_nan, sizes_of, slope_of_entry
+from .numerical import EPS, or_nan, restored, sizes_of, slope_of_entry
 
 _MOVER: ContextVar = ContextVar("the generator that moves what checks start from", default=None)
 
@@ -34,42 +34,6 @@ def move(arrays: dict, rng: np.random.Generator) -> None:
     """Change every entry of {name: array} by up to a tenth of it, in place."""
     for array in arrays.values():
         array *= rng.uniform(0.9, 1.1, array.shape)
-
-
-def lift(arrays: list, rng: np.random.Generator, sign: int) -> None:
-    """Move entries that are exactly 0 off it in place, up (sign 1) or down (-1), and by little: much may saturate.
-
-    What is quadratic in so small a number is still far above the rounding.
-    """
-    for array in arrays:
-        size = (1e-3 if array.dtype == np.float64 else 1e-2) * np.minimum(sizes_of(array), 1)
-        array += sign * size * rng.uniform(0.5, 1, array.shape) * (array == 0)
-
-
-def slope_elsewhere(arrays: dict, loss: Callable, gradient: Callable, seed: int = 0,
-                    allow: Callable | None = None) -> tuple[np.ndarray, Numerical, np.ndarray]:
-    """Return (slope by the gradient, Numerical slope of the loss, what the first may be wrong by) along one direction.
-
-    All are at other values of the arrays, which stay there.  `gradient()` returns {name: gradient}; `loss` is a
-    function, made after the arrays have moved.  allow(gradients) returns what each entry may be wrong by.
-    """
-    rng, t = np.random.default_rng(seed), np.zeros(1)
-    move(arrays, rng)
-    starts = {name: array.copy() for name, array in arrays.items()}
-    direction = {name: np.where(np.isfinite(array), array, 0) * rng.uniform(-1, 1, array.shape)
-                 for name, array in arrays.items()}
-    found, loss = gradient(), loss()
-    slope = sum(float(np.sum(found[name] * step, where=step != 0)) for name, step in direction.items())
-    allowed = allow(found) if allow else {}
-    slack = sum(float(np.sum(error * np.abs(starts[name]), where=direction[name] != 0))
-                for name, error in allowed.items())
-
-    def along():
-        for name, array in arrays.items():
-            array[...] = starts[name] + t[0] * direction[name]
-        return loss()
-
-    return np.array([slope]), numerical_gradient(along, t, seed=seed), np.array([slack])
 
 
 def wrong_entry(f: Callable, x: np.ndarray, analytic: np.ndarray, noise: float,
@@ -110,18 +74,15 @@ def wrong_entry(f: Callable, x: np.ndarray, analytic: np.ndarray, noise: float,
         t[0] = -h
         return (up - along(low, high)) / (2 * h)
 
-    try:
-        with np.errstate(all="ignore"):
-            e, _, _ = slope_of_entry(along, along(), t, (0,), 1.0, noise, 0, 0.0, terms)
-            error, low, high = parts.sum() - e.value, 0, x.size
-            spared = 0.0 if allowed is None else float(np.sum(allowed * np.abs(direction)))
-            if not abs(error) > e.bound + 4 * EPS * np.abs(parts).sum() + spared:
-                return None
-            while high - low > 1:
-                middle = (low + high) // 2
-                half = parts[low:middle].sum() - slope(e.step / 4, low, middle)
-                first = abs(half) >= abs(error - half)
-                low, high, error = (low, middle, half) if first else (middle, high, error - half)
-    finally:
-        x[...] = center
+    with restored([x]), np.errstate(all="ignore"):
+        e, _, _ = slope_of_entry(along, along(), t, (0,), 1.0, noise, 0, 0.0, terms)
+        error, low, high = parts.sum() - e.value, 0, x.size
+        spared = 0.0 if allowed is None else float(np.sum(allowed * np.abs(direction)))
+        if not abs(error) > e.bound + 4 * EPS * np.abs(parts).sum() + spared:
+            return None
+        while high - low > 1:
+            middle = (low + high) // 2
+            half = parts[low:middle].sum() - slope(e.step / 4, low, middle)
+            first = abs(half) >= abs(error - half)
+            low, high, error = (low, middle, half) if first else (middle, high, error - half)
     return low

@@ -6,14 +6,14 @@ import numpy as np
 
 from ..errors import ConfigurationError
 from ..validation import at_least, function_of
-from .comparison import assert_ok, broken, compare, compare_all, ELSEWHERE, note
+from .comparison import assert_ok, broken, compare_all, note
 from .contract import same_bits
-from .directions import begin, move, slope_elsewhere
+from .directions import begin, move
+from .elsewhere import check_elsewhere, off_zero
 from .hints.order import order_hints, require_roles
 from .layouts import check_layouts, Variant
-from .numerical import OUTSIDE
+from .numerical import or_nan, restored
 from .trees import as_number, copied, float_leaves, matched, parameters, Snapshot
-from .zeros import off_zero
 
 MAX_ENTRIES, SEED = 64, 0
 EPS_32 = float(np.finfo(np.float32).eps)
@@ -64,14 +64,6 @@ class Subject:
         self.rounding = getattr(found, "rounding", {})
         return matched(found, self.arrays, self.who[1])
 
-    def elsewhere(self, function: Callable) -> Any:
-        """Return function() with the parameters at other values; they are restored."""
-        try:
-            move(self.arrays, np.random.default_rng(SEED))
-            return function()
-        finally:
-            self.snapshot.restore()
-
 
 def _same(first, second):
     return all(same_bits(first[path], second[path]) for path in first)
@@ -110,11 +102,9 @@ def judge(subject: Subject, roles: dict, rtol: float, terms: Callable | None = N
         return [broken("gradient", f"{who[1]} gives another result on a second call: does it draw noise of its own, "
                        "add to what it returned before, or change what it keeps? Use the noise of the forward; pass "
                        "reseed= if it runs its own")]
-    is_asked = True
-    try:
-        subject.elsewhere(subject.value)
-    except OUTSIDE:                                               # the code's domain ends before
-        is_asked = False
+    with restored(arrays.values()):
+        move(arrays, np.random.default_rng(SEED))
+        there = or_nan(subject.value)                             # NaN if the code's domain ends before
     alone = subject.take(anew=subject.draws, after_loss=False)
     cached = not _same(found, alone)
     if cached:                                                    # what the backward of a training loop sees
@@ -129,17 +119,11 @@ def judge(subject: Subject, roles: dict, rtol: float, terms: Callable | None = N
                 + (ROUNDING_32 * np.max(np.abs(gradient), initial=0.0) if arrays[path].dtype == np.float32 else 0.0)
                 for path, gradient in found.items()}
 
-    there = arrays, lambda: subject.value, lambda: subject.take(anew=anew), SEED, allow
+    point = arrays, lambda: subject.value, lambda: subject.take(anew=anew), SEED, allow
     allowed = allow(found)
     lost = {path for path, error in subject.rounding.items() if found[path].any() and np.all(error >= abs(found[path]))}
     least = EPS_32 * abs(first) if any(array.dtype == np.float32 for array in arrays.values()) else 0.0
-    elsewhere = None
-    try:
-        if is_asked:
-            slope, numerical, slack = slope_elsewhere(*there)
-            elsewhere = compare("elsewhere", slope, numerical, "", {}, slack)
-    finally:
-        subject.snapshot.restore()
+    elsewhere = check_elsewhere(*point) if np.isfinite(there) else None
     checks = compare_all(subject.value, arrays, found, faults, {}, MAX_ENTRIES, SEED, least, terms, allowed)
     checks = [check._replace(ok=False, judged=False, hint=LOST)
               if check.ok and check.name in lost and abs(check.numeric) > check.error_bound else check
@@ -152,11 +136,8 @@ def judge(subject: Subject, roles: dict, rtol: float, terms: Callable | None = N
                  for check in checks if not check.ok}
     checks = [check.with_hint(hints.get(check.name)) for check in checks]
     if all(check.ok for check in checks):
-        try:
-            wrong = elsewhere and not elsewhere.ok and np.isfinite(elsewhere.error_bound)
-            checks += [elsewhere._replace(hint=ELSEWHERE)] if wrong else off_zero(checks, *there)
-        finally:
-            subject.snapshot.restore()
+        wrong = elsewhere and not elsewhere.ok and np.isfinite(elsewhere.error_bound)
+        checks += [elsewhere] if wrong else off_zero(checks, *point)
     subject.value()
     if others and all(check.ok and arrays[check.name].dtype == np.float64 for check in checks):
         checks = others(checks, found)

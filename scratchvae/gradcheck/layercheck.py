@@ -7,11 +7,11 @@ from ..validation import check_seed, positive_integer
 from .comparison import broken, Checks, compare_all
 from .contract import arrays_of, gradient_fault, output_fault, require_layer, require_shapes, shaken, Trial
 from .directions import begin
+from .elsewhere import off_zero
 from .hints.dense import affine_hints
 from .layouts import check_layouts, Variant
 from .numerical import require_float64
 from .trees import copied
-from .zeros import off_zero
 
 
 def check_layer(layer: object, p: tuple | list | dict | np.ndarray, x: np.ndarray, d_y: np.ndarray, *,

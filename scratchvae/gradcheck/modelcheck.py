@@ -4,12 +4,13 @@ import numpy as np
 from ..arrays import as_array
 from ..errors import ConfigurationError, ShapeError
 from ..validation import check_seed, positive_integer
-from .comparison import broken, Checks, compare, compare_all, ELSEWHERE
+from .comparison import broken, Checks, compare_all
 from .contract import gradient_fault, require_method, same_bits
-from .directions import begin, slope_elsewhere
+from .directions import begin
+from .elsewhere import check_elsewhere, off_zero
 from .hints.model import find_causes
+from .numerical import restored
 from .trees import matched
-from .zeros import off_zero
 
 
 def check_model(model: object, X: np.ndarray, eps: np.ndarray | None, *, max_entries: int = 64, seed: int = 0) -> list:
@@ -64,12 +65,9 @@ def check_model(model: object, X: np.ndarray, eps: np.ndarray | None, *, max_ent
     if flat.dtype != np.float64:
         raise ShapeError(f"the model's parameters have dtype {flat.dtype}; gradients are checked in float64. "
                          'Build the model with dtype="float64".')
-    before = flat.copy()
-    begin({"parameters": flat})
-    try:
+    with restored([flat]):
+        begin({"parameters": flat})
         return _judged(model, X, eps, max_entries, seed)
-    finally:
-        flat[:] = before
 
 
 def _judged(model, X, eps, max_entries, seed):
@@ -91,13 +89,9 @@ def _judged(model, X, eps, max_entries, seed):
     first = gradient()
     modified = not all(map(same_bits, given, before))
     flat[:] = before[0]
-    try:
-        slope, numerical, _ = slope_elsewhere(dict(model.parameters.segments()), differentiated, gradient, seed)
-        elsewhere = compare("elsewhere", slope, numerical, "", {})._replace(hint=ELSEWHERE)
-    finally:
-        flat[:] = before[0]
-    second = gradient()
     arrays = dict(model.parameters.segments())
+    elsewhere = check_elsewhere(arrays, differentiated, gradient, seed)
+    second = gradient()
     faults = {name: gradient_fault(first[name], second[name], second[name]) for name in arrays}
     sizes = {"B": len(X), "D": np.shape(X)[-1]}
     checks = compare_all(differentiated(), arrays, first, faults, sizes, max_entries, seed)

@@ -8,7 +8,8 @@ slopes never meet, the entry is a kink.  Features of f narrower than 1e-8 of an 
 look like noise.
 """
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Iterator
+from contextlib import contextmanager
 from typing import NamedTuple
 
 import numpy as np
@@ -65,6 +66,17 @@ def or_nan(f: Callable) -> float:
         return math.nan
 
 
+@contextmanager
+def restored(arrays: Collection) -> Iterator[list]:
+    """While open, arrays may be changed; yield copies of their values, which they have again in the end."""
+    kept = [array.copy() for array in arrays]
+    try:
+        yield kept
+    finally:
+        for array, values in zip(arrays, kept):
+            array[...] = values
+
+
 def rounding_noise(f: Callable, arrays: list, seed: int = 0) -> float:
     """Return the standard deviation of f()'s rounding errors near the present arrays, which are varied and restored.
 
@@ -76,7 +88,7 @@ def rounding_noise(f: Callable, arrays: list, seed: int = 0) -> float:
     What they say counts up to `STAIR`: more is not the rounding of such a 1, but f that is not straight so far.
     Rounding in float32 makes the same noise on the three `SPACINGS`; what a kink makes grows tenfold.
     """
-    rng, centers = np.random.default_rng(seed), [array.copy() for array in arrays]
+    rng = np.random.default_rng(seed)
     known = any(array.any() for array in arrays)                  # zeros do not say what a small change of them is
     scales = [np.abs(array) if known else sizes_of(array) for array in arrays]    # f may curve over an entry's own size
     directions = [np.where(np.isfinite(scale), scale, 0) * rng.uniform(-1, 1, scale.shape) for scale in scales]
@@ -86,37 +98,36 @@ def rounding_noise(f: Callable, arrays: list, seed: int = 0) -> float:
             array[...] = center + t * direction
         return or_nan(f)
 
-    def apart(spacing):
-        """Return the fourth differences of f on points this far apart, in standard deviations of its noise."""
-        return np.abs(np.diff([at(t_k) for t_k in spacing * np.arange(10, 19)], 4)) / np.sqrt(70)
+    def on_points(spacing):
+        return np.array([at(t) for t in spacing * np.arange(10, 19)])
 
-    try:
+    def spread(values):
+        """Return the fourth differences of f on nine points, in standard deviations of its noise."""
+        return np.abs(np.diff(values, 4)) / np.sqrt(70)
+
+    with restored(arrays) as centers:
         for spacing in 10.0 ** np.arange(-9, 0):
-            t = spacing * np.arange(10, 19)
-            values = np.array([at(t_k) for t_k in t])
+            values = on_points(spacing)
             if np.ptp(values) != 0:
                 break
+        size = max(1.0, float(np.max(np.abs(values))))
         if np.ptp(values) == 0:
             noise = 0.0
         elif spacing == 1e-9:
-            heights = [np.max(np.abs(np.diff(values, 4))) / np.sqrt(70), np.max(apart(1e-8)), np.max(apart(1e-7))]
-            most = STAIR * max(1.0, float(np.max(np.abs(values))))
-            noise = float(max([heights[0], *(height for height in heights[1:] if height <= most)]))
+            wider = [np.max(spread(on_points(further))) for further in (1e-8, 1e-7)]
+            noise = float(max([np.max(spread(values)), *(height for height in wider if height <= STAIR * size)]))
         else:
             k = int(np.argmax(np.diff(values) != 0))
-            low, high, floor, stair = t[k], t[k + 1], values[k], values[k + 1]
+            low, high, floor, stair = spacing * (10 + k), spacing * (11 + k), values[k], values[k + 1]
             for _ in range(40):                                   # to the stair's edge: a kink has no height there
                 middle = (low + high) / 2
                 value = at(middle)
                 low, high, stair = (middle, high, stair) if value == floor else (low, middle, value)
             noise = abs(stair - floor)
-        coarse = [apart(spacing) for spacing in SPACINGS]
-        sizes = [np.sqrt(np.mean(spread**2)) for spread in coarse]
-        if max(sizes) < 8 * min(sizes) and max(sizes) < FLOAT32 * max(1.0, float(np.max(np.abs(values)))):
-            noise = max(noise, *(float(np.max(spread)) for spread in coarse))
-    finally:
-        for array, center in zip(arrays, centers):
-            array[...] = center
+        coarse = [spread(on_points(spacing)) for spacing in SPACINGS]
+        sizes = [np.sqrt(np.mean(heights**2)) for heights in coarse]
+        if max(sizes) < 8 * min(sizes) and max(sizes) < FLOAT32 * size:
+            noise = max(noise, *(float(np.max(heights)) for heights in coarse))
     return noise if np.isfinite(noise) else 0.0
 
 
