@@ -68,12 +68,6 @@ def exact_array(array: Any) -> Any:
     return array.view(ExactArray) if isinstance(array, np.ndarray) and holds_objects(array) else array
 
 
-def _converted(array, dtype):
-    """Return exact numbers as they are, but for a dtype of other numbers than floats."""
-    y = exact_array(array)
-    return y if np.dtype(dtype).kind == "f" else y.astype(dtype)
-
-
 def _method(name):
     """Return a ufunc that calls a method of every number; plain numbers may stand among them."""
     return np.frompyfunc(lambda a: getattr(lift(a), name)(), 1, 1)
@@ -109,6 +103,25 @@ class ExactFloat(float, metaclass=_AnyFloat):
         return a if type(a) is Exact else float(a)
 
 
+def _filled(make, number):
+    """Return the method for NumPy's `make` of a shape; an array of floats has room for exact numbers, all `number`."""
+    def method(self, shape, dtype=float, **settings):
+        return self.full(shape, number, dtype) if np.dtype(dtype).kind == "f" else make(shape, dtype, **settings)
+
+    return method
+
+
+def _kept(make):
+    """Return the method for NumPy's `make` of values; exact ones stay exact, unless the dtype is not one of floats."""
+    def method(self, values, dtype=None, **settings):
+        y = exact_array(make(values, **settings))
+        if not holds_objects(y):
+            return make(values, dtype, **settings)
+        return y if np.dtype(dtype).kind == "f" else y.astype(dtype)
+
+    return method
+
+
 class ExactNumpy:
     """What `np` is for the checked code: NumPy, whose new arrays of floats have room for exact numbers."""
 
@@ -117,17 +130,8 @@ class ExactNumpy:
     def __getattr__(self, name):
         return getattr(np, name)
 
-    def empty(self, shape: int | tuple, dtype: Any = float, **settings: Any) -> np.ndarray:
-        """Return a buffer; what is not written is NaN."""
-        return self.full(shape, math.nan, dtype) if np.dtype(dtype).kind == "f" else np.empty(shape, dtype, **settings)
-
-    def zeros(self, shape: int | tuple, dtype: Any = float, **settings: Any) -> np.ndarray:
-        """Return zeros."""
-        return self.full(shape, 0.0, dtype) if np.dtype(dtype).kind == "f" else np.zeros(shape, dtype, **settings)
-
-    def ones(self, shape: int | tuple, dtype: Any = float, **settings: Any) -> np.ndarray:
-        """Return ones."""
-        return self.full(shape, 1.0, dtype) if np.dtype(dtype).kind == "f" else np.ones(shape, dtype, **settings)
+    empty, zeros, ones = _filled(np.empty, math.nan), _filled(np.zeros, 0.0), _filled(np.ones, 1.0)
+    array, asarray, ascontiguousarray = _kept(np.array), _kept(np.asarray), _kept(np.ascontiguousarray)
 
     def full(self, shape: int | tuple, fill_value: Any, dtype: Any = None, **settings: Any) -> np.ndarray:
         """Return an array full of one number."""
@@ -136,22 +140,6 @@ class ExactNumpy:
         y = np.empty(shape, object).view(ExactArray)
         y.fill(fill_value)
         return y
-
-    def array(self, values: Any, dtype: Any = None, **settings: Any) -> np.ndarray:
-        """Return a copy; exact numbers stay exact."""
-        y = np.array(values, **settings)
-        return _converted(y, dtype) if holds_objects(y) else np.array(values, dtype, **settings)
-
-    def asarray(self, values: Any, dtype: Any = None, **settings: Any) -> np.ndarray:
-        """Return an array; exact numbers stay exact."""
-        y = np.asarray(values, **settings)
-        return _converted(y, dtype) if holds_objects(y) else np.asarray(values, dtype, **settings)
-
-    def ascontiguousarray(self, values: Any, dtype: Any = None) -> np.ndarray:
-        """Return an array in C order; exact numbers stay exact."""
-        if holds_objects(np.asarray(values)):
-            return _converted(np.ascontiguousarray(values), dtype)
-        return np.ascontiguousarray(values, dtype)
 
 
 def _exact_math():

@@ -112,29 +112,26 @@ def lift(a: Any) -> Any:
     return literal(a) if isinstance(a, (Real, np.bool_)) else NotImplemented  # type: ignore[arg-type]
 
 
-def _operators(formula):
-    """Return the method of an operator and that of its mirror image; arrays are left to NumPy."""
+def _method(formula):
+    """Return the method formula(a, b) of an Exact a and any number b; arrays are left to NumPy."""
     def method(a, b):
         b = lift(b)
         return b if b is NotImplemented else formula(a, b)
+    return method
 
-    def mirrored(b, a):
-        a = lift(a)
-        return a if a is NotImplemented else formula(a, b)
 
-    return method, mirrored
+def _operators(formula):
+    """Return the method of an operator and that of its mirror image."""
+    return _method(formula), _method(lambda b, a: formula(a, b))
 
 
 def _comparison(compare):
     """Return the method of a comparison, which the floats answer; a tie of different formulas is remembered."""
-    def method(a, b):
-        b = lift(b)
-        if b is NotImplemented:
-            return b
+    def answer(a, b):
         if a.x == b.x and a.p != b.p:
             note_tie()
         return compare(a.x, b.x)
-    return method
+    return _method(answer)
 
 
 def _divided(x, y):

@@ -14,6 +14,7 @@ from .trial import Certificate, certify, still
 
 
 def _floats(array):
+    """Return the floats of an array; a workspace holds exact numbers while another thread certifies something."""
     return np.array([lift(a).x for a in array.ravel()]).reshape(array.shape)
 
 
@@ -122,14 +123,11 @@ def certify_model(model: object, X: np.ndarray, eps: np.ndarray | None = None, *
         return exact, ws, weight
 
     def f(x, eps=None, beta=None, **theta):
-        if estimator is None:
-            exact, ws, _ = start(x, theta)
-            return exact.forward(ws).loss
-        if estimator.exact:
+        if estimator is None or estimator.exact:
             exact, ws, weight = start(x, theta, eps, beta)
-            return estimator.forward(exact, exact.parameters, ws, weight).loss
+            return exact.forward(ws, weight).loss
         exact, ws, weight = start(x, {name: still(a) for name, a in theta.items()}, eps, beta)
-        loss = estimator.surrogate(exact, ws, weight, estimator.initial_state())
+        loss = estimator.surrogate(exact, ws, weight)
         for name, view in exact.parameters.segments():
             view[...] = theta[name]
         return loss()
@@ -137,10 +135,7 @@ def certify_model(model: object, X: np.ndarray, eps: np.ndarray | None = None, *
     def vjp(d_loss, x, eps=None, beta=None, **theta):
         exact, ws, weight = start(x, theta, eps, beta)
         gradient = Parameters.zeros(layout, np.dtype("float64"))
-        if estimator is None:
-            exact.forward_backward(ws, gradient)
-        else:
-            estimator.forward_backward(exact, exact.parameters, ws, weight, gradient, estimator.initial_state())
+        exact.forward_backward(ws, gradient, weight)
         return {name: view * d_loss[()] for name, view in gradient.segments()}
 
     return certify(f, vjp, arrays, trials=trials, seed=seed,
