@@ -3,15 +3,9 @@
 import numpy as np
 
 from ..trees import copied
+from .patterns import fits
 
-STEP = 1e-5                             # step of a central difference of act, whose error of 1e-10 is far below FIT
-FIT = 1e-5                              # two arrays agree if they differ by at most this times the largest entry
-
-
-def _like(found, wanted):
-    """Return True if two arrays agree to FIT of the largest entry."""
-    scale = max(np.max(np.abs(found), initial=0.0), np.max(np.abs(wanted), initial=0.0))
-    return bool(np.all(np.abs(found - wanted) <= FIT * scale))
+STEP = 1e-5                             # of a central difference of act, whose error of 1e-10 is far below patterns.FIT
 
 
 def _used_d_a(layer, p, x, y, d_y):
@@ -45,12 +39,12 @@ def affine_hints(layer: object, p: tuple | list | dict | np.ndarray, x: np.ndarr
         return (act(a + STEP) - act(a - STEP)) / (2 * STEP)
 
     a = x @ p.W + p.b
-    if x.ndim != 2 or not _like(act(a), y):
+    if x.ndim != 2 or not fits(act(a), y):
         return {}
     slope, used = act_slope(a), _used_d_a(layer, p, x, y, d_y)
-    if _like(used, d_y * slope):
+    if fits(used, d_y * slope):
         square = p.W.shape[0] == p.W.shape[1] > 1
-        if square and not _like(d_x, used @ p.W.T) and _like(d_x, used @ p.W):
+        if square and not fits(d_x, used @ p.W.T) and fits(d_x, used @ p.W):
             return {"x": "d_x is d_a W: the forward multiplied by W, so this takes its transpose, d_x = d_a W^T"}
         return {}
     candidates = {
@@ -63,5 +57,5 @@ def affine_hints(layer: object, p: tuple | list | dict | np.ndarray, x: np.ndarr
         "a (1 - a) stands where y (1 - y) should: the formula is written in the output": a * (1 - a),
         "the mask looks at the sign of d_y: it is the activation that was cut off, not the gradient": slope * (d_y > 0),
         "act' has the wrong sign": -slope}
-    found = [hint for hint, candidate in candidates.items() if _like(used, d_y * candidate)]
+    found = [hint for hint, candidate in candidates.items() if fits(used, d_y * candidate)]
     return {"": "; or ".join(found)} if found else {}

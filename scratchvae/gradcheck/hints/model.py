@@ -39,14 +39,12 @@ def _check_likelihood(model, X, rng):
         likelihood.nll(p, outputs, x, nll)
         return float(weights @ nll)
 
-    def slope(at):
-        d_p, d_at = {name: np.empty_like(array) for name, array in p.items()}, np.empty_like(at)
-        likelihood.nll_backward(p, at, x, weights.copy(), nll, d_p, d_at)
-        return {"outputs": d_at, **d_p}
-
     sizes = {"D": x.shape[1], "sigma": getattr(likelihood, "sigma", 1.0)}
-    found = slope(outputs)
-    for name, array in {"outputs": outputs, **p}.items():
+    arrays = {"outputs": outputs, **p}
+    found = {name: np.empty_like(array) for name, array in arrays.items()}
+    d_p = {name: found[name] for name in p}
+    likelihood.nll_backward(p, outputs, x, weights.copy(), nll, d_p, found["outputs"])
+    for name, array in arrays.items():
         check = compare(f"likelihood: d_{name}", found[name], numerical_gradient(value, array), "", sizes)
         if not check.ok:
             hint = check.hint or (_link_hint(likelihood, p, outputs, x, weights, found["outputs"], value)

@@ -14,13 +14,13 @@ def require_roles(roles: dict | None, arrays: dict) -> dict:
     if roles is not None and not isinstance(roles, dict):
         raise ConfigurationError(f"roles is {roles!r}; expected a dict with some of {', '.join(ROLES)}. Pass for "
                                  'example {"mu": "b_mu"}.')
+    found = {}
     for role, names in (roles or {}).items():
         if not isinstance(names, (str, list, tuple)):
             raise ConfigurationError(f"roles[{role!r}] is {names!r}; expected the name of an array, or a list of "
                                      "names. Pass one as check_gradient names it.")
-    found = {role: [names] if isinstance(names, str) else list(names) for role, names in (roles or {}).items()}
-    for role, names in found.items():
-        unknown = [name for name in names if name not in arrays]
+        found[role] = [names] if isinstance(names, str) else list(names)
+        unknown = [name for name in found[role] if name not in arrays]
         if role not in ROLES or unknown:
             raise ConfigurationError(f"roles has {unknown[0] if unknown else role}; expected the roles "
                                      f"{', '.join(ROLES)} and the arrays {', '.join(arrays)}. Use these names.")

@@ -7,8 +7,9 @@ SLIGHT = 5e-4                           # an error that is at most this, relativ
 FIT = 1e-5                              # a residual this small, relative to the largest gradient, is a fit
 
 
-def _fits(candidate, numeric, bounds):
-    scale = max(np.max(np.abs(candidate)), np.max(np.abs(numeric)))
+def fits(candidate: np.ndarray, numeric: np.ndarray, bounds: np.ndarray | float = 0.0) -> bool:
+    """Return True if two arrays agree to their bounds and FIT of the largest entry."""
+    scale = max(np.max(np.abs(candidate), initial=0.0), np.max(np.abs(numeric), initial=0.0))
     return bool(np.all(np.abs(candidate - numeric) <= bounds + FIT * scale))
 
 
@@ -50,7 +51,7 @@ def diagnose(analytic: np.ndarray, entries: np.ndarray, numeric: np.ndarray, bou
     if not analytic.any():
         return "analytic is 0 everywhere: this gradient never arrives"
     square = analytic.ndim == 2 and analytic.shape[0] == analytic.shape[1] > 1
-    if square and _fits(analytic.T.ravel()[entries], numeric, bounds):
+    if square and fits(analytic.T.ravel()[entries], numeric, bounds):
         return "analytic is the transpose of numeric: which side does x stand on in x^T d_a?"
     error = np.abs(found - numeric)
     relative = (error / np.maximum(np.maximum(np.abs(found), np.abs(numeric)), bounds))[error > bounds]
@@ -70,12 +71,12 @@ def diagnose(analytic: np.ndarray, entries: np.ndarray, numeric: np.ndarray, bou
         return "analytic is 0 at some entries and right at the others: a part of this gradient never arrives"
     ratio = float(np.median(found[clear] / numeric[clear]))
     where = ""
-    if ratio == 0 or not _fits(found / ratio, numeric, bounds):
+    if ratio == 0 or not fits(found / ratio, numeric, bounds):
         odd = clear & ~matching
         if np.count_nonzero(odd) < 3 or np.count_nonzero(clear & matching) < 3:
             return ""
         ratio, where = float(np.median(found[odd] / numeric[odd])), "right at some entries, and at the others "
-        if ratio == 0 or not _fits(np.where(matching, found, found / ratio), numeric, bounds):
+        if ratio == 0 or not fits(np.where(matching, found, found / ratio), numeric, bounds):
             return ""
     known = _explanations(ratio, sizes)
     if known:
