@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from ..oracles.rules import gauss_hermite
 from .comparison import Check
 
 EXACT = 1e-9                            # tolerance, relative and absolute, for sums of a few hundred float64 numbers
@@ -34,12 +35,6 @@ def agree(name: str, found: Any, wanted: Any, hint: str, mistakes: dict | None =
     why = "" if ok else ": ".join(filter(None, [hint, explain(found, mistakes or {}, tolerance)]))
     return Check(name, float(error[at] / size) if size else 0.0, tuple(map(int, at)), float(found[at]),
                  float(wanted[at]), float(bound[at]), ok, why, 0)
-
-
-def standard_normal_rule(nodes: int) -> tuple:
-    """Return the nodes and weights of the Gauss-Hermite rule for averages over a standard normal variable."""
-    points, weights = np.polynomial.hermite_e.hermegauss(nodes)
-    return points, weights / weights.sum()
 
 
 def sampler(draw: Callable, mu: np.ndarray, logvar: np.ndarray, eps: np.ndarray, tolerance: float = EXACT) -> Check:
@@ -126,15 +121,13 @@ def beta_linearity(objective_at: Callable, beta: float, tolerance: float = EXACT
     objective_at(beta) -> (loss, reconstruction, kl).
     """
     (loss, reconstruction, kl), more = objective_at(beta), objective_at(beta + 1.5)
-    checks = [agree("loss = reconstruction + beta KL", (loss, more[0]),
-                    (reconstruction + beta * kl, more[1] + (beta + 1.5) * more[2]),
-                    "the loss is not reconstruction + beta KL", {} if beta == 1 else {
-                        "the KL that is reported has beta in it already": (reconstruction + kl, more[0])}, tolerance),
-              agree("beta", more[0] - loss, 1.5 * kl,
-                    "the loss does not grow by 1.5 KL when beta does by 1.5: is beta used?", tolerance=tolerance),
-              agree("KL >= 0", min(kl, 0.0), 0.0, f"the KL is {kl:.4g}; no divergence is negative",
-                    tolerance=tolerance)]
-    return checks
+    return [agree("loss = reconstruction + beta KL", (loss, more[0]),
+                  (reconstruction + beta * kl, more[1] + (beta + 1.5) * more[2]),
+                  "the loss is not reconstruction + beta KL", {} if beta == 1 else {
+                      "the KL that is reported has beta in it already": (reconstruction + kl, more[0])}, tolerance),
+            agree("beta", more[0] - loss, 1.5 * kl,
+                  "the loss does not grow by 1.5 KL when beta does by 1.5: is beta used?", tolerance=tolerance),
+            agree("KL >= 0", min(kl, 0.0), 0.0, f"the KL is {kl:.4g}; no divergence is negative", tolerance=tolerance)]
 
 
 def independence(objective: Callable, gradient: Callable | None, X: np.ndarray, eps: np.ndarray,
@@ -171,11 +164,9 @@ def total_probability(nll: Callable, shown: np.ndarray, sigma: float | None = No
         pixels = np.array(list(itertools.product((0.0, 1.0), repeat=n)))
         logs = np.zeros(len(pixels))
     else:
-        points, shares = standard_normal_rule(8)
-        t = np.array(list(itertools.product(points, repeat=n)))
+        t, shares = gauss_hermite(8, n)
         pixels = shown + sigma * t
-        logs = (np.log([math.prod(w) for w in itertools.product(shares, repeat=n)])
-                + 0.5 * n * math.log(2 * math.pi * sigma**2) + 0.5 * np.sum(t * t, axis=1))
+        logs = np.log(shares) + 0.5 * n * math.log(2 * math.pi * sigma**2) + 0.5 * np.sum(t * t, axis=1)
     cost = np.array([nll(x) for x in pixels])
     weights = np.exp(logs - cost)
     averaged = sigma is None and n > 1 and not differs(np.exp(-n * cost).sum(), 1.0, tolerance)
