@@ -279,17 +279,15 @@ def _assert_ok_and_climb(check, *arguments, **options):
     """
     if not currently_in_test_context():
         assert_ok(check(*arguments, **options))
-    else:
-        threads = set_threads(1)
-        try:
-            checks = check(*arguments, **options)
-        finally:
-            set_threads(threads)
-        assert_ok(checks)
-        try:
-            target(max((check.worst for check in checks), default=0.0), label="worst relative error")
-        except InvalidArgument:                                   # called twice in an example: the first one counts
-            pass
+        return
+    threads = set_threads(1)
+    try:
+        checks = check(*arguments, **options)
+    finally:
+        set_threads(threads)
+    assert_ok(checks)
+    with contextlib.suppress(InvalidArgument):                    # called twice in an example: the first one counts
+        target(max((check.worst for check in checks), default=0.0), label="worst relative error")
 
 
 def assert_checks(function: Callable, rng: np.random.Generator) -> None:
