@@ -15,9 +15,8 @@ from scratchvae import Autoencoder, testing, VAE
 from scratchvae.errors import ConfigurationError, ScratchVAEError, ShapeError
 from scratchvae.gradcheck import check_layer, GradientMismatch
 from scratchvae.kernels.threads import threads
-from scratchvae.layers import ACTIVATIONS, Dense, MLP
+from scratchvae.layers import ACTIVATIONS, MLP
 from scratchvae.likelihoods import LIKELIHOODS
-from scratchvae.parameters import Affine
 from scratchvae.testing import (assert_layer_gradients, assert_model_gradients, autoencoder_problems, batches,
                                 dense_problems, extreme_logits, extreme_logvars, generators, layer_problems,
                                 mlp_problems, scales, sides, vae_problems)
@@ -318,27 +317,17 @@ def test_a_wrong_model_is_found_in_its_segment():
         assert_model_gradients(TwiceTheHead(3, 1, hidden=(), dtype="float64"), np.full((2, 3), 0.3), np.ones((2, 1)))
 
 
-class ReturnsIt(Scale):
-    def backward(self, x, d_y):
-        return d_y * x
-
-
 class ReturnsForward(Scale):
     def forward(self, p, x):
         return p * x
 
 
-@pytest.mark.parametrize("layer, p, x, d_y, kind, words", [
-    (Scale(), P, X, D_Y[:, :1], ShapeError, r"d_y must have the shape of the layer's output"),
-    (Dense(2, 3), Affine(np.ones((2, 3)), np.ones(3)), X, D_Y, ShapeError, r"3 columns \(n_out\)"),
-    (ReturnsIt(), P, X, D_Y, ConfigurationError, r"takes \(x, d_y\); expected backward\(p, x, y, d_y, d_p, d_x\)"),
-    (ReturnsForward(), P, X, D_Y, ConfigurationError, r"takes \(p, x\); expected forward\(p, x, y\)"),
-    (Scale(), P, np.ones((3, 2), int), D_Y, ShapeError, r"x has dtype int64.*x\.astype\(np\.float64\)"),
-    (Scale(), np.ones(2, int), X, D_Y, ShapeError, r"p has dtype int64.*p\.astype\(np\.float64\)"),
-    (Scale(), P, X.astype(np.float32), D_Y, ShapeError, "check in float64")])
-def test_a_learners_mistake_is_answered_with_what_to_do(layer, p, x, d_y, kind, words):
+@pytest.mark.parametrize("layer, p, kind, words", [
+    (ReturnsForward(), P, ConfigurationError, r"takes \(p, x\); expected forward\(p, x, y\)"),
+    (Scale(), np.ones(2, int), ShapeError, r"p has dtype int64.*p\.astype\(np\.float64\)")])
+def test_a_learners_mistake_is_answered_as_check_layer_does(layer, p, kind, words):
     with pytest.raises(kind, match=words) as caught:
-        assert_layer_gradients(layer, p, x, d_y)
+        assert_layer_gradients(layer, p, X, D_Y)
     assert isinstance(caught.value, ScratchVAEError)
 
 
