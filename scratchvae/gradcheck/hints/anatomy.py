@@ -4,6 +4,7 @@ from typing import Any
 import numpy as np
 
 from ...elbo import Objective
+from ..numerical import restored
 from ..properties import kl_closed_form
 from ..trees import parameters
 from .head import BIAS, check_head
@@ -24,18 +25,14 @@ class Anatomy:
         start, slack = self._head(), 1e3 * vae.tolerance
         n_latent, column = start.shape[1] // 2, {}
         for path, array in self.arrays.items():
-            kept = array.copy()
-            array += 0.1 + 0.1 * np.abs(array)
-            moved = np.any(self._head() != start, axis=0)
-            array[...] = kept
-            if moved.any():
-                mu, logvar = moved[:n_latent].any(), moved[n_latent:].any()
-                self.roles["trunk" if mu and logvar else "mu" if mu else "logvar"].append(path)
-            if array.size in (n_latent, 2 * n_latent) and n_latent <= MOST_LATENTS and moved.any():
+            moved = np.any(self._head_after(array, ..., 0.1 + 0.1 * np.abs(array)) != start, axis=0)
+            if not moved.any():
+                continue
+            mu, logvar = moved[:n_latent].any(), moved[n_latent:].any()
+            self.roles["trunk" if mu and logvar else "mu" if mu else "logvar"].append(path)
+            if array.size in (n_latent, 2 * n_latent) and n_latent <= MOST_LATENTS:
                 for index in np.ndindex(array.shape):
-                    array[index] += 1
-                    change = self._head() - start
-                    array[...] = kept
+                    change = self._head_after(array, index, 1) - start
                     one = [(k, slope) for slope in (1, 2)
                            for k in np.flatnonzero(np.all(np.abs(change - slope) <= slack, axis=0))]
                     if len(one) == 1 and np.sum(np.abs(change) > slack) == len(change):
@@ -49,6 +46,12 @@ class Anatomy:
 
     def _head(self):
         return np.hstack(self.vae.posterior(self.vae.x))
+
+    def _head_after(self, array, place, step):
+        """Return [mu | logvar] with array[place] larger by the step; the array is restored."""
+        with restored([array]):
+            array[place] += step
+            return self._head()
 
     def _move(self):
         for (path, index), value in zip(self.places, self.parameters[BIAS] / self.slopes):

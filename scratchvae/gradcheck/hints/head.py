@@ -35,9 +35,9 @@ class Head(NamedTuple):
         return self.reconstruction[name] + self.kl[name]
 
 
-def _gather(model, X, eps, seed):
+def _gather(model, X, eps):
     """Return the Head at examples and noise drawn from X and at random."""
-    rng, n_latent = np.random.default_rng(seed), eps.shape[1]
+    rng, n_latent = np.random.default_rng(0), eps.shape[1]
     halves = {"d_mu": slice(0, n_latent), "d_logvar": slice(n_latent, None)}
     bias, rows = model.parameters[BIAS], []
     for n in range(max(len(X), -(-POINTS // n_latent))):
@@ -157,13 +157,13 @@ def _fit_basis(head, name, scale):
     return f"{name} is no sum of the usual terms: was z made with other noise, or other weights used on the way back?"
 
 
-def check_head(model: object, X: np.ndarray, eps: np.ndarray, seed: int = 0) -> list:
+def check_head(model: object, X: np.ndarray, eps: np.ndarray) -> list:
     """Return the failed Checks of the parts "d_mu" and "d_logvar" of the encoder's head.
 
     The model has `encode` and the segment "encoder.head.b"; its objective is reconstruction + beta KL, with one sample
-    of each row of X (B, D).  Of eps (B, Z) only the shape is used; the noise is drawn with the seed.
+    of each row of X (B, D).  Of eps (B, Z) only the shape is used; noise is drawn here.
     """
-    head = _gather(model, X, eps, seed)
+    head = _gather(model, X, eps)
     sizes = {"B": len(X), "beta": getattr(model, "beta", 1.0)}
     scale = max(np.max(np.abs(head.right(name))) for name in head.found)
     wrong = [name for name in head.found if not _like(head.found[name], head.right(name), scale)]
