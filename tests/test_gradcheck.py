@@ -735,6 +735,29 @@ def test_a_wrong_model_is_found_by_segment_with_a_hint(change, names, hint):
     assert all(hint in wrong[name] for name in names or model.parameters.layout.names)
 
 
+def test_a_model_whose_loss_is_not_finite_is_not_judged():
+    vae = VAE(4, 1, hidden=(3,), dtype="float64")
+    vae.parameters.encoder.head.b[0] = np.nan
+    with np.errstate(invalid="ignore"):
+        checks = check_model(vae, np.full((2, 4), 0.3), np.ones((2, 1)))
+    assert isinstance(checks, Checks) and [check.verdict for check in checks] == ["not judged"]
+    assert "loss is nan at these parameters" in checks[0].hint
+
+
+def test_a_model_that_draws_noise_is_told_so_in_a_table():
+    rng = np.random.default_rng(0)
+
+    class Draws(VAE):
+        kind = "draws"
+
+        def objective(self, X, eps):
+            objective = super().objective(X, eps)
+            return objective._replace(loss=objective.loss + rng.random())
+
+    checks = check_model(Draws(4, 1, hidden=(3,), dtype="float64"), np.full((2, 4), 0.3), np.ones((2, 1)))
+    assert isinstance(checks, Checks) and "WRONG" in str(checks) and "it draws noise" in checks[0].hint
+
+
 # Results --------------------------------------------------------------------------------------------------------------
 
 

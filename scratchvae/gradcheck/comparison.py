@@ -91,6 +91,12 @@ def broken(name: str, hint: str) -> Check:
     return Check(name, 1.0, (), 0.0, 0.0, 0.0, False, hint, 0)
 
 
+def not_finite(who: str, loss: float) -> Check:
+    """Return the Check of a loss that differences cannot follow: nothing is judged."""
+    return broken("loss", f"{who} is {loss} at these parameters: differences need a finite loss; move the "
+                  "parameters")._replace(judged=False)
+
+
 def failed(name: str, found: np.ndarray, right: np.ndarray, hint: str) -> Check:
     """Return the failed Check of a part (m,) of a gradient, at the entry that differs most from the right one."""
     at = int(np.argmax(np.abs(found - right)))

@@ -6,7 +6,7 @@ import numpy as np
 
 from ..errors import ConfigurationError
 from ..validation import at_least, function_of
-from .comparison import assert_ok, broken, compare_all, note
+from .comparison import assert_ok, broken, compare_all, not_finite, note
 from .contract import same_bits
 from .directions import begin, move
 from .elsewhere import check_elsewhere, off_zero
@@ -87,8 +87,7 @@ def judge(subject: Subject, roles: dict, rtol: float, terms: Callable | None = N
     arrays, who = subject.arrays, subject.who
     first = subject.value()
     if not np.isfinite(first):
-        return [broken("loss", f"{who[0]} is {first} at these parameters: differences need a finite loss; move the "
-                       "parameters")._replace(judged=False)]
+        return [not_finite(who[0], first)]
     changed = subject.snapshot.changed()
     if changed:
         subject.snapshot.restore()

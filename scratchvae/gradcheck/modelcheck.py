@@ -4,7 +4,7 @@ import numpy as np
 from ..arrays import as_array
 from ..errors import ConfigurationError, ShapeError
 from ..validation import check_seed, positive_integer
-from .comparison import broken, Checks, compare_all
+from .comparison import broken, Checks, compare_all, not_finite
 from .contract import gradient_fault, require_method, same_bits
 from .directions import begin
 from .elsewhere import check_elsewhere, off_zero
@@ -85,6 +85,8 @@ def _judged(model, X, eps, max_entries, seed):
     def gradient():
         return {name: np.array(array) for name, array in model.gradient(X, eps)[1].segments()}
 
+    if not np.isfinite(loss()):
+        return Checks([not_finite("objective's loss", loss())])
     reported = float(model.gradient(X, eps)[0].loss)
     first = gradient()
     modified = not all(map(same_bits, given, before))
@@ -96,7 +98,7 @@ def _judged(model, X, eps, max_entries, seed):
     sizes = {"B": len(X), "D": np.shape(X)[-1]}
     checks = compare_all(differentiated(), arrays, first, faults, sizes, max_entries, seed)
     if loss() != loss():
-        return [broken("loss", "objective gives another loss every time: it draws noise; take it from eps")]
+        return Checks([broken("loss", "objective gives another loss every time: it draws noise; take it from eps")])
     if modified:
         checks.append(broken("arguments", "gradient modifies the model's parameters, X or eps"))
     if abs(loss() - reported) > 1e-9 * abs(reported):
