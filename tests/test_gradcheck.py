@@ -758,6 +758,14 @@ def test_a_model_that_draws_noise_is_told_so_in_a_table():
     assert isinstance(checks, Checks) and "WRONG" in str(checks) and "it draws noise" in checks[0].hint
 
 
+def test_a_layer_that_cannot_be_judged_gets_no_hint_of_a_mistake():
+    """a is so large that a step of 1e-5 is lost in it: the slope of act would be 0."""
+    with np.errstate(over="ignore"):
+        checks = check_layer(Dense(3, 4), P._replace(b=np.full(4, 1e300)), X, D_Y)
+    assert {check.verdict for check in checks} == {"not judged"}
+    assert not any("act'" in check.hint for check in checks)
+
+
 # Results --------------------------------------------------------------------------------------------------------------
 
 
