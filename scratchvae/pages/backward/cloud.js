@@ -1,6 +1,6 @@
 // The cloud: 1,000 draws of every estimator's gradient at the present setting, around the exact expectation.
 import { $, color, format, make, put, set, sheet, tableHead, tableRow, tiny } from "../shared/page.js";
-import { slider } from "./controls.js";
+import { choice, ONE_OR_TWO, slider } from "./controls.js";
 import { ESTIMATORS, expectedOfBound, moments, quadratureError } from "./estimators.js";
 import { drawer, drawSignal } from "./signal.js";
 import { change, onChange, onRest, SAMPLES, state } from "./state.js";
@@ -18,9 +18,7 @@ const samples = make("input", knob, { type: "range", id: "samples", min: 0, max:
 samples.addEventListener("input", () => change({ samples: SAMPLES[samples.value] }));
 const ofScore = () => "baseline b of the score function";
 const showBaseline = slider(controls, "baseline", ofScore, () => "baseline", 0.1);
-const latent = make("select", make("label", controls, {}, "Latent "), { id: "latent" });
-for (const value of [1, 2]) make("option", latent, { value }, value);
-latent.addEventListener("change", () => change({ latent: Number(latent.value) }));
+const latent = choice(controls, "latent", "Latent", ONE_OR_TWO, value => change({ latent: Number(value) }));
 const common = make("input", make("label", controls, {}, "one scale for all "), { type: "checkbox", id: "common" });
 common.addEventListener("change", () => change({ common: Number(common.checked) }));
 const again = make("button", controls, { id: "redraw" }, "Draw again");

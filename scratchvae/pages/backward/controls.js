@@ -3,27 +3,24 @@ import { $, format, make, put } from "../shared/page.js";
 import { change, onChange, rangeOf, START, state } from "./state.js";
 import { sign } from "./words.js";
 
-const SWITCHES = [
-  ["Z", "Latents"],
-  ["B", "Batch B"],
-  ["K", "Samples K"],
-  ["n", "Example"],
-  ["k", "Sample"],
-];
-const selects = {};
-for (const [key, label] of SWITCHES) {
-  const select = (selects[key] = make("select", make("label", $("switches"), {}, `${label} `), {
-    id: `switch-${key}`,
-  }));
-  for (const value of [1, 2]) make("option", select, { value }, value);
-  select.addEventListener("change", () => change({ [key]: Number(select.value), step: -1 }));
+// A labeled select; `options` are words by their values, and `chosen` is called with the value that is chosen.
+export function choice(parent, id, label, options, chosen) {
+  const select = make("select", make("label", parent, {}, `${label} `), { id });
+  for (const value in options) make("option", select, { value }, options[value]);
+  select.addEventListener("change", () => chosen(select.value));
+  return select;
 }
-selects.likelihood = make("select", make("label", $("switches"), {}, "Pixels "), { id: "switch-likelihood" });
-for (const value of ["bernoulli", "gaussian"])
-  make("option", selects.likelihood, { value }, value === "gaussian" ? "Gaussian" : "Bernoulli");
-selects.likelihood.addEventListener("change", () =>
-  change({ likelihood: selects.likelihood.value, fault: "", step: -1 }),
-);
+
+export const ONE_OR_TWO = { 1: "1", 2: "2" };
+const SWITCHES = { Z: "Latents", B: "Batch B", K: "Samples K", n: "Example", k: "Sample" };
+const selects = {};
+for (const key in SWITCHES) {
+  const chosen = value => change({ [key]: Number(value), step: -1 });
+  selects[key] = choice($("switches"), `switch-${key}`, SWITCHES[key], ONE_OR_TWO, chosen);
+}
+const PIXELS = { bernoulli: "Bernoulli", gaussian: "Gaussian" };
+const choosePixels = likelihood => change({ likelihood, fault: "", step: -1 });
+selects.likelihood = choice($("switches"), "switch-likelihood", "Pixels", PIXELS, choosePixels);
 $("reset").addEventListener("click", () => change(START));
 
 // A slider of the setting nameOf(), with its label; returns the function that shows its value.

@@ -154,9 +154,9 @@ const NODES = { 1: 361, 2: 61 };                                // of an axis, f
 // About how wrong the expectations below are, relative to them.
 export const quadratureError = (t, Z) => Math.max(1e-15, ...[1, 2].slice(0, Z).map(j => stepOf(t, j, NODES[Z]).error));
 
-// The exact expectation of the gradient: of the ELBO's, the same for every estimator of it.
-function expected(t, Z) {
-  const { eps, mass } = rule(t, Z);
+// The exact expectation of the gradient: of the ELBO's, the same for every estimator of it. `most` as in `stepOf`.
+export function expected(t, Z, most) {
+  const { eps, mass } = rule(t, Z, most);
   const found = headGradients("analytic", decode(t, Z, eps), 1);
   const sum = new Float64Array(2 * Z);
   for (let i = 0; i < mass.length; i++) for (let c = 0; c < 2 * Z; c++) sum[c] += mass[i] * found[i * 2 * Z + c];

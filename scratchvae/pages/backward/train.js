@@ -1,8 +1,8 @@
 // Train: steps that move the graph's weights; the two parts of the loss, the tug at each latent, the codes.
-import { $, color, format, put, tell } from "../shared/page.js";
+import { $, color, format, player, put, tell } from "../shared/page.js";
 import { axes, dot, legend, line } from "./charts.js";
 import { drawCodes } from "./codes.js";
-import { decode, headGradients, rule } from "./estimators.js";
+import { expected } from "./estimators.js";
 import { FAULTS } from "./faults.js";
 import { change, onChange, onRest, state } from "./state.js";
 import { dataRows, start, trainStep } from "./training.js";
@@ -12,7 +12,6 @@ const MOST_STEPS = 5000;
 let run = null;
 let first = {};                                                 // the weights that the run began with
 let parts = [];
-let timer = 0;
 
 // The run goes on from its own weights; where they are others now, it begins anew from there.
 function current() {
@@ -38,20 +37,10 @@ function step() {
   if (run.step === MOST_STEPS) stop();
 }
 
-function stop() {
-  clearInterval(timer);
-  timer = 0;
-  put($("run"), "Play");
-}
-
+const stop = player($("run"), step, 40);
 $("one").addEventListener("click", () => {
   stop();
   step();
-});
-$("run").addEventListener("click", () => {
-  if (timer) return stop();
-  timer = setInterval(step, 40);
-  put($("run"), "Pause");
 });
 $("rewind").addEventListener("click", () => {
   stop();
@@ -82,12 +71,9 @@ function pullsOf(net) {
   const rows = dataRows(state, 0);
   forward(net, rows);
   return rows.flatMap(t => {
-    const { eps, mass } = rule(t, Z, Z === 1 ? 181 : 31);
-    const found = headGradients("analytic", decode({ ...t, beta: 0 }, Z, eps), 1);
-    return Array.from({ length: 2 * Z }, (_, c) => {
+    return [...expected({ ...t, beta: 0 }, Z, Z === 1 ? 181 : 31)].map((reconstruction, c) => {
       const [j, ofMean] = [(c % Z) + 1, c < Z];
-      const kl = t.beta * (ofMean ? t[`mu${j}`] : 0.5 * Math.expm1(t[`v${j}`]));
-      return { j, ofMean, kl, reconstruction: mass.reduce((sum, m, i) => sum + m * found[i * 2 * Z + c], 0) };
+      return { j, ofMean, reconstruction, kl: t.beta * (ofMean ? t[`mu${j}`] : 0.5 * Math.expm1(t[`v${j}`])) };
     });
   });
 }

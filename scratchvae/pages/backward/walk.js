@@ -1,5 +1,5 @@
 // Forward and back, one arrow at a time: the buttons, and the multiplication written out with its numbers.
-import { $, format, make, put } from "../shared/page.js";
+import { $, format, make, player } from "../shared/page.js";
 import { ask, stopAsking } from "./questions.js";
 import { change, compute, onChange, state } from "./state.js";
 import { localOf, shareOf, sharing, total } from "./vae.js";
@@ -7,7 +7,6 @@ import { bracket, factor, numbers, sign, signs } from "./words.js";
 
 const ALL = "Forward computes one node after the other. Back walks the chain rule from the loss to the weights.";
 const NONE = "Nothing is computed yet. What is given: the pixels, the noise, the weights and β.";
-let timer = 0;
 
 // d(to) x local for every different d(to) among the rows that `where` names, as text; local is a function of a row.
 function products(step, to, where, local) {
@@ -53,12 +52,6 @@ function backwardLines(step, edge) {
 
 const linesOf = step => (step.done <= step.F ? [forwardLine(step, step.now)] : backwardLines(step, step.now));
 
-function stop() {
-  clearInterval(timer);
-  timer = 0;
-  put($("play"), "Play");
-}
-
 function go(to) {
   stop();
   stopAsking();
@@ -66,7 +59,8 @@ function go(to) {
 }
 
 // The next step of the whole walk, which begins anew after its end.
-const next = () => (state.step < 0 || state.step >= compute().last ? 1 : state.step + 1);
+const isAtEnd = () => state.step < 0 || state.step >= compute().last;
+const next = () => (isAtEnd() ? 1 : state.step + 1);
 
 function onward(to) {
   if (state.ask === "no" || to > compute().last) return go(to);
@@ -83,12 +77,7 @@ $("ask").addEventListener("change", () => {
   stopAsking();
   change({ ask: $("ask").value });
 });
-$("play").addEventListener("click", () => {
-  if (timer) return stop();
-  go(next());
-  timer = setInterval(() => (state.step < 0 || state.step >= compute().last ? stop() : change({ step: next() })), 1100);
-  put($("play"), "Pause");
-});
+const stop = player($("play"), () => (isAtEnd() ? stop() : change({ step: next() })), 1100, () => go(next()));
 
 onChange(step => {
   const resting = step.all ? ALL : step.now ? "" : NONE;

@@ -1,5 +1,5 @@
 // One picture, in and out: what the encoder says of it, its reconstruction, and the bound with log p(x) above it.
-import { $, clamp, data, format, make, put, set } from "../shared/page.js";
+import { $, clamp, data, format, make, put, set, tableRow } from "../shared/page.js";
 import { bounds, effective, klTerms, makeRandom } from "./arithmetic.js";
 import { curve, frame, picture } from "./pictures.js";
 
@@ -10,10 +10,8 @@ export const order = data.kl.map((_, j) => j).sort((a, b) => data.kl[b] - data.k
 export function makeEncode({ model, state, change }) {
   const [mean, bar] = [$("reconstruction"), $("nats")];
   const rows = order.map(j => {
-    const row = make("tr", $("latents"));
-    make("th", row, { scope: "row" }, `z${j + 1}`);
-    const cells = Array.from({ length: 3 }, () => make("td", row));
-    return { j, cells, interval: make("i", make("td", row, { class: "bar" })) };
+    const cells = tableRow($("latents"), [`z${j + 1}`, "", "", "", ""], ["", "", "", "bar"]);
+    return { j, cells, interval: make("i", cells[3]) };
   });
   $("again").onclick = () => change({ seed: state.seed + 1, z: "sample" });
 
@@ -74,8 +72,8 @@ export function makeEncode({ model, state, change }) {
     curve(axes, found.map((value, power) => [power, value]), "value");
     const [draws, equal] = [count, Math.round(effective(used))].map(n => n.toLocaleString("en"));
     const shown = isDensity
-      ? `ELBO = −(${format(cost / count, 2)} + ${format(kl, 2)}) = ${nats(elbo)} over ${draws} draws (dashed). log p(x) `
-        + `is at least ${nats(best)} on average: ${nats(best - elbo)} more. In effect ${equal} of the draws count.`
+      ? `ELBO = −(${format(cost / count, 2)} + ${format(kl, 2)}) = ${nats(elbo)} over ${draws} draws (dashed). log `
+        + `p(x) is at least ${nats(best)} on average: ${nats(best - elbo)} more. In effect ${equal} of the draws count.`
       : "Gray pixels have no likelihood under a Bernoulli: this is a loss and no bound. For one, take black and white.";
     put($("found"), shown);
     set($("climb"), "aria-label", `The bound L_K over K: ${shown}`);

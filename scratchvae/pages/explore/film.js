@@ -1,5 +1,5 @@
 // The film of the training: rate against distortion, codes and draws, from the first step to the last.
-import { $, data, format, put, set } from "../shared/page.js";
+import { $, data, format, player, put, set } from "../shared/page.js";
 import { codes, curve, frame, gallery, picture, point, reach } from "./pictures.js";
 
 const { film, history } = data, last = film ? film.steps.length - 1 : 0;
@@ -14,20 +14,15 @@ export function makeFilm({ frames, state, change }) {
   for (const id of ["reel", "codes-box", "draws-box"]) $(id).hidden = !film;
   $("no-film").hidden = Boolean(film);
   $("film").hidden = !points.length;
-  let playing = 0, canvases = [];
+  let canvases = [];
   const go = k => change({ frame: k });
-  const stop = () => { clearInterval(playing); playing = 0; put($("play"), "Play"); };
   if (film) {
     canvases = gallery($("film-draws"), frames.draws.shape[1], "Draw");
     $("frame").max = last;
     put($("replayed"), "The training was repeated from its seed, " + (film.same ? "and ended in the bits of this run."
       : "but did not end in the bits of this run: another machine or backend trained it."));
-    $("play").onclick = () => {
-      if (playing) return stop();
-      if (state.frame >= last) go(0);
-      put($("play"), "Pause");
-      playing = setInterval(() => state.frame < last ? go(state.frame + 1) : stop(), 300);
-    };
+    const begin = () => { if (state.frame >= last) go(0); };
+    const stop = player($("play"), () => state.frame < last ? go(state.frame + 1) : stop(), 300, begin);
   }
   return { draw() {
     if (!points.length) return;

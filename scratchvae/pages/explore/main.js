@@ -24,15 +24,15 @@ function start(weights, arrays, frames) {
   const model = makeModel(data, weights), pixels = arrays.pixels.values, isBernoulli = data.likelihood === "bernoulli";
   const extreme = pixels.filter(share => Math.abs(share - 0.5) > 0.4).length > 0.75 * pixels.length;
   const pixelsAre = isBernoulli && (extreme || data.binarize !== "none") ? "two" : "gray";
-  const START = { label: Number(data.n_conditions && labelOf(0)), image: 0, drawn: "", pixels: pixelsAre, z: "sample", seed: 1,                        // one picture
-    goal: Math.min(1, data.shown.length - 1), t: 0, path: "straight", attribute: 0, a: 0, offset: "",   // walk
+  const START = { label: Number(data.n_conditions && labelOf(0)), image: 0, drawn: "", pixels: pixelsAre, z: "sample",
+    seed: 1, goal: Math.min(1, data.shown.length - 1), t: 0, path: "straight", attribute: 0, a: 0, offset: "",
     across: order[0], up: order[1] ?? 0, draws: 1, frame: data.film ? data.film.steps.length - 1 : 0 };
-  const RANGES = { label: Math.max(0, data.n_conditions - 1), image: data.shown.length - 1, attribute: Math.max(0, data.attributes.length - 1),
+  const RANGES = { label: data.n_conditions - 1, image: data.shown.length - 1, attribute: data.attributes.length - 1,
     across: data.n_latent - 1, up: data.n_latent - 1, frame: START.frame, seed: 1e6, draws: 1e6 };
   const WORDS = { pixels: isBernoulli ? ["gray", "two"] : ["gray"], z: ["sample", "mean"],
     path: ["straight", "spherical"] };
   const allowed = (key, value) => {
-    if (key in RANGES) return clamp(Math.round(value), 0, RANGES[key]);
+    if (key in RANGES) return clamp(Math.round(value), 0, Math.max(0, RANGES[key]));
     if (key in WORDS) return WORDS[key].includes(value) ? value : undefined;
     if (key === "drawn") return isDrawing(value) ? value : undefined;
     if (key === "goal") return clamp(Math.round(value), -1, RANGES.image);

@@ -1,6 +1,6 @@
 // Walks in the latent space: on the way to another picture, along an attribute vector, by a pad for two latents and by
 // sliders for all. Decoded is z = the way from mu(x) to the goal at t, plus a times the vector, plus the offsets.
-import { $, clamp, data, format, make, put, set } from "../shared/page.js";
+import { $, clamp, data, format, make, put, set, tableRow } from "../shared/page.js";
 import { between } from "./arithmetic.js";
 import { labelOf, rowName } from "./drawing.js";
 import { order } from "./encode.js";
@@ -47,9 +47,8 @@ export function makeWalk({ model, arrays, state, change, input }) {
   $("flat").hidden = Z < 2;
   $("leak").hidden = !data.leak;
   const leaks = data.leak && data.attributes.map(name => {
-    const row = make("tr", $("leaks"));
-    make("th", row, { scope: "row" }, name);
-    return { now: make("td", row), bar: make("i", make("td", row, { class: "bar" })) };
+    const [now, cell] = tableRow($("leaks"), [name, "", ""], ["", "bar"]);
+    return { now, bar: make("i", cell) };
   });
 
   pad.onpointerdown = event => { pad.setPointerCapture(event.pointerId); pad.onpointermove(event); };

@@ -29,11 +29,11 @@ export function tell(id, words) {
   set($(id), "aria-label", words);
 }
 
-// Cells of a table's row; the first one is its header.
+// Adds a row to a table, the first of its words as a header; returns the cells of the others.
 export function tableRow(table, [first, ...rest], classes = []) {
   const row = make("tr", table);
   make("th", row, { scope: "row" }, first);
-  rest.forEach((words, i) => make("td", row, { class: classes[i] ?? "" }, String(words)));
+  return rest.map((words, i) => make("td", row, { class: classes[i] ?? "" }, String(words)));
 }
 
 export function tableHead(table, words) {
@@ -85,6 +85,23 @@ export function onceAFrame(draw) {
       draw();
     });
   };
+}
+
+// Makes a button play and pause: a click calls `begin`, then `step` every `pause` ms. Returns what stops it.
+export function player(button, step, pause, begin = () => {}) {
+  let timer = 0;
+  const stop = () => {
+    clearInterval(timer);
+    timer = 0;
+    put(button, "Play");
+  };
+  button.addEventListener("click", () => {
+    if (timer) return stop();
+    begin();
+    timer = setInterval(step, pause);
+    put(button, "Pause");
+  });
+  return stop;
 }
 
 // State in the fragment: only what differs from `start`. Values are numbers or strings; `allowed(key, value)` returns a
