@@ -1,11 +1,11 @@
 // The graph: a card for every node with its value, its cotangent d and the finite difference of it, an arrow for every
 // edge with its local derivative. Weights and biases are numbers that can be dragged.
 import { $, format, make, put, set, tiny } from "../shared/page.js";
-import { agrees, difference, lossAlong } from "./differences.js";
+import { agrees, difference } from "./differences.js";
 import { arrow, HALF, placesOf } from "./layout.js";
 import { describe, scrubbed } from "./scrub.js";
 import { change, onChange, state } from "./state.js";
-import { localOf, rowsOf, shareOf } from "./vae.js";
+import { localOf, shareOf } from "./vae.js";
 import { sign, signs } from "./words.js";
 
 const svg = $("graph");
@@ -119,15 +119,11 @@ function build(net) {
   }
 }
 
-function drawCards(step, copies) {
-  const { net, fault } = step;
+function drawCards(step) {
   const tally = { right: 0, all: 0, worst: 0 };
   const judge = (name, d) => {
-    copies.forEach((t, i) => Object.assign(t, step.rows[i]));
-    const found = difference(
-      lossAlong(net, copies, fault, name, step.where(name)),
-      name in net.parameters ? state[name] : step.value(name),
-    );
+    const { f, x } = step.along(name);
+    const found = difference(f, x);
     const ok = agrees(d, found);
     tally.all++;
     tally.right += ok;
@@ -162,7 +158,7 @@ function drawCards(step, copies) {
       set(made.bias, "class", classNames({ chip: true, picked: state.pick === made.biasName }));
     }
   }
-  for (const name in net.parameters) if (step.complete(name)) judge(name, step.cotangent(name));
+  for (const name in step.net.parameters) if (step.complete(name)) judge(name, step.cotangent(name));
   return tally;
 }
 
@@ -197,7 +193,7 @@ onChange(step => {
   if (shape !== drawn) build(step.net);
   drawn = shape;
   drawArrows(step);
-  const { right, all, worst } = drawCards(step, rowsOf(state));
+  const { right, all, worst } = drawCards(step);
   $("verdict").className = right === all ? "ok" : "bad";
   put($("verdict"), all ? `${right} of ${all} gradients agree` : "");
   put($("worst"), all ? `largest |d − Δ| ${tiny(worst)}` : "");

@@ -1,9 +1,9 @@
 // What was picked: its equation and tag, shape, the package's own line, and its gradient beside a finite difference.
 import { $, data, format, make, put, tiny } from "../shared/page.js";
 import { drawCurve } from "./curve.js";
-import { agrees, difference, lossAlong } from "./differences.js";
+import { agrees, difference } from "./differences.js";
 import { change, onChange, rangeOf, START, state } from "./state.js";
-import { localOf, rowsOf, sigmoid } from "./vae.js";
+import { localOf, sigmoid } from "./vae.js";
 import { factor, numbers, sign, signs } from "./words.js";
 
 // The course's formulas (demos/README.md) beside the package's equations.
@@ -60,15 +60,7 @@ function edgeFacts({ net, at, fault }, edge) {
 }
 
 function gradientFacts(step, name) {
-  const { net, fault } = step;
-  const copies = rowsOf(state);
-  copies.forEach((t, i) => Object.assign(t, step.rows[i]));
-  return {
-    name: `d_${sign(name)}`,
-    d: step.cotangent(name, net.edges.length),
-    f: lossAlong(net, copies, fault, name, step.where(name)),
-    x: name in net.parameters ? state[name] : step.value(name),
-  };
+  return { name: `d_${sign(name)}`, d: step.cotangent(name, step.net.edges.length), ...step.along(name) };
 }
 
 function nodeFacts(step, node) {

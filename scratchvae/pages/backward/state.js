@@ -1,5 +1,6 @@
 // What the reader can change, and who is told. The URL's fragment holds what differs from START.
 import { clamp, onceAFrame, readFragment, writeFragment } from "../shared/page.js";
+import { lossAlong } from "./differences.js";
 import { FAULTS } from "./faults.js";
 import { backward, forward, network, rowsOf, sharing, total } from "./vae.js";
 
@@ -51,6 +52,7 @@ export function compute(now = state.step) {
   const walked = Math.max(0, done - F);
   const d = backward(net, rows, fault, walked);
   const where = name => sharing(net, name, state.n, state.k);
+  const value = name => (name === "L" ? loss : rows.find(where(name))[name]);
   const rest = net.edges.slice(walked);
   const waits = name => name && rest.some(({ from, weight }) => from === name || weight === name);
   return {
@@ -58,7 +60,12 @@ export function compute(now = state.step) {
     all: now < 0,
     at: rows.find(t => t.n === state.n && t.k === state.k),
     now: now < 1 ? null : done <= F ? net.nodes[done - 1] : net.edges[walked - 1],
-    value: name => (name === "L" ? loss : rows.find(where(name))[name]),
+    value,
+    // The loss as a function of a node or parameter, and the number at which that stands now.
+    along: name => ({
+      f: lossAlong(net, rows.map(t => ({ ...t })), fault, name, where(name)),
+      x: name in net.parameters ? state[name] : value(name),
+    }),
     known: name => net.nodes.findIndex(node => node.name === name) < done,
     // The gradient of the loss by a node or parameter after so many edges, and whether it has begun or is complete.
     cotangent: (name, steps = walked) =>
