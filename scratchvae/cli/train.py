@@ -66,72 +66,67 @@ def add(commands: object) -> None:
     """Add the command's parser; flags that are not given are absent from its result, as --resume must know."""
     train = add_command(commands, "train", run, "train a model and write a run folder", "--data digits --epochs 20")
 
-    def default(name):
-        return f"default: {TRAIN_DEFAULTS[name]}"
-
-    def setting(flag, **options):
+    def setting(flag, does, **options):
+        """Add a flag whose help says its choices, what it does, and its default if that is a word or numbers."""
+        default = TRAIN_DEFAULTS[options.get("dest", flag.strip("-").replace("-", "_"))]
         if "choices" in options:
             options["metavar"] = flag.strip("-").upper()
-            options["help"] = f"{', '.join(options['choices'])}; {options['help']}"
-        train.add_argument(flag, default=argparse.SUPPRESS, **options)
+            does = f"{', '.join(options['choices'])}; {does}"
+        if default is not None and default is not False:
+            does += f"; default: {' '.join(map(str, default)) if isinstance(default, list) else default}"
+        train.add_argument(flag, default=argparse.SUPPRESS, help=does, **options)
 
-    setting("--data", metavar="NAME or PATH",
-            help=f"{', '.join(BUNDLED + DRAWN)}, one that was fetched ({', '.join(SETS)}), or {PATHS}; "
-                 f"{default('data')}")
+    setting("--data", f"{', '.join(BUNDLED + DRAWN)}, one that was fetched ({', '.join(SETS)}), or {PATHS}",
+            metavar="NAME or PATH")
     add_image_shape(train, argparse.SUPPRESS)
     add_transpose(train, argparse.SUPPRESS)
-    setting("--model", choices=KINDS, help=f"a variational autoencoder, or one without noise; {default('model')}")
-    setting("--hidden", type=int, nargs="*", metavar="UNITS", help="hidden layer sizes, as in --hidden 400; the "
-            f"decoder mirrors them; default: {TRAIN_DEFAULTS['hidden'][0]}")
-    setting("--condition", action="store_const", const=True, help="give the labels to encoder and decoder: "
-            "q(z | x, y) and p(x | z, y)")
-    setting("--latent", dest="n_latent", type=int, metavar="Z", help=f"latent dimensions; {default('n_latent')}")
-    setting("--activation", choices=ACTIVATIONS, help=f"function of the hidden layers; {default('activation')}")
-    setting("--likelihood", choices=LIKELIHOODS, help=f"distribution of a pixel; {default('likelihood')}")
-    setting("--sigma", type=float, help="standard deviation of a pixel for gaussian, or its first value for "
-            f"gaussian_scalar and gaussian_optimal; {default('sigma')}")
-    setting("--beta", type=float, help=f"weight of the KL term; {default('beta')}")
-    setting("--estimator", choices=ESTIMATORS, help=f"how the gradient is estimated; {default('estimator')}")
-    setting("--samples", dest="n_samples", type=int, metavar="K",
-            help=f"samples of z for each example; {default('n_samples')}")
-    setting("--baseline", choices=BASELINES, help=f"what score_function subtracts from the loss; {default('baseline')}")
-    setting("--schedule", choices=SCHEDULES, help=f"how the KL's weight changes during training; {default('schedule')}")
-    setting("--schedule-steps", type=int, metavar="N",
-            help=f"steps of the ramp (linear, capacity) or of a cycle (cyclical); {default('schedule_steps')}")
-    setting("--nats", type=float, help="nats of KL that each latent has for free (free_bits), or that all reach "
-            f"together in the end (capacity); {default('nats')}")
-    setting("--binarize", choices=BINARIZE, help="leave gray pixels, draw them as 0 or 1 at each step, or compare "
-            f"them with 1/2; {default('binarize')}")
-    setting("--epochs", type=int, metavar="N", help=f"epochs in all; {default('epochs')}")
-    setting("--batch-size", type=int, metavar="B", help=f"training rows in each step; {default('batch_size')}")
-    setting("--learning-rate", type=float, help=f"length of the optimizer's steps; {default('learning_rate')}")
-    setting("--rate-schedule", choices=RATES,
-            help=f"how the learning rate changes; cosine ends at 0 after --epochs; {default('rate_schedule')}")
-    setting("--warm-up", type=float, metavar="EPOCHS",
-            help=f"epochs in which the learning rate grows from 0; {default('warm_up')}")
-    setting("--decay-every", type=float, metavar="EPOCHS",
-            help=f"epochs after which the rate schedule steps lowers the rate; {default('decay_every')}")
-    setting("--decay-factor", type=float, metavar="F",
-            help=f"factor by which the rate schedule steps lowers the rate; {default('decay_factor')}")
-    setting("--optimizer", choices=OPTIMIZERS, help=f"how a gradient becomes a step; {default('optimizer')}")
-    for flag, unit, text in (
+    setting("--model", "a variational autoencoder, or one without noise", choices=KINDS)
+    setting("--hidden", "hidden layer sizes, as in --hidden 400; the decoder mirrors them", type=int, nargs="*",
+            metavar="UNITS")
+    setting("--condition", "give the labels to encoder and decoder: q(z | x, y) and p(x | z, y)", action="store_const",
+            const=True)
+    setting("--latent", "latent dimensions", dest="n_latent", type=int, metavar="Z")
+    setting("--activation", "function of the hidden layers", choices=ACTIVATIONS)
+    setting("--likelihood", "distribution of a pixel", choices=LIKELIHOODS)
+    setting("--sigma", "standard deviation of a pixel for gaussian, or its first value for gaussian_scalar and "
+            "gaussian_optimal", type=float)
+    setting("--beta", "weight of the KL term", type=float)
+    setting("--estimator", "how the gradient is estimated", choices=ESTIMATORS)
+    setting("--samples", "samples of z for each example", dest="n_samples", type=int, metavar="K")
+    setting("--baseline", "what score_function subtracts from the loss", choices=BASELINES)
+    setting("--schedule", "how the KL's weight changes during training", choices=SCHEDULES)
+    setting("--schedule-steps", "steps of the ramp (linear, capacity) or of a cycle (cyclical)", type=int, metavar="N")
+    setting("--nats", "nats of KL that each latent has for free (free_bits), or that all reach together in the end "
+            "(capacity)", type=float)
+    setting("--binarize", "leave gray pixels, draw them as 0 or 1 at each step, or compare them with 1/2",
+            choices=BINARIZE)
+    setting("--epochs", "epochs in all", type=int, metavar="N")
+    setting("--batch-size", "training rows in each step", type=int, metavar="B")
+    setting("--learning-rate", "length of the optimizer's steps", type=float)
+    setting("--rate-schedule", "how the learning rate changes; cosine ends at 0 after --epochs", choices=RATES)
+    setting("--warm-up", "epochs in which the learning rate grows from 0", type=float, metavar="EPOCHS")
+    setting("--decay-every", "epochs after which the rate schedule steps lowers the rate", type=float, metavar="EPOCHS")
+    setting("--decay-factor", "factor by which the rate schedule steps lowers the rate", type=float, metavar="F")
+    setting("--optimizer", "how a gradient becomes a step", choices=OPTIMIZERS)
+    for flag, unit, does in (
             ("--beta1", "SHARE", "for adam: share of its running mean that a step keeps; default: 0.9"),
             ("--beta2", "SHARE", "for adam: share of its running mean square that a step keeps; default: 0.999"),
             ("--epsilon", "SIZE", "for adam: what is added to the root of its mean square; default: 1e-8"),
             ("--momentum", "SHARE", "for sgd: share of the last step that is added; default: 0.9"),
-            ("--weight-decay", "SHARE", "share of the parameters that a step at rate 1 takes off; default: 0"),
-            ("--clip-norm", "NORM", "length to which longer gradients are shortened; default: none")):
-        setting(flag, type=partial(_or_none, float) if flag == "--clip-norm" else float, metavar=unit, help=text)
-    setting("--patience", type=partial(_or_none, int), metavar="EPOCHS", help="stop when the held-out loss has not "
-            "fallen for so many epochs; default: none, train to the end")
-    setting("--keep", choices=KEPT, help="which epoch's parameters the other commands use; best is the one of the "
-            f"smallest held-out loss; {default('keep')}")
-    setting("--output-bias", choices=OUTPUT_BIASES,
-            help=f"where the decoder's output bias starts: at the data's mean, or zero; {default('output_bias')}")
-    setting("--dtype", choices=("float32", "float64"), help=f"type of all numbers; {default('dtype')}")
-    setting("--seed", type=int, help=f"seed of weights, order and noise; {default('seed')}")
-    setting("--on-nonfinite", choices=POLICIES, help="what to do with a batch whose loss or gradient is not finite: "
-            f"stop and name the cause, or skip it; {default('on_nonfinite')}")
+            ("--weight-decay", "SHARE", "share of the parameters that a step at rate 1 takes off; default: 0")):
+        setting(flag, does, type=float, metavar=unit)
+    setting("--clip-norm", "length to which longer gradients are shortened; default: none",
+            type=partial(_or_none, float), metavar="NORM")
+    setting("--patience", "stop when the held-out loss has not fallen for so many epochs; default: none, train to the "
+            "end", type=partial(_or_none, int), metavar="EPOCHS")
+    setting("--keep", "which epoch's parameters the other commands use; best is the one of the smallest held-out loss",
+            choices=KEPT)
+    setting("--output-bias", "where the decoder's output bias starts: at the data's mean, or zero",
+            choices=OUTPUT_BIASES)
+    setting("--dtype", "type of all numbers", choices=("float32", "float64"))
+    setting("--seed", "seed of weights, order and noise", type=int)
+    setting("--on-nonfinite", "what to do with a batch whose loss or gradient is not finite: stop and name the cause, "
+            "or skip it", choices=POLICIES)
     train.add_argument("--out", metavar="RUN", help="the run folder; runs/<data>-<model> if absent")
     what = train.add_mutually_exclusive_group()
     what.add_argument("--resume", action="store_true", help="continue the run in the folder; if its data have moved, "
