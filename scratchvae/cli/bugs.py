@@ -5,7 +5,7 @@ from .. import bugs
 from ..data.loading import load_data
 from ..errors import ConfigurationError
 from ..validation import check_seed, integer, SEEDS
-from .detective import play, show_curves, verdict_on_curve
+from .detective import describe, play, row_of, show_curves, verdict_on_curve
 from .parser import add_command
 from .progress import note_compilation
 from .screen import print_filled
@@ -53,20 +53,9 @@ def run(args: Namespace) -> tuple[dict, int]:
     return play(args) if args.hide is not None else _demonstrate(args.name, args)
 
 
-def _row(bug, detected_by, diagnosis):
-    return {"name": bug.name, "what": bug.what, "seen_in": bug.seen_in, "symptom": bug.symptom,
-            "detected_by": list(detected_by), "diagnosis": diagnosis}
-
-
-def _say(label, text):
-    print_filled(text, f"  {label:10s} ", " " * 13)
-
-
-def _describe(bug):
-    print(bug.name)
-    _say("what", bug.what)
-    _say("seen in", bug.seen_in)
-    _say("symptom", bug.symptom)
+def _row(bug, found):
+    """Return what --json says of a bug, with what detectors found, {name: text}, in place of what the catalog says."""
+    return {**row_of(bug), "detected_by": list(found), "diagnosis": next(iter(found.values()), "")}
 
 
 def _list():
@@ -75,7 +64,7 @@ def _list():
         print_filled(f"{file.__name__.rpartition('.')[2]} ({len(names)}): {', '.join(names)}", rest="  ")
     print_filled(f"{len(bugs.BUGS)} bugs. `scratchvae bugs NAME` plants one, `scratchvae explain NAME` says what it "
                  "is, and `scratchvae bugs --hide 1` does not say which.")
-    return {"bugs": [_row(bug, bug.detected_by, bug.diagnosis) for bug in bugs.BUGS.values()]}, 0
+    return {"bugs": [row_of(bug) for bug in bugs.BUGS.values()]}, 0
 
 
 def _examine_all(seed):
@@ -84,7 +73,7 @@ def _examine_all(seed):
     for bug in bugs.BUGS.values():
         found = {name: text for name, text in bugs.detections(bug.name, seed).items() if text}
         missed = set(bug.detected_by) - set(found)
-        rows.append(_row(bug, found, next(iter(found.values()), "")))
+        rows.append(_row(bug, found))
         print_filled("MISSED by " + ", ".join(missed) if missed else "found by " + ", ".join(found),
                      f"{bug.name:30s} ", " " * 31)
     innocent = {name: text for name, text in bugs.examine(bugs.random_case(seed)).items() if text}
@@ -97,7 +86,8 @@ def _demonstrate(name, args):
     data = load_data(args.data)
     shown = bugs.demonstrate(name, data, epochs=args.epochs, seed=args.seed)
     bug = bugs.find_bug(name)
-    _describe(bug)
+    print(bug.name)
+    describe(bug)
     show_curves(shown.right, shown.wrong, data.name)
     curves = {"right": [epoch.test_loss for epoch in shown.right], "wrong": [epoch.test_loss for epoch in shown.wrong]}
     verdict = verdict_on_curve(curves["right"], curves["wrong"], shown.stopped)
@@ -106,4 +96,4 @@ def _demonstrate(name, args):
     for detector, text in shown.findings.items():
         print_filled(f"{detector}: {f'finds it: {text}' if text else 'finds nothing'}", "  ", "      ")
     found = {detector: text for detector, text in shown.findings.items() if text}
-    return {"bugs": [{**_row(bug, found, next(iter(found.values()), "")), **curves, "curve": verdict}]}, 0
+    return {"bugs": [{**_row(bug, found), **curves, "curve": verdict}]}, 0

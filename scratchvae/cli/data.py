@@ -14,9 +14,9 @@ from .progress import FetchProgress
 from .run_folder import run_name
 from .screen import print_filled
 
-BUNDLED_TITLES = {"mnist5k": "5,000 digits of MNIST, 28 x 28 gray", "digits": "1,797 handwritten digits, 8 x 8 gray"}
+TITLES = {"mnist5k": "5,000 digits of MNIST, 28 x 28 gray", "digits": "1,797 handwritten digits, 8 x 8 gray",
+          "faces": "5,000 faces with known factors, 32 x 32 gray"}
 SHOWN = 40                      # examples that `data show` draws
-DRAWN_TITLES = {"faces": "5,000 faces with known factors, 32 x 32 gray"}
 
 
 def add(commands: object) -> None:
@@ -47,12 +47,12 @@ def run_list(args: Namespace) -> tuple[dict, int]:
 
 
 def _rows():
-    rows = [{"name": name, "state": "bundled", "title": BUNDLED_TITLES[name], "path": str(DATASETS / f"{name}.npz"),
-             "bytes": os.path.getsize(DATASETS / f"{name}.npz")} for name in BUNDLED]
-    rows += [{"name": name, "state": "drawn", "title": DRAWN_TITLES[name], "path": None, "bytes": 0}
-             for name in DRAWN]
-    return rows + [{"name": name, "state": "absent" if missing_files(name) else "fetched", "title": known.title,
-                    "path": str(cache_folder() / name), "bytes": known.size} for name, known in SETS.items()]
+    files = {name: DATASETS / f"{name}.npz" for name in BUNDLED}
+    rows = [(name, "bundled", TITLES[name], str(path), os.path.getsize(path)) for name, path in files.items()]
+    rows += [(name, "drawn", TITLES[name], None, 0) for name in DRAWN]
+    rows += [(name, "absent" if missing_files(name) else "fetched", known.title, str(cache_folder() / name), known.size)
+             for name, known in SETS.items()]
+    return [dict(zip(("name", "state", "title", "path", "bytes"), row)) for row in rows]
 
 
 def run_fetch(args: Namespace) -> tuple[dict, int]:

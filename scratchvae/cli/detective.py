@@ -9,6 +9,7 @@ from ..history import History
 from .screen import print_filled
 
 FULL = 10               # points of a right guess; each detector costs one
+TOLD = ("name", "what", "seen_in", "symptom", "detected_by", "diagnosis")              # of a bug, by --json
 HELP = ("Type `buy 3` for a detector's evidence, `guess 2` for a suspect (names work, too), `list` to see both again, "
         "`give up` to be told.")
 
@@ -64,12 +65,21 @@ def _chosen(words, known):
     return next((name for name in known if name.lower() == word), None)
 
 
-def _explain(name):
-    bug = bugs.BUGS[name]
-    print(f"\nIt was {name}.")
-    for label, text in (("what", bug.what), ("seen in", bug.seen_in), ("symptom", bug.symptom),
-                        ("found", f"by {', '.join(bug.detected_by)}")):
+def describe(bug: bugs.Bug) -> None:
+    """Print what a bug does, where it was seen, and how it shows."""
+    for label, text in (("what", bug.what), ("seen in", bug.seen_in), ("symptom", bug.symptom)):
         print_filled(text, f"  {label:10s} ", " " * 13)
+
+
+def row_of(bug: bugs.Bug) -> dict:
+    """Return what --json says of a bug."""
+    return {name: getattr(bug, name) for name in TOLD}
+
+
+def _explain(name):
+    print(f"\nIt was {name}.")
+    describe(bugs.BUGS[name])
+    print_filled(f"by {', '.join(bugs.BUGS[name].detected_by)}", f"  {'found':10s} ", " " * 13)
     print(f"\nThe patch\n{indent(bugs.patch(name), '  ')}\n\nWhat it changes in a small model")
     for line in bugs.effect(name):
         print_filled(line, "  ", "      ")
@@ -112,14 +122,11 @@ def play(args: Namespace) -> tuple[dict, int]:
             print_filled(HELP)
     score = max(1, FULL - len(bought)) if guess == hidden.name else 0
     row = {"suspects": list(hidden.suspects), "bought": list(bought), "guess": guess, "score": score,
-           "right": curves[0], "wrong": curves[1], "curve": verdict, "name": None, "what": None, "seen_in": None,
-           "symptom": None, "diagnosis": None, "detected_by": None}
+           "right": curves[0], "wrong": curves[1], "curve": verdict, **dict.fromkeys(TOLD)}
     if guess is None:
         print_filled(f"No guess. Play it in a terminal, or pipe it: echo guess 1 | scratchvae bugs --hide {args.hide}")
         return {"bugs": [row]}, 0
-    bug = bugs.BUGS[hidden.name]
     verdict = "Right" if score else "Not that one" if guess else "You gave up"
     print(f"{verdict}: {score} of {FULL} points, {len(bought)} {'detector' if len(bought) == 1 else 'detectors'} used.")
     _explain(hidden.name)
-    return {"bugs": [{**row, "name": bug.name, "what": bug.what, "seen_in": bug.seen_in, "symptom": bug.symptom,
-                      "diagnosis": bug.diagnosis, "detected_by": list(bug.detected_by)}]}, 0
+    return {"bugs": [row | row_of(bugs.BUGS[hidden.name])]}, 0
