@@ -346,6 +346,19 @@ def test_hands_draw_walk_and_send_the_state_in_the_fragment(run, browser):
 
 
 @needs_browser
+def test_a_chart_that_is_drawn_again_looks_the_same(run, browser):
+    """Its grid was drawn as thick as the last curve or point before it."""
+    visit(browser, run / "explore.html")
+    first, again = browser.evaluate("""(async () => {
+        const first = pad.toDataURL();
+        dispatchEvent(new Event("resize"));
+        await new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)));
+        return [first, pad.toDataURL()];
+    })()""")
+    assert first == again
+
+
+@needs_browser
 def test_the_bound_climbs_with_k(run, browser):
     visit(browser, run / "explore.html", "#pixels=two")
     browser.evaluate(f"""new Promise(done => {{

@@ -26,7 +26,6 @@ export function axes(
   const x = at => left + ((at - x0) / (x1 - x0)) * (right - left);
   const y = at => bottom - ((at - y0) / (y1 - y0)) * (bottom - top);
   c.strokeStyle = color("line");
-  c.lineWidth = 1;
   c.fillStyle = color("muted");
   c.beginPath();
   c.textAlign = "center";

@@ -73,6 +73,7 @@ function drawPlane(rows) {
     const log = logPosterior(t, 2, grid);
     c.strokeStyle = color("test");
     c.setLineDash([4, 3]);
+    c.lineWidth = 1.6;
     contour(chart, grid, log, log.reduce((a, b) => Math.max(a, b)) - 0.5);
     c.setLineDash([]);
     c.strokeStyle = color("train");

@@ -73,6 +73,7 @@ export function sheet(canvas, ratio) {
   context.setTransform(scale, 0, 0, scale, 0, 0);
   context.clearRect(0, 0, width, height);
   context.font = "12px system-ui, sans-serif";
+  context.lineWidth = 1;
   return { context, width, height };
 }
 
