@@ -1,6 +1,7 @@
 // Break it: a fault of the museum in the graph, the wrong gradient beside the right one, what detects it, its curve.
-import { $, color, data, format, make, put, tableHead, tableRow, tell } from "../shared/page.js";
-import { axes, legend, line } from "./charts.js";
+import { $, data, format, make, put, tableHead, tableRow, tell } from "../shared/page.js";
+import { line } from "../shared/charts.js";
+import { axes, legend } from "./charts.js";
 import { CHECKS } from "./checks.js";
 import { FAULTS } from "./faults.js";
 import { change, onChange, onRest, state } from "./state.js";
@@ -80,8 +81,8 @@ function curves(net, fault) {
   const [low, high] = [Math.min(...all), Math.max(...all)];
   const room = 0.05 * (high - low) + 1e-9;
   const chart = axes($("curves"), [0, STEPS], [low - room, high + room], { xLabel: "step", yLabel: "reported loss" });
-  line(chart, right, color("train"));
-  line(chart, wrong, color("test"), [6, 4]);
+  line(chart, right, "train");
+  line(chart, wrong, "test", [6, 4]);
   legend(chart, { right: "value", "with the fault – –": "test" });
   const [first, last, other] = [wrong[0][1], wrong.at(-1)[1], right.at(-1)[1]];
   const verdict = !(last < first)

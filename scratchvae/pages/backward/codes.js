@@ -1,6 +1,7 @@
 // The codes of the eight examples: q(z|x) of the encoder beside the true posterior p(z|x) of the decoder.
 import { $, color, tell } from "../shared/page.js";
-import { axes, dot, legend, line } from "./charts.js";
+import { line } from "../shared/charts.js";
+import { axes, dot, legend } from "./charts.js";
 import { decode } from "./estimators.js";
 import { state } from "./state.js";
 import { DATA, dataRows } from "./training.js";
@@ -22,17 +23,8 @@ function drawLine(rows) {
     const p = log.map(each => Math.exp(each - top));
     const area = p.reduce((a, b) => a + b, 0) / 20;
     const q = grid.map(z => Math.exp(-0.5 * ((z - t.mu1) / t.sigma1) ** 2) / t.sigma1 / Math.sqrt(2 * Math.PI));
-    line(
-      chart,
-      grid.map((z, k) => [z, i + Math.min(1.5, 0.9 * q[k])]),
-      color("train"),
-    );
-    line(
-      chart,
-      grid.map((z, k) => [z, i + Math.min(1.5, (0.9 * p[k]) / area)]),
-      color("test"),
-      [4, 3],
-    );
+    line(chart, grid.map((z, k) => [z, i + Math.min(1.5, 0.9 * q[k])]), "train");
+    line(chart, grid.map((z, k) => [z, i + Math.min(1.5, (0.9 * p[k]) / area)]), "test", [4, 3]);
   });
   return chart;
 }
@@ -43,12 +35,7 @@ function contour({ c, x, y }, grid, values, level) {
   c.beginPath();
   for (let i = 0; i + 1 < n; i++)
     for (let k = 0; k + 1 < n; k++) {
-      const corners = [
-        [i, k],
-        [i + 1, k],
-        [i + 1, k + 1],
-        [i, k + 1],
-      ];
+      const corners = [[i, k], [i + 1, k], [i + 1, k + 1], [i, k + 1]];
       const cross = [];
       corners.forEach(([a, b], e) => {
         const [a2, b2] = corners[(e + 1) % 4];
@@ -81,7 +68,7 @@ function drawPlane(rows) {
     c.beginPath();
     c.ellipse(x(t.mu1), y(t.mu2), Math.abs(x(t.sigma1) - x(0)), Math.abs(y(t.sigma2) - y(0)), 0, 0, 7);
     c.stroke();
-    dot(chart, [t.mu1, t.mu2], color("train"), false, 3);
+    dot(chart, [t.mu1, t.mu2], "train", false, 3);
   }
   return chart;
 }

@@ -1,10 +1,12 @@
 // The error of a plain central difference over its step h: a curve, and a slider for the step.
-import { $, color, format, put, tell, tiny } from "../shared/page.js";
-import { axes, dot, line } from "./charts.js";
+import { $, format, put, tell, tiny } from "../shared/page.js";
+import { line } from "../shared/charts.js";
+import { axes, dot } from "./charts.js";
 import { central, errorOverStep } from "./differences.js";
 import { change, state } from "./state.js";
 
 const NOTHING = 1e-17;                                          // what an error of 0 is drawn as
+const tick = at => [at, `1e${at}`.replace("-", "−")];
 const power = error => Math.log10(Math.max(error, NOTHING));
 
 $("h").addEventListener("input", () => change({ h: Number($("h").value) }));
@@ -15,17 +17,16 @@ export function drawCurve({ f, x, d }, wrong) {
   const high = Math.max(0, Math.ceil(Math.max(...points.map(([, y]) => y).filter(Number.isFinite))));
   const chart = axes($("curve"), [-12, 0], [-17, high], {
     ratio: 2,
-    xTicks: [-12, -9, -6, -3, 0],
-    yTicks: [-15, -10, -5, 0],
+    xTicks: [-12, -9, -6, -3, 0].map(tick),
+    yTicks: [-15, -10, -5, 0].map(tick),
     xLabel: "h",
     yLabel: "error",
-    write: at => `1e${at}`.replace("-", "−"),
   });
-  line(chart, points, color("train"));
+  line(chart, points, "train");
   const h = 10 ** state.h;
   const value = central(f, x, h);
   const error = Math.abs(value - d);
-  if (Number.isFinite(error)) dot(chart, [state.h, power(error)], color("test"), false, 5);
+  if (Number.isFinite(error)) dot(chart, [state.h, power(error)], "test", false, 5);
   const why = wrong
     ? "It does not fall below the fault, whatever h is."
     : points.at(-1)[1] < -10

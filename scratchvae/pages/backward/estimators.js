@@ -51,7 +51,7 @@ export function decode(t, Z, eps) {
     for (let j = 0; j < Z; j++) J[i * Z + j] = d_C * R[j];
     logW[i] = -nll[i] - t.beta * r; // S2
   }
-  return { t, Z, eps, z, J, nll, logW, mu: mu.slice(0, Z), v: v.slice(0, Z), sigma: sigma.slice(0, Z), beta: t.beta };
+  return { Z, eps, z, J, nll, logW, mu, v, sigma, beta: t.beta };
 }
 
 // The normalized weights of the K samples from `first` on (S6).
@@ -136,7 +136,7 @@ function stepOf(t, j, most) {
 }
 
 // Nodes and masses of the rule for averages over eps.
-export function rule(t, Z, most = Z === 1 ? 1441 : 161) {
+function rule(t, Z, most = Z === 1 ? 1441 : 161) {
   const [first, second] = [1, 2].slice(0, Z).map(j => {
     const { step } = stepOf(t, j, most);
     const half = Math.round(9 / step);

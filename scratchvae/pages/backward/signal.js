@@ -1,6 +1,7 @@
 // The draws of the cloud, and the signal-to-noise of the estimators' gradients over K.
-import { $, color, format, tell } from "../shared/page.js";
-import { axes, legend, line } from "./charts.js";
+import { $, format, tell } from "../shared/page.js";
+import { line } from "../shared/charts.js";
+import { axes, legend } from "./charts.js";
 import { decode, ESTIMATORS, expectedOfBound, headGradients, moments, normals, paired } from "./estimators.js";
 import { SAMPLES, state } from "./state.js";
 
@@ -40,19 +41,19 @@ export function drawSignal(t) {
 }
 
 function draw(found) {
-  const powers = Object.values(found).flatMap(points => points.map(([, y]) => y)).filter(Number.isFinite);
-  const low = Math.floor(Math.min(...powers));
-  const high = Math.ceil(Math.max(...powers) + 0.01);
+  const signals = Object.values(found).flatMap(points => points.map(([, y]) => y)).filter(Number.isFinite);
+  const low = Math.floor(Math.min(...signals));
+  const high = Math.ceil(Math.max(...signals) + 0.01);
+  const powers = Array.from({ length: Math.floor((high - low) / 2) + 1 }, (_, i) => low + 2 * i);
   const chart = axes($("signal"), [0, SAMPLES.length - 1], [low, high], {
-    xTicks: SAMPLES.map((_, i) => i),
-    yTicks: Array.from({ length: Math.floor((high - low) / 2) + 1 }, (_, i) => low + 2 * i),
+    xTicks: SAMPLES.map((K, i) => [i, K]),
+    yTicks: powers.map(power => [power, Number((2 ** power).toPrecision(2))]),
     xLabel: "K",
-    write: power => String(Number((2 ** power).toPrecision(2))),
   });
-  line(chart, found.monte_carlo, color("muted"), [6, 4]);
-  line(chart, found.score_function, color("muted"), [2, 3]);
-  line(chart, found.iwae, color("bad"));
-  line(chart, found.dreg, color("ok"));
+  line(chart, found.monte_carlo, "muted", [6, 4]);
+  line(chart, found.score_function, "muted", [2, 3]);
+  line(chart, found.iwae, "bad");
+  line(chart, found.dreg, "ok");
   legend(chart, { "Monte Carlo – –": "muted", "score ···": "muted", IWAE: "bad", DReG: "ok" });
   const ends = points => `${format(2 ** points[0][1], 3)} to ${format(2 ** points.at(-1)[1], 3)}`;
   const fails = found.dreg.at(-1)[1] < found.dreg[0][1] - 0.5;

@@ -1,6 +1,7 @@
 // Train: steps that move the graph's weights; the two parts of the loss, the tug at each latent, the codes.
-import { $, color, format, player, put, tell } from "../shared/page.js";
-import { axes, dot, legend, line } from "./charts.js";
+import { $, format, player, put, tell } from "../shared/page.js";
+import { line } from "../shared/charts.js";
+import { axes, dot, legend } from "./charts.js";
 import { drawCodes } from "./codes.js";
 import { expected } from "./estimators.js";
 import { FAULTS } from "./faults.js";
@@ -57,8 +58,8 @@ function drawParts() {
   const high = parts.reduce((most, [, reconstruction, kl]) => Math.max(most, reconstruction, kl), 1.5);
   const chart = axes($("parts"), [0, Math.max(50, parts.length)], [0, high], { xLabel: "step", yLabel: "nats" });
   const of = column => parts.map(numbers => [numbers[0], numbers[column]]);
-  line(chart, of(1), color("train"));
-  line(chart, of(2), color("test"), [6, 4]);
+  line(chart, of(1), "train");
+  line(chart, of(2), "test", [6, 4]);
   legend(chart, { reconstruction: "value", "KL – –": "test" });
   if (!parts.length) return tell("parts", "Press Play.");
   const [, reconstruction, kl] = parts.at(-1);
@@ -83,9 +84,9 @@ function drawTug(net) {
   const R = 1.1 * Math.max(0.3, ...pulls.flatMap(({ kl, reconstruction }) => [kl, reconstruction].map(Math.abs)));
   const chart = axes($("tug"), [-R, R], [-R, R], { xLabel: "the KL's pull", yLabel: "the reconstruction's pull" });
   const balance = [[-R, R], [R, -R]];
-  line(chart, balance, color("edge"), [3, 4]);
+  line(chart, balance, "edge", [3, 4]);
   for (const { kl, reconstruction, ofMean, j } of pulls)
-    dot(chart, [kl, reconstruction], color(ofMean ? "train" : "test"), j === 2);
+    dot(chart, [kl, reconstruction], ofMean ? "train" : "test", j === 2);
   legend(chart, { "● μ": "value", "● v": "test" });
   const off = Math.max(...pulls.map(({ kl, reconstruction }) => Math.abs(kl + reconstruction)));
   const hollow = net.Z === 2 ? ", hollow for the second latent" : "";

@@ -53,7 +53,7 @@ const normal = {                                                                
   mean: m => m };
 
 // nll(outputs, x, sigma) of one row, and the mean pixels of its outputs
-export const LIKELIHOODS = {
+const LIKELIHOODS = {
   bernoulli: {                                                                                                   // E4
     nll: (l, x) => sum(x.length, d => max(l[d], 0) - x[d] * l[d] + log1p(exp(-abs(l[d])))),
     mean: l => l.map(sigmoid) },
@@ -73,7 +73,7 @@ export const LIKELIHOODS = {
 // KL(q || p) of each latent                                                                                        (E4)
 export const klTerms = ({ mu, logvar }) => mu.map((m, j) => 0.5 * (m * m + (expm1(logvar[j]) - logvar[j])));
 
-export const reparameterize = ({ mu, logvar }, eps) => mu.map((m, j) => m + exp(0.5 * logvar[j]) * eps[j]);    // (E2)
+const reparameterize = ({ mu, logvar }, eps) => mu.map((m, j) => m + exp(0.5 * logvar[j]) * eps[j]);    // (E2)
 
 // The model of a page: its settings, and its weights as `unpack` returns them; y is the label that it is given, if any.
 export function makeModel({ likelihood, activation, hidden, sigma, n_latent, n_conditions }, arrays) {

@@ -1,7 +1,8 @@
 // One picture, in and out: what the encoder says of it, its reconstruction, and the bound with log p(x) above it.
 import { $, clamp, data, format, make, put, set, tableRow } from "../shared/page.js";
+import { line } from "../shared/charts.js";
 import { bounds, effective, klTerms, makeRandom } from "./arithmetic.js";
-import { curve, frame, picture } from "./pictures.js";
+import { frame, picture } from "./pictures.js";
 
 const MOST = 4096, PATIENCE = 8, QUIET = 250;    // draws of z, ms of a frame that they may take, ms of rest before them
 const nats = (x, digits = 2) => `${format(x, digits)} nats`;
@@ -68,8 +69,8 @@ export function makeEncode({ model, state, change }) {
     const axes = frame($("climb"), 1.6, { x: [0, 12], y: [low - pad, Math.max(best, elbo) + pad],
       names: ["K, draws", isDensity ? "L_K, nats" : "−loss, nats"],
       at: [0, 3, 6, 9, 12].map(power => [power, (2 ** power).toLocaleString("en")]) });
-    curve(axes, [[0, elbo], [12, elbo]], "test", [5, 4]);
-    curve(axes, found.map((value, power) => [power, value]), "value");
+    line(axes, [[0, elbo], [12, elbo]], "test", [5, 4]);
+    line(axes, found.map((value, power) => [power, value]), "value");
     const [draws, equal] = [count, Math.round(effective(used))].map(n => n.toLocaleString("en"));
     const shown = isDensity
       ? `ELBO = −(${format(cost / count, 2)} + ${format(kl, 2)}) = ${nats(elbo)} over ${draws} draws (dashed). log `

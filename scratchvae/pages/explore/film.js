@@ -1,6 +1,7 @@
 // The film of the training: rate against distortion, codes and draws, from the first step to the last.
 import { $, data, format, player, put, set } from "../shared/page.js";
-import { codes, curve, frame, gallery, picture, point, reach } from "./pictures.js";
+import { line } from "../shared/charts.js";
+import { codes, frame, gallery, picture, point, reach } from "./pictures.js";
 
 const { film, history } = data, last = film ? film.steps.length - 1 : 0;
 
@@ -29,7 +30,7 @@ export function makeFilm({ frames, state, change }) {
     const k = film ? state.frame : points.length - 1, [rate, distortion] = points[k];
     const axes = frame($("plane"), 1, { x: span(points.map(p => p[0])), y: span(points.map(p => p[1])),
       names: ["rate, KL in nats", "distortion, nats"] });
-    curve(axes, points, "train");
+    line(axes, points, "train");
     point(axes, points[k], "test");
     const [step, steps] = film ? [film.steps[k], film.steps[last]].map(n => n.toLocaleString("en")) : [];
     const text = `${film ? `Step ${step} of ${steps}` : `Epoch ${k + 1}`}: `

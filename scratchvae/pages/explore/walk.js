@@ -54,7 +54,7 @@ export function makeWalk({ model, arrays, state, change, input }) {
   pad.onpointerdown = event => { pad.setPointerCapture(event.pointerId); pad.onpointermove(event); };
   pad.onpointermove = event => {
     if (!event.buttons || !axes) return;
-    const box = pad.getBoundingClientRect(), [x0, x1] = [axes.px(0), axes.px(1)], [y0, y1] = [axes.py(0), axes.py(1)];
+    const box = pad.getBoundingClientRect(), [x0, x1] = [axes.x(0), axes.x(1)], [y0, y1] = [axes.y(0), axes.y(1)];
     move(state.across, (event.clientX - box.left - x0) / (x1 - x0));
     move(state.up, (event.clientY - box.top - y0) / (y1 - y0));
   };
