@@ -69,8 +69,7 @@ def backward_page() -> str:
     True
     """
     faults = re.findall(r"^  (\w+): ", (FOLDER / "backward/faults.js").read_text(encoding="utf-8"), re.MULTILINE)
-    museum = {name: {"what": BUGS[name].what, "seen_in": BUGS[name].seen_in, "symptom": BUGS[name].symptom,
-                     "detected_by": BUGS[name].detected_by, "diagnosis": BUGS[name].diagnosis}
-              for name in faults if name in BUGS}
+    told = ("what", "seen_in", "symptom", "detected_by", "diagnosis")
+    museum = {name: {field: getattr(BUGS[name], field) for field in told} for name in faults if name in BUGS}
     return build_page("backward", {"version": __version__, "museum": museum,
                                    "source": {tag: quoted(*where) for tag, where in STATEMENTS.items()}})

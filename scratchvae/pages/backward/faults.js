@@ -1,8 +1,7 @@
 // Faults of the museum (scratchvae/bugs) that this VAE can have, by its names: other formulas of nodes, or other
 // local derivatives of edges. Those that change both consistently no gradient check can find. Some need a setting.
-import { sigmoid, softplus } from "./vae.js";
+import { named, sigmoid, softplus } from "./vae.js";
 
-const named = j => ({ mu: `mu${j}`, v: `v${j}`, sigma: `sigma${j}`, eps: `eps${j}`, z: `z${j}` });
 const each = make => ({ ...make(1, named(1)), ...make(2, named(2)) });                  // for both latents
 const sigmaOf = make => ({ locals: each((j, { v, sigma }) => ({ [`${v}>${sigma}`]: make(sigma) })) });
 const klSlope = make => ({ locals: each((j, { v }) => ({ [`${v}>kls${j}`]: t => make(Math.exp(0.5 * t[v])) })) });

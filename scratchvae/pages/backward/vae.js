@@ -6,7 +6,9 @@ export const SIGMA_X = 0.5;                                     // of Gaussian p
 export const softplus = l => Math.max(l, 0) + Math.log1p(Math.exp(-Math.abs(l)));
 export const sigmoid = l => 0.5 * (1 + Math.tanh(0.5 * l));
 export const klOf = (t, Z) => t.klm1 + t.kls1 + (Z === 2 ? t.klm2 + t.kls2 : 0);
-const latents = (Z, make) => Array.from({ length: Z }, (_, j) => make(j + 1)).flat();
+// The names of what belongs to latent j; and a list of what `make` returns for each latent.
+export const named = j => ({ mu: `mu${j}`, v: `v${j}`, sigma: `sigma${j}`, eps: `eps${j}`, z: `z${j}` });
+const latents = (Z, make) => Array.from({ length: Z }, (_, j) => make(j + 1, named(j + 1))).flat();
 
 // The parameters by name: where each lies in the package's model.
 const parametersOf = Z => Object.fromEntries([
@@ -22,16 +24,13 @@ const parametersOf = Z => Object.fromEntries([
 const nodesOf = (Z, gaussian) => [
   ["A", "D1", "n", "x1 U1 + x2 U2 + a", t => t.x1 * t.U1 + t.x2 * t.U2 + t.a, "a"],
   ["h", "D1", "n", "tanh(A)", t => Math.tanh(t.A)],
-  ...latents(Z, j => {
-    const [mu, v, sigma, z, eps] = ["mu", "v", "sigma", "z", "eps"].map(name => name + j);
-    return [
-      [mu, "E1", "n", `h Wm${j} + cm${j}`, t => t.h * t[`Wm${j}`] + t[`cm${j}`], `cm${j}`],
-      [v, "E1", "n", `h Wv${j} + cv${j}`, t => t.h * t[`Wv${j}`] + t[`cv${j}`], `cv${j}`],
-      [sigma, "E2", "n", `exp(${v} / 2)`, t => Math.exp(0.5 * t[v])],
-      [z, "E2", "nk", `${mu} + ${sigma} ${eps}`, t => t[mu] + t[sigma] * t[eps]],
-      [`klm${j}`, "E4", "n", `${mu}² / 2`, t => 0.5 * t[mu] * t[mu]],
-      [`kls${j}`, "E4", "n", `(${sigma}² − 1 − ${v}) / 2`, t => 0.5 * (Math.expm1(t[v]) - t[v])]];
-  }),
+  ...latents(Z, (j, { mu, v, sigma, eps, z }) => [
+    [mu, "E1", "n", `h Wm${j} + cm${j}`, t => t.h * t[`Wm${j}`] + t[`cm${j}`], `cm${j}`],
+    [v, "E1", "n", `h Wv${j} + cv${j}`, t => t.h * t[`Wv${j}`] + t[`cv${j}`], `cv${j}`],
+    [sigma, "E2", "n", `exp(${v} / 2)`, t => Math.exp(0.5 * t[v])],
+    [z, "E2", "nk", `${mu} + ${sigma} ${eps}`, t => t[mu] + t[sigma] * t[eps]],
+    [`klm${j}`, "E4", "n", `${mu}² / 2`, t => 0.5 * t[mu] * t[mu]],
+    [`kls${j}`, "E4", "n", `(${sigma}² − 1 − ${v}) / 2`, t => 0.5 * (Math.expm1(t[v]) - t[v])]]),
   ["C", "D1", "nk", `${latents(Z, j => [`z${j} R${j}`]).join(" + ")} + r`,
     t => t.z1 * t.R1 + (Z === 2 ? t.z2 * t.R2 : 0) + t.r, "r"],
   ["g", "D1", "nk", "tanh(C)", t => Math.tanh(t.C)],
@@ -56,13 +55,10 @@ const edgesOf = (Z, gaussian) => [
   ["g", "l1", "D5", "S1", t => t.S1, "S1"], ["g", "l2", "D5", "S2", t => t.S2, "S2"],
   ["C", "g", "D2", "1 − g²", t => 1 - t.g * t.g],
   ...latents(Z, j => [[`z${j}`, "C", "D5", `R${j}`, t => t[`R${j}`], `R${j}`]]),
-  ...latents(Z, j => {
-    const [mu, v, sigma, z, eps] = ["mu", "v", "sigma", "z", "eps"].map(name => name + j);
-    return [
-      [mu, z, "E6", "1", () => 1], [mu, `klm${j}`, "E6", mu, t => t[mu]],
-      [sigma, z, "E7", eps, t => t[eps]], [v, sigma, "E7", `${sigma} / 2`, t => 0.5 * t[sigma]],
-      [v, `kls${j}`, "E7", `(${sigma}² − 1) / 2`, t => 0.5 * Math.expm1(t[v])]];
-  }),
+  ...latents(Z, (j, { mu, v, sigma, eps, z }) => [
+    [mu, z, "E6", "1", () => 1], [mu, `klm${j}`, "E6", mu, t => t[mu]],
+    [sigma, z, "E7", eps, t => t[eps]], [v, sigma, "E7", `${sigma} / 2`, t => 0.5 * t[sigma]],
+    [v, `kls${j}`, "E7", `(${sigma}² − 1) / 2`, t => 0.5 * Math.expm1(t[v])]]),
   ...latents(Z, j => [["h", `mu${j}`, "D5", `Wm${j}`, t => t[`Wm${j}`], `Wm${j}`],
     ["h", `v${j}`, "D5", `Wv${j}`, t => t[`Wv${j}`], `Wv${j}`]]),
   ["A", "h", "D2", "1 − h²", t => 1 - t.h * t.h],
