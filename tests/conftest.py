@@ -33,6 +33,12 @@ def pytest_configure(config):
                                 "(matmul|dot|vecdot):RuntimeWarning")
 
 
+@pytest.fixture
+def no_figures(monkeypatch):
+    """Runs draw no figures, which would take longest."""
+    monkeypatch.setattr("scratchvae.cli.run_folder.Run.draw", lambda *_: [])
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_pyfunc_call():
     """Skip tests of links on Windows, where most users may not make any."""

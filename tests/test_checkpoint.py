@@ -239,8 +239,7 @@ def test_a_crafted_file_is_a_model_or_refused_in_one_line(kind, optimizer, tmp_p
     assert 20 < len(taken) < 300
 
 
-def test_resuming_from_a_crafted_file_goes_on_or_says_why_not_in_one_line(capsys, monkeypatch, tmp_path):
-    monkeypatch.setattr("scratchvae.cli.run_folder.Run.draw", lambda *_: [])             # no figures: they take longest
+def test_resuming_from_a_crafted_file_goes_on_or_says_why_not_in_one_line(capsys, no_figures, tmp_path):
     np.savez(tmp_path / "data.npz", train=X, test=X[:5])
     run = tmp_path / "run"
     result(capsys, "train", "--data", tmp_path / "data.npz", "--hidden", 3, "--latent", 2, "--batch-size", 5,

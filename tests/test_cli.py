@@ -35,6 +35,12 @@ def result(capsys, *args):
     return json.loads(out.splitlines()[-1], parse_constant=lambda name: pytest.fail(f"{name} is not JSON"))
 
 
+def refused(capsys, words, *args):
+    """Run a command that must be refused in one line with these words."""
+    status, out, err = command(capsys, *args)
+    assert status == 2 and not out and len(err.splitlines()) == 1 and words in err, err
+
+
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
     folder = tmp_path_factory.mktemp("runs") / "digits"
@@ -99,10 +105,8 @@ def test_resume_continues_to_the_bits_of_an_undisturbed_run(capsys, tmp_path):
 
 
 def test_resume_refuses_other_settings_and_no_further_epochs(capsys, run):
-    status, _, err = command(capsys, "train", "--resume", "--beta", 2, "--epochs", 9, "--out", run)
-    assert status == 2 and "--beta is 2.0, but the run" in err
-    status, _, err = command(capsys, "train", "--resume", "--out", run, "--epochs", 2)
-    assert status == 2 and "has 2 epochs" in err
+    refused(capsys, "--beta is 2.0, but the run", "train", "--resume", "--beta", 2, "--epochs", 9, "--out", run)
+    refused(capsys, "has 2 epochs", "train", "--resume", "--out", run, "--epochs", 2)
 
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows sends no signal to one process")
@@ -141,8 +145,7 @@ def test_picture_commands_write_a_png_and_name_it(capsys, run, name, count):
 
 def test_traverse_can_start_from_an_image(capsys, run):
     result(capsys, "traverse", run, "--index", 5)
-    status, _, err = command(capsys, "traverse", run, "--index", 359)
-    assert status == 2 and "images 0 to 358" in err
+    refused(capsys, "images 0 to 358", "traverse", run, "--index", 359)
 
 
 def test_gradcheck_of_all_kinds_and_of_a_run_are_right(capsys, run):
@@ -247,9 +250,7 @@ def test_a_damaged_data_folder_is_refused_in_one_line(capsys, tmp_path, damage, 
 
 
 def assert_refused(capsys, tmp_path, words, *args):
-    status, out, err = command(capsys, "train", *args, "--out", tmp_path / "refused", "--json")
-    assert status == 2 and out == ""
-    assert len(err.splitlines()) == 1 and words in err, err
+    refused(capsys, words, "train", *args, "--out", tmp_path / "refused", "--json")
     assert not (tmp_path / "refused").exists()
 
 
@@ -290,8 +291,7 @@ def test_a_model_that_does_not_fit_into_memory_is_refused_before_training(capsys
 
 def test_a_folder_that_holds_a_run_is_not_overwritten_unasked(capsys, run):
     before = (run / "model.npz").read_bytes()
-    status, _, err = command(capsys, "train", *QUICK, "--out", run)
-    assert status == 2 and "already holds a run" in err and len(err.splitlines()) == 1
+    refused(capsys, "already holds a run", "train", *QUICK, "--out", run)
     assert (run / "model.npz").read_bytes() == before
 
 
@@ -303,8 +303,7 @@ def test_overwrite_replaces_a_run(capsys, tmp_path):
 
 @pytest.mark.parametrize("name", ["evaluate", "sample", "reconstruct", "traverse", "gradcheck"])
 def test_a_folder_without_a_run_is_refused_in_one_line(capsys, tmp_path, name):
-    status, out, err = command(capsys, name, tmp_path / "nothing")
-    assert status == 2 and out == "" and len(err.splitlines()) == 1 and "holds no run" in err
+    refused(capsys, "holds no run", name, tmp_path / "nothing")
 
 
 def test_a_damaged_run_is_refused_in_one_line(capsys, tmp_path):
@@ -312,24 +311,20 @@ def test_a_damaged_run_is_refused_in_one_line(capsys, tmp_path):
     model = tmp_path / "run" / "model.npz"
     whole = model.read_bytes()
     model.write_bytes(whole[:len(whole) // 2])
-    status, _, err = command(capsys, "evaluate", tmp_path / "run")
-    assert status == 2 and "model.npz" in err and len(err.splitlines()) == 1
+    refused(capsys, "model.npz", "evaluate", tmp_path / "run")
     (tmp_path / "run" / "config.json").write_text("{")
-    status, _, err = command(capsys, "sample", tmp_path / "run")
-    assert status == 2 and "config.json" in err and len(err.splitlines()) == 1
+    refused(capsys, "config.json", "sample", tmp_path / "run")
 
 
 def test_an_autoencoder_has_neither_samples_nor_a_likelihood(capsys, tmp_path):
     result(capsys, "train", *QUICK, "--model", "ae", "--out", tmp_path / "ae")
     for name in ("sample", "evaluate", "traverse"):
-        status, _, err = command(capsys, name, tmp_path / "ae")
-        assert status == 2 and "autoencoder" in err
+        refused(capsys, "autoencoder", name, tmp_path / "ae")
     assert result(capsys, "reconstruct", tmp_path / "ae")["file"].endswith(".png")
 
 
 def test_no_command_is_bad_usage(capsys):
-    status, _, err = command(capsys)
-    assert status == 2 and len(err.splitlines()) == 1
+    refused(capsys, "COMMAND")
 
 
 # ---- refusals in the words of the command line -------------------------------------------------------------------
@@ -380,8 +375,7 @@ def test_a_number_that_is_refused_is_called_by_the_flag_that_was_typed(capsys, r
     (["lambda", "--betas", "1,x"], "--betas is '1,x'; expected numbers with commas between them."),
 ])
 def test_a_slip_of_the_pen_is_answered_with_what_was_meant(capsys, words, meant):
-    status, out, err = command(capsys, *words)
-    assert status == 2 and out == "" and len(err.splitlines()) == 1 and meant in err, err
+    refused(capsys, meant, *words)
 
 
 @pytest.mark.parametrize("message, said", [

@@ -11,7 +11,7 @@ import threading
 import time
 
 import pytest
-from test_cli import command, result
+from test_cli import command, refused, result
 from test_run_folder import bits, interrupted, QUICK, trained, write_data
 
 from scratchvae import plots
@@ -24,11 +24,6 @@ NO_FIGURES = "import sys; from scratchvae.cli.run_folder import Run; Run.draw = 
     "from scratchvae.cli import train; train.SECONDS_UNSAVED = 0; " \
     "from scratchvae.cli.main import main; sys.exit(main(sys.argv[1:]))"             # epochs here take milliseconds
 UNIX = pytest.mark.skipif(os.name == "nt", reason="needs the shell and the signals of Unix")
-
-
-@pytest.fixture
-def no_figures(monkeypatch):
-    monkeypatch.setattr(Run, "draw", lambda *_: [])
 
 
 def epochs_saved(run):
@@ -273,6 +268,5 @@ def test_figures_draws_a_run_that_was_stopped_anywhere(capsys, monkeypatch, tmp_
 def test_figures_of_a_model_that_was_saved_without_its_training_are_refused(capsys, tmp_path, no_figures):
     run = trained(capsys, tmp_path)
     Run.open(run).load_model()[0].save(run / MODEL)
-    status, _, err = command(capsys, "figures", run)
-    assert status == 2 and "no history of a training" in err and len(err.splitlines()) == 1
+    refused(capsys, "no history of a training", "figures", run)
     assert json.loads((run / "config.json").read_text(encoding="utf-8"))["epochs"] == 2

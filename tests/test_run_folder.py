@@ -7,7 +7,7 @@ import sys
 
 import numpy as np
 import pytest
-from test_cli import command, result
+from test_cli import command, refused, result
 
 from scratchvae.cli.progress import Progress
 from scratchvae.cli.run_folder import CONFIG, HISTORY, MODEL, Run
@@ -27,11 +27,6 @@ LINKS = pytest.mark.skipif(os.name == "nt", reason="links need a privilege on Wi
 PIPES = pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs FIFOs")
 
 
-@pytest.fixture
-def no_figures(monkeypatch):
-    monkeypatch.setattr(Run, "draw", lambda *_: [])
-
-
 def write_data(path, n=40, seed=0):
     """Write random rows of six numbers, the training part n rows."""
     rng = np.random.default_rng(seed)
@@ -46,12 +41,6 @@ def trained(capsys, folder, epochs=2, **options):
     result(capsys, "train", "--data", write_data(folder / "data.npz"), *QUICK, *words, "--epochs", epochs,
            "--out", folder / "run")
     return folder / "run"
-
-
-def refused(capsys, words, *args):
-    """Run a command that must be refused in one line with these words."""
-    status, out, err = command(capsys, *args)
-    assert status == 2 and not out and len(err.splitlines()) == 1 and words in err, err
 
 
 def contents(folder):
