@@ -2,7 +2,6 @@
 import math
 from argparse import Namespace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -166,26 +165,26 @@ def _export_model(run: Run, model: Model, history: History, path: Path) -> tuple
     return {"file": str(path)}, 0
 
 
+def _side(folder):
+    """Return (settings, numbers of the kept epoch, fingerprints of the data) of a run."""
+    run = open_run(folder)
+    model, meta, arrays = run.load_model()
+    history = history_of(run, arrays)
+    settings = {name: value for name, value in run.config.items() if name != "scratchvae"}
+    epoch = history.best() if run.config.get("keep") == "best" else len(history)
+    last = history[epoch - 1] if history else Epoch(*[math.nan] * len(Epoch._fields))
+    return settings, {
+        "epochs trained": len(history), "epoch kept": epoch, "parameters": model.parameters.flat.size,
+        "training loss": last.train_loss, "held-out loss": last.test_loss, "reconstruction": last.test_reconstruction,
+        "KL": last.test_kl if isinstance(model, VAE) else math.nan, "seconds": sum(history.column("seconds")),
+    }, (meta.get("data") or {}).get("fingerprints")
+
+
 def run_compare(args: Namespace) -> tuple[dict, int]:
     """Print the settings that differ, and the losses of the epochs that each run kept."""
-    sides: list[dict[str, Any]] = []
-    losses, data = [], []
-    for folder in (args.folder, args.other):
-        run = open_run(folder)
-        model, meta, arrays = run.load_model()
-        history = history_of(run, arrays)
-        sides.append({name: value for name, value in run.config.items() if name != "scratchvae"})
-        epoch = history.best() if run.config.get("keep") == "best" else len(history)
-        last = history[epoch - 1] if history else None
-        losses.append({"epochs trained": len(history), "epoch kept": epoch, "parameters": model.parameters.flat.size,
-                       "training loss": last.train_loss if last else math.nan,
-                       "held-out loss": last.test_loss if last else math.nan,
-                       "reconstruction": last.test_reconstruction if last else math.nan,
-                       "KL": last.test_kl if last and isinstance(model, VAE) else math.nan,
-                       "seconds": sum(epoch.seconds for epoch in history)})
-        data.append((meta.get("data") or {}).get("fingerprints"))
-    different = {name: [side.get(name) for side in sides] for name in {**sides[0], **sides[1]}
-                 if sides[0].get(name) != sides[1].get(name)}
+    settings, losses, data = zip(*map(_side, (args.folder, args.other)))
+    pairs = {name: [side.get(name) for side in settings] for name in {**settings[0], **settings[1]}}
+    different = {name: pair for name, pair in pairs.items() if pair[0] != pair[1]}
     numbers = {name: [side[name] for side in losses] for name in losses[0]}
     rows = [("", *(Path(folder).name for folder in (args.folder, args.other))),
             *((name, *map(str, pair)) for name, pair in different.items()),

@@ -85,17 +85,17 @@ def _summary(title, checks, said):
 
     Checks that are ok may have something to say, too.
     """
-    wrong, unjudged = ([check.name for check in checks if check.verdict == verdict]
-                       for verdict in ("WRONG", "not judged"))
-    verdicts = [f"WRONG: {', '.join(wrong)}"] * bool(wrong) + [f"not judged: {', '.join(unjudged)}"] * bool(unjudged)
-    worst, right = max(check.worst for check in checks), [check for check in checks if check.ok and check.judged]
+    failed = {word: [check.name for check in checks if check.verdict == word] for word in ("WRONG", "not judged")}
+    verdicts = [f"{word}: {', '.join(names)}" for word, names in failed.items() if names]
+    worst, right = max(check.worst for check in checks), sum(check.ok and check.judged for check in checks)
     unasked = sum(check.ok and not check.judged for check in checks)
-    line = (f"{title}: {'; '.join(verdicts) or f'{len(right)} right, worst relative error {worst:.1e}'}"
+    line = (f"{title}: {'; '.join(verdicts) or f'{right} right, worst relative error {worst:.1e}'}"
             f"{f'; {unasked} not asked' * bool(unasked)}")
     shown, told = [], set()
     for check in checks:
-        if check.hint not in told | said | {""} or not check.ok:
-            shown.append(check._replace(hint="" if check.hint in told | said else check.hint))
+        is_new = check.hint not in told | said | {""}
+        if is_new or not check.ok:
+            shown.append(check if is_new else check._replace(hint=""))
             told.add(check.hint)
     if told <= said:
         return line
