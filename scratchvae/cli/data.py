@@ -9,7 +9,7 @@ from ..arrays import stretches
 from ..data.download import cache_folder, fetch, missing_files, SETS
 from ..data.loading import BUNDLED, DATASETS, DRAWN, load_data
 from ..data.meaning import as_floats
-from .parser import add_command, add_image_shape, add_transpose, figure_path
+from .parser import add_command, add_image_shape, add_transpose, out_path
 from .progress import FetchProgress
 from .run_folder import run_name
 from .screen import print_filled
@@ -69,7 +69,7 @@ def run_fetch(args: Namespace) -> tuple[dict, int]:
 def run_show(args: Namespace) -> tuple[dict, int]:
     """Print shape, type, range and labels of a data set, and draw its first training examples."""
     data = load_data(args.name, image_shape=args.image_shape, transpose=args.transpose)
-    path = figure_path(args.figure or f"runs/{run_name(args.name)}-data.png")
+    path = out_path("--figure", args.figure or f"runs/{run_name(args.name)}-data.png", ".png")
     shown, D = data.train[:SHOWN], data.train.shape[1]
     figure = plots.image_grid(as_floats(shown, np.float64), data.image_shape,
                               f"{data.name}: the first {len(shown)} training examples", fields=data.fields)

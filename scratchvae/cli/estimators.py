@@ -4,7 +4,7 @@ from argparse import Namespace
 
 from .. import plots
 from ..analysis.estimator_comparison import measure_estimators
-from .parser import add_command, add_lab_flags, figure_path
+from .parser import add_command, add_lab_flags, out_path
 from .progress import note_compilation
 from .screen import print_filled
 
@@ -27,7 +27,7 @@ def add(commands: object) -> None:
 
 def run(args: Namespace) -> tuple[dict, int]:
     """Measure, print a table, draw a figure."""
-    path = figure_path(args.figure)
+    path = out_path("--figure", args.figure, ".png")
     note_compilation()
     rows = measure_estimators(args.draws, args.epochs, seed=args.seed)
     for scene, what in SCENES.items():

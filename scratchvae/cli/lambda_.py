@@ -5,7 +5,7 @@ from .. import plots
 from ..analysis.rate_distortion import BETAS, check_betas, rate_distortion
 from ..data.loading import load_data
 from ..errors import ConfigurationError
-from .parser import add_command, add_lab_flags, figure_path
+from .parser import add_command, add_lab_flags, out_path
 from .progress import note_compilation
 from .screen import print_filled, say
 
@@ -37,7 +37,7 @@ def _betas(text):
 
 def run(args: Namespace) -> tuple[dict, int]:
     """Train, print a table for each data set, draw a figure."""
-    betas, path = _betas(args.betas), figure_path(args.figure)
+    betas, path = _betas(args.betas), out_path("--figure", args.figure, ".png")
     sets = [load_data(source) for source in args.data or ("digits", "mnist5k")]
     note_compilation()
     curves = []

@@ -132,11 +132,6 @@ def add_lab_flags(parser: argparse.ArgumentParser, seed_of: str, figure: str) ->
     parser.add_argument("--figure", metavar="FILE", default=figure, help=f"where the figure goes; default: {figure}")
 
 
-def figure_path(name: str) -> Path:
-    """Return the figure's path and make its folder; raises RunError or ConfigurationError if that is impossible."""
-    return out_path("--figure", name, ".png")
-
-
 def out_path(flag: str, name: str, suffix: str) -> Path:
     """Return the path of a file to write, whose name ends in `suffix`, and make its folder.
 

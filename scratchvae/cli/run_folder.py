@@ -137,7 +137,7 @@ class Run:
 
     def has_model(self) -> bool:
         """Return whether the run has saved a model: it has not if it was killed before its first step."""
-        return (self.folder / MODEL).exists()
+        return self.model_file.exists()
 
     @contextmanager
     def held(self) -> Iterator["Run"]:
@@ -177,7 +177,7 @@ class Run:
             self._take_back()
         meta, arrays = trainer.checkpoint()
         meta = {"training": meta, "config": self.config, "data": self.data}
-        save_run(trainer.model, self.folder / MODEL, meta, arrays)
+        save_run(trainer.model, self.model_file, meta, arrays)
         self.saved = self._model_file()
         table = io.StringIO()
         writer = csv.writer(table, lineterminator="\n")
@@ -189,7 +189,7 @@ class Run:
     def _model_file(self):
         """Return the state of model.npz, which differs from that of any other file; None if there is none."""
         try:
-            found = os.lstat(self.folder / MODEL)
+            found = os.lstat(self.model_file)
         except FileNotFoundError:
             return None
         return found.st_dev, found.st_ino, found.st_mtime_ns, found.st_size

@@ -239,10 +239,10 @@ def resumed(record: Run, changed: Container[str]) -> tuple[Dataset, Trainer]:
         state = trainer.state
         steps, batches = state.optimizer.step + state.skipped, state.epoch * trainer.batches + state.batch
     except (KeyError, TypeError, ValueError) as error:
-        raise RunError(f"{record.folder / MODEL} does not say how far its training came ({error}). "
+        raise RunError(f"{record.model_file} does not say how far its training came ({error}). "
                        "Begin another run.") from error
     if steps != batches or not 0 <= state.batch < trainer.batches:
-        raise RunError(f"{record.folder / MODEL} was left after {steps} steps, epoch {state.epoch} and batch "
+        raise RunError(f"{record.model_file} was left after {steps} steps, epoch {state.epoch} and batch "
                        f"{state.batch}, but epochs of {data.name} have {trainer.batches} batches: the data do "
                        "not have as many rows as before. Name those of the run with --data, or begin another run.")
     if state.epoch >= record.config["epochs"]:
@@ -250,7 +250,7 @@ def resumed(record: Run, changed: Container[str]) -> tuple[Dataset, Trainer]:
                                  f"{record.config['epochs']}. Ask for more epochs in all, as in "
                                  f"--epochs {state.epoch + 10}.")
     if not meta.get("data"):
-        say(f"{record.folder / MODEL} is of an earlier version and does not say on which data it was trained; training "
+        say(f"{record.model_file} is of an earlier version and does not say on which data it was trained; training "
             f"continues on what {data.name} holds now")
     return data, trainer
 
@@ -305,7 +305,7 @@ def run_epochs(record: Run, trainer: Trainer) -> list[int]:
         try:
             trainer.run(record.config["epochs"], progress.after_step, after_epoch)
         except TrainingError as error:
-            raise TrainingError(f"{error} {record.folder / MODEL} holds the model after epoch {saved}.") from error
+            raise TrainingError(f"{error} {record.model_file} holds the model after epoch {saved}.") from error
         finally:
             progress.close()
         if caught or saved < trainer.state.epoch:
