@@ -36,9 +36,8 @@ window.checks = {
   // Right gradients that a finite difference accuses, in states from ordinary ones to the ends of all ranges.
   accused() {
     const { compute, rangeOf, START, state } = modules["backward/state.js"];
-    const { agrees, difference, lossAlong } = modules["backward/differences.js"];
+    const { agrees, difference } = modules["backward/differences.js"];
     const { uniform } = modules["backward/estimators.js"];
-    const { rowsOf } = modules["backward/vae.js"];
     const found = { accused: [], judged: 0 };
     for (let i = 0; i < 120; i++) {
       const [Z, B, K] = [0, 1, 2].map(bit => 1 + ((i >> bit) % 2));
@@ -52,10 +51,7 @@ window.checks = {
         });
       const step = compute();
       for (const name of [...Object.keys(step.net.parameters), ...step.net.nodes.map(node => node.name)]) {
-        const copies = rowsOf(state);
-        copies.forEach((t, k) => Object.assign(t, step.rows[k]));
-        const f = lossAlong(step.net, copies, null, name, step.where(name));
-        const x = name in step.net.parameters ? state[name] : step.value(name);
+        const { f, x } = step.along(name);
         if (!agrees(step.cotangent(name), difference(f, x))) found.accused.push([i, name]);
         found.judged++;
       }

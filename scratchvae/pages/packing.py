@@ -22,7 +22,7 @@ def rounded(values: np.ndarray, levels: int) -> tuple[np.ndarray, float]:
 
 
 def pack(arrays: dict[str, tuple[np.ndarray, float]]) -> dict:
-    """Return {"parts": [[name, kind, shape, step], ...], "text"} of (numbers of 8, 16 or 32 bits, step) by name.
+    """Return {"parts": [[name, kind, shape, step], ...], "text"} of (numbers of 8 or 16 bits, step) by name.
 
     Examples
     --------

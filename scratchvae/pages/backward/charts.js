@@ -5,14 +5,9 @@ import { grid, ticks } from "../shared/charts.js";
 const short = x => String(Number(x.toPrecision(3))).replace("-", "−");
 
 // A chart with numbers at round places, or at those that are given, and the names of both axes.
-export function axes(
-  canvas,
-  xRange,
-  yRange,
-  { ratio = 1.6, xLabel = "", yLabel = "", xTicks = ticks(xRange, short), yTicks = ticks(yRange, short) } = {},
-) {
-  const margins = { top: 24, right: 12, bottom: 38 };
-  const chart = grid(canvas, ratio, { x: xRange, y: yRange, xTicks, yTicks, margins });
+export function axes(canvas, x, y, options = {}) {
+  const { ratio = 1.6, xLabel = "", yLabel = "", xTicks = ticks(x, short), yTicks = ticks(y, short) } = options;
+  const chart = grid(canvas, ratio, { x, y, xTicks, yTicks, margins: { top: 24, right: 12, bottom: 38 } });
   const { c, left, right, bottom } = chart;
   c.textAlign = "center";
   c.fillText(xLabel, (left + right) / 2, bottom + 31);

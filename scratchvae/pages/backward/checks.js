@@ -10,12 +10,10 @@ const differs = (a, b) => !(Math.abs(a - b) <= 1e-9 * Math.max(1, Math.abs(b)));
 
 export const CHECKS = {
   "gradient check": (net, s, fault) => {
-    const rows = rowsOf(s);
-    const found = gradient(net, rows, fault).gradient;
-    const wrong = Object.keys(found).filter(
-      name => !agrees(found[name], difference(lossAlong(net, rowsOf(s), fault, name), s[name])),
-    );
-    return wrong.length ? `d is not the slope of the loss for ${wrong.map(name => sign(name)).join(", ")}` : "";
+    const found = gradient(net, rowsOf(s), fault).gradient;
+    const slope = name => difference(lossAlong(net, rowsOf(s), fault, name), s[name]);
+    const wrong = Object.keys(found).filter(name => !agrees(found[name], slope(name)));
+    return wrong.length ? `d is not the slope of the loss for ${wrong.map(sign).join(", ")}` : "";
   },
   // Averages over eps are sums over the nodes of the trapezoid rule; the latents are independent.
   "sampler moments": (net, s, fault) => {

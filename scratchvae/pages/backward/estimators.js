@@ -11,10 +11,8 @@ export function uniform(seed, index) {
 }
 
 export function normals(count, seed) {
-  return Float64Array.from(
-    { length: count },
-    (_, i) => Math.sqrt(-2 * Math.log1p(-uniform(seed, 2 * i))) * Math.cos(2 * Math.PI * uniform(seed, 2 * i + 1)),
-  );
+  const length = i => Math.sqrt(-2 * Math.log1p(-uniform(seed, 2 * i)));
+  return Float64Array.from({ length: count }, (_, i) => length(i) * Math.cos(2 * Math.PI * uniform(seed, 2 * i + 1)));
 }
 
 // The samples of noise eps (m x Z): z, the nll, its derivative J by z, and log w (S1, S2).

@@ -1,3 +1,4 @@
+// The page on a run's own model: what can be set, in the URL's fragment too, and the panels, which draw themselves.
 import { $, clamp, data, format, onceAFrame, put, readFragment, writeFragment } from "../shared/page.js";
 import { makeModel } from "./arithmetic.js";
 import { isDrawing, labelOf, makeInput } from "./drawing.js";

@@ -1,7 +1,7 @@
 // Arrays from the text that `pack` of packing.py wrote: base 85, then zlib's compression, then numbers times a step.
 
 const CODE = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz!#$%&()*+-;,=>?@^_`{|}~";
-const KINDS = { i1: Int8Array, u1: Uint8Array, i2: Int16Array, u2: Uint16Array, f4: Float32Array };
+const KINDS = { i1: Int8Array, u1: Uint8Array, i2: Int16Array, u2: Uint16Array };
 
 function base85(text) {
   const value = new Uint8Array(128).fill(84), groups = Math.ceil(text.length / 5);

@@ -6,8 +6,8 @@ export const data = JSON.parse($("data").textContent);
 
 // An element, of SVG if its parent is; attributes, then text.
 export function make(tag, parent, attributes = {}, text = "") {
-  const svg = tag === "svg" || (parent instanceof SVGElement && parent.tagName !== "foreignObject");
-  const node = svg ? document.createElementNS("http://www.w3.org/2000/svg", tag) : document.createElement(tag);
+  const isSvg = parent instanceof SVGElement;
+  const node = isSvg ? document.createElementNS("http://www.w3.org/2000/svg", tag) : document.createElement(tag);
   for (const [key, value] of Object.entries(attributes)) node.setAttribute(key, value);
   if (text) node.textContent = text;
   parent.append(node);
@@ -125,13 +125,7 @@ export function writeFragment(state, start) {
   clearTimeout(writing);
   writing = setTimeout(() => {
     const changed = Object.keys(start).filter(key => state[key] !== start[key]);
-    history.replaceState(
-      null,
-      "",
-      "#" +
-        new URLSearchParams(
-          changed.map(key => [key, typeof state[key] === "number" ? Number(state[key].toFixed(4)) : state[key]]),
-        ),
-    );
+    const short = value => (typeof value === "number" ? Number(value.toFixed(4)) : value);
+    history.replaceState(null, "", `#${new URLSearchParams(changed.map(key => [key, short(state[key])]))}`);
   }, 250);
 }
