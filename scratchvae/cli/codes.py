@@ -135,8 +135,7 @@ def run_export(args: Namespace) -> tuple[dict, int]:
         raise RunError(f"{folder} cannot be made: {error.strerror}. Choose another folder (--to).") from error
     name = model.likelihood.name
     script = SCRIPT.format(n_latent=model.n_latent, n_conditions=model.n_conditions, n_visible=model.n_visible,
-                           hidden=len(model.hidden),
-                           n_inputs=model.n_latent + model.n_conditions,
+                           hidden=len(model.hidden), n_inputs=model.n_latent + model.n_conditions,
                            codes="z and one-hot columns of the label" if model.n_conditions else "z",
                            activation=ACTIVATIONS[model.activation], mean=MEANS.get(name, "a"),
                            guard="\n    w = np.where(a == 0, 1, a)" * (name == "continuous_bernoulli"))

@@ -1,5 +1,6 @@
 """`scratchvae gradcheck`: check every gradient segment against finite differences."""
 import importlib
+import itertools
 import re
 import sys
 import textwrap
@@ -153,14 +154,12 @@ def _models_to_check(args, rng):
         model.set_params(dtype="float64").parameters.flat[:] = flat
         yield f"{args.folder}, at its own parameters", model
         return
-    for activation in ACTIVATIONS:
-        for likelihood in LIKELIHOODS:
-            for hidden in ((), (4,), (5, 4)):
-                for cls in (VAE, Autoencoder):
-                    model = cls(n_visible=6, n_latent=2, hidden=hidden, activation=activation, likelihood=likelihood,
-                                dtype="float64", sigma=0.7)
-                    model.parameters.flat += 0.3 * rng.standard_normal(model.parameters.flat.size)
-                    yield f"{cls.kind} {activation} {likelihood} hidden {list(hidden)}", model
+    for activation, likelihood, hidden, cls in itertools.product(ACTIVATIONS, LIKELIHOODS, ((), (4,), (5, 4)),
+                                                                 (VAE, Autoencoder)):
+        model = cls(n_visible=6, n_latent=2, hidden=hidden, activation=activation, likelihood=likelihood,
+                    dtype="float64", sigma=0.7)
+        model.parameters.flat += 0.3 * rng.standard_normal(model.parameters.flat.size)
+        yield f"{cls.kind} {activation} {likelihood} hidden {list(hidden)}", model
     for estimator in ESTIMATORS:                                      # against the surrogate where it derives one (S11)
         model = VAE(n_visible=6, n_latent=2, hidden=(4,), activation="tanh", estimator=estimator, n_samples=4,
                     dtype="float64")

@@ -180,9 +180,7 @@ class Run:
         save_run(trainer.model, self.model_file, meta, arrays)
         self.saved = self._model_file()
         table = io.StringIO()
-        writer = csv.writer(table, lineterminator="\n")
-        writer.writerow(Epoch._fields)
-        writer.writerows(trainer.state.history)
+        csv.writer(table, lineterminator="\n").writerows([Epoch._fields, *trainer.state.history])
         write_atomically(self.folder / HISTORY, lambda file: file.write(table.getvalue().encode()))
         return lost
 
@@ -250,11 +248,8 @@ class Run:
         figures["reconstructions.png"] = reconstruction_figure(model, data, 10)
         mu = model.transform(data.test[:IMAGES_SHOWN])
         labels = None if data.test_labels is None else data.test_labels[:IMAGES_SHOWN]
-        if model.n_latent == 2:
-            figures["latent_plane.png"] = plots.latent_plane(mu, labels)
-        else:
-            plane, explained = plots.principal_directions(mu)
-            figures["latent_plane.png"] = plots.latent_plane(plane, labels, explained=explained)
+        plane, explained = (mu, None) if model.n_latent == 2 else plots.principal_directions(mu)
+        figures["latent_plane.png"] = plots.latent_plane(plane, labels, explained=explained)
         if isinstance(model, VAE):
             if model.n_conditions:
                 figures["conditions.png"] = condition_figure(model, data)
