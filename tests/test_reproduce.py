@@ -132,7 +132,7 @@ def test_the_page_of_the_projects_results_says_what_is_recorded():
 
 @pytest.mark.parametrize("words, said", [
     (["nothing"], "TABLE is 'nothing'; known are mnist, "), (["mnist", "--seeds", 0], "--seeds is 0"),
-    (["mnist", "--budget", 0], "--budget is 0"),
+    (["mnist", "--budget", 0], "--budget is 0"), (["mnist", "--out", ""], "--out is empty"),
     (["mnist", "--data", "mnist"], "--data is 'mnist'; expected NAME=PATH of something that is there"),
     ([], "static needs data that are neither bundled nor fetched: an .npz"),
     (["mnist", "--importance-samples", -1], "--importance-samples is -1"),

@@ -69,7 +69,8 @@ def run_fetch(args: Namespace) -> tuple[dict, int]:
 def run_show(args: Namespace) -> tuple[dict, int]:
     """Print shape, type, range and labels of a data set, and draw its first training examples."""
     data = load_data(args.name, image_shape=args.image_shape, transpose=args.transpose)
-    path = out_path("--figure", args.figure or f"runs/{run_name(args.name)}-data.png", ".png")
+    default = f"runs/{run_name(args.name)}-data.png"
+    path = out_path("--figure", default if args.figure is None else args.figure, ".png")
     shown, D = data.train[:SHOWN], data.train.shape[1]
     figure = plots.image_grid(as_floats(shown, np.float64), data.image_shape,
                               f"{data.name}: the first {len(shown)} training examples", fields=data.fields)

@@ -40,6 +40,8 @@ def run(args: argparse.Namespace) -> tuple[dict, int]:
     budget = None if args.budget is None else at_least("budget", args.budget, 0, "Use 10.", open_interval=True)
     positive_integer("seeds", args.seeds)
     positive_integer("importance_samples", args.importance_samples)
+    if args.out == "":                                     # which would replace the README.md of the present folder
+        raise ConfigurationError("--out is empty; expected the name of a folder. Leave it out for runs/reproduce.")
     sources, rows, folder = _sources(args.data), [], Path(args.out)
     for name in names:
         if ROWS[name].data not in {*BUNDLED, *SETS, *sources}:
