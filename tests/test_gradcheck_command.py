@@ -63,7 +63,7 @@ def test_gradcheck_runs_the_checks_of_a_module(capsys, tmp_path, monkeypatch):
             (["own_checks:raising"], "raises KeyError in own_checks.py, line 17 ('a')"),
             (["no_python:f"], "raises SyntaxError"), (["leaves:f"], "raises SystemExit in leaves.py, line 2 (3)"),
             (["no_module:f"], "No module named 'no_module'"), (["./own_checks.py:right"], "leave out the path"),
-            (["--write-test"], "is given for no function"),
+            (["--write-test"], "is given for no function"), ([""], "holds no run"),
             (["--write-test", "run"], "is given for run"), (["--write-test", "own_checks:none"], "is missing")):
         assert main(["gradcheck", *words]) == 2
         out, err = capsys.readouterr()

@@ -148,7 +148,7 @@ def _write_test(name, own, is_shown):
 
 def _models_to_check(args, rng):
     """Yield (title, float64 model): the run's, or small ones of each activation, likelihood, depth and estimator."""
-    if args.folder:
+    if args.folder is not None:
         model, _, _ = open_run(args.folder).load_model()
         flat = model.parameters.flat
         model.set_params(dtype="float64").parameters.flat[:] = flat
