@@ -70,20 +70,25 @@ class Optimizer:
                                 f"{self.name} needs numbers below {self.limit:.2g}.")
         self.step += 1
         if self.clip_norm is not None:
-            total = np.empty(1)
-            with np.errstate(over="ignore"):
-                sum_of_squares(gradient, total)
-            norm = math.sqrt(total[0])
-            if math.isinf(norm):                                 # the squares overflow, and not the gradient
-                gradient /= np.abs(gradient).max()
-                gradient *= self.clip_norm / np.linalg.norm(gradient)
-            elif norm > self.clip_norm:
+            norm = _norm(gradient)
+            if math.isinf(norm):                                 # its squares overflow: only its direction is left
+                gradient /= np.abs(gradient).max() / self.clip_norm
+                norm = _norm(gradient)
+            if norm > self.clip_norm:
                 gradient *= self.clip_norm / norm                                                           # (O3)
         if self.weight_decay:
             theta *= 1 - self.learning_rate * self.weight_decay                                             # (O4)
 
     def __setstate__(self, state):
         vars(self).update(state, moments={name: np.array(moment) for name, moment in state["moments"].items()})
+
+
+def _norm(gradient):
+    """Return the length of gradient (size,), inf where its squares overflow."""
+    total = np.empty(1)
+    with np.errstate(over="ignore"):
+        sum_of_squares(gradient, total)
+    return math.sqrt(total[0])
 
 
 class Adam(Optimizer):

@@ -350,7 +350,7 @@ MAY_CALL_BLAS = {
     **dict.fromkeys(["analysis.attribute_vectors", "probability.distributions", "probability.divergences", "data.faces",
                      "analysis.latent", "probability.mixture"],
                     "vectors and square matrices as large as the latent space: one thread"),
-    "oracles.linear": "factors of a square matrix as large as the latent space; samples and gradients for tests",
+    "oracles.linear": "singular values, which only LAPACK finds; samples and gradients for tests",
     "oracles.ppca": "an eigenvalue problem, which only LAPACK solves; a reference, held to tolerances",
 }
 BLAS = {"dot", "vdot", "inner", "matmul", "tensordot", "linalg", "einsum_path"}

@@ -6,8 +6,8 @@ import numpy as np
 
 from ..bugs import BUGS, detections, random_case
 from ..gradcheck import check_model
-from ..gradcheck.properties import standard_normal_rule
 from ..oracles import LinearGaussian
+from ..oracles.rules import gauss_hermite
 from ..practice import EXERCISES, judge
 from ..probability.distributions import Discrete
 from ..probability.divergences import cross_entropy, entropy, kl
@@ -56,9 +56,9 @@ def joint() -> str:
 
 def prior_draws() -> str:
     """Return the share of draws from the prior that count, for x = (1, ..., 1), p(x | z) = N(z, 1/4)."""
-    nodes, weights = standard_normal_rule(80)
-    w = np.exp(-2 * (1 - nodes) ** 2)
-    share = float((weights @ w) ** 2 / (weights @ w**2))
+    nodes, weights = gauss_hermite(80, 1)
+    w = np.exp(-2 * (1 - nodes[:, 0]) ** 2)
+    share = float(np.sum(weights * w) ** 2 / np.sum(weights * w**2))
     return (f"for x = (1, ..., 1) and p(x | z) = N(z, 1/4), of draws from the prior {share:.0%} count in one "
             f"dimension, {share**8:.1g} in 8, {share**32:.0e} in 32")
 
