@@ -65,6 +65,43 @@ def test_a_wrong_entry_of_a_large_array_is_located_within_a_hundred_evaluations(
         assert wrong_entry(f, W, wrong, noise, seed=seed) == at and calls <= 100
 
 
+def log_cosh_of_biases(b, factor):
+    """Return the checks of b in the mean of log cosh(b - t), with one entry of its gradient multiplied."""
+    t = np.random.default_rng(0).standard_normal(b.shape)
+
+    def gradient():
+        slope = np.tanh(b - t) / b.size
+        slope[-1] *= factor
+        return slope
+
+    return check_gradient(lambda: np.mean(np.log(np.cosh(b - t))), gradient, b)
+
+
+@pytest.mark.parametrize("size", [3, 300])
+@pytest.mark.parametrize("start", [1e-12, 1e-17, 1e-100])
+def test_a_step_is_not_tiny_because_the_array_is(start, size):
+    for factor in (1, 2, 0, -1):
+        check, = log_cosh_of_biases(np.full(size, start), factor)
+        assert check.judged and check.ok == (factor == 1) and check.error_bound < 1e-3 * abs(check.numeric)
+    check, = check_gradient(lambda: np.sum(np.abs(b)), lambda: np.ones(size), b := np.full(size, start))
+    assert check.ok                                               # what sees a number of this size is judged at it
+
+
+@pytest.mark.parametrize("unit", [1e-9, 1e-17, 1e-27])
+def test_an_array_in_a_tiny_unit_is_judged_in_it(unit):
+    for shape in ((4, 3), (30, 10)):
+        x = unit * np.random.default_rng(0).standard_normal(shape)
+        for factor in (1, 1.01):
+            check, = check_gradient(lambda: np.sum(np.cos(x / unit)), lambda: -factor * np.sin(x / unit) / unit, x)
+            assert check.judged and check.ok == (factor == 1)
+
+
+def test_float32_inside_is_heard_where_all_numbers_are_tiny():
+    b, t = np.full(3, 1e-17), np.random.default_rng(0).standard_normal((50, 3)).astype(np.float32)
+    check, = check_gradient(lambda: float(np.sum((b.astype(np.float32) - t)**2)), lambda: 2 * (b - t).sum(axis=0), b)
+    assert check.ok and "in float32" in check.hint
+
+
 def test_the_slope_of_a_kink_lies_between_its_sides():
     for f, right, wrong in ((lambda x: np.maximum(x, 0), (0, 0.5, 1), (5, -0.1)), (np.abs, (-1, 0, 1), (17, 77))):
         for slope in right + wrong:

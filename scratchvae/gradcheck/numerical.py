@@ -27,6 +27,8 @@ SPACINGS = (1e-7, 1e-6, 1e-5)           # of points between which float32 inside
 FLOAT32 = 1e-6                          # noise relative to f that float32 makes at most
 COARSE = 1e-9                           # noise relative to f that tells float32 from float64
 ENOUGH = 1e-7                           # a bound this small, relative to the entry, needs no further steps
+TINY = 16.0 ** LEVELS[0]                # at a scale below it the longest step is shorter than the first at scale 1
+BLIND = 1e-3                            # a bound above this, relative to the slope, tells too little of it
 OUTSIDE = ArithmeticError, ValueError, AssertionError             # by which code refuses numbers outside its domain
 
 
@@ -86,12 +88,15 @@ def rounding_noise(f: Callable, arrays: list, seed: int = 0) -> float:
     the height of the nearest stair.  One term of f may be a staircase beside others that are not, as log(1 + u) is
     where u is small, and makes no noise on one stair; so the points are spread ten and a hundred times as wide, too.
     What they say counts up to `STAIR`: more is not the rounding of such a 1, but f that is not straight so far.
+    Where f rounds away changes of so small numbers, the points spread on, up to a distance of 1, until it changes.
     Rounding in float32 makes the same noise on the three `SPACINGS`; what a kink makes grows tenfold.
     """
     rng = np.random.default_rng(seed)
     known = any(array.any() for array in arrays)                  # zeros do not say what a small change of them is
     scales = [np.abs(array) if known else sizes_of(array) for array in arrays]    # f may curve over an entry's own size
     directions = [np.where(np.isfinite(scale), scale, 0) * rng.uniform(-1, 1, scale.shape) for scale in scales]
+
+    longest = max((float(np.max(np.abs(direction), initial=0.0)) for direction in directions), default=0.0)
 
     def at(t):
         for array, center, direction in zip(arrays, centers, directions):
@@ -106,7 +111,7 @@ def rounding_noise(f: Callable, arrays: list, seed: int = 0) -> float:
         return np.abs(np.diff(values, 4)) / np.sqrt(70)
 
     with restored(arrays) as centers:
-        for spacing in 10.0 ** np.arange(-9, 0):
+        for spacing in 10.0 ** np.arange(-9, 0 if longest == 0 else max(0, -math.log10(longest))):
             values = on_points(spacing)
             if np.ptp(values) != 0:
                 break
@@ -341,6 +346,10 @@ def differentiate(f: Callable, x: np.ndarray, entries: np.ndarray, noise: float,
                 apart = abs(fine.value - e.value) > fine.bound + e.bound
                 if kink or not fine_kink and (apart or fine.bound < e.bound):
                     e, kink = fine, fine_kink
+            if scales[index] < TINY and not e.bound <= BLIND * abs(e.value):     # f may not notice so small a step
+                long, long_kink, _ = slope_of_entry(f, f_0, x, index, 1.0, noise, 0, largest, terms)
+                if long.bound < e.bound and abs(long.value - e.value) <= long.bound + e.bound:
+                    e, kink = long, long_kink
             largest = largest if kink else max(largest, abs(e.value))
             rows.append((e.value, e.bound, e.rounding, kink))
     values, bounds, rounding, kinks = np.array(rows).reshape(-1, 4).T
