@@ -102,6 +102,14 @@ def test_float32_inside_is_heard_where_all_numbers_are_tiny():
     assert check.ok and "in float32" in check.hint
 
 
+@pytest.mark.parametrize("constant", [1e14, 1e16])
+def test_what_a_large_loss_rounds_away_is_not_judged(constant):
+    x = np.full(3, 0.5)
+    for factor in (1, -1, 0, 100):
+        check, = check_gradient(lambda: constant + np.sum(np.tanh(x)), lambda: factor * (1 - np.tanh(x)**2), x)
+        assert not check.ok and not check.judged and "rounds away" in check.hint
+
+
 def test_the_slope_of_a_kink_lies_between_its_sides():
     for f, right, wrong in ((lambda x: np.maximum(x, 0), (0, 0.5, 1), (5, -0.1)), (np.abs, (-1, 0, 1), (17, 77))):
         for slope in right + wrong:

@@ -8,7 +8,7 @@ from ..errors import ConfigurationError, ScratchVAEError
 from ..tables import html_table
 from .directions import wrong_entry
 from .hints.patterns import diagnose, only_bias_wrong
-from .numerical import COARSE, differentiate, draw_entries, Numerical, rounding_noise, STAIR
+from .numerical import BLIND, COARSE, differentiate, draw_entries, ENOUGH, Numerical, rounding_noise, STAIR
 
 CANCELED = 10                           # how many times its sum one part of a slope may be
 STAIRS = 1e-5                           # noise of f, relative to its size, that tells a step function from float32
@@ -144,19 +144,26 @@ def compare(name: str, analytic: np.ndarray, numerical: Numerical, fault: str, s
                  "; ".join(filter(None, hints)), int(kinks.sum()))
 
 
-def _not_judged(check, numerical, noise, size):
-    """Return the Check, as "not judged" if no bound is small enough to tell its gradient from another."""
+def _not_judged(check, numerical, noise, size, largest):
+    """Return the Check, as "not judged" if no bound is small enough to tell its gradient from another.
+
+    `size` is that of f, and `largest` the largest entry of all gradients.
+    """
     if not len(numerical.entries) or not check.ok:
         return check
-    value, stairs = np.maximum(np.abs(numerical.values), abs(check.analytic)), noise > STAIRS * size > 0
-    if not np.isfinite(numerical.bounds).any():
+    _, n, bounds, _, kinks = numerical
+    value, coarse, stairs = np.maximum(np.abs(n), abs(check.analytic)), noise > max(COARSE * size, STAIR), STAIRS * size
+    clear = np.maximum(value, max(ENOUGH, BLIND * largest))       # a bound below this says that a gradient is small
+    if not np.isfinite(bounds).any():
         why = "forward fails or is not finite anywhere near here: move the parameters"
-    elif noise > max(COARSE * size, STAIR) and np.all(numerical.bounds >= value) and (stairs or value.any()):
+    elif coarse and np.all(bounds >= value) and (noise > stairs > 0 or value.any()):
         why = (f"forward rounds to {noise:.0e}, and the bounds are wider than the gradient: is it a step function "
                "such as round, or float32 inside? Check it without the rounding")
+    elif not coarse and not kinks.any() and np.all(bounds >= clear):
+        why = ("the bounds are wider than the gradient: forward rounds away what this array changes. Take out of it "
+               "what is so much larger, or move the parameters")
     else:
-        float32 = max(COARSE * size, STAIR) < noise < STAIRS * size
-        return check.with_hint(IN_FLOAT32 if float32 else "")
+        return check.with_hint(IN_FLOAT32 if coarse and noise < stairs else "")
     return check._replace(ok=False, judged=False).with_hint(why)
 
 
@@ -179,6 +186,8 @@ def compare_all(f: Callable[[], float], arrays: dict, gradients: dict, faults: d
         noise = max(least_noise, rounding_noise(f, list(arrays.values()), seed))
         slopes = (float(np.nansum(np.abs(gradients[name] * array))) for name, array in arrays.items())
         size = max(abs(float(f())), *slopes)
+    finite = (gradient[np.isfinite(gradient)] for gradient in gradients.values())
+    largest = max((float(np.max(np.abs(numbers), initial=0.0)) for numbers in finite), default=0.0)
     coarse = noise > max(COARSE * size, STAIR)
     checks = []
     for name, array in arrays.items():
@@ -197,7 +206,7 @@ def compare_all(f: Callable[[], float], arrays: dict, gradients: dict, faults: d
         composed = terms is None or allowed is not None           # foreign code may be; of a layer, a term has one unit
         if composed and not faults.get(name) and _only_at_kinks(gradients[name], numerical, extra):
             check = check._replace(judged=False, hint=WIDE if coarse else SEVERAL)
-        checks.append(_not_judged(check, numerical, noise, size))
+        checks.append(_not_judged(check, numerical, noise, size, largest))
     wrong = {check.name: check.judged and not check.ok for check in checks}
     shapes = {name: array.shape for name, array in arrays.items()}
     return [check.with_hint(ONLY_BIAS)
