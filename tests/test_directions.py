@@ -77,6 +77,20 @@ def log_cosh_of_biases(b, factor):
     return check_gradient(lambda: np.mean(np.log(np.cosh(b - t))), gradient, b)
 
 
+@pytest.mark.parametrize("error", [1e-5, 1e-6])
+def test_one_entry_of_sixty_thousand_that_is_a_little_off_is_named(error):
+    rng = np.random.default_rng(0)
+    x, W = rng.standard_normal((16, 300)), rng.standard_normal((300, 200)) / 17
+
+    def gradient():
+        slope = x.T @ (1 - np.tanh(x @ W)**2)
+        slope[123, 45] += error
+        return slope
+
+    check, = check_gradient(lambda: np.sum(np.tanh(x @ W)), gradient, W)
+    assert not check.ok and check.index == (123, 45) and "many entries" not in check.hint
+
+
 @pytest.mark.parametrize("size", [3, 300])
 @pytest.mark.parametrize("start", [1e-12, 1e-17, 1e-100])
 def test_a_step_is_not_tiny_because_the_array_is(start, size):

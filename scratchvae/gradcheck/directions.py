@@ -67,11 +67,14 @@ def wrong_entry(f: Callable, x: np.ndarray, analytic: np.ndarray, noise: float,
         x[...] = center + step.reshape(x.shape)
         return or_nan(f)
 
-    def slope(h, low, high):
+    def difference(h, low, high):
         t[0] = h
         up = along(low, high)
         t[0] = -h
         return (up - along(low, high)) / (2 * h)
+
+    def slope(low, high):
+        return (4 * difference(e.step / 8, low, high) - difference(e.step / 4, low, high)) / 3
 
     with restored([x]), np.errstate(all="ignore"):
         for direction in (sizes * signs, signs)[:1 + (np.max(sizes) < TINY)]:
@@ -85,7 +88,7 @@ def wrong_entry(f: Callable, x: np.ndarray, analytic: np.ndarray, noise: float,
             return None
         while high - low > 1:
             middle = (low + high) // 2
-            half = parts[low:middle].sum() - slope(e.step / 4, low, middle)
+            half = parts[low:middle].sum() - slope(low, middle)
             first = abs(half) >= abs(error - half)
             low, high, error = (low, middle, half) if first else (middle, high, error - half)
     return low

@@ -8,7 +8,8 @@ from .directions import move
 from .layouts import Refusal
 from .numerical import numerical_gradient, restored, sizes_of
 
-WRONG_ELSEWHERE = "right at these parameters, wrong at others: are old ones remembered?"
+WRONG_ELSEWHERE = ("right at these parameters as far as differences tell, wrong at others: are old ones remembered? "
+                   "Or is one of many entries a little off?")
 
 
 def check_elsewhere(arrays: dict, loss: Callable, gradient: Callable, seed: int = 0,
