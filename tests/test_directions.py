@@ -294,6 +294,24 @@ def test_a_right_gradient_passes_where_zeros_move(name, dtype):
     assert "elsewhere" not in [check.name for check in checks], checks
 
 
+def test_a_gradient_that_is_one_call_late_is_wrong_elsewhere():
+    class Late:
+        kept = None
+
+        def loss(self):
+            self.y = np.tanh(x @ W)
+            return np.sum(self.y**2)
+
+        def gradient(self):
+            late, self.kept = self.kept, x.T @ (2 * self.y * (1 - self.y**2))
+            return self.kept if late is None else late
+
+    rng = np.random.default_rng(0)
+    x, W, model = rng.standard_normal((5, 4)), rng.standard_normal((4, 3)), Late()
+    *_, check = check_gradient(model.loss, model.gradient, W)
+    assert not check.ok and check.name == "elsewhere" and "are old ones remembered?" in check.hint
+
+
 def test_code_that_fails_where_zeros_move_is_judged_as_it_is():
     def gradient():
         if w.any():

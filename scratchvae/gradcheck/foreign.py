@@ -102,8 +102,10 @@ def judge(subject: Subject, roles: dict, rtol: float, terms: Callable | None = N
                        "add to what it returned before, or change what it keeps? Use the noise of the forward; pass "
                        "reseed= if it runs its own")]
     with restored(arrays.values()):
-        move(arrays, np.random.default_rng(SEED))
+        move(arrays, rng := np.random.default_rng(SEED))
         there = or_nan(subject.value)                             # NaN if the code's domain ends before
+        move(arrays, rng)                                         # what is kept from here is wrong at both
+        or_nan(subject.value)
     alone = subject.take(anew=subject.draws, after_loss=False)
     cached = not _same(found, alone)
     if cached:                                                    # what the backward of a training loop sees
