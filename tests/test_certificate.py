@@ -544,6 +544,7 @@ def test_a_number_without_axes_is_judged_and_named():
     (lambda x: np.ones(3)[x], "keep arrays of indices and labels out of arrays"),
     (lambda x: np.sin(x), "np.sin(x)"), (lambda x: math.sin(x[0]), "math.sin(x[0])"),
     (lambda x: np.linalg.det(x * np.eye(2)), "np.linalg.det"),
+    (lambda x: x * sys.modules["numpy"].log(np.full(2, 1, object)), "no callable log"),      # as scipy's logsumexp does
     (lambda x: sys.modules["numpy"].zeros(2).__setitem__(0, x[0]), "__setitem__")])
 def test_a_line_that_cannot_run_is_named(f, line):
     with pytest.raises(ConfigurationError, match=r"^test_certificate.py:\d+, `.*cannot run on exact numbers") as error:

@@ -289,7 +289,7 @@ def ratio(analytic: Exact, exact: Exact) -> str:
 def _refusal(error):
     """Return a ConfigurationError that names the line of the checked code that cannot run on exact numbers, or None."""
     if not any(word in str(error) for word in (
-            "Exact", "dtype('O')", "object arrays", "the input types", "arrays used as indices")):
+            "Exact", "dtype('O')", "object arrays", "the input types", "arrays used as indices", "no callable")):
         return None
     lines = [frame for frame in traceback.extract_tb(error.__traceback__) if in_sight(frame.filename)]
     where = f"{Path(lines[-1].filename).name}:{lines[-1].lineno}, `{lines[-1].line}`" if lines else "compiled code"
@@ -305,8 +305,9 @@ def certify(f: Callable, vjp: Callable, arrays: dict | Callable, *, trials: int 
 
     A pass means: as formulas over the real numbers, the code of vjp is the derivative of the code of f, wherever floats
     take the branches that they took here. It does not say that f is the right formula, that floats evaluate either of
-    them well, or anything of other branches, of float32, or of what a compiler makes of the code. The bound on a false
-    pass counts degrees; for an exp of what is not linear in the inputs it rests on a conjecture (see `exact`).
+    them well, or anything of other branches, of float32, or of what a compiler makes of the code. Whether vjp writes
+    into its arguments or remembers old ones is not asked: `check_vjp` asks that. The bound on a false pass counts
+    degrees; for an exp of what is not linear in the inputs it rests on a conjecture (see `exact`).
 
     A float in the code counts as what it rounds: a fraction with a denominator up to 4096, or exp(k), else as the
     binary number that it is.  Where a gradient differs by less than floats can tell, because such a number is rounded
