@@ -71,6 +71,12 @@ class Layer:
             self.fault(x, d_p["W"], d_p["b"], self.calls)
 
 
+def test_the_single_row_is_one_that_has_a_gradient():
+    x = X * (np.arange(5) > 0)[:, None]                           # the first row has no active unit
+    checks = check_layer(Layer(single, tanh=False), {"W": P["W"], "b": np.full(3, -0.1)}, x, D_Y)
+    assert [check.name for check in checks if not check.ok] == ["W"] and "one row (B = 1)" in checks[1].hint
+
+
 def vjp_of(fault):
     calls = []
 

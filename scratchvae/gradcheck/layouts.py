@@ -47,8 +47,8 @@ def _read_only(array):
     return locked
 
 
-def _rows(start, stop, batch):
-    return lambda array: np.array(array[start:stop] if array.shape[:1] == (batch,) else array)
+def _rows(picked, batch):
+    return lambda array: np.array(array[picked] if array.shape[:1] == (batch,) else array)
 
 
 def _judge(variant, path, where):
@@ -111,20 +111,22 @@ def check_layouts(checks: list, gradients: dict, variant: Callable, names: tuple
 
 
 def _batches(gradients, attempt, rows, batch):
-    """Return the failed Checks of an empty batch, and of the first row alone."""
-    def part(start, stop):
-        return attempt(dict.fromkeys(rows, _rows(start, stop, batch)))[0] if batch else None
+    """Return the failed Checks of an empty batch, and of one row alone: the one with the most gradient, if any has."""
+    def part(picked):
+        return attempt(dict.fromkeys(rows, _rows(picked, batch)))[0] if batch else None
 
-    found, empty = [], part(0, 0)
+    found, empty = [], part([])
     for path, gradient in empty.gradients.items() if empty else ():
         if np.any(gradient != 0):
             found.append(broken(path, f"wrong for an empty batch (B = 0), where it is 0: got {gradient.flat[0]:.6g}"))
-    first, others = part(0, 1), part(1, batch)
-    for path, whole in gradients.items() if batch > 1 and first else ():
-        one = first.gradients[path]
+    k = int(np.argmax(sum(np.abs(whole).reshape(batch, -1).sum(axis=1) for whole in gradients.values()
+                          if batch and whole.shape[:1] == (batch,))))
+    single, others = part([k]), part([i for i in range(batch) if i != k])
+    for path, whole in gradients.items() if batch > 1 and single else ():
+        one = single.gradients[path]
         if one.shape == whole.shape:                              # a parameter, where rows may add up
             right = others and not _differs(one + others.gradients[path], whole)
         else:                                                     # an input, where rows may stand alone
-            right = not _differs(one, whole[:1])
-        found += [] if right else _judge(first, path, "for a batch of one row (B = 1)")
+            right = not _differs(one, whole[[k]])
+        found += [] if right else _judge(single, path, "for a batch of one row (B = 1)")
     return found
