@@ -377,6 +377,30 @@ def test_means_are_no_draws_and_any_error_of_a_function_is_told():
         examine_vae(encode=lambda x: (x, 1 // 0), x=np.ones((2, 3)))
 
 
+def test_pixels_and_latents_have_noise_of_their_own_and_of_the_right_size():
+    rng = np.random.default_rng(0)
+    W = rng.standard_normal((2, 5))
+    for columns, ok in ((1, False), (5, True)):                    # one uniform number for all pixels of a picture
+        [check] = [check for check in examine_vae(
+            decode=lambda z: 1 / (1 + np.exp(-z @ W)), eps=np.ones((1, 2)),
+            generate=lambda z: (rng.random((len(z), columns)) < 1 / (1 + np.exp(-z @ W))) * 1.0)
+            if check.name == "generated pixels"]
+        assert check.ok == ok and ("noise of two pixels" in check.hint) != ok
+    for factor in (0.95, 1, 1.05):
+        check, *_ = examine_vae(
+            draw=lambda mu, logvar: mu + factor * np.exp(logvar / 2) * rng.standard_normal(mu.shape))
+        assert check.ok == (factor == 1) and ("variance" in check.hint) == (factor != 1)
+
+
+def test_a_sum_that_is_nearly_1_is_shown_with_what_it_is_off_by():
+    def nll(x, p):
+        return -np.sum(x * np.log(p + 1e-7) + (1 - x) * np.log(1 - p + 1e-7))
+
+    checks = {check.name: check for check in examine_vae(decode=lambda z: 1 / (1 + np.exp(-np.tile(z, 3))), nll=nll,
+                                                         eps=np.ones((8, 2)))}
+    assert checks["exp(-nll) adds up to 1"].hint == "exp(-nll) adds up to 1 + 1.2e-06 over all x"
+
+
 @pytest.mark.parametrize("epsilon", [1e-8, 3e-8, 1e-2, 0.1, 1.0])
 @pytest.mark.parametrize("fault", ["", "no correction"])
 def test_adam_may_have_any_epsilon(epsilon, fault):
