@@ -156,8 +156,8 @@ def check_gradient(loss: Callable, gradient: Callable, params: Any, *, roles: di
     gradient : callable
         gradient() -> a tree like params.  It is called right after loss().
     params : array, dict, list, tuple or object with arrays as attributes
-        Of float64; arrays of float32 are judged with bounds of their own noise.  They are varied in place and restored.
-        Gradients are matched with them by key.
+        Of float64; arrays of float32 are judged with bounds of their own noise, in which one wrong entry of a large
+        array may hide.  They are varied in place and restored.  Gradients are matched with them by key.
     roles : dict, optional
         What the names mean: {"mu": name, "logvar": name, "trunk": what comes before both, "order": names from the
         input to the output}.  Without them they are guessed from names and shapes.
