@@ -25,7 +25,7 @@ output are; `layer_problems` draws the rest.  The contract is that of `scratchva
 Making a strategy of problems runs once what its examples will run, because loading the kernels takes longer than the
 200 ms that Hypothesis allows an example.  The first time on a machine they are compiled, which can take minutes.
 
-This room needs hypothesis, which the rest of the package does not.
+This module needs hypothesis, which the rest of the package does not.
 """
 import contextlib
 import functools
