@@ -88,7 +88,7 @@ def rounding_noise(f: Callable, arrays: list, seed: int = 0) -> float:
     the height of the nearest stair.  One term of f may be a staircase beside others that are not, as log(1 + u) is
     where u is small, and makes no noise on one stair; so the points are spread ten and a hundred times as wide, too.
     What they say counts up to `STAIR`: more is not the rounding of such a 1, but f that is not straight so far.
-    Where f rounds away changes of so small numbers, the points spread on, up to a distance of 1, until it changes.
+    Where f rounds away all changes of tiny numbers, the points spread as they do for numbers of size 1.
     Rounding in float32 makes the same noise on the three `SPACINGS`; what a kink makes grows tenfold.
     """
     rng = np.random.default_rng(seed)
@@ -97,6 +97,9 @@ def rounding_noise(f: Callable, arrays: list, seed: int = 0) -> float:
     directions = [np.where(np.isfinite(scale), scale, 0) * rng.uniform(-1, 1, scale.shape) for scale in scales]
 
     longest = max((float(np.max(np.abs(direction), initial=0.0)) for direction in directions), default=0.0)
+    spacings = 10.0 ** np.arange(-9, 0)
+    if 1e-300 < longest < TINY:
+        spacings = np.append(spacings, spacings / longest)
 
     def at(t):
         for array, center, direction in zip(arrays, centers, directions):
@@ -111,7 +114,7 @@ def rounding_noise(f: Callable, arrays: list, seed: int = 0) -> float:
         return np.abs(np.diff(values, 4)) / np.sqrt(70)
 
     with restored(arrays) as centers:
-        for spacing in 10.0 ** np.arange(-9, 0 if longest == 0 else max(0, -math.log10(longest))):
+        for spacing in spacings:
             values = on_points(spacing)
             if np.ptp(values) != 0:
                 break
