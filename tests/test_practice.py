@@ -257,6 +257,26 @@ def test_whatever_an_answer_does_ends_in_one_sentence(body):
     assert BODIES[body] in str(verdict) and "\n" not in str(verdict)
 
 
+@pytest.mark.parametrize("name, body", [
+    ("kl_normal", "return np.maximum(0.5 * (mu**2 + np.exp(logvar) - 1 - logvar).sum(axis=1), 0.1)"),
+    ("kl_normal", "v = np.clip(logvar, -10, 99); return 0.5 * (mu**2 + np.exp(v) - 1 - v).sum(axis=1)"),
+    ("kl_normal", "v = np.clip(logvar, -99, 20); return 0.5 * (mu**2 + np.exp(v) - 1 - v).sum(axis=1)"),
+    ("sample", "return mu[:, None] + np.exp(np.clip(logvar, -10, 99) / 2)[:, None] * eps"),
+    ("sample", "return mu[:, None] + np.exp(np.clip(logvar, -99, 10) / 2)[:, None] * eps"),
+    ("d_logvar", "v = np.clip(logvar, -10, 10); s = np.exp(v / 2); "
+     "return (d_z * eps).sum(axis=1) * s / 2 + beta * (s**2 - 1) / (2 * len(v))"),
+    ("relu_slope", "return y > 1e-3"), ("relu_slope", "return np.tanh(1e6 * y)"),
+    ("bernoulli_nll", "a = np.where(l > 10, l, np.logaddexp(0, l)); return (a - x[:, None] * l).sum(axis=2)"),
+    ("bernoulli_nll", "a = np.where(l < -10, 0, np.logaddexp(0, l)); return (a - x[:, None] * l).sum(axis=2)"),
+    ("bernoulli_nll", "return np.minimum(np.logaddexp(0, l) - x[:, None] * l, 1e3).sum(axis=2)"),
+    ("kl_discrete", "seen = p > 1e-2; return np.sum(p[seen] * np.log(p[seen] / q[seen]))"),
+    ("adam", "g = np.clip(g, -5, 5); m = 0.9 * m + 0.1 * g; v = 0.999 * v + 0.001 * g**2; return theta - rate * "
+     "(m / (1 - 0.9**step)) / (np.sqrt(v / (1 - 0.999**step)) + 1e-8), m, v")])
+def test_a_formula_that_is_right_at_ordinary_numbers_alone_is_told_where_not(name, body):
+    verdict = judge(EXERCISES[name], compiled(EXERCISES[name], written(name, body)), seed=0)
+    assert verdict.state == "wrong", verdict
+
+
 def test_numbers_of_many_sizes_stay_on_one_line():
     """NumPy broke a line of 75 characters: two in a hundred draws did."""
     for seed in range(60):
@@ -314,6 +334,7 @@ def test_a_training_loop_may_be_written_another_way(right, other):
 
 TRAINING = [
     ("1.0, 0.005)", "1.0, 0.0001)", r"24\.8\): is the rate 5e-3, has a batch 32 rows, .*n_in\)\?$"),
+    ("default_rng(seed)", "default_rng()", "same seed must give the same p"),
     ("rng.standard_normal((len(x)", "rng.uniform(-1, 1, (len(x)", "the mean square 0.3"),
     ("rng.standard_normal((len(x)", "rng.uniform(-3**0.5, 3**0.5, (len(x)", "the mean square (0.9|1.0)"),
     ("rng.standard_normal((len(x)", "0.9 * rng.standard_normal((len(x)", "the mean square 0.8"),

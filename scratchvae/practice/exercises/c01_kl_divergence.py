@@ -17,7 +17,10 @@ def is_zero_where_p_equals_q(answer, rng):
     return "" if abs(answer(p, p)) < 1e-12 else f"KL(p || p) is {float(answer(p, p)):.4g}"
 
 
-@exercise("F1", two_distributions, laws=(is_zero_where_p_equals_q,), hints=(
+RARE = {"p": np.array([0.0, 1e-7, 1e-3, 0.999 - 1e-7]), "q": np.array([0.1, 0.2, 0.3, 0.4])}
+
+
+@exercise("F1", two_distributions, corners=(RARE,), laws=(is_zero_where_p_equals_q,), hints=(
     "It is an average over p: each log(p / q) counts p times.",
     "Where p is 0 nothing happens, so the term is 0; but log(0) is -inf, and 0 times that is nan.",
     "Choose the places first, seen = p > 0, and sum p[seen] log(p[seen] / q[seen])."), slips=(
@@ -52,7 +55,12 @@ def is_the_integral_of_log_q_less_log_p(answer, rng):
     return "" if np.allclose(found, wanted) else f"it is {found[0]:.4g}, and log q - log p averages {wanted[0]:.4g}"
 
 
-@exercise("E4", head, laws=(is_the_integral_of_log_q_less_log_p,), hints=(
+NEAR = {"mu": np.array([[0.0, 0.0], [0.0, 0.1]]), "logvar": np.array([[0.0, 0.0], [0.1, 0.0]])}
+NARROW = {"mu": np.array([[30.0]]), "logvar": np.array([[-40.0]])}
+WIDE = {"mu": np.array([[-1.0]]), "logvar": np.array([[30.0]])}
+
+
+@exercise("E4", head, corners=(NEAR, NARROW, WIDE), laws=(is_the_integral_of_log_q_less_log_p,), hints=(
     "On average over q, z^2 is mu^2 + sigma^2 and eps^2 is 1, with eps = (z - mu) / sigma.",
     "log q - log p = (z^2 - eps^2 - logvar) / 2 for each latent; sum over the latents, not over the batch.",
     "Half of the sum over axis 1 of mu**2 + np.exp(logvar) - 1 - logvar."), slips=(

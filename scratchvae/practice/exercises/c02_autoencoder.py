@@ -16,6 +16,9 @@ def loss(x, W, b, d_a):
     return np.sum(d_a * (x @ W + b))
 
 
+SMALL = {"y": np.array([[0.0, 1e-12, 1e-6, 1e-3, 1e3]])}
+
+
 def slope_exercise(act, **label):
     """Register the function below as act'(a), written in y = act(a); drawn are a, y, and c, the cotangent of y."""
     def draw(rng):
@@ -27,7 +30,7 @@ def slope_exercise(act, **label):
                     by=lambda answer, a, c, **_: {"a": c * answer(act(a))}, **label)
 
 
-@slope_exercise(lambda a: np.maximum(a, 0), hints=(
+@slope_exercise(lambda a: np.maximum(a, 0), corners=(SMALL,), hints=(
     "relu is y = max(a, 0): a straight line to the right of 0, and flat to the left.",
     "Its slope is 1 where a > 0 and 0 where a < 0. Which of the two it was can be read off y.",
     "y > 0 is True where the slope is 1; NumPy multiplies by True as by 1."), slips=(

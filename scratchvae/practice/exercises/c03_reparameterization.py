@@ -20,7 +20,10 @@ def has_the_variance_exp_logvar(answer, rng):
         f"the variance of z is {found[0, 0] / np.exp(drawn['logvar'][0, 0]):.3g} x exp(logvar)")
 
 
-@exercise("E2", draws, laws=(has_the_variance_exp_logvar,), hints=(
+FAR = {"mu": np.array([[1.0, -2.0]]), "logvar": np.array([[20.0, -20.0]]), "eps": np.array([[[1.0, 1.0], [-0.5, 2.0]]])}
+
+
+@exercise("E2", draws, corners=(FAR,), laws=(has_the_variance_exp_logvar,), hints=(
     "The chance comes in from outside: eps is N(0, 1), and z is made of it.",
     "z = mu + sigma eps, and sigma = exp(logvar / 2), because logvar = log sigma^2.",
     "mu[:, None] has shape (B, 1, Z), which NumPy repeats for each of the K samples."), slips=(

@@ -3,7 +3,14 @@ import numpy as np
 
 from ..exercise import exercise
 
-EXTREME = {"l": np.tile([-1000.0, -30.0, 0.0, 30.0, 1000.0], 2)[None, None], "x": np.repeat([0.0, 1.0], 5)[None]}
+
+def corner(*l):
+    """Return logits l and pixels 0 and 1 in the arguments' shapes, each of them an example of its own."""
+    return {"l": np.tile(l, 2)[:, None, None], "x": np.repeat([0.0, 1.0], len(l))[:, None]}
+
+
+EXTREME = corner(-3000.0, -1000.0, -30.0, 0.0, 30.0, 1000.0, 3000.0)
+MODERATE = corner(-14.0, -10.5, 10.5, 14.0)           # where softplus(l) is not l yet
 
 
 def pixels(rng):
@@ -19,7 +26,7 @@ def gives_probabilities_that_sum_to_one(answer, rng):
     return "" if np.allclose(total, 1) else f"p(0) + p(1) is {float(total.ravel()[0]):.4g}"
 
 
-@exercise("E4", pixels, corners=(EXTREME,),
+@exercise("E4", pixels, corners=(EXTREME, MODERATE),
           laws=(gives_probabilities_that_sum_to_one,), hints=(
     "With p = sigmoid(l): -log p = softplus(l) - l and -log(1 - p) = softplus(l).",
     "So -x log p - (1 - x) log(1 - p) = softplus(l) - x l. exp(1000) overflows: softplus needs another form.",
@@ -42,7 +49,7 @@ def bernoulli_nll(l, x):
 
 
 @exercise("E5", pixels, loss=lambda l, x: np.sum(np.log(1 + np.exp(l)) - x[:, None] * l) / l[..., 0].size, by=("l",),
-          corners=(EXTREME,), hints=(
+          corners=(EXTREME, MODERATE), hints=(
     "The slope of softplus is the sigmoid.",
     "So the slope of softplus(l) - x l is sigmoid(l) - x. The loss is a mean over B examples and K samples.",
     "(1 / (1 + exp(-l)) - x[:, None]) / (B * K); B, K, D = l.shape."), slips=(
@@ -128,7 +135,10 @@ def d_mu(d_z, mu, beta):
     return d_z.sum(axis=1) + beta * mu / len(mu)
 
 
-@exercise("E7", posterior, loss=loss, by=("logvar",), hints=(
+FAR = {"d_z": np.array([[[2.0, 3.0]]]), "eps": np.ones((1, 1, 2)), "logvar": np.array([[20.0, -20.0]]), "beta": 0.5}
+
+
+@exercise("E7", posterior, loss=loss, by=("logvar",), corners=(FAR,), hints=(
     "Two ways again: z = mu + sigma eps, and the KL's 1/2 (sigma^2 - 1 - logvar) + ...",
     "sigma = exp(logvar / 2), so dsigma/dlogvar = sigma / 2, and dsigma^2/dlogvar = sigma^2.",
     "sum over k of d_z eps, times sigma / 2; plus beta (sigma^2 - 1) / (2 B)."), slips=(

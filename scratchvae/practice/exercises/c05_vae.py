@@ -20,9 +20,10 @@ def moves_every_number_by_the_rate_at_first(answer, rng):
 
 
 STILL = {**dict.fromkeys(("theta", "m", "v"), np.zeros(3)), "g": np.array([0.0, 1e-9, -1e-7]), "step": 5, "rate": 0.1}
+STEEP = {**STILL, "g": np.array([-1e3, 30.0, 1e5])}
 
 
-@exercise("O2", parameters, corners=(STILL,), laws=(moves_every_number_by_the_rate_at_first,), hints=(
+@exercise("O2", parameters, corners=(STILL, STEEP), laws=(moves_every_number_by_the_rate_at_first,), hints=(
     "Two running means: m of the gradient, v of its square. Both start at 0, so at first they are too small.",
     "m = 0.9 m + 0.1 g and v = 0.999 v + 0.001 g^2; then m / (1 - 0.9^step) and v / (1 - 0.999^step) are unbiased.",
     "theta - rate * (m / (1 - 0.9**step)) / (np.sqrt(v / (1 - 0.999**step)) + 1e-8), and return all three."), slips=(

@@ -137,6 +137,7 @@ def hands_each_step_what_the_last_one_left(answer, rng):
     """A recorder stands in the place of train_step: are steps, rows, noise, p, m and v as they should be?"""
     X = (np.arange(40)[:, None] >> np.arange(6) & 1) * 1.0                       # no two rows are equal
     (last, calls, left), (other, others, _) = recorded(answer, X, 5, 2, 3, 7), recorded(answer, X, 5, 2, 1, 8)
+    again, *_ = recorded(answer, X, 5, 2, 3, 7)
     first, other = calls[0][0] if calls else last, others[0][0] if others else other
     rows = np.concatenate([call[4] for call in calls]) @ 2.0**np.arange(6) if calls else np.zeros(0)
     epochs = [rows[k * len(X):(k + 1) * len(X)] for k in range(3)]
@@ -154,6 +155,7 @@ def hands_each_step_what_the_last_one_left(answer, rng):
             (not any(mean.any() for call in calls[:1] for means in call[1:3] for mean in means.values()),
              "m and v start at 0"),
             (not np.array_equal(first["U"], other["U"]), "another seed must give other weights"),
+            (same(last, again), "the same seed must give the same p"),
             (not any(first[name].any() for name in "acrs"), "biases start at 0")):
         if not holds:
             return fault
