@@ -240,9 +240,10 @@ def test_a_refutation_by_certificate_says_wrong_once():
 BODIES = {
     "pass": "unsolved", "raise NotImplementedError": "unsolved", "return d_mu(d_z, mu, beta)": "calls itself without",
     "import sys; sys.exit()": "leaves Python", "x = 1": "None: a return is missing", "print('here')": "printed 'here'",
-    "return d_z": "is it not summed", "return 'x'": "of type str", "return {}": "of type dict", "mu += 1":
+    "return d_z": "is it not summed", "return 'x'": "of type str", "return {}": "an empty dict", "mu += 1":
     "changes its argument mu", "return mu": "its argument mu, unchanged", "return 0 * mu": "0 everywhere",
-    "return [[1], [1, 2]]": "ValueError",
+    "return [[1], [1, 2]]": "a list of 2; expected numbers of shape",
+    "return d_z, mu": "a tuple of 2; expected numbers",
     "return mu / 0": "divide by 0", "return undefined": "line 2, `return undefined`", "yield mu": "type generator",
     "return (d_z.sum(axis=1) + beta * mu / len(mu)).astype('float32')": "to seven digits",
     "return -d_z.sum(axis=1) - beta * mu / len(mu)": "-1 x", "return len(mu) * d_z.sum(axis=1) + beta * mu": "B ="}
@@ -275,6 +276,22 @@ def test_whatever_an_answer_does_ends_in_one_sentence(body):
 def test_a_formula_that_is_right_at_ordinary_numbers_alone_is_told_where_not(name, body):
     verdict = judge(EXERCISES[name], compiled(EXERCISES[name], written(name, body)), seed=0)
     assert verdict.state == "wrong", verdict
+
+
+@pytest.mark.parametrize("name", ["split_kl", "stl", "dreg", "score_function", "adam"])
+def test_several_outputs_may_come_in_one_array(name):
+    exercise = EXERCISES[name]
+    arguments = ", ".join(exercise.parameters)
+    for wrap in ("array", "stack"):
+        answer = eval(f"lambda {arguments}: np.{wrap}({exercise.name}({arguments}))", {"np": np, **ANSWERS})
+        verdict = judge(exercise, answer)
+        assert verdict.state == "right", verdict
+
+
+def test_values_by_name_are_its_own():
+    verdict = judge(EXERCISES["forward"], compiled(EXERCISES["forward"], EXERCISES["forward"].answer.replace(
+        '"mu": mu', '"mu": mu * mu').replace("'mu': mu", "'mu': mu * mu")), seed=0)
+    assert verdict.text.startswith("Its 'mu' is "), verdict
 
 
 def test_numbers_of_many_sizes_stay_on_one_line():

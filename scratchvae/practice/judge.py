@@ -48,23 +48,25 @@ def pairs(wanted: Any, found: Any, label: str = "it", names: tuple = ()) -> Iter
 
     `names` are those of the members of a tuple.
     """
+    verb = "returns" if label == "it" else "is"
     if isinstance(wanted, dict):
         if not isinstance(found, dict) or set(found) != set(wanted):
-            got = _kind(found) if not isinstance(found, dict) else (
-                f"the keys {', '.join(map(str, found))}" if found else "an empty dict")
-            raise Unlike(f"{label} returns {got}; expected a dict with the keys {', '.join(wanted)}")
+            raise Unlike(f"{label} {verb} {_kind(found)}; expected a dict with the keys {', '.join(wanted)}")
         for key in wanted:
-            yield from pairs(wanted[key], found[key], f"{label}[{key!r}]")
+            yield from pairs(wanted[key], found[key], f"its {key!r}" if label == "it" else f"{label}[{key!r}]")
     elif isinstance(wanted, tuple):
         if not isinstance(found, (tuple, list)) or len(found) != len(wanted):
-            got = f"{len(found)} values" if isinstance(found, (tuple, list)) else _kind(found)
-            raise Unlike(f"{label} returns {got}; expected {len(wanted)} values")
+            raise Unlike(f"{label} {verb} {_kind(found)}; expected {len(wanted)} values")
         for k, part in enumerate(wanted):
             yield from pairs(part, found[k], names[k])
     else:
-        array, right = np.asarray(found), np.asarray(wanted, float)
+        right = np.asarray(wanted, float)
+        try:
+            array = np.asarray(found)
+        except ValueError:                              # members of different shapes
+            array = np.array(None)
         if array.dtype.kind not in "biuf":
-            raise Unlike(f"{label} returns {_kind(found)}; expected numbers of shape {right.shape}")
+            raise Unlike(f"{label} {verb} {_kind(found)}; expected numbers of shape {right.shape}")
         if array.shape != right.shape:
             hint = _axes(array.shape, right.shape)
             raise Unlike(f"{label} has the shape {array.shape}; expected {right.shape}{hint}")
@@ -72,7 +74,14 @@ def pairs(wanted: Any, found: Any, label: str = "it", names: tuple = ()) -> Iter
 
 
 def _kind(found):
-    return "None: a return is missing" if found is None else f"something of type {type(found).__name__}"
+    if found is None:
+        return "None: a return is missing"
+    if isinstance(found, dict):
+        return f"a dict with the keys {', '.join(map(str, found))}" if found else "an empty dict"
+    if isinstance(found, (tuple, list)):
+        return f"a {type(found).__name__} of {len(found)}"
+    dtype = f" and dtype {found.dtype}" if isinstance(found, np.ndarray) else ""
+    return f"something of type {type(found).__name__}{dtype}"
 
 
 def _axes(found, wanted):
@@ -130,7 +139,9 @@ def judge(exercise: Exercise, answer: Callable, *, seed: int | None = None) -> V
         wanted = [exercise.function(**_arguments(exercise, at)) for at in drawn]
     with Attempt(exercise.name, file) as attempt:
         for right, at in zip(wanted, drawn):
-            raw.append(_called(exercise, answer, at))
+            value = _called(exercise, answer, at)
+            several = isinstance(value, list) or isinstance(value, np.ndarray) and value.ndim
+            raw.append(tuple(value) if several and isinstance(right, tuple) else value)
             try:
                 found.append(list(pairs(right, raw[-1], names=exercise.outputs)))
             except Unlike as error:
