@@ -288,6 +288,11 @@ def test_several_outputs_may_come_in_one_array(name):
         assert verdict.state == "right", verdict
 
 
+def test_a_right_answer_is_said_to_agree_with_the_model_answer_too():
+    assert judge(EXERCISES["kl_discrete"], ANSWERS["kl_discrete"]).text == (
+        "It equals the model answer on 4 draws; it is zero where p equals q.")
+
+
 def test_values_by_name_are_its_own():
     verdict = judge(EXERCISES["forward"], compiled(EXERCISES["forward"], EXERCISES["forward"].answer.replace(
         '"mu": mu', '"mu": mu * mu').replace("'mu': mu", "'mu': mu * mu")), seed=0)

@@ -182,7 +182,7 @@ def _flat(drawn):
 
 def _proven(exercise, answer, file, rng, attempt):
     """Return the verdict on an answer that equals the model answer: by certificate, differences, laws."""
-    evidence = []
+    evidence = [] if exercise.free else [f"it equals the model answer on {DRAWS + len(exercise.corners)} draws"]
     with Attempt(exercise.name, file) as trial:
         if exercise.loss is not None:
             evidence.append(_certified(exercise, answer, _flat(exercise.draw(rng))))
@@ -195,8 +195,7 @@ def _proven(exercise, answer, file, rng, attempt):
             evidence.append(f"it {law.__name__.replace('_', ' ')}")
     if trial.failure:
         return Verdict(exercise.name, "wrong", _sentence(trial.failure, attempt))
-    text = "; ".join(evidence) or f"it equals the model answer on {DRAWS + len(exercise.corners)} draws"
-    return Verdict(exercise.name, "right", _sentence(text, attempt))
+    return Verdict(exercise.name, "right", _sentence("; ".join(evidence), attempt))
 
 
 def _gradient(exercise, answer, drawn):
