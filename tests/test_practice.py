@@ -25,6 +25,7 @@ from scratchvae.practice.edits import compiled
 from scratchvae.practice.exercise import Random
 from scratchvae.practice.folder import find, Folder, start
 from scratchvae.practice.foreign import Attempt
+from scratchvae.practice.judge import patience
 
 ANSWERS = {name: exercise.function for name, exercise in EXERCISES.items()}
 ALL = pytest.mark.parametrize("exercise", EXERCISES.values(), ids=list(EXERCISES))
@@ -370,6 +371,13 @@ def test_a_wrong_training_loop_is_told_what_is_wrong(right, wrong, words):
     assert right in exercise.answer
     verdict = judge(exercise, compiled(exercise, exercise.answer.replace(right, wrong)))
     assert verdict.state == "wrong" and re.search(words, verdict.text), verdict
+
+
+@pytest.mark.parametrize("took, seconds", [(0.01, 5), (2, 100)])
+def test_a_loop_has_the_time_that_the_model_answer_needs_50_times(monkeypatch, took, seconds):
+    """Batches of 8, and a gradient example by example, took longer than 5 s and were WRONG at times."""
+    monkeypatch.setattr("time.perf_counter", iter([0, took]).__next__)
+    assert patience.__wrapped__("leave_one_out") == seconds
 
 
 def test_a_loop_without_end_ends():

@@ -1,9 +1,11 @@
 """The verdict on an answer: what it must do, and what is wrong with it."""
 import dis
 import inspect
+import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from copy import deepcopy
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -11,11 +13,12 @@ import numpy as np
 from ..errors import ConfigurationError
 from ..gradcheck import certify, numerical_gradient
 from .diagnosis import Findings
-from .exercise import Exercise, Random
-from .foreign import as_sentence, Attempt, Unlike
+from .exercise import Exercise, EXERCISES, Random
+from .foreign import as_sentence, Attempt, SECONDS, Unlike
 
 DRAWS = 3               # random arguments on which an answer is compared with the model answer
 TRIALS = 1              # of the certificate: a false pass is rarer than one in 2^70
+SLOWER = 50             # than the model answer an answer may be, on the same machine
 CLOSE = 1e-9            # relative to the largest entry: rounding of sums of a few dozen numbers
 
 
@@ -183,7 +186,7 @@ def _flat(drawn):
 def _proven(exercise, answer, file, rng, attempt):
     """Return the verdict on an answer that equals the model answer: by certificate, differences, laws."""
     evidence = [] if exercise.free else [f"it equals the model answer on {DRAWS + len(exercise.corners)} draws"]
-    with Attempt(exercise.name, file) as trial:
+    with Attempt(exercise.name, file, patience(exercise.name)) as trial:
         if exercise.loss is not None:
             evidence.append(_certified(exercise, answer, _flat(exercise.draw(rng))))
         if exercise.surrogate is not None:
@@ -196,6 +199,15 @@ def _proven(exercise, answer, file, rng, attempt):
     if trial.failure:
         return Verdict(exercise.name, "wrong", _sentence(trial.failure, attempt))
     return Verdict(exercise.name, "right", _sentence("; ".join(evidence), attempt))
+
+
+@lru_cache(None)
+def patience(name: str) -> float:
+    """Return the seconds that an answer has for its laws: SLOWER times what the model answer takes now."""
+    began = time.perf_counter()
+    for law in EXERCISES[name].laws:
+        law(EXERCISES[name].function, Random(0))
+    return max(SECONDS, SLOWER * (time.perf_counter() - began))
 
 
 def _gradient(exercise, answer, drawn):
