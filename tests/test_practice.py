@@ -263,6 +263,7 @@ def test_whatever_an_answer_does_ends_in_one_sentence(body):
     ("kl_normal", "return np.maximum(0.5 * (mu**2 + np.exp(logvar) - 1 - logvar).sum(axis=1), 0.1)"),
     ("kl_normal", "v = np.clip(logvar, -10, 99); return 0.5 * (mu**2 + np.exp(v) - 1 - v).sum(axis=1)"),
     ("kl_normal", "v = np.clip(logvar, -99, 20); return 0.5 * (mu**2 + np.exp(v) - 1 - v).sum(axis=1)"),
+    ("kl_normal", "return 0.5000005 * (mu**2 + np.exp(logvar) - 1 - logvar).sum(axis=1)"),
     ("sample", "return mu[:, None] + np.exp(np.clip(logvar, -10, 99) / 2)[:, None] * eps"),
     ("sample", "return mu[:, None] + np.exp(np.clip(logvar, -99, 10) / 2)[:, None] * eps"),
     ("d_logvar", "v = np.clip(logvar, -10, 10); s = np.exp(v / 2); "
@@ -276,7 +277,13 @@ def test_whatever_an_answer_does_ends_in_one_sentence(body):
      "(m / (1 - 0.9**step)) / (np.sqrt(v / (1 - 0.999**step)) + 1e-8), m, v")])
 def test_a_formula_that_is_right_at_ordinary_numbers_alone_is_told_where_not(name, body):
     verdict = judge(EXERCISES[name], compiled(EXERCISES[name], written(name, body)), seed=0)
-    assert verdict.state == "wrong", verdict
+    assert verdict.state == "wrong" and "rtol" not in verdict.text, verdict
+
+
+def test_two_sentences_about_another_form_stay_two():
+    """A question and what else is wrong: "is it not summed?; it gives"."""
+    verdict = judge(EXERCISES["d_b"], compiled(EXERCISES["d_b"], written("d_b", "return d_a")), seed=0)
+    assert "is it not summed? It gives" in verdict.text, verdict
 
 
 @pytest.mark.parametrize("name", ["split_kl", "stl", "dreg", "score_function", "adam"])

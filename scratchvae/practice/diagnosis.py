@@ -8,7 +8,7 @@ import numpy as np
 from ..gradcheck.hints.patterns import diagnose as factor_hint
 from .edits import compiled, edits
 from .exercise import Exercise
-from .foreign import Attempt
+from .foreign import as_sentence, Attempt
 
 ALIKE = 1e-7            # relative to the largest entry
 SHAPES = re.compile(r"^ *(\w+(?:, \w+)*) \((\w+(?:, \w+)*),?\)", re.MULTILINE)     # "d_z, eps (B, K, Z)"
@@ -66,7 +66,7 @@ class Findings:
             right = self.run(self.drawn[len(self.raw) - 1], self.exercise.function)
             if len(leaves(self.raw[-1])) == len(leaves(right)) and not (
                     self.exercise.free or self._is_like(self.exercise.answer)):
-                text = "; ".join(filter(None, (text, self._slip() or self._edit())))
+                text = " ".join(map(as_sentence, filter(None, (text, self._slip() or self._edit()))))
         return text, True
 
     def _is_like(self, source: str) -> bool:
@@ -130,7 +130,7 @@ class Findings:
         subject = " and ".join(labels) + (" is" if len(labels) == 1 else " are each")
         for at, _, right, got in self.wrong:
             hint = factor_hint(got, np.arange(right.size), right.ravel(), np.full(right.size, 1e-12), self._sizes(at))
-            said = hint.replace("analytic is", subject).replace("numeric", "the right one")
+            said = hint.replace("analytic is", subject).replace("numeric", "the right one").split(" If it is meant")[0]
             hints[re.sub(r"= ?[\d./]+", "=", hint)] = said
         return said if len(hints) == 1 and hint else ""
 
