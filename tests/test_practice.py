@@ -513,7 +513,8 @@ def test_the_way_of_a_student(capsys, tmp_path, monkeypatch):
     (("check", "nowhere"), "expected one of 30 names"), (("check", "d_mu"), "holds no exercises"),
     (("hint",), "start practice"),
     (("start", "file/inside"), "cannot be made"), (("check", "a", "b"), "expected one of"),
-    (("check", "d_mu", "d_b"), "Leave some out"), (("check", "torn/notes"), "holds none of the exercises in torn"),
+    (("check", "torn", "damaged", "d_b"), "Leave one out"),
+    (("check", "torn/notes"), "holds none of the exercises in torn"),
     (("check", "file"), "holds no exercises"), (("check", "torn/practice.ipynb"), "cannot be read as a notebook"),
     (("check", "torn", "d_mu"), "your answers may still be in it"),
     (("check", "damaged"), "progress.json cannot be read"),
@@ -539,6 +540,27 @@ def test_a_file_stands_for_the_exercises_in_it(capsys, tmp_path, monkeypatch):
     status, out, _ = command(capsys, "practice", "check", path, "--json")
     assert status == 1 and [row["name"] for row in json.loads(out.splitlines()[-1])["exercises"]] == inside
     assert result(capsys, "practice", "next", path)["exercises"][0]["name"] == inside[0]
+
+
+def test_several_exercises_may_be_named(capsys, tmp_path):
+    start(tmp_path)
+    solve(tmp_path, ["d_W"])
+    status, out, _ = command(capsys, "practice", "check", tmp_path, "d_W", "d_b", "D3", "--json")
+    rows = json.loads(out.splitlines()[-1])["exercises"]
+    assert status == 1 and [(row["name"], row["state"]) for row in rows] == [("d_W", "right"), ("d_b", "unsolved")]
+    for action in ("hint", "next", "reveal"):
+        assert [row["name"] for row in result(capsys, "practice", action, tmp_path, "d_W", "d_b")["exercises"]] == [
+            "d_W", "d_b"]
+
+
+def test_an_answer_that_is_wrapped_must_be_a_plain_function(tmp_path):
+    """np.vectorize, lru_cache and numba.njit make no function: "has no function d_b", which the file had."""
+    start(tmp_path)
+    solve(tmp_path, ["d_b"], d_b="from functools import lru_cache\n\n\n@lru_cache\n" + EXERCISES["d_b"].answer)
+    verdict, = Folder(tmp_path).check(find("d_b"))
+    assert "d_b is something of type _lru_cache_wrapper; expected a plain function" in verdict.text
+    with pytest.raises(ConfigurationError, match="of type vectorize; expected a plain function"):
+        check(np.vectorize(EXERCISES["d_b"].function))
 
 
 def test_a_copy_without_its_progress_goes_on(capsys, tmp_path, monkeypatch):

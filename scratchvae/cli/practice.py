@@ -24,34 +24,33 @@ def add(commands: object) -> None:
     parser.add_argument("folder", metavar="DIR", nargs="?", default=DEFAULT, help=f"a new folder; default: {DEFAULT}")
     parser.add_argument("--notebook", action="store_true", help="one notebook instead of a file a chapter")
     for name, run, does, example in (
-            ("check", run_check, "judge every answer, or one", "d_mu"),
+            ("check", run_check, "judge every answer, or some", "d_mu"),
             ("hint", run_hint, "the next of three hints", "d_mu"),
             ("reveal", run_reveal, "show the model answer", "d_mu"),
             ("next", run_next, "show the first exercise that is not solved", "")):
         parser = add_command(actions, name, run, does, example)
         parser.add_argument("words", metavar="DIR or EXERCISE", nargs="*", help="a folder that `start` wrote, or a "
-                            f"file in it (default: the present folder if it is one, else {DEFAULT}), an exercise's "
-                            "name or tag, or both")
+                            f"file in it (default: the present folder if it is one, else {DEFAULT}), and exercises' "
+                            "names or tags")
 
 
 def _opened(args):
-    """Return (Folder, exercises) of the words on the command line."""
-    words = list(args.words)
+    """Return (Folder, a list of exercises for each word but the folder's) of the words on the command line."""
+    words = list(dict.fromkeys(args.words))
     known = {name for exercise in EXERCISES.values() for name in (exercise.name, exercise.tag)}
     places = [word for word in words if word not in known or holds_exercises(Path(word))]       # a folder named train
-    chosen = [exercise for word in words if word not in places for exercise in find(word)]
+    chosen = [find(word) for word in words if word not in places]
     for word in places:
         if not os.path.exists(word):
             find(word)                                           # refuses, with the nearest names
-    if len(places) > 1 or len(words) - len(places) > 1:
-        raise ConfigurationError(f"got {' '.join(words)}; expected a folder or file, an exercise, or one of each. "
-                                 "Leave some out.")
+    if len(places) > 1:
+        raise ConfigurationError(f"got {' and '.join(places)}; expected one folder or file. Leave one out.")
     place = Path(*places or ["." if holds_exercises(Path()) else DEFAULT])
     if not place.is_file():
         return Folder(place), chosen
     folder = Folder(place.parent)
-    chosen = chosen or [exercise for exercise in EXERCISES.values() if folder.place(exercise) == place]
-    if not chosen:
+    chosen = chosen or [[exercise for exercise in EXERCISES.values() if folder.place(exercise) == place]]
+    if not all(chosen):
         raise ConfigurationError(f"{place} holds none of the exercises in {place.parent}. Name a file that `scratchvae "
                                  "practice start` wrote, or an exercise.")
     return folder, chosen
@@ -78,10 +77,10 @@ def _not_solved(folder, chosen=()):
 
 
 def _chosen(args):
-    """Return (Folder, [the first exercise that was named or is not solved]); the list is empty if all are solved."""
+    """Return (Folder, for each word its first exercise that is not solved); without a word [] if all are solved."""
     folder, chosen = _opened(args)
     left = _not_solved(folder)
-    found = ([exercise for exercise in chosen if exercise in left] or chosen or left)[:1]
+    found = [([exercise for exercise in group if exercise in left] or group)[0] for group in chosen or [left] if group]
     if not found:
         print_filled(f"All {len(EXERCISES)} exercises are right. Name the one that you mean, such as d_mu.")
     return folder, found
@@ -100,7 +99,8 @@ def run_start(args: Namespace) -> tuple[dict, int]:
 
 def run_check(args: Namespace) -> tuple[dict, int]:
     """Judge, print a line an answer, keep the progress."""
-    folder, chosen = _opened(args)
+    folder, groups = _opened(args)
+    chosen = list({exercise.name: exercise for group in groups for exercise in group}.values())
     verdicts = folder.check(chosen or list(EXERCISES.values()))
     said: dict = {}
     for verdict in verdicts:

@@ -33,6 +33,6 @@ def check(answer: Callable) -> Verdict:
     """
     name = getattr(answer, "__name__", repr(answer))
     if not inspect.isfunction(answer) or name not in EXERCISES:
-        raise ConfigurationError(f"answer is {name}; expected a function named like one of the exercises, "
-                                 f"{', '.join(EXERCISES)}. Name yours so.")
+        raise ConfigurationError(f"answer is {name}, of type {type(answer).__name__}; expected a plain function, by "
+                                 f"def, named like one of the exercises, {', '.join(EXERCISES)}. Name yours so.")
     return judge(EXERCISES[name], answer)

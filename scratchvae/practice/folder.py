@@ -171,9 +171,12 @@ class Folder:
         failure = failure or getattr(module, "failures", {}).get(exercise.name, "")
         if failure:
             return None, as_sentence(failure)
-        if not inspect.isfunction(getattr(module, exercise.name, None)):
-            return None, f"{place.name} has no function {exercise.name}."
-        return getattr(module, exercise.name), ""
+        answer = getattr(module, exercise.name, None)
+        if not inspect.isfunction(answer):
+            return None, f"{place.name} has no function {exercise.name}." if answer is None else (
+                f"{exercise.name} is something of type {type(answer).__name__}; expected a plain function: def, and "
+                "nothing that wraps it.")
+        return answer, ""
 
 
 @contextmanager
