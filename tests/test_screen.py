@@ -317,6 +317,22 @@ def test_tables_fit_80_columns_and_text_the_terminal(capsys, monkeypatch, run, t
                 assert len(line) <= (min(width, 100) if words == ["bugs"] else max(80, min(width, 100))), line
 
 
+@pytest.mark.parametrize("words", [*(["explain", tag] for tag in ("E6", "E7", "F4", "L3", "S9", "O2", "T16")), *(
+    ["practice", "next", name] for name in ("kl_discrete", "forward", "train"))], ids=" ".join)
+def test_formulas_and_exercises_fit_the_terminal(capsys, monkeypatch, tmp_path, words):
+    """Only a path, or a name of a test, may be longer than a line; a wide terminal shows lines as they were written."""
+    monkeypatch.chdir(tmp_path)
+    assert main(["practice", "start"]) == 0
+    shown = {}
+    for width in (40, 100):
+        monkeypatch.setattr(screen, "columns", lambda stream, width=width: width)
+        capsys.readouterr()
+        assert main(words) == 0
+        shown[width] = capsys.readouterr().out
+        assert not any(len(line) > width and len(line.split()) > 1 for line in shown[width].splitlines())
+    assert "".join(shown[40].split()) == "".join(shown[100].split())
+
+
 def test_a_long_path_stays_whole_in_a_paragraph(capsys, monkeypatch, tmp_path):
     monkeypatch.setenv("SCRATCHVAE_DATA", str(tmp_path / ("long-" * 20)))
     assert main(["data", "list"]) == 0

@@ -1,10 +1,9 @@
 """`scratchvae explain`: any tag or word of the derivation, its lines, tests, chapter, and a number checked now."""
 from argparse import Namespace
-from textwrap import indent
 
 from ..explain import explain
 from .parser import add_command
-from .screen import print_filled
+from .screen import print_filled, print_text
 
 MOST = 12               # lines of code, or tests, that are shown; --json has all
 
@@ -31,9 +30,9 @@ def run(args: Namespace) -> tuple[dict, int]:
     leads = "" if found.tag in (found.word, "") else f"leads to {found.tag}"
     print_filled("; ".join(filter(None, (found.meaning.rstrip("."), leads))) or "an equation", f"{found.word}: ", "  ")
     if found.formula and found.formula != found.meaning:
-        print(f"\n{indent(found.formula, '  ')}")
+        print_text(found.formula, is_prose=False)
     if found.derivation:
-        print(f"\n{indent(found.derivation, '  ')}")
+        print_text(found.derivation)
     _part("derived and computed in", found.lines)
     _part("tested in", found.tests)
     _part("faults that break it", [", ".join(found.faults)] if found.faults else [])

@@ -6,9 +6,9 @@ from pathlib import Path
 
 from ..errors import ConfigurationError
 from ..practice import EXERCISES
-from ..practice.folder import find, Folder, holds_exercises, start, task
+from ..practice.folder import find, Folder, holds_exercises, start
 from .parser import add_command
-from .screen import print_filled
+from .screen import print_filled, print_text
 
 DEFAULT = "practice"
 LEVELS = 3
@@ -149,7 +149,10 @@ def run_next(args: Namespace) -> tuple[dict, int]:
     """Show what to write next."""
     folder, chosen = _chosen(args)
     for exercise in chosen:
-        print(f"{folder.place(exercise)}\n\n{task(exercise)}\n")
+        print(f"{folder.place(exercise)}\n")
+        print_filled(f"{exercise.name}({', '.join(exercise.parameters)})", rest="    ")
+        print_text(exercise.text)
+        print()
         print_filled(f"Write it, then: {_command(folder, 'check', exercise)}. Stuck? "
                      f"{_command(folder, 'hint', exercise)}. Where it comes from: scratchvae explain {exercise.tag}")
     return {"exercises": [_row(folder, exercise.name, text=exercise.text) for exercise in chosen]}, 0

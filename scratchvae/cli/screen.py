@@ -1,12 +1,15 @@
 """What commands print: standard streams that take any text, and a line in place that fits the terminal."""
 import io
 import os
+import re
 import sys
 import textwrap
 from contextlib import suppress
 from typing import TextIO
 
 WIDEST = 100            # most columns of text and of plain lines: longer ones are hard to read
+INDENT = 6              # most columns before a formula that is broken into lines
+TAG = re.compile(r" {3,}(?=\(\w\d[^()]*\)$)")         # the blanks before an equation's tag at the end of a line
 _in_place = 0           # columns of the unfinished line in place on the terminal, 0 if there is none
 
 
@@ -68,12 +71,37 @@ def say(text: str) -> None:
     show(f"{text}\n", sys.stderr)
 
 
+def width() -> int:
+    """Return how wide text is printed."""
+    return max(40, min(columns(sys.stdout), WIDEST))
+
+
+def print_text(text: str, is_prose: bool = True) -> None:
+    """Print paragraphs two columns in, a blank line before each; one that is too wide is filled anew.
+
+    Lines that begin with blanks or have columns are no prose: they are filled one by one.
+    """
+    for paragraph in text.split("\n\n"):
+        print()
+        lines, further = paragraph.split("\n"), INDENT
+        if max(map(len, lines)) > width() - 2:
+            lines = [TAG.sub("  ", line) for line in lines]
+            if is_prose and not any(line[:1] == " " or "   " in line for line in lines):
+                lines, further = [" ".join(lines)], 0
+        for line in lines:
+            if len(line) > width() - 2:
+                start = "  " + " " * min(len(line) - len(line.lstrip()), INDENT)
+                print_filled(line.strip(), start, start + " " * further)
+            else:
+                print(f"  {line}".rstrip())
+
+
 def print_filled(text: str, first: str = "", rest: str = "") -> None:
     """Print a paragraph as wide as the terminal; its first line begins with `first`, the others with `rest`.
 
     A path or a flag stays whole, also where it is longer than that.
     """
-    print(textwrap.fill(text, max(40, min(columns(sys.stdout), WIDEST)), initial_indent=first, subsequent_indent=rest,
+    print(textwrap.fill(text, width(), initial_indent=first, subsequent_indent=rest,
                         break_long_words=False, break_on_hyphens=False))
 
 

@@ -7,7 +7,6 @@ import linecache
 import os
 import shlex
 import sys
-import textwrap
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -226,8 +225,3 @@ def _run_notebook(path: Path, cells: list[tuple[str, str]]) -> ModuleType:
         broken = [name for name in EXERCISES if attempt.failure and f"def {name}(" in source]
         module.failures |= dict.fromkeys(broken, attempt.failure)
     return module
-
-
-def task(exercise: Exercise) -> str:
-    """Return an exercise as text: its name, tag, and docstring."""
-    return f"{exercise.name}({', '.join(exercise.parameters)})\n\n{textwrap.indent(exercise.text, '  ')}"
