@@ -77,7 +77,9 @@ def test_the_tables_are_those_of_the_course():
     ("T17", r"the difference is (\d\.\d+), and KL\(q \|\| posterior\) = \1"), ("E6", r"worst relative error \d.\de-"),
     ("T18", r"joint KL is (\d\.\d+), and its three sums are \1, \1, \1"), ("T12", "1/4.*count in one"),
     ("missing_half", "2.00 x what it should be"), ("nats", r"KL\(p \|\| q\) = 0.183787"), ("S8", "dreg, agrees"),
-    ("L2", "continuous_bernoulli, agrees"), ("T22", "model answer")])
+    ("L2", "continuous_bernoulli, agrees"), ("T22", "model answer: it is the step"), ("T10", "the variance exp logvar"),
+    ("T9", r"loss of a small VAE is (\d\.\d+), and its reconstruction \+ 0.4 x KL, .*is \1$"),
+    ("T16", r"2 sigma_x\^2 KL is (\d\.\d+); -2 sigma_x\^2 ELBO, less its constant, is \1$")])
 def test_a_number_is_computed_now(word, number):
     assert re.search(number, explain(word).number), explain(word).number
 

@@ -28,7 +28,23 @@ def gradient(**settings: object) -> str:
 
 def exercise(name: str) -> str:
     """Return the judge's evidence about a model answer of `scratchvae practice`."""
-    return f"{name}, as an exercise's model answer: {judge(EXERCISES[name], EXERCISES[name].function).text}"
+    _, evidence = judge(EXERCISES[name], EXERCISES[name].function).text.split("; ", 1)        # it equals itself
+    return f"{name}, as an exercise's model answer: {evidence}"
+
+
+def weight(likelihood: str, beta: float) -> str:
+    """Return the loss of a small VAE beside the sum that it should be, with Gaussian pixels as lambda weighs it."""
+    case = random_case(0, hidden=(4,), activation="tanh", likelihood=likelihood, beta=beta)
+    (loss, reconstruction, _), (mu, logvar) = case.model.gradient(case.X, case.eps)[0], case.model.encode(case.X)
+    kl = np.mean(np.sum(mu**2 + np.exp(logvar) - 1 - logvar, axis=1)) / 2
+    if likelihood != "gaussian":
+        return (f"the loss of a small VAE is {loss:.6f}, and its reconstruction + {beta:g} x KL, by T6 from the "
+                f"encoder's output, is {reconstruction + beta * kl:.6f}")
+    means = case.model.decode_outputs(mu + np.exp(logvar / 2) * case.eps)
+    error, scale = np.mean(np.sum((case.X - means) ** 2, axis=1)), 2 * case.model.sigma**2
+    constant = case.X.shape[1] / 2 * np.log(np.pi * scale)
+    return (f"with sigma_x = {case.model.sigma:.3f} the squared error of a small VAE + 2 sigma_x^2 KL is "
+            f"{error + scale * kl:.6f}; -2 sigma_x^2 ELBO, less its constant, is {scale * (loss - constant):.6f}")
 
 
 def bound() -> str:
@@ -64,9 +80,10 @@ def prior_draws() -> str:
 
 
 NUMBERS: dict[str, Callable] = {
-    **dict.fromkeys([f"E{k}" for k in range(1, 8)] + [f"D{k}" for k in range(1, 6)] + ["T7", "T8", "T9", "T10", "S10"],
+    **dict.fromkeys([f"E{k}" for k in range(1, 8)] + [f"D{k}" for k in range(1, 6)] + ["T8", "S10"],
                     gradient),
-    **dict.fromkeys(("E8", "E9", "T16"), partial(gradient, likelihood="gaussian")),
+    **dict.fromkeys(("T7", "T9"), partial(weight, "bernoulli", 0.4)), "T16": partial(weight, "gaussian", 1.0),
+    **dict.fromkeys(("E8", "E9"), partial(gradient, likelihood="gaussian")),
     **dict.fromkeys(("L1", "L2", "L3"), partial(gradient, likelihood="continuous_bernoulli")),
     **dict.fromkeys(("L4", "L5"), partial(gradient, likelihood="gaussian_scalar")),
     **dict.fromkeys([f"L{k}" for k in range(6, 11)], partial(gradient, likelihood="gaussian_diagonal")),
@@ -76,8 +93,8 @@ NUMBERS: dict[str, Callable] = {
         9: "score_function", 11: "score_function"}.items()},
     **dict.fromkeys(("T1", "T2", "T3"), divergence), **dict.fromkeys(("T18", "T19", "T20"), joint),
     **dict.fromkeys([*(f"G{k}" for k in range(1, 8)), "T11", "T13", "T14", "T15", "T17"], bound), "T12": prior_draws,
-    "T6": partial(exercise, "kl_normal"), "O2": partial(exercise, "adam"), "T22": partial(exercise, "attribute_vector"),
-    "T23": partial(exercise, "d_logvar")}
+    "T6": partial(exercise, "kl_normal"), "T10": partial(exercise, "sample"), "O2": partial(exercise, "adam"),
+    "T22": partial(exercise, "attribute_vector"), "T23": partial(exercise, "d_logvar")}
 
 
 def checked_now(word: str) -> str:

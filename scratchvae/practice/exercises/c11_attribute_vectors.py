@@ -1,4 +1,6 @@
 """The direction in which eyes grow."""
+import numpy as np
+
 from ..exercise import exercise
 
 
@@ -9,7 +11,13 @@ def labeled(rng):
     return {"codes": rng.standard_normal((n, Z)), "labels": rng.permutation(n) < n // 3}
 
 
-@exercise("F38", labeled, hints=(
+def is_the_step_between_the_codes_of_two_kinds(answer, rng):
+    """T22: one code for each kind."""
+    labels, (start, step) = labeled(rng)["labels"], rng.standard_normal((2, 3))
+    return "" if np.allclose(answer(start + np.outer(labels, step), labels), step) else "it misses the other kind"
+
+
+@exercise("F38", labeled, laws=(is_the_step_between_the_codes_of_two_kinds,), hints=(
     "Two means of codes: over the faces that have the attribute, and over those that have not.",
     "codes[labels] are the rows where labels is True, and codes[~labels] the others.",
     "codes[labels].mean(axis=0) - codes[~labels].mean(axis=0)."), slips=(
