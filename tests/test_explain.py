@@ -110,6 +110,17 @@ def test_a_formula_of_the_text_leads_to_its_exercise_and_an_exercise_to_its_chap
         assert (explain(word).exercise, explain(word).chapter) == ("kl_discrete", "c01_kl_divergence")
 
 
+@pytest.mark.parametrize("tag, formula, leads", [
+    ("F4", r"\nabla_{\sigma^2}", "T2: KL is never negative"), ("F34", "q(z) = ", "T18: KL of the two joint"),
+    ("F21", "d_v = ", "(E7)  d_logvar = sum_k")])
+def test_a_formula_of_the_text_is_printed_before_what_it_leads_to(tag, formula, leads):
+    """Of the gradient of a divergence was printed that it is never negative."""
+    found = explain(tag)
+    first, _, second = found.formula.partition("\n\n")
+    assert formula in first and rf"\tag{{{tag}}}" in first and "demos/README.md:" in first.splitlines()[-1]
+    assert second.startswith(leads) and found.meaning == "a formula of the course"
+
+
 def test_the_command_prints_it_and_json_has_all(capsys):
     status, out, _ = command(capsys, "explain", "e7")
     assert status == 0 and "derived and computed in" in out and "scratchvae practice next d_logvar" in out

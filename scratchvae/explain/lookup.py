@@ -15,7 +15,7 @@ from .numbers import checked_now
 from .words import CHAPTERS, CLAIMS, FORMULAS, WORDS
 
 PACKAGE = Path(__file__).parents[1]
-TESTS = PACKAGE.parent / "tests"
+TESTS, COURSE = (PACKAGE.parent / name for name in ("tests", "demos/README.md"))
 TAG = re.compile(r"\b[TFEDLSGO]\d+\b")
 QUOTED = re.compile(r'(?<!")"[^"]+"')
 DERIVED = {"E": "elbo.py", "L": "likelihoods/__init__.py", "S": "estimators/__init__.py", "D": "kernels/dense.py",
@@ -103,6 +103,15 @@ def _derived(tag: str) -> tuple[str, str]:
     return "", ""
 
 
+def _in_the_course(tag: str) -> str:
+    """Return a formula of the course in TeX, with its file and line; "" without a checkout."""
+    text = _text(COURSE) if COURSE.exists() else ""
+    for block in re.finditer(r"```math\n(.*?)\n```", text, re.DOTALL):
+        if rf"\tag{{{tag}}}" in block[1]:
+            return f"{block[1]}\ndemos/README.md:{text.count(chr(10), 0, block.start(1)) + 1}\n\n"
+    return ""
+
+
 def _tag_of_bug(name: str) -> str:
     """Return the equation that a fault breaks, which its description ends with, or ""."""
     return (TAG.findall(BUGS[name].what) or [""])[-1]
@@ -156,7 +165,10 @@ def explain(word: str) -> Explanation:
     found = _of_tag(tag, meaning)
     if cited in FORMULAS:
         tests = [line for line in _cited(cited, TESTS) if "explain" not in line]
+        leads = found.formula if tag not in CLAIMS else f"{tag}: {found.formula}"
         found = found._replace(tests=tests + found.tests, exercise=_exercise(cited) or found.exercise)
+        if word == cited:
+            found = found._replace(meaning="a formula of the course", formula=_in_the_course(cited) + leads)
     return found._replace(word=word)
 
 

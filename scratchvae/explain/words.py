@@ -1,6 +1,6 @@
 """Tables: the course's formulas and claims, the words, and where each leads."""
 
-# The course's formulas (F, demos/README.md) and what each is in the code: an equation, or the claim that it is part of.
+# The course's formulas (F, demos/README.md) and where each leads in the code: to an equation, or to a claim.
 FORMULAS = {
     "F1": "T1", "F2": "T2", "F3": "T3", "F4": "T2", "F5": "T4", "F6": "T5", "F7": "E4", "F8": "T7", "F9": "E7",
     "F10": "E2", "F11": "T8", "F12": "S9", "F13": "S9", "F14": "T9", "F15": "E4", "F16": "E4", "F17": "E5", "F18": "D3",
