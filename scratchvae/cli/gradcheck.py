@@ -39,8 +39,10 @@ def test_{name}(rng):
     """{how}."""
     assert_checks({module}.{function}, rng)
 '''
-DRAWN = "They are, whatever {function} draws from the generator"
-MOVED = "They are, also at arrays up to a tenth off.  An argument, {function}(rng), could draw data and shapes, too"
+DRAWN = "The gradients are right, whatever {function} draws from the generator"
+MOVED = """The gradients are right where each number of the arrays is up to a tenth larger or smaller, too.
+
+    With an argument, {function}(rng) could draw data and shapes"""
 
 
 def add(commands: object) -> None:

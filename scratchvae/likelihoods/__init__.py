@@ -11,9 +11,9 @@ The decoder puts out the logits a:
     (L2)  d_a = d_nll (A'(a) - x),  A'(a) = 1 / (1 - exp(-a)) - 1 / a    the mean of x, as of every exponential family
     (L3)  A(a) = a / 2 + log(1 + u),  1 + u = sinh(a / 2) / (a / 2) = sum_n w^n / (2n + 1)!,  w = (a / 2)^2
 
-At a = 0 both terms of A' are infinite and near it they cancel; L3, with dw/da = a / 2, has neither problem.  For p a
-Bernoulli's probability, softplus(a) stands where A(a) stands: what E4 leaves out for gray pixels is
-log C = softplus(a) - A(a).  (Loaiza-Ganem & Cunningham 2019.)
+At a = 0 both terms of A' are infinite and near it they cancel; L3, with dw/da = a / 2, has neither problem.  E4 has
+softplus(a) in the place of A(a), which makes it a Bernoulli's probability; as a density of gray pixels it lacks the
+constant log C = softplus(a) - A(a).  (Loaiza-Ganem & Cunningham 2019.)
 
 **Gaussians with one learned sigma**, logvar = log sigma^2, the decoder puts out means m:
 

@@ -26,7 +26,7 @@ def _explanations(ratio, sizes):
                        f"is there a 1/{letter} too many: an average where the forward sums?")]
         elif not letter.isupper() and size != 1:
             known += [(float(size), f"{letter} = {size:g}", f"is there a {letter} too many?"),
-                      (1.0 / size, f"1/{letter} = 1/{size:g}", f"is a {letter} missing?"),
+                      (1.0 / size, f"1/{letter} = 1/{size:g}", f"is {letter} missing?"),
                       (1.0 / size**2, f"1/{letter}^2 = 1/{size:g}^2", f"is {letter}^2 missing?")]
     return [(name, question) for factor, name, question in known if abs(ratio / factor - 1) <= FIT]
 
