@@ -497,7 +497,7 @@ def test_what_the_text_points_at_exists():
 
 def test_the_text_says_what_the_formulas_need():
     """F2's condition, F13's best baseline, brackets around what is summed, and one meaning for lambda and for beta."""
-    assert "no mass off the support" in TEXT and "best constant baseline" not in TEXT and "= Z + 1$" in TEXT
+    assert "if $q = 0$ wherever $p = 0$" in TEXT and "best constant baseline" not in TEXT and "= Z + 1$" in TEXT
     assert "(`beta` in code)" not in TEXT and r"\beta = \lambda / 2" in TEXT
     assert "row $k$" not in TEXT                                             # k counts the draws of one example
     f22 = re.search(r"```math\n([^`]*)\\tag\{F22\}", TEXT)[1]
