@@ -287,11 +287,13 @@ def test_the_k_sample_bound_is_what_a_product_rule_gives_for_two_and_three_sampl
         assert abs(expected_log_sum(log_w, weights, K) - (product * sums).sum()) < 1e-12 * 40      # relative to log w
 
 
-def test_the_k_sample_bound_holds_for_weights_that_differ_by_a_thousand_nats():
-    log_w = np.array([-900.0, 0.0, 100.0])
+@pytest.mark.parametrize("scale", [1, 1e6, 1e15])
+def test_the_k_sample_bound_holds_for_weights_that_differ_by_a_thousand_nats_and_more(scale):
+    """In a time that does not depend on by how much."""
+    log_w = scale * np.array([-900.0, 0.0, 100.0])
     weights = np.array([0.5, 0.3, 0.2])                             # the larger draw is the sum; log 2 where they tie
-    exact = 0.5**2 * -900 + (1 - 0.8**2) * 100 + (0.5**2 + 0.3**2 + 0.2**2) * np.log(2)
-    assert abs(expected_log_sum(log_w, weights, 2) - exact) < 1e-12 * 900                    # relative to log w
+    exact = scale * (0.5**2 * -900 + (1 - 0.8**2) * 100) + (0.5**2 + 0.3**2 + 0.2**2) * np.log(2)
+    assert abs(expected_log_sum(log_w, weights, 2) - exact) < 1e-12 * 900 * scale            # relative to log w
 
 
 def test_evaluate_scatters_about_the_exact_bound_and_tends_to_log_p():
