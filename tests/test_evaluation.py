@@ -133,6 +133,17 @@ def test_a_likelihood_that_calls_itself_no_density_gets_a_loss_only():
     assert math.isnan(found.elbo) and math.isnan(found.log_likelihood) and math.isfinite(found.loss)
 
 
+@pytest.mark.filterwarnings("ignore:overflow")                      # of squares, in the NumPy twin
+def test_a_likelihood_of_zero_is_minus_infinity_and_that_of_other_rows_finite():
+    vae, far = VAE(2, 1, hidden=(), likelihood="gaussian", sigma=1e-100, dtype="float64"), np.full((3, 2), 1e60)
+    vae.parameters.flat[:] = 0
+    found = evaluate(vae, far, importance_samples=3)
+    assert found.elbo == found.log_likelihood == -math.inf and found.effective_samples == 0
+    assert (iwae_bounds(vae, far, importance_samples=(1, 3)).bounds == -math.inf).all()
+    near = evaluate(vae, np.zeros((3, 2)), importance_samples=3)
+    assert near.log_likelihood == pytest.approx(200 * math.log(10) - math.log(2 * math.pi))
+
+
 def test_standard_error_is_that_of_a_mean_over_examples():
     rng = np.random.default_rng(3)
     vae, log_p = linear_gaussian(rng)

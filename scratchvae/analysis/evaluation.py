@@ -72,8 +72,9 @@ class IWAEBounds(NamedTuple):
 
 
 def log_mean_exp(total: np.ndarray, top: np.ndarray, count: int) -> np.ndarray:
-    """Return log(1/count sum exp(log_w)) from top = max log_w and total = sum exp(log_w - top)."""
-    return top + np.log(total) - math.log(count)
+    """Return log(1/count sum exp(log_w)) from top = max log_w and total = sum exp(log_w - top); -inf if total is 0."""
+    with np.errstate(divide="ignore"):
+        return top + np.log(total) - math.log(count)
 
 
 class HeldOut:
@@ -159,20 +160,23 @@ class Sampler:
         total_squares, nll_sum = np.zeros(n), np.zeros(n)
         for log_w, nll in self.draws(head, x, importance_samples, seed, number):
             new_top = np.maximum(top, log_w.max(axis=1))
-            weights = np.exp(log_w - new_top[:, None])
-            shrink = np.exp(top - new_top)
+            finite = np.where(new_top > -np.inf, new_top, 0.0)                # all weights may be 0 so far
+            weights = np.exp(log_w - finite[:, None])
+            shrink = np.exp(top - finite)
             total = total * shrink + weights.sum(axis=1)
             total_squares = total_squares * shrink**2 + np.square(weights).sum(axis=1)
             top = new_top
             nll_sum += nll.sum(axis=1)
-        return log_mean_exp(total, top, importance_samples), nll_sum / importance_samples, total**2 / total_squares
+        log_p = log_mean_exp(total, top, importance_samples)
+        return log_p, nll_sum / importance_samples, total**2 / np.maximum(total_squares, 1)    # the largest weight is 1
 
 
 def standard_error(values: np.ndarray) -> np.ndarray:
     """Return the standard error of the mean of values (n,), or of each column of (n, m); NaN if n is 1."""
     if len(values) < 2:
         return np.full(values.shape[1:], np.nan)[()]
-    return values.std(axis=0, ddof=1) / math.sqrt(len(values))
+    with np.errstate(invalid="ignore"):                              # of -inf it is NaN
+        return values.std(axis=0, ddof=1) / math.sqrt(len(values))
 
 
 def evaluate(vae: VAE, X: np.ndarray, *, importance_samples: int = 5000, seed: int = 0, binarize: str = "none",
