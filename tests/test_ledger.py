@@ -149,6 +149,18 @@ def test_the_gap_of_one_latent_is_found_by_quadrature_and_otherwise_from_below()
         assert math.isnan(found.effective_sigma)
 
 
+def test_a_posterior_too_narrow_for_quadrature_is_not_called_so():
+    """x | z is N(|z|, sigma^2), so half of p(z | x) lies far from the other half, in two narrow modes."""
+    vae = VAE(1, 1, hidden=(2,), likelihood="gaussian", sigma=1e-6, dtype="float64")
+    vae.parameters.flat[:] = 0
+    vae.parameters.decoder[0].W[:], vae.parameters.decoder.head.W[:] = [[1, -1]], 1
+    X = np.array([[1.3], [0.0], [2.7]])                                          # at 0 both modes are one
+    found = ledger(vae, X, importance_samples=100, steps=5)
+    assert found.log_likelihood_by == "importance sampling" and found.log_likelihood < -1e6        # a lower bound
+    assert np.isnan(Quadrature(vae).log_p(X)).tolist() == [True, False, True]
+    assert ledger(vae, X[1:2], importance_samples=100, steps=5).log_likelihood_by == "quadrature"
+
+
 def test_gray_pixels_under_a_bernoulli_have_losses_and_gaps_of_losses_but_no_likelihood():
     vae, gray = VAE(6, 2, hidden=(4,), dtype="float64"), np.random.default_rng(0).random((10, 6))
     found = ledger(vae, gray, importance_samples=20, steps=3)

@@ -368,9 +368,10 @@ def test_modes_between_the_nodes_of_a_coarse_grid_are_found_and_resolved(n_laten
     assert exact.posterior(x[0]).error < 1e-3
 
 
-def test_an_error_is_infinite_where_modes_are_too_narrow_for_the_nodes():
+def test_an_error_is_infinite_and_log_p_nan_where_modes_are_too_narrow_for_the_nodes():
     vae, x = two_modes(2, 1e-5)
-    assert Quadrature(vae).posterior(x[0]).error == np.inf
+    exact = Quadrature(vae)
+    assert exact.posterior(x[0]).error == np.inf and np.isnan(exact.log_p(x)) and np.isnan(exact.gap(x))
 
 
 def test_a_narrow_mode_that_lies_across_the_axes_is_resolved():

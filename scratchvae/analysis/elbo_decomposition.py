@@ -39,6 +39,7 @@ from .latent import AggregatePosterior
 REFINING_SAMPLES = 4                  # draws for an example in one step: two pairs of eps and -eps
 LEARNING_RATE = 0.05                  # first learning rate of mu and logvar; it falls to 0, to average the noise
 LEAST_DRAWS = 2000                    # fewest draws for the mutual information, from all examples together
+SAMPLING = "importance sampling"
 REDUCTIONS = {"sum": lambda weight, D: weight / 2, "half": lambda weight, D: weight,
               "mean": lambda weight, D: weight * D / 2}                # lambda -> sigma^2                       (T16)
 
@@ -50,8 +51,9 @@ class Ledger(NamedTuple):
     log_likelihood = elbo + amortization_gap + approximation_gap.
 
     `log_likelihood_by` says how log p(x) was found: "linear-Gaussian oracle", "quadrature", or "importance sampling"
-    with q* as the proposal, which gives lower bounds of it and of the approximation gap.  If the likelihood is not a
-    density of the rows, every likelihood is NaN.  `effective_sigma` is that of T16, NaN without a Gaussian sigma.
+    with q* as the proposal, which gives lower bounds of it and of the approximation gap.  The last is also taken if
+    the posterior of an example is too narrow for quadrature.  If the likelihood is not a density of the rows, every
+    likelihood is NaN.  `effective_sigma` is that of T16, NaN without a Gaussian sigma.
     """
 
     loss: float
@@ -189,12 +191,12 @@ def _refined(held, steps):
 
 
 def _oracle(vae, sigma):
-    """Return the name and function of what gives log p(x) exactly in a short time, or importance sampling and None."""
+    """Return the name and function of what gives log p(x) exactly in a short time; the function gives NaN if none."""
     if not vae.n_conditions and not vae.hidden and sigma is not None:
         return "linear-Gaussian oracle", LinearGaussian.of(vae).log_p
     if not vae.n_conditions and vae.n_latent == 1:
         return "quadrature", Quadrature(vae).log_p
-    return "importance sampling", None
+    return SAMPLING, lambda x: np.full(len(x), np.nan)
 
 
 def ledger(vae: VAE, X: np.ndarray, *, importance_samples: int = 1000, steps: int = 100, seed: int = 0,
@@ -226,17 +228,18 @@ def ledger(vae: VAE, X: np.ndarray, *, importance_samples: int = 1000, steps: in
     sigma = vae.likelihood.sigma_of(vae.parameters.likelihood)
     log_likelihood_by, exact_log_p = _oracle(vae, sigma)
     heads = np.empty((held.n, 2 * vae.n_latent))
-    nll, kl, best, log_p = (np.empty(held.n) for _ in range(4))
+    nll, kl, best, log_p, exact = (np.empty(held.n) for _ in range(5))
     for number, here, x, head, better in _refined(held, steps):
         heads[here] = head
         kl[here] = kl_terms(*np.hsplit(head, 2)).sum(axis=1)                                        # (E4)
         _, nll[here], _ = sampler.summary(head, x, importance_samples, held.seed, number)
         log_p[here], best_nll, _ = sampler.summary(better, x, importance_samples, held.seed, number)
         best[here] = -best_nll - kl_terms(*np.hsplit(better, 2)).sum(axis=1)
-        if exact_log_p:
-            log_p[here] = exact_log_p(x)
+        exact[here] = exact_log_p(x)
+    if np.isnan(exact).any():                                     # all examples are measured alike
+        log_likelihood_by, exact = SAMPLING, log_p
     information = mutual_information(*np.hsplit(heads, 2), seed=seed)
-    loss, elbo, log_p = nll + kl, held.likelihoods(-nll - kl), held.likelihoods(log_p)
+    loss, elbo, log_p = nll + kl, held.likelihoods(-nll - kl), held.likelihoods(exact)
     return Ledger(
         loss=float(loss.mean()), reconstruction=float(nll.mean()), kl=float(kl.mean()),
         mutual_information=information.value, mutual_information_stderr=information.stderr, log_n=math.log(held.n),

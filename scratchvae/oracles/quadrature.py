@@ -53,9 +53,9 @@ class Quadrature:
 
     X is (n, D); results are in nats, float64.  `elbo`, `log_p`, `gap` and `iwae` do not depend on the model's beta and
     estimator; `expected_objective` and `expected_gradient` are averages of what it trains on.  The error is 1e-10 or
-    less for a float64 VAE with smooth activations, unless q is much wider than the bends of its networks, or the
-    `error` of its `posterior` is infinite.  It is about 1e-3 with ReLU.  T17 by log_p, elbo and gap shows the error of
-    the nodes over q; it holds for any log_p, whose own error the posterior shows.  Raises ConfigurationError if vae is
+    less for a float64 VAE with smooth activations, unless q is much wider than the bends of its networks.  It is about
+    1e-3 with ReLU.  Where the `error` of the `posterior` is infinite, log_p and gap are NaN.  T17 by log_p, elbo and
+    gap shows the error of the nodes over q; it holds for any log_p, whose own error the posterior shows.  Raises ConfigurationError if vae is
     not a VAE with one or two latents, or nodes is out of range; from `expected_objective` and `expected_gradient` also
     if n_samples makes too many noise variables, or a loss depends on other examples.
 
@@ -97,9 +97,10 @@ class Quadrature:
         return np.array(expected) - kl_terms(mu, logvar).sum(axis=1)
 
     def log_p(self, X: np.ndarray) -> np.ndarray:
-        """Return log p(x) of every row, (n,).                                                               (G15)"""
+        """Return log p(x) of every row, (n,); NaN where the modes are too narrow for the nodes.             (G15)"""
         X = self._rows(X)
-        return np.array([self._posterior(x, m, v).log_p for x, m, v in zip(X, *self._q(X))])
+        found = [self._posterior(x, m, v) for x, m, v in zip(X, *self._q(X))]
+        return np.array([grid.log_p if np.isfinite(grid.error) else np.nan for grid in found])
 
     def gap(self, X: np.ndarray) -> np.ndarray:
         """Return KL(q || p(z | x)) = log p(x) - ELBO of every row, (n,), T17.                               (G16)"""
