@@ -83,6 +83,7 @@ def test_every_activation_has_its_line_in_an_export():
 def test_an_exported_script_decodes_without_this_package(capsys, tmp_path, monkeypatch, likelihood, activation):
     vae = VAE(64, 3, hidden=(5, 4), likelihood=likelihood, activation=activation, dtype="float64")
     vae.parameters.flat[:] = np.random.default_rng(0).normal(size=vae.parameters.flat.size)
+    vae.parameters.decoder.head.b[0] = -50                            # a pixel that is as good as never on
     folder = tmp_path / "run"
     folder.mkdir()
     vae.save(folder / "model.npz")
@@ -96,7 +97,8 @@ def test_an_exported_script_decodes_without_this_package(capsys, tmp_path, monke
     np.save(tmp_path / "codes.npy", z)
     subprocess.run([sys.executable, "-I", folder / "export" / "decode.py", "codes.npy", "images.npy"], cwd=tmp_path,
                    check=True)
-    np.testing.assert_allclose(np.load(tmp_path / "images.npy"), vae.decode(z), rtol=1e-9, atol=1e-9)
+    np.testing.assert_allclose(np.load(tmp_path / "images.npy"), vae.decode(z), rtol=1e-9,
+                               atol=1e-9 if likelihood == "continuous_bernoulli" else 0)       # a short series near 0
 
 
 def test_compare_shows_what_differs_and_whether_the_data_do(capsys, run, tmp_path, no_figures):

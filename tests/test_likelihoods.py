@@ -234,6 +234,14 @@ def exact_at_minus(t):
 
 
 @every_dtype
+def test_a_pixel_that_is_as_good_as_never_on_has_its_small_probability(dtype):
+    logits = np.array([-87.0, -50.0, -20.0, -17.0, -1.0, 0.0, 1.0, 20.0], dtype)
+    found, sigmoid = make_likelihood("bernoulli").mean({}, logits[None])[0], [1 / (1 + math.exp(-a)) for a in logits]
+    assert found.dtype == dtype
+    np.testing.assert_allclose(found, sigmoid, rtol=3 * np.finfo(dtype).eps)
+
+
+@every_dtype
 def test_continuous_bernoulli_is_exact_near_zero_across_the_seam_and_far_out(dtype):
     t = np.concatenate([[0, 1e-30, 1e-12, 1e-8, 1e-4, 1e-3, 0.01, 0.3, 1, 5, 30, 100, 1e3, 1e4],
                         np.linspace(1.999, 2.001, 21)]).astype(dtype)

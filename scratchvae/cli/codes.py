@@ -17,9 +17,9 @@ from .parser import add_run_command
 from .pictures import add_picture_command, history_of, open_for_pictures, report_figure
 from .run_folder import check_free, open_run, Run, run_name
 
-ACTIVATIONS = {"relu": "np.maximum(a, 0)", "tanh": "np.tanh(a)", "sigmoid": "0.5 + 0.5 * np.tanh(0.5 * a)",
+ACTIVATIONS = {"relu": "np.maximum(a, 0)", "tanh": "np.tanh(a)", "sigmoid": "np.exp(-np.logaddexp(0, -a))",
                "softplus": "np.logaddexp(0, a)", "identity": "a"}
-MEANS = {"bernoulli": "0.5 + 0.5 * np.tanh(0.5 * a)", "gaussian_diagonal": "a[:, :a.shape[1] // 2]",
+MEANS = {"bernoulli": ACTIVATIONS["sigmoid"], "gaussian_diagonal": "a[:, :a.shape[1] // 2]",
          "continuous_bernoulli": "np.where(np.abs(a) < 0.01, 0.5 + a / 12, 1 / (1 - np.exp(-w)) - 1 / w)"}
 SCRIPT = '''"""Decode latents with NumPy alone, with the weights beside this file.
 

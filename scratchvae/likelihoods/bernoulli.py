@@ -6,6 +6,7 @@ import numpy as np
 from ..arrays import require_buffer
 from ..kernels import continuous_bernoulli as continuous
 from ..kernels import likelihoods as kernels
+from ..kernels.vectormath import sigmoid
 from .base import Likelihood, require_sizes, require_unit_range
 
 
@@ -40,7 +41,7 @@ class Bernoulli(Likelihood):
 
     def mean(self, p: dict, outputs: np.ndarray) -> np.ndarray:
         """Return E[x | z], the probabilities, (rows, D)."""
-        return 0.5 * (1 + np.tanh(0.5 * outputs))
+        return sigmoid(outputs)
 
     def sample(self, p: dict, outputs: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         """Draw x from p(x | z), (rows, D) of 0 and 1."""
