@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 
 from .errors import ConfigurationError
+from .schedules import check_beta
 
 
 class Settings:
@@ -17,12 +18,12 @@ class Settings:
         self._given = {name: (value, getattr(self, name)) for name, value in given.items() if name != "self"}
 
     def __setattr__(self, name, value):
-        """Assign; settings that can change alone go to `set_params`, but for beta, which is read as it stands.
+        """Assign; settings that can change alone go to `set_params`, but for beta, which is only checked.
 
         Of the others the constructor made more, such as weights: only what they are already is taken.
         """
         if name == "beta" or name not in vars(self).get("_given", ()):
-            super().__setattr__(name, value)
+            super().__setattr__(name, check_beta(value) if name == "beta" else value)
         elif name in self.keep_weights:
             self.set_params(**{name: value})
         elif value is not self._given[name][0] and (isinstance(value, np.ndarray) or value != getattr(self, name)):

@@ -25,7 +25,8 @@ from .validation import at_least, keep, one_of, positive_integer
 
 def check_beta(beta: float) -> float:
     """Return beta as a float; raises ConfigurationError unless it is a finite number of at least 0."""
-    return at_least("beta", beta, 0, "It is the KL's weight: use 1 for the ELBO.")
+    return at_least("beta", beta, 0, "Pass a schedule to fit, as its beta." if isinstance(beta, KLWeight) else
+                    "It is the KL's weight: use 1 for the ELBO.")
 
 
 def _check_ramp(ramp):

@@ -10,7 +10,7 @@ from .errors import ShapeError
 from .estimators import make_estimator
 from .model import Model
 from .parameters import Parameters
-from .schedules import as_weight, check_beta, KLWeight
+from .schedules import as_weight, KLWeight
 from .validation import check_seed, integer, positive_integer, rows_at_once
 
 
@@ -80,7 +80,7 @@ class VAE(Model):
                  likelihood: Any = "bernoulli", beta: Any = 1.0, estimator: Any = "analytic", n_samples: int = 1,
                  dtype: Any = "float32", seed: int = 0, sigma: float = 1.0, n_conditions: int = 0):
         given = dict(locals())
-        self.beta = check_beta(beta)
+        self.beta = beta                                             # checked wherever it is assigned
         self.estimator = make_estimator(estimator)
         self.n_samples = positive_integer("n_samples", n_samples)
         self.n_conditions = integer("n_conditions", n_conditions, 0)

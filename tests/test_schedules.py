@@ -149,6 +149,25 @@ def test_settings_that_cannot_work_are_refused(make, message):
         make()
 
 
+@pytest.mark.parametrize("beta, message", [
+    (-1, "beta is -1"), (np.nan, "beta is nan"), (True, "beta is True"), (np.ones(2), "beta is array"),
+    (Linear(1.0, 10), "Pass a schedule to fit"), (FreeBits(0.1), "Pass a schedule to fit")])
+def test_a_beta_that_cannot_work_is_refused_where_it_is_assigned(beta, message):
+    vae = made()
+    for refuse in (lambda: setattr(vae, "beta", beta), lambda: made(beta=beta), lambda: vae.set_params(beta=beta)):
+        with pytest.raises(ConfigurationError, match=message):
+            refuse()
+    assert vae.beta == 1.0
+
+
+@pytest.mark.parametrize("beta", [np.float32(0.5), np.float16(0.5), np.int64(2), 2])
+def test_a_number_of_numpy_s_is_a_beta_and_goes_into_a_file(beta, tmp_path):
+    vae = made().fit(data(), epochs=1, batch_size=16)
+    vae.beta = beta
+    vae.partial_fit(data(), epochs=1, batch_size=16).save(tmp_path / "model.npz")
+    assert type(vae.beta) is float and VAE.load(tmp_path / "model.npz").beta == beta
+
+
 def test_a_schedule_of_one_s_own_is_checked_at_every_step():
     class Falling(KLWeight):
         def at(self, step):
