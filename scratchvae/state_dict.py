@@ -7,7 +7,7 @@ import numpy as np
 from .arrays import as_array
 from .errors import ConfigurationError, ShapeError
 from .foreign_weights import foreign_views
-from .validation import instance_of
+from .validation import instance_of, integer
 
 PARTS = {"W": "weight", "b": "bias"}     # of a layer: ours and PyTorch's
 OWN = "likelihood."                     # the likelihood's own parameters keep their names
@@ -69,7 +69,11 @@ class StateDict:
         hidden = [shapes[f"encoder.{k}"][0] for k in range(len(plan) // 2 - 1)]
         latents, first = shapes["decoder.0" if hidden else "decoder.head"][1], arrays[f"{layers[0]}.weight"]
         build: Any = cls
-        n_conditions = settings.get("n_conditions", 0)
+        n_conditions = integer("n_conditions", settings.get("n_conditions", 0), 0)
+        more = latents - sum(len(arrays[f"{name}.weight"]) for name in plan["encoder.head"]) // len(cls.head_parts)
+        if more > 0 and more != n_conditions:
+            raise ShapeError(f"mapping has a decoder with {more} inputs more than latents; expected n_conditions="
+                             f"{n_conditions} more. Pass n_conditions={more} if they are labels.")
         model = build(first.shape[1] - n_conditions, latents - n_conditions, hidden=hidden,
                       **{"dtype": "float64" if first.dtype == np.float64 else "float32", **settings})
         for segment, names in plan.items():

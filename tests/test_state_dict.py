@@ -86,6 +86,16 @@ def test_what_is_no_mapping_is_refused(mapping):
         VAE.from_state_dict(mapping)
 
 
+@pytest.mark.parametrize("settings", [{}, {"n_conditions": 2}, {"n_conditions": 9}])
+@pytest.mark.parametrize("hidden", [(), (5,)])
+def test_labels_that_are_not_told_of_are_named(hidden, settings):
+    mapping = VAE(6, 2, hidden=hidden, n_conditions=3).to_state_dict()
+    with pytest.raises(ShapeError, match="decoder with 3 inputs more than latents; .*Pass n_conditions=3"):
+        VAE.from_state_dict(mapping, **settings)
+    with pytest.raises(ConfigurationError, match="n_conditions is 'three'"):
+        VAE.from_state_dict(mapping, n_conditions="three")
+
+
 def test_a_sigma_that_was_learned_must_come_along():
     vae = VAE(6, 2, hidden=(5,), likelihood="gaussian_scalar")
     theirs = {name: a for name, a in vae.to_state_dict().items() if not name.startswith("likelihood")}
