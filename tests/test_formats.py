@@ -237,7 +237,9 @@ def test_names_that_count_the_columns_are_names(tmp_path):
     assert len(together(data)) == N and data.fields == tuple("01234")
     for head, table, are_names in (("0,1", pixels((N, 2)) / 255, True), ("0,1,2", pixels((N, 3)) / 255, True),
                                    ("1,2", pixels((N, 2)) / 255, False), ("0,1", pixels((N, 2)), False),
-                                   ("0", pixels((N, 1)) / 255, False)):
+                                   ("0", pixels((N, 1)) / 255, False), ("1,2,3,4", pixels((N, 4)), False),
+                                   ("1,2,3,4", pixels((N, 4)) / 255, True),
+                                   (",".join(map(str, range(1, 11))), pixels((N, 10)), True)):
         data = load_data(csv(tmp_path / "b.csv", table, head))
         assert len(together(data)) == N + (not are_names) and bool(data.fields) == are_names
     for rows, are_names in ((["0.5,0.25", "1e-05,2e-05", "nan,0.3"], True), (["1,0.5", "2,0.25", "3,0.2"], False)):

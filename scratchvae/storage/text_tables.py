@@ -15,6 +15,7 @@ from .readers import CHUNK, MOST_UNPACKED, names_faults
 LINES = 4096                    # lines that are turned into numbers at a time
 MOST_RATIO = 60                 # times the packed size: digits as text deflate by 8 to 20
 MOST_LINE = 1 << 22             # bytes of a line: a color picture of 512 x 512 takes less
+COUNTED = (2, 4), (4, 10)       # names that count from 0, and from 1: how few may be names, and how many must be
 WHOLE = 2**53                   # a float holds smaller whole numbers exactly
 MOST_NAME = 40                  # letters of a column's name that are kept
 
@@ -72,13 +73,12 @@ def _lines(path, stream, packed) -> Iterator[str]:
 def _are_names(fields, below, separator):
     """Return whether the fields of a first line name the columns: one is a word, or they count from 0 or 1.
 
-    Two or three that count could be numbers, too: they are names from 0 on, if no number below is written as whole.
+    A few that count could be numbers, too: they are names if no number below is written as whole.
     """
-    first = next((k for k in (0, 1) if fields == tuple(map(str, range(k, k + len(fields))))), None)
-    if first is not None and len(fields) > 3:
-        return True
-    if first == 0 and len(fields) > 1 and below:
-        return not any(text.strip().lstrip("+-").isdigit() for line in below for text in line.split(separator))
+    for k, (least, certain) in enumerate(COUNTED):
+        if len(fields) >= least and fields == tuple(map(str, range(k, k + len(fields)))):
+            return len(fields) >= certain or bool(below) and not any(
+                text.strip().lstrip("+-").isdigit() for line in below for text in line.split(separator))
     try:
         return not [float(field) for field in fields if field]
     except ValueError:
