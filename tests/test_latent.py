@@ -61,6 +61,12 @@ def test_ends_in_the_same_direction_are_no_special_case():
     np.testing.assert_allclose(near[1], [1.0, 5e-10], rtol=1e-9)
 
 
+@pytest.mark.parametrize("length", [1e-200, 1e200])
+def test_the_length_of_an_end_may_be_any_that_a_float_holds(length):
+    walk = interpolate([length, 0.0], [0.0, length], 3, path="spherical")
+    np.testing.assert_allclose(walk / length, [[1, 0], [0.5**0.5] * 2, [0, 1]], atol=1e-12)
+
+
 @pytest.mark.parametrize("arguments, kind, message", [
     (([1.0], [1.0, 2.0], 3), ShapeError, r"\(1,\) and b \(2,\)"),
     (([1.0], [np.nan], 3), DataError, "b has 1 values"),

@@ -1,4 +1,5 @@
 """Walks in the latent space, and the aggregate posterior (T20)."""
+import math
 from typing import Any
 
 import numpy as np
@@ -45,7 +46,7 @@ def interpolate(a: np.ndarray, b: np.ndarray, n: int, *, path: str = "straight")
     t = np.linspace(0.0, 1.0, n)[:, None]
     if one_of("path", path, ("straight", "spherical")) == "straight":
         return (1 - t) * a + t * b
-    length_a, length_b = np.linalg.norm(a), np.linalg.norm(b)
+    length_a, length_b = math.hypot(*a), math.hypot(*b)                      # its squares cannot overflow or vanish
     if not (length_a > 0 and length_b > 0):
         raise DataError("a or b is the origin; expected two ends with a direction. Take path='straight'.")
     u, v = a / length_a, b / length_b
