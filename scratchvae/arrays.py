@@ -11,6 +11,7 @@ import numpy as np
 from .errors import DataError, ShapeError
 
 CACHE_LINE = 64              # bytes of a cache line, on every processor that the kernels know
+MOST_DIMENSIONS = 64         # of an array, and so of the lists that it may be made of
 SAMPLE = 1 << 24             # number of values in a sample; to hash so many bytes takes 10 to 40 ms
 STRETCHES = 64               # number of parts of a sample; few, because each is a seek on a slow disk
 
@@ -31,9 +32,7 @@ def as_array(values: Any, name: str) -> np.ndarray:
     Traceback (most recent call last):
     scratchvae.errors.DataError: x has 1 masked values; ...
     """
-    parts = values if isinstance(values, (list, tuple)) else (values,)
-    masked = "numpy.ma" in sys.modules and sum(         # only who has imported it can have a masked array
-        np.ma.count_masked(part) for part in parts if isinstance(part, np.ma.MaskedArray))
+    masked = "numpy.ma" in sys.modules and _masked(values)        # only who has imported it can have a masked array
     if masked:
         raise DataError(f"{name} has {masked} masked values; expected numbers everywhere. Fill them with .filled(0.0), "
                         "say, or leave such rows out.")
@@ -48,6 +47,15 @@ def as_array(values: Any, name: str) -> np.ndarray:
         raise ShapeError(f"{name} has dtype {array.dtype} and shape {array.shape}; expected real numbers. "
                          f"{_conversion(values, array.dtype)}")
     return array
+
+
+def _masked(values, depth=MOST_DIMENSIONS):
+    """Return the number of masked values in an array, or in arrays in lists in lists."""
+    if isinstance(values, np.ma.MaskedArray):
+        return np.ma.count_masked(values)
+    nested = isinstance(values, (list, tuple)) and depth and any(
+        issubclass(kind, (list, tuple, np.ma.MaskedArray)) for kind in set(map(type, values)))
+    return sum(_masked(part, depth - 1) for part in values) if nested else 0
 
 
 def _conversion(values, dtype):

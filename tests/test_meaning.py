@@ -243,6 +243,8 @@ F = LEVELS / 255
 NO_NUMBERS = {
     "masked": (np.ma.masked_less(F, 0.5), r"masked values.*\.filled\("),
     "masked rows": ([np.ma.masked_less(row, 0.5) for row in F], r"masked values.*\.filled\("),
+    "masked parts of rows": ([[np.ma.masked_less(row[:3], 0.5), row[3:]] for row in F], r"masked values.*\.filled\("),
+    "masked numbers": ([tuple(np.ma.masked_less(row, 0.5)) for row in F], r"masked values.*\.filled\("),
     "sparse": (Sparse(), r"sparse Sparse.*\.toarray\(\)"),
     "tensor": (Tensor(), r"requires grad\. Use.*\.detach\(\)\.cpu\(\)\.numpy\(\)"),
     "complex": (F + 0j, "complex128.*x.real, x.imag"),
