@@ -12,12 +12,13 @@ from .errors import DataError, ShapeError
 
 CACHE_LINE = 64              # bytes of a cache line, on every processor that the kernels know
 MOST_DIMENSIONS = 64         # of an array, and so of the lists that it may be made of
+NUMBERED = "Number the classes from 0 on: np.unique(y, return_inverse=True)[1]."
 SAMPLE = 1 << 24             # number of values in a sample; to hash so many bytes takes 10 to 40 ms
 STRETCHES = 64               # number of parts of a sample; few, because each is a seek on a slow disk
 
 
-def as_array(values: Any, name: str) -> np.ndarray:
-    """Return values as an array of real numbers, of any real dtype and shape.
+def as_array(values: Any, name: str, labels: bool = False) -> np.ndarray:
+    """Return values as an array of real numbers, of any real dtype and shape; they may be `labels` of classes.
 
     Arrays, nested lists, and all that NumPy can read as an array are taken.  What would lose a part of itself, or would
     have to be computed first, is refused with the call that converts it.  Raises ShapeError for rows of unequal length,
@@ -34,8 +35,8 @@ def as_array(values: Any, name: str) -> np.ndarray:
     """
     masked = "numpy.ma" in sys.modules and _masked(values)        # only who has imported it can have a masked array
     if masked:
-        raise DataError(f"{name} has {masked} masked values; expected numbers everywhere. Fill them with .filled(0.0), "
-                        "say, or leave such rows out.")
+        raise DataError(f"{name} has {masked} masked values; expected numbers everywhere. Leave such rows out"
+                        f"{'' if labels else ', or fill them with .filled(0.0), say'}.")
     if hasattr(values, "toarray"):                    # sparse; NumPy would make an array of one object of it
         raise ShapeError(f"{name} is a sparse {type(values).__name__}; expected an array. Convert it with .toarray().")
     try:
@@ -45,7 +46,7 @@ def as_array(values: Any, name: str) -> np.ndarray:
         raise ShapeError(f"{name} is no array ({' '.join(str(error).split())}); expected numbers. {remedy}.") from None
     if array.dtype.kind not in "buif":
         raise ShapeError(f"{name} has dtype {array.dtype} and shape {array.shape}; expected real numbers. "
-                         f"{_conversion(values, array.dtype)}")
+                         f"{NUMBERED if labels else _conversion(values, array.dtype)}")
     return array
 
 

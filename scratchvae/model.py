@@ -266,7 +266,7 @@ class Model(Settings, ModelFiles, StateDict):
 
     def _train(self, anew, X, y, epochs, validation_split, callback, **settings):
         if y is not None and np.isscalar(y):
-            raise ConfigurationError(f"y is {y!r}; it stands for labels, which are ignored. Give settings by name, for "
+            raise ConfigurationError(f"y is {y!r}; it stands for labels, one for each row. Give settings by name, for "
                                      "example epochs=20.")
         positive_integer("epochs", epochs)
         X = self.join(X, y)

@@ -151,6 +151,18 @@ def test_what_does_not_fit_is_refused(fault):
         FAULTS[fault](made())
 
 
+def test_the_remedy_for_text_in_the_place_of_labels_works_and_masked_labels_are_left_out():
+    for words in (list("abcab"), np.array(list("abcab"))):
+        with pytest.raises(ScratchVAEError, match=r"np\.unique\(y, return_inverse=True\)\[1\]"):
+            made().join(X, words)
+    rows = made().join(X, np.unique(words, return_inverse=True)[1])
+    np.testing.assert_array_equal(rows[:, D:], np.eye(C)[[0, 1, 2, 0, 1]])
+    with pytest.raises(ScratchVAEError, match="y has 1 masked values.*Leave such rows out.$"):
+        made().join(X, np.ma.masked_equal(Y, 1))
+    with pytest.raises(ScratchVAEError, match="y is 1; it stands for labels, one for each row. Give settings by name"):
+        made().fit(X, 1)
+
+
 def test_an_autoencoder_has_no_conditions():
     with pytest.raises(TypeError):
         Autoencoder(D, Z, n_conditions=3)

@@ -245,6 +245,7 @@ NO_NUMBERS = {
     "masked rows": ([np.ma.masked_less(row, 0.5) for row in F], r"masked values.*\.filled\("),
     "masked parts of rows": ([[np.ma.masked_less(row[:3], 0.5), row[3:]] for row in F], r"masked values.*\.filled\("),
     "masked numbers": ([tuple(np.ma.masked_less(row, 0.5)) for row in F], r"masked values.*\.filled\("),
+    "no columns": (np.zeros((N, 0)), "is empty, .*Check how the data were loaded"),
     "sparse": (Sparse(), r"sparse Sparse.*\.toarray\(\)"),
     "tensor": (Tensor(), r"requires grad\. Use.*\.detach\(\)\.cpu\(\)\.numpy\(\)"),
     "complex": (F + 0j, "complex128.*x.real, x.imag"),

@@ -31,7 +31,7 @@ def as_rows(x: np.ndarray, n_visible: int, name: str = "X") -> np.ndarray:
     if x.ndim < 2:
         raise ShapeError(f"{name} has shape {x.shape}; expected numbers of shape (n, {n_visible}). "
                          "Pass a two-dimensional array, one example a row.")
-    if len(x) == 0:
+    if x.size == 0:
         raise ShapeError(f"{name} is empty, shape {x.shape}; expected at least one row of {n_visible} numbers. "
                          "Check how the data were loaded or selected.")
     columns = math.prod(x.shape[1:])
@@ -53,7 +53,7 @@ def one_hot(y: Any, n: int, n_conditions: int) -> np.ndarray:
     array([[1, 0, 0],
            [0, 0, 1]])
     """
-    labels = as_array(y, "y")
+    labels = as_array(y, "y", labels=True)
     if labels.shape not in ((), (n,)) or not np.isin(labels, np.arange(n_conditions)).all():
         values = f"the value {labels}" if labels.ndim == 0 else f"shape {labels.shape}" + (
             f" and values from {labels.min()} to {labels.max()}" if labels.size else "")
