@@ -17,6 +17,14 @@ LARGEST_COUNT = 2**31 - 1  # largest count that is accepted: sizes in bytes of l
 SEEDS = 1 << 32            # number of different seeds
 
 
+def _shown(value):
+    """Return repr(value) on one line, of at most 200 letters."""
+    try:
+        return " ".join(repr(value).split())[:200]
+    except ValueError:                                                # Python writes no more digits by itself
+        return "an integer of more than 4,300 digits"
+
+
 def integer(name: str, value: int, least: int = 1, most: int = LARGEST_COUNT,
             remedy: str = "Choose for example 20.") -> int:
     """Return value as an int; it must be an integer of at least `least` and at most `most`.
@@ -27,8 +35,8 @@ def integer(name: str, value: int, least: int = 1, most: int = LARGEST_COUNT,
     3
     """
     if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or not least <= value <= most:
-        raise ConfigurationError(f"{name} is {value!r}; it must be an integer of at least {least} and at most {most}. "
-                                 f"{remedy}")
+        raise ConfigurationError(f"{name} is {_shown(value)}; it must be an integer of at least {least} and at most "
+                                 f"{most}. {remedy}")
     return int(value)
 
 
@@ -55,7 +63,7 @@ def number(name: str, value: float, low: float, high: float = math.inf, remedy: 
         if high < math.inf:
             bounds = f"{bounds} and at most {high}" if has_high else f"{bounds} and below {high}"
             bounds = f"between {low} and {high}" if closed == "neither" else bounds
-        raise ConfigurationError(f"{name} is {value!r}; it must be a finite number {bounds}. {remedy}")
+        raise ConfigurationError(f"{name} is {_shown(value)}; it must be a finite number {bounds}. {remedy}")
     return found
 
 
@@ -105,7 +113,7 @@ def function_of(name: str, value: Callable, signature: str, count: int | None = 
     `signature` is written in the error, as in "f(x) -> float".
     """
     if not callable(value):
-        raise ConfigurationError(f"{name} is {value!r}; expected a function {signature}. Pass one.")
+        raise ConfigurationError(f"{name} is {_shown(value)}; expected a function {signature}. Pass one.")
     try:
         taken = inspect.signature(value)
         if count is not None:
@@ -126,13 +134,13 @@ def one_of(name: str, value: str, known: Collection[str]) -> str:
     'float32'
     """
     if not isinstance(value, str) or value not in known:
-        raise ConfigurationError(f"{name} is {value!r}; known are {', '.join(known)}. Choose one of them.")
+        raise ConfigurationError(f"{name} is {_shown(value)}; known are {', '.join(known)}. Choose one of them.")
     return value
 
 
 def file_path(name: str, value: str | Path) -> Path:
     """Return value as a Path; it must be a str or a path, and not empty."""
     if not isinstance(value, (str, os.PathLike)) or not Path(value).name or "\0" in str(value):
-        raise ConfigurationError(f"{name} is {value!r}; expected a file's name, as str or Path. "
+        raise ConfigurationError(f"{name} is {_shown(value)}; expected a file's name, as str or Path. "
                                  "Pass for example 'model.npz'.")
     return Path(value)

@@ -8,6 +8,7 @@ from scratchvae import Autoencoder, ScratchVAEError, VAE
 from scratchvae.errors import ConfigurationError, DataError, RunError, ShapeError
 from scratchvae.estimators import make_estimator, ScoreFunction
 from scratchvae.likelihoods import Bernoulli, Gaussian
+from scratchvae.optimizers import Adam
 from scratchvae.storage.checkpoint import load_arrays
 from scratchvae.training import Trainer
 
@@ -197,6 +198,16 @@ def test_settings_are_given_by_name():
         made().fit(X, None, 20)
     with pytest.raises(ConfigurationError, match="y is 20; it stands for labels.*epochs=20"):
         made().fit(X, 20)
+
+
+@pytest.mark.parametrize("value", [np.zeros((30, 30)), 10**5000], ids=["array", "integer"])
+def test_a_setting_of_any_size_is_refused_on_one_line(value):
+    for refuse in (lambda: made(seed=value), lambda: made(beta=value), lambda: made(activation=value),
+                   lambda: Adam(value, "float64"), lambda: made().save(value),
+                   lambda: made().fit(X, batch_size=8, callback=value)):
+        with pytest.raises(ConfigurationError) as caught:
+            refuse()
+        assert "\n" not in str(caught.value) and len(str(caught.value)) < 400
 
 
 def test_settings_that_leave_the_networks_alone_keep_the_weights_and_the_training():
