@@ -77,6 +77,8 @@ window.checks = {
     });
     for (const card of all("#graph .card, #graph .chip")) {
       const border = box(card.querySelector("rect"));
+      const [first, second] = card.querySelectorAll("text.name, text.v");
+      if (second?.textContent && box(second).left - box(first).right < 4) bad.add(`${name(card)}: no room`);
       for (const node of card.querySelectorAll("text"))
         if (!within(box(node), border)) bad.add(`${name(node)} leaves its card`);
       for (const node of texts.filter(text => text.closest(".edge")))

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from browser import Browser, needs_browser, TWO_FRAMES
+from matplotlib.image import imread
 
 from scratchvae import VAE
 from scratchvae.bugs import inject
@@ -247,6 +248,22 @@ def test_nothing_overlaps_and_no_text_is_cut(browser, page, width):
     for fragment in (f"Z={Z}&{state}" for state in STATES for Z in (1, 2)):
         browser.evaluate(f"location.hash = '{fragment}'; {TWO_FRAMES}")
         assert not ask(browser, "crowded"), fragment
+
+
+@needs_browser
+def test_a_graph_wider_than_its_frame_begins_in_the_middle_and_is_shaded_where_there_is_more(browser, page, tmp_path):
+    browser.viewport(360)
+    browser.open(page, "#Z=2")
+    place = browser.evaluate("{ const frame = document.querySelector('#graph').parentNode; frame.scrollIntoView({block:"
+                             "'end'}); const { left, right, bottom } = frame.getBoundingClientRect();"
+                             "[left, right, bottom, frame.scrollLeft, frame.scrollWidth - frame.clientWidth] }")
+    left, right, bottom, at, most = map(round, place)
+    assert most > 200 and abs(at - most / 2) <= 1
+    for scrolled, shaded in ((at, [True, True]), (0, [False, True]), (most, [True, False])):
+        browser.evaluate(f"document.querySelector('#graph').parentNode.scrollLeft = {scrolled}; {TWO_FRAMES}")
+        browser.screenshot(tmp_path / "page.png", full=False)
+        row = imread(tmp_path / "page.png")[bottom - 4, :, :3].sum(axis=1)
+        assert [row[x] < row[(left + right) // 2] - 0.2 for x in (left + 1, right - 2)] == shaded
 
 
 @needs_browser

@@ -18,6 +18,7 @@ const TIP = {
   markerUnits: "userSpaceOnUse", orient: "auto-start-reverse",
 };
 const { width: W, height: H, given: LOW } = HALF;
+const PAD = 5;                                                  // between a card's border and its texts
 let drawn = "";
 let cards = {};
 let arrows = [];
@@ -44,20 +45,20 @@ function card(name, note, bias) {
   const top = given ? -LOW : -H;
   const text = (cls, x, y, words) => make("text", g, { class: cls, x, y: top + y }, words);
   make("rect", g, { class: "box", x: -W, y: top, width: 2 * W, height: -2 * top, rx: 9 });
-  text("name", 7 - W, 17, sign(name));
-  text("note", 7 - W, 33, signs(note));
-  const made = { g, name, value: text("v end", W - 7, 17) };
+  text("name", PAD - W, 17, sign(name));
+  text("note", PAD - W, 33, signs(note));
+  const made = { g, name, value: text("v end", W - PAD, 17) };
   if (given) {
     scrubbed(g, () => settingOf(name));
     return made;
   }
   button(g, name);
-  text("d", 7 - W, 55, "d");
-  text("note", 7 - W, 73, "Δ");
+  text("d", PAD - W, 55, "d");
+  text("note", PAD - W, 73, "Δ");
   Object.assign(made, {
-    d: text("d end", W - 7, 55),
-    difference: text("note end", W - 21, 73),
-    verdict: text("verdict end", W - 6, 73),
+    d: text("d end", W - PAD, 55),
+    difference: text("note end", W - PAD - 15, 73),
+    verdict: text("verdict end", W - PAD, 73),
   });
   if (bias) {
     made.bias = make("g", svg, { class: "chip" });
@@ -117,6 +118,8 @@ function build(net) {
     cards[name].g.setAttribute("transform", shift(places[name]));
     cards[name].bias?.setAttribute("transform", shift([places[name][0], places[name][1] + H + 5]));
   }
+  const around = svg.parentNode;
+  around.scrollLeft = (around.scrollWidth - around.clientWidth) / 2;
 }
 
 function drawCards(step) {
