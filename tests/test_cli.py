@@ -306,6 +306,14 @@ def test_a_folder_without_a_run_is_refused_in_one_line(capsys, tmp_path, name):
     refused(capsys, "holds no run", name, tmp_path / "nothing")
 
 
+def test_an_empty_name_is_not_the_present_folder(capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "config.json").write_text('{"data": "digits", "model": "vae"}', encoding="utf-8")
+    refused(capsys, "error: '' holds no run", "evaluate", "")
+    refused(capsys, "DIR is empty; expected the name of a folder. Leave it out for practice.", "practice", "start", "")
+    assert [path.name for path in tmp_path.iterdir()] == ["config.json"]
+
+
 def test_a_damaged_run_is_refused_in_one_line(capsys, tmp_path):
     result(capsys, "train", *QUICK, "--out", tmp_path / "run")
     model = tmp_path / "run" / "model.npz"

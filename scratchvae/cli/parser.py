@@ -132,6 +132,12 @@ def add_lab_flags(parser: argparse.ArgumentParser, seed_of: str, figure: str) ->
     parser.add_argument("--figure", metavar="FILE", default=figure, help=f"where the figure goes; default: {figure}")
 
 
+def require_name(flag: str, name: str | None, default: str) -> None:
+    """Raise ConfigurationError if the name of a folder is empty, which would be the present folder."""
+    if name == "":
+        raise ConfigurationError(f"{flag} is empty; expected the name of a folder. Leave it out for {default}.")
+
+
 def out_path(flag: str, name: str, suffix: str) -> Path:
     """Return the path of a file to write, whose name ends in `suffix`, and make its folder.
 

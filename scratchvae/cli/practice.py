@@ -7,7 +7,7 @@ from pathlib import Path
 from ..errors import ConfigurationError
 from ..practice import EXERCISES
 from ..practice.folder import find, Folder, holds_exercises, start
-from .parser import add_command
+from .parser import add_command, require_name
 from .screen import print_filled, print_text
 
 DEFAULT = "practice"
@@ -88,6 +88,7 @@ def _chosen(args):
 
 def run_start(args: Namespace) -> tuple[dict, int]:
     """Write the files."""
+    require_name("DIR", args.folder, DEFAULT)
     folder = Path(args.folder)
     paths = start(folder, args.notebook)
     for path in paths:

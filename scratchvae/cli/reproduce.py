@@ -9,7 +9,7 @@ from ..data.download import SETS
 from ..data.loading import BUNDLED, load_data
 from ..errors import ConfigurationError
 from ..validation import at_least, one_of, positive_integer
-from .parser import add_command
+from .parser import add_command, require_name
 from .pictures import history_of
 from .published import ROWS, WANTED
 from .reproduced import expected, expected_text, is_far, merged, read_records, RECORDS, records_of, write
@@ -40,8 +40,7 @@ def run(args: argparse.Namespace) -> tuple[dict, int]:
     budget = None if args.budget is None else at_least("budget", args.budget, 0, "Use 10.", open_interval=True)
     positive_integer("seeds", args.seeds)
     positive_integer("importance_samples", args.importance_samples)
-    if args.out == "":                                     # which would replace the README.md of the present folder
-        raise ConfigurationError("--out is empty; expected the name of a folder. Leave it out for runs/reproduce.")
+    require_name("--out", args.out, "runs/reproduce")      # or the README.md of the present folder would be replaced
     sources, rows, folder = _sources(args.data), [], Path(args.out)
     for name in names:
         if ROWS[name].data not in {*BUNDLED, *SETS, *sources}:

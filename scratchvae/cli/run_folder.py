@@ -62,10 +62,10 @@ class Run:
     @classmethod
     def open(cls, folder: str | Path) -> "Run":
         """Return the run in `folder`; raises RunError if there is none or its config.json is damaged."""
-        path = Path(folder) / CONFIG
-        if not os.path.exists(path):                       # also False for a name that no file can have
-            raise RunError(f"{folder} holds no run ({CONFIG} is missing); expected a folder that `scratchvae train "
-                           "--out` wrote. Check the path.")
+        path, name = Path(folder) / CONFIG, str(folder)            # of no name, the path is in the present folder
+        if not name or not os.path.exists(path):           # also False for a name that no file can have
+            raise RunError(f"{name or repr(name)} holds no run ({CONFIG} is missing); expected a folder that "
+                           "`scratchvae train --out` wrote. Check the path.")
         try:
             config = json.loads(_read_text(path))
         except (ValueError, RecursionError) as error:

@@ -32,7 +32,7 @@ from ..schedules import SCHEDULES
 from ..training import KEPT, OUTPUT_BIASES, Trainer
 from ..vae import VAE
 from ..validation import one_of, positive_integer
-from .parser import add_command, add_image_shape, add_transpose
+from .parser import add_command, add_image_shape, add_transpose, require_name
 from .progress import finishing_the_step, KernelProgress, note_compilation, Progress
 from .run_folder import ADJUSTABLE, count_classes, data_source, FREE, MODEL, Run, run_name
 from .screen import say, show
@@ -164,8 +164,7 @@ def _settings(args):
     if "data" in said:
         said["data"] = data_source(said["data"])
     settings = {**TRAIN_DEFAULTS, **said}
-    if args.out == "":
-        raise ConfigurationError("--out is empty; expected the name of a folder. Leave it out for one under runs.")
+    require_name("--out", args.out, "one under runs")
     folder = args.out or f"runs/{run_name(settings['data'])}-{settings['model']}"
     config = {**NEW_DEFAULTS, **Run.open(folder).config} if args.resume else {}
     for name, (other, values) in WANTS.items():
