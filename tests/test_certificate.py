@@ -543,7 +543,8 @@ def test_a_number_without_axes_is_judged_and_named():
 @pytest.mark.parametrize("f, line", [
     (lambda x: np.ones(3)[x], "keep arrays of indices and labels out of arrays"),
     (lambda x: np.sin(x), "np.sin(x)"), (lambda x: math.sin(x[0]), "math.sin(x[0])"),
-    (lambda x: np.linalg.det(x * np.eye(2)), "np.linalg.det"),
+    (lambda x: np.linalg.det(x * np.eye(2)), "np.linalg.det"), (lambda x: np.zeros(2, float, "C") + x, '"C"'),
+    (lambda x: np.asarray(a=x), "np.asarray(a=x)"),
     (lambda x: x * sys.modules["numpy"].log(np.full(2, 1, object)), "no callable log"),      # as scipy's logsumexp does
     (lambda x: sys.modules["numpy"].zeros(2).__setitem__(0, x[0]), "__setitem__")])
 def test_a_line_that_cannot_run_is_named(f, line):

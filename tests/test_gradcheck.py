@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from scratchvae import Autoencoder, ScratchVAEError, VAE
 from scratchvae.errors import ConfigurationError, ShapeError
-from scratchvae.gradcheck import (as_vjp, assert_ok, check_layer, check_model, Checks, complex_step, format_checks,
-                                  from_vjp, GradientMismatch, numerical_gradient)
+from scratchvae.gradcheck import (as_vjp, assert_ok, certify_layer, check_layer, check_model, Checks, complex_step,
+                                  format_checks, from_vjp, GradientMismatch, numerical_gradient)
 from scratchvae.gradcheck.comparison import compare
 from scratchvae.gradcheck.numerical import _estimate, Numerical, rounding_noise
 from scratchvae.layers import ACTIVATIONS, Dense, MLP
@@ -836,6 +836,31 @@ def test_a_network_as_a_vjp_gives_its_last_output():
     p = tuple(Affine(rng.standard_normal(pair), rng.standard_normal(pair[1])) for pair in ((3, 4), (4, 2)))
     y, backprop = as_vjp(network, p)(rng.standard_normal((5, 3)))
     assert y.shape == (5, 2) and backprop(np.ones((5, 2)))[1][0].W.shape == (3, 4)
+
+
+class MaxOfPairs:
+    """The larger of each two columns, times p; y are (the place of the larger one, the output)."""
+
+    def outputs(self, batch, dtype):
+        return np.empty((batch, 2), np.intp), np.empty((batch, 2), dtype)
+
+    def forward(self, p, x, y):
+        pairs = x.reshape(-1, 2, 2)
+        y[0][:] = pairs.argmax(axis=2)
+        y[1][:] = np.take_along_axis(pairs, y[0][..., None], 2)[..., 0] * p
+
+    def backward(self, p, x, y, d_y, d_p, d_x):
+        is_larger = np.arange(2) == y[0][..., None]
+        d_x[:] = (is_larger * (d_y[1] * p)[..., None]).reshape(x.shape)
+        d_p[:] = np.einsum("npk,npk,np->p", is_larger, x.reshape(-1, 2, 2), d_y[1])
+
+
+def test_a_layer_may_keep_places_beside_its_output():
+    x = np.array([[1.0, 2, 4, 3]])
+    y, backprop = as_vjp(MaxOfPairs(), np.array([5.0, 6]))(x)
+    d_x, d_p = backprop(np.ones((1, 2)))
+    assert (y.tolist(), d_x.tolist(), d_p.tolist()) == ([[10, 24]], [[0, 5, 6, 0]], [2, 4])
+    assert certify_layer(MaxOfPairs(), np.array([5.0, 6]), x).ok
 
 
 def test_as_vjp_needs_to_know_the_outputs_shape():

@@ -67,7 +67,8 @@ def layer_with_backprop(layer: object, p: tuple | list | dict | np.ndarray, x: n
     The output has the shape of y, or else that which the layer's `outputs(batch, dtype)` or `n_out` gives.
     """
     def buffer(array):
-        return np.empty(array.shape)                              # of exact numbers while `certify_layer` runs
+        """Return a buffer like an array: of floats or, while `certify_layer` runs, of exact numbers; or of indices."""
+        return np.empty_like(array) if array.dtype.kind in "biu" else np.empty(array.shape)
 
     def outputs():
         if y is None and hasattr(layer, "outputs"):

@@ -108,6 +108,7 @@ def _filled(make, number):
     def method(self, shape, dtype=float, **settings):
         return self.full(shape, number, dtype) if np.dtype(dtype).kind == "f" else make(shape, dtype, **settings)
 
+    method.__qualname__ = f"ExactNumpy.{make.__name__}"           # which Python says where arguments do not fit
     return method
 
 
@@ -119,6 +120,7 @@ def _kept(make):
             return make(values, dtype, **settings)
         return y if np.dtype(dtype).kind == "f" else y.astype(dtype)
 
+    method.__qualname__ = f"ExactNumpy.{make.__name__}"
     return method
 
 
