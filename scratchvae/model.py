@@ -238,7 +238,10 @@ class Model(Settings, ModelFiles, StateDict):
             `scratchvae.progress_line`, shows the epochs, in a notebook as one line.  If it has close(), that is called
             at the end.
         """
-        return Model._train(anew=True, **locals())               # with every argument, and self
+        return self._train(True, X, y, epochs, validation_split, callback, batch_size=batch_size,
+                           learning_rate=learning_rate, validation=validation, seed=seed, optimizer=optimizer,
+                           binarize=binarize, output_bias=output_bias, on_nonfinite=on_nonfinite, beta=beta,
+                           patience=patience, keep=keep)
 
     def partial_fit(self, X: Any, y: Any = None, *, epochs: int = 1, batch_size: int = 128,
                     learning_rate: float | Rate | WarmUp = 1e-3, validation: Any = None,
@@ -262,7 +265,10 @@ class Model(Settings, ModelFiles, StateDict):
             earlier calls, too, unless the held-out loss of the present weights is another one now: you changed the
             weights, the model's settings or the held-out rows.
         """
-        return Model._train(anew=False, **locals())
+        return self._train(False, X, y, epochs, validation_split, callback, batch_size=batch_size,
+                           learning_rate=learning_rate, validation=validation, seed=seed, optimizer=optimizer,
+                           binarize=binarize, output_bias=output_bias, on_nonfinite=on_nonfinite, beta=beta,
+                           patience=patience, keep=keep)
 
     def _train(self, anew, X, y, epochs, validation_split, callback, **settings):
         if y is not None and np.isscalar(y):
