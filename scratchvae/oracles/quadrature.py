@@ -55,9 +55,9 @@ class Quadrature:
     estimator; `expected_objective` and `expected_gradient` are averages of what it trains on.  The error is 1e-10 or
     less for a float64 VAE with smooth activations, unless q is much wider than the bends of its networks.  It is about
     1e-3 with ReLU.  Where the `error` of the `posterior` is infinite, log_p and gap are NaN.  T17 by log_p, elbo and
-    gap shows the error of the nodes over q; it holds for any log_p, whose own error the posterior shows.  Raises ConfigurationError if vae is
-    not a VAE with one or two latents, or nodes is out of range; from `expected_objective` and `expected_gradient` also
-    if n_samples makes too many noise variables, or a loss depends on other examples.
+    gap shows the error of the nodes over q; it holds for any log_p, whose own error the posterior shows.  Raises
+    ConfigurationError if vae is not a VAE with one or two latents, or nodes is out of range; from `expected_objective`
+    and `expected_gradient` also if n_samples makes too many noise variables, or a loss depends on other examples.
 
     Parameters
     ----------
