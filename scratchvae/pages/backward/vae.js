@@ -4,7 +4,7 @@
 export const SIGMA_X = 0.5;                                     // of Gaussian pixels
 
 export const softplus = l => Math.max(l, 0) + Math.log1p(Math.exp(-Math.abs(l)));
-export const sigmoid = l => 0.5 * (1 + Math.tanh(0.5 * l));
+export const sigmoid = l => 1 / (1 + Math.exp(-l));
 export const klOf = (t, Z) => t.klm1 + t.kls1 + (Z === 2 ? t.klm2 + t.kls2 : 0);
 // The names of what belongs to latent j; and a list of what `make` returns for each latent.
 export const named = j => ({ mu: `mu${j}`, v: `v${j}`, sigma: `sigma${j}`, eps: `eps${j}`, z: `z${j}` });

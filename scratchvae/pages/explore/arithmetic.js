@@ -5,7 +5,7 @@ const { abs, exp, expm1, log, log1p, max, tanh, sqrt, PI } = Math;
 const HALF_LOG_2PI = 0.5 * log(2 * PI), MIN_LOGVAR = -12, NEAR = 2;
 
 export const softplus = a => max(a, 0) + log1p(exp(-abs(a)));
-const sigmoid = a => 0.5 * (1 + tanh(0.5 * a));
+const sigmoid = a => 1 / (1 + exp(-a));
 const ACTIVATIONS = { identity: a => a, relu: a => max(a, 0), tanh, sigmoid, softplus };
 
 const sum = (n, term) => {
