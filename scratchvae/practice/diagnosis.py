@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from ..gradcheck.hints.patterns import diagnose as factor_hint
+from ..gradcheck.hints.patterns import IF_MEANT
 from .edits import compiled, edits
 from .exercise import Exercise
 from .foreign import as_sentence, Attempt
@@ -130,7 +131,7 @@ class Findings:
         subject = " and ".join(labels) + (" is" if len(labels) == 1 else " are each")
         for at, _, right, got in self.wrong:
             hint = factor_hint(got, np.arange(right.size), right.ravel(), np.full(right.size, 1e-12), self._sizes(at))
-            said = hint.replace("analytic is", subject).replace("numeric", "the right one").split(" If it is meant")[0]
+            said = hint.replace("analytic is", subject).replace("numeric", "the right one").removesuffix(IF_MEANT)
             hints[re.sub(r"= ?[\d./]+", "=", hint)] = said
         return said if len(hints) == 1 and hint else ""
 

@@ -5,6 +5,7 @@ from ..numerical import is_float32
 
 SLIGHT = 5e-4                           # an error that is at most this, relative to each entry, is no usual mistake
 FIT = 1e-5                              # a residual this small, relative to the largest gradient, is a fit
+IF_MEANT = " If it is meant, rtol lets it pass"              # where rtol is an argument
 
 
 def fits(candidate: np.ndarray, numeric: np.ndarray, bounds: np.ndarray | float = 0.0) -> bool:
@@ -59,8 +60,7 @@ def diagnose(analytic: np.ndarray, entries: np.ndarray, numeric: np.ndarray, bou
             np.any(np.frexp(analytic)[0] * 4096 % 1)):              # short numbers are those of float32 in any case
         return "off by the rounding of float32, in which the gradient was computed: compute it in float64"
     if len(relative) and np.all(relative <= SLIGHT):
-        return (f"off by {relative.max():.0e} of its size: an epsilon or an approximation on one side only? "
-                "If it is meant, rtol lets it pass")
+        return f"off by {relative.max():.0e} of its size: an epsilon or an approximation on one side only?{IF_MEANT}"
     matching = error <= bounds + FIT * np.max(np.abs(numeric))
     if matching.all():                                            # wrong by little, beside the largest entry
         return ""
