@@ -261,9 +261,9 @@ class Model(Settings, ModelFiles, StateDict):
         binarize, output_bias, on_nonfinite, beta, patience, keep, callback
             As in `fit`, and so are the errors.  They may change from call to call, with two exceptions: another
             optimizer is refused, because it has other moments, and output_bias matters for the very first step only.
-            After keep="best" training goes on from those parameters.  patience and keep count the held-out losses of
-            earlier calls, too, unless the held-out loss of the present weights is another one now: you changed the
-            weights, the model's settings or the held-out rows.
+            After keep="best" training goes on from those parameters; in a copy that a callback made, from those of
+            its epoch.  patience and keep count the held-out losses of earlier calls, too, unless the held-out loss of
+            the present weights is another one now: you changed the weights, the model's settings or the held-out rows.
         """
         return self._train(False, X, y, epochs, validation_split, callback, batch_size=batch_size,
                            learning_rate=learning_rate, validation=validation, seed=seed, optimizer=optimizer,

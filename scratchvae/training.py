@@ -194,7 +194,8 @@ class Trainer:
         """Continue from the state of an earlier run at the beginning of an epoch, with this run's settings.
 
         The earlier held-out losses count only if the present parameters, measured anew with the seed of then, still
-        have theirs.  With keep "best" they are then the first ones to beat.
+        have that of the best epoch or, in a copy that a callback made, that of the last.  With keep "best" the best
+        epoch's parameters are then the first ones to beat.
         Raises ConfigurationError if that run had another optimizer: its moments mean something else.
         """
         optimizer = self.state.optimizer
@@ -205,15 +206,21 @@ class Trainer:
         optimizer.moments, optimizer.step = state.optimizer.moments, state.optimizer.step
         state.optimizer = optimizer
         state.estimator = {name: state.estimator.get(name, new) for name, new in self.state.estimator.items()}
-        state.best = None
+        best, state.best, flat = state.best, None, self.model.parameters.flat
         if self.validation is not None and state.epoch:
-            now, epoch = self._held_out(state.seed).loss, state.history[(state.best_epoch or state.epoch) - 1]
-            if not state.batch and not math.isclose(now, epoch.test_loss, rel_tol=SAME_LOSS):
+            now = self._held_out(state.seed).loss
+            has_best, has_last = (math.isclose(now, state.history[epoch - 1].test_loss, rel_tol=SAME_LOSS)
+                                  for epoch in (state.best_epoch or state.epoch, state.epoch))
+            if not (state.batch or has_best or has_last and best is not None):
                 state.forget_losses()
             elif self.keep == "best":
-                state.best = self.model.parameters.flat.copy()
-                state.best_loss = now if self.seed == state.seed else self._held_out(self.seed).loss
-                state.best_epoch = state.best_epoch or state.epoch
+                if state.batch or has_best:
+                    best, state.best_loss = flat.copy(), now
+                state.best, state.best_epoch = best, state.best_epoch or state.epoch
+                if self.seed != state.seed:
+                    present, flat[:] = flat.copy(), best
+                    state.best_loss = self._held_out(self.seed).loss
+                    flat[:] = present
         state.begin_epoch()
         self.state = state
 

@@ -218,6 +218,25 @@ def test_another_seed_of_the_noise_or_an_empty_call_changes_no_comparison():
     assert len(patient.history_) == done
 
 
+@pytest.mark.parametrize("seed", [0, 1])
+def test_what_a_callback_copies_or_saves_goes_on_beside_the_best_parameters(tmp_path, seed):
+    """Its weights were taken for others that were set by hand, and the best ones were lost to worse."""
+    copies = []
+
+    def keep(model, epoch):
+        model.save(tmp_path / "model.npz")
+        copies.extend([copy.deepcopy(model), VAE.load(tmp_path / "model.npz")])
+    settings = dict(batch_size=8, validation=data(20, seed=9), learning_rate=0.1, keep="best", patience=7)
+    model = made().fit(data(8), epochs=60, callback=keep, **settings)            # eight rows are overfitted
+    best = model.history_.best()
+    for copied in [it for it in copies if seed == 0 or len(it.history_) == best + 3]:
+        done = len(copied.history_)
+        if done < len(model.history_):
+            copied.partial_fit(data(8), epochs=60 - done, seed=seed, **settings)
+            assert copied.history_.since == 0 and len(copied.history_) == best + 7 == len(model.history_)
+            np.testing.assert_array_equal(copied.parameters.flat, model.parameters.flat)
+
+
 def test_losses_from_before_a_callback_changes_beta_are_not_compared_with_those_after_it():
     def anneal(model, epoch):
         model.beta = [1.0, 9.0, 9.0, 9.0][min(epoch.epoch, 3)]
