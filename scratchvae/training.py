@@ -185,6 +185,8 @@ class Trainer:
 
     def __setstate__(self, state):
         vars(self).update(state, stop=False)
+        mapped = mapped_files(self.x, self.validation)                # not the file that copied rows were read from
+        self.files = {path: before for path, before in self.files.items() if path in mapped}
         self._allocate()
 
     def __copy__(self):

@@ -1,6 +1,8 @@
 """Data that changed are told from data that did not."""
+import copy
 import mmap
 import os
+import pickle
 import shutil
 
 import numpy as np
@@ -118,6 +120,18 @@ def test_an_epoch_whose_data_changed_under_it_is_not_recorded(path):
     with pytest.raises(DataError, match="written to"):
         trainer.run(3, after_step=lambda trainer, objective: write_in_place(path), after_epoch=finished.append)
     assert finished == []
+
+
+@POSIX
+def test_a_trainer_with_rows_of_its_own_does_not_ask_for_the_file_that_they_were_copied_from(path):
+    trainer = Trainer(VAE(6, 1, hidden=(3,)), load_data(path).train, batch_size=10_000)
+    shares, *own = copy.copy(trainer), copy.deepcopy(trainer), pickle.loads(pickle.dumps(trainer))
+    write_in_place(path)
+    for copied in own:
+        assert len(copied.run(1)) == 1
+    for mapped in (trainer, shares, copy.copy(trainer)):
+        with pytest.raises(DataError, match="written to"):
+            mapped.run(1)
 
 
 def test_a_map_that_the_user_writes_to_may_change(path):
