@@ -201,6 +201,17 @@ def test_a_fifo_in_place_of_a_file_is_refused_and_not_waited_for(capsys, tmp_pat
         assert done.returncode == 2 and len(done.stderr.splitlines()) == 1 and "no regular file" in done.stderr
 
 
+@PIPES
+def test_no_file_takes_the_place_of_a_fifo_or_a_device(tmp_path):
+    """`model.save("/dev/null")`, by root, put a file in its place for all programs."""
+    os.mkfifo(tmp_path / "fifo")
+    (tmp_path / "link").symlink_to(tmp_path / "fifo")
+    for name in ("fifo", "link"):
+        with pytest.raises(RunError, match="cannot be written: it is no regular file"):
+            write_atomically(tmp_path / name, lambda file: file.write(b"new"))
+    assert sorted(os.listdir(tmp_path)) == ["fifo", "link"] and (tmp_path / "link").is_fifo()
+
+
 @pytest.mark.skipif(not os.path.exists("/dev/zero"), reason="needs /dev/zero")
 def test_a_device_is_no_regular_file(tmp_path):
     (tmp_path / "file").symlink_to("/dev/zero")

@@ -18,8 +18,8 @@ PART = ".part"          # the end of a temporary file's name
 def write_atomically(path: str | Path, write: Callable[[BinaryIO], object]) -> None:
     """Call write(file) on a temporary file beside `path`, flush it to disk, then rename it to `path`.
 
-    A reader sees the old file or the new one, never a part.  If the file cannot be written, RunError is raised and the
-    old file stays.
+    A reader sees the old file or the new one, never a part.  If the file cannot be written, or is a device or a FIFO,
+    RunError is raised and the old file stays.
 
     Examples
     --------
@@ -32,6 +32,8 @@ def write_atomically(path: str | Path, write: Callable[[BinaryIO], object]) -> N
     path = Path(path)
     temporary = path.with_name(f".{path.name}.{os.getpid()}-{threading.get_ident()}{PART}")
     try:
+        if path.exists() and not path.is_file() and not path.is_dir():     # a file took the place of root's /dev/null
+            raise OSError(errno.EINVAL, "it is no regular file")
         try:
             temporary.unlink(missing_ok=True)
             with open(temporary, "xb") as file:         # "x" never writes through a link of that name
