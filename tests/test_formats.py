@@ -232,6 +232,16 @@ def test_measurements_keep_the_names_of_their_columns(tmp_path, separator, name)
     np.testing.assert_array_equal(together(data), X)
 
 
+@pytest.mark.parametrize("separator", [",", " ", "\t"])
+def test_names_as_numpy_writes_them_are_names_and_tell_the_labels(tmp_path, separator):
+    """`# label` was no label, and the labels were trained on as if they were data."""
+    X, y = pixels((N, 4)), labels(N)
+    np.savetxt(tmp_path / "a.csv", np.c_[y, X], delimiter=separator, header=separator.join(("label", *"abcd")))
+    data = load_data(tmp_path / "a.csv")
+    assert data.fields == tuple("abcd") and data.train.shape[1] == 4
+    np.testing.assert_array_equal(data.test_labels, y[[0, 19]])
+
+
 def test_names_that_count_the_columns_are_names(tmp_path):
     data = load_data(csv(tmp_path / "a.csv", pixels((N, 5)), "0,1,2,3,4"))
     assert len(together(data)) == N and data.fields == tuple("01234")

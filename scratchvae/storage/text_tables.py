@@ -38,7 +38,8 @@ def read_table(path: str | Path) -> tuple[np.ndarray, tuple[str, ...]]:
         if "\r" in first.strip("\r\n"):
             raise DataError(f"{path}: lines that end in a carriage return alone. Write it with line feeds.")
         separator = next((mark for mark in "\t;," if mark in re.sub('"[^"]*"', "", first)), None)
-        fields = first.split() if separator is None else next(csv.reader([first], delimiter=separator))
+        head = first.removeprefix("#").strip()                                     # numpy.savetxt writes it before names
+        fields = head.split() if separator is None else next(csv.reader([head], delimiter=separator))
         names = tuple(field.strip().strip('"')[:MOST_NAME] for field in fields)
         below = list(itertools.islice(lines, LINES))
         is_named, lines = _are_names(names, below, separator), itertools.chain(below, lines)
