@@ -242,6 +242,13 @@ def test_names_as_numpy_writes_them_are_names_and_tell_the_labels(tmp_path, sepa
     np.testing.assert_array_equal(data.test_labels, y[[0, 19]])
 
 
+@pytest.mark.parametrize("names", [",length,width,height,weight", ',"length","width","height","weight"', ",0,1,2,3"])
+def test_row_numbers_without_a_name_are_refused(tmp_path, names):
+    """They became data: pandas and R write them unless they are told not to."""
+    rows = np.c_[np.arange(N), np.random.default_rng(0).random((N, 4))]
+    assert "index=False" in refusal(csv(tmp_path / "a.csv", [[int(row[0]), *row[1:]] for row in rows], names))
+
+
 def test_names_that_count_the_columns_are_names(tmp_path):
     data = load_data(csv(tmp_path / "a.csv", pixels((N, 5)), "0,1,2,3,4"))
     assert len(together(data)) == N and data.fields == tuple("01234")

@@ -26,7 +26,7 @@ def read_table(path: str | Path) -> tuple[np.ndarray, tuple[str, ...]]:
 
     Columns are separated by commas, semicolons, tabs or spaces.  Where no number has a point or an exponent, the
     numbers are integers; those of an .amat file are floats in any case.  Raises DataError if a line has another number
-    of columns, or something that is no number.
+    of columns, or something that is no number, or if names have none of the first column.
     """
     with open(path, "rb") as file:
         is_gzip = file.read(2) == b"\x1f\x8b"
@@ -38,11 +38,15 @@ def read_table(path: str | Path) -> tuple[np.ndarray, tuple[str, ...]]:
         if "\r" in first.strip("\r\n"):
             raise DataError(f"{path}: lines that end in a carriage return alone. Write it with line feeds.")
         separator = next((mark for mark in "\t;," if mark in re.sub('"[^"]*"', "", first)), None)
-        head = first.removeprefix("#").strip()                                     # numpy.savetxt writes it before names
+        head = first.removeprefix("#").strip()                                    # numpy.savetxt writes it before names
         fields = head.split() if separator is None else next(csv.reader([head], delimiter=separator))
         names = tuple(field.strip().strip('"')[:MOST_NAME] for field in fields)
         below = list(itertools.islice(lines, LINES))
-        is_named, lines = _are_names(names, below, separator), itertools.chain(below, lines)
+        nameless = names[:1] == ("",)
+        is_named, lines = _are_names(names[nameless:], below, separator), itertools.chain(below, lines)
+        if is_named and nameless:
+            raise DataError(f"{path}: the first column has no name, like row numbers of pandas and R; expected data "
+                            "under names. Write it with index=False (R: row.names=FALSE), or give it a name.")
         if not is_named:
             names, lines = (), itertools.chain([first], lines)
         always_floats, pieces = ".amat" in Path(path).suffixes, []
