@@ -82,8 +82,12 @@ class StateDict:
                 for theirs, ours in foreign_views(" and ".join(keys), model.parameters[f"{segment}.{kind}"],
                                                   [arrays[key] for key in keys], transposed=True):
                     ours[...] = theirs
-        for name, view in model.parameters.likelihood.items():
-            name = OWN + name
+        own = {OWN + name: view for name, view in model.parameters.likelihood.items()}
+        left_over = [str(key) for key in mapping if key not in wanted and key not in own]
+        if left_over:
+            raise ShapeError(f"mapping also has {', '.join(left_over)}; {model.likelihood!r} learns no "
+                             "such array. Pass the likelihood that it comes from, for example 'gaussian_scalar'.")
+        for name, view in own.items():
             if name not in arrays or arrays[name].shape != view.shape:
                 raise ShapeError(f"mapping has no {name} of shape {view.shape}, which the likelihood learns. Add it.")
             view[...] = arrays[name]

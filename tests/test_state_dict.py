@@ -101,6 +101,8 @@ def test_a_sigma_that_was_learned_must_come_along():
     theirs = {name: a for name, a in vae.to_state_dict().items() if not name.startswith("likelihood")}
     with pytest.raises(ShapeError, match="has no likelihood"):
         VAE.from_state_dict(theirs, likelihood="gaussian_scalar")
+    with pytest.raises(ShapeError, match="also has likelihood.logvar; Bernoulli.*'gaussian_scalar'"):
+        VAE.from_state_dict(vae.to_state_dict())                       # it became a Bernoulli's, without a word
 
 
 def test_a_pytorch_model_takes_the_weights_and_gives_them_back():
