@@ -30,7 +30,7 @@ def check_rate(learning_rate: float) -> float:
 @once
 def _require(optimizer, theta, gradient):
     require_buffer("theta", theta, optimizer._shape, optimizer.dtype, written=True)
-    require_buffer("gradient", gradient, optimizer._shape, optimizer.dtype)
+    require_buffer("gradient", gradient, optimizer._shape, optimizer.dtype, written=optimizer.clip_norm is not None)
 
 
 class Optimizer:

@@ -12,7 +12,7 @@ from test_training import require_same_run
 
 from scratchvae import Autoencoder, VAE
 from scratchvae.cli.run_folder import HISTORY, MODEL, Run
-from scratchvae.errors import ConfigurationError, RunError, ScratchVAEWarning
+from scratchvae.errors import ConfigurationError, RunError, ScratchVAEWarning, ShapeError
 from scratchvae.history import TrainingState
 from scratchvae.learning_rates import Burda, Cosine, make_rate, Rate, Steps, WarmUp
 from scratchvae.model_files import load_run
@@ -302,6 +302,18 @@ def test_clipping_leaves_a_shorter_gradient_alone_and_refuses_none_that_is_finit
     np.testing.assert_allclose(gradient, 0.5, rtol=1e-6)
     make_optimizer({"name": "sgd", "clip_norm": 1.0}, 4, "float32", 0.1).update(np.zeros(4, np.float32), gradient)
     np.testing.assert_allclose(gradient, 0.5, rtol=1e-6)
+
+
+@pytest.mark.parametrize("kind", [Adam, SGD])
+def test_clipping_writes_to_the_gradient_and_refuses_a_read_only_one_before_anything_moves(kind):
+    """As JAX's are: NumPy's own error came after the step was counted."""
+    optimizer, theta, gradient = kind(2, "float64", clip_norm=1.0), np.zeros(2), np.ones(2)
+    gradient.setflags(write=False)
+    with pytest.raises(ShapeError, match="gradient is read-only"):
+        optimizer.update(theta, gradient)
+    assert optimizer.step == 0 and not theta.any()
+    kind(2, "float64").update(theta, gradient)                         # which only reads it
+    assert theta.all()
 
 
 def test_clipping_keeps_the_direction_of_a_gradient_whose_squares_overflow():
