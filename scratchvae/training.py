@@ -1,8 +1,8 @@
 """Training: one step, an epoch, a run that can be interrupted and resumed with the same bits.
 
-Of a model it uses only `parameters`, `likelihood`, `n_visible`, `workspace(batch)`,
-`forward(ws)`, `forward_backward(ws, gradient, beta, state)`, `initial_state()`, `update_state(state, loss)`,
-`check_schedule(schedule)`, `for_evaluation()`.
+Of a model it uses only `parameters`, `likelihood`, `dtype`, `n_visible`, `n_latent`, `n_conditions`, `beta` if it is
+there, `workspace(batch)`, `forward(ws)`, `forward_backward(ws, gradient, beta, state)`, `initial_state()`,
+`update_state(state, loss)`, `check_schedule(schedule)`, `for_evaluation()`.
 """
 import copy
 import math
