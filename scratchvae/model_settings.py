@@ -42,7 +42,8 @@ class Settings:
         for name in inspect.signature(type(self)).parameters:
             now = getattr(self, name)
             given, made_of_it = self._given.get(name, (now, now))
-            params[name] = given if made_of_it is now else now
+            changed = isinstance(given, (list, np.ndarray)) and tuple(given) != now           # by who still holds it
+            params[name] = given if made_of_it is now and not changed else now
         return params
 
     def set_params(self, **params: Any) -> "Settings":

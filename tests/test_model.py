@@ -298,6 +298,16 @@ def test_settings_come_back_as_they_were_given():
     assert vae.get_params()["beta"] == 3.0
 
 
+@pytest.mark.parametrize("sizes", [[5], np.array([5])])
+def test_a_list_of_sizes_that_changes_later_changes_no_model(sizes):
+    """set_params(beta=2) left three layers with the parameters of two."""
+    vae = made(hidden=sizes)
+    score = vae.score(X)
+    sizes *= 2                                                         # [5, 5] or [10]
+    assert vae.get_params()["hidden"] == (5,) and "hidden=(5,)" in repr(vae)
+    assert vae.set_params(beta=2.0).score(X) == score
+
+
 def test_models_say_what_they_are_on_one_line():
     assert repr(made()) == "<VAE(n_visible=6, n_latent=2, hidden=(5,), dtype='float64', seed=3): 110 parameters>"
     assert repr(Autoencoder(6)) == "<Autoencoder(n_visible=6): 21,626 parameters>"
