@@ -76,7 +76,7 @@ class LayerProblem(NamedTuple):
 
 
 class ModelProblem(NamedTuple):
-    """The arguments of `check_model`: a float64 model, X (B, D) and eps (B, Z), (B, K, Z) or None."""
+    """The arguments of `check_model`: a float64 model, X (B, D), or [X | y], and eps (B, Z), (B, K, Z) or None."""
 
     model: object
     X: np.ndarray
@@ -244,6 +244,8 @@ def _model_problems(build, settings, drawn):
         rng, flat = draw(generators()), model.parameters.flat
         flat += draw(scales(0.1, 0.5)) * rng.standard_normal(flat.size)         # biases, too
         X = draw(batches(model.n_visible))
+        if model.n_conditions:
+            X = model.join(X, rng.integers(0, model.n_conditions, len(X)))
         eps = rng.standard_normal((len(X), model.n_samples, model.n_latent))
         return ModelProblem(model, X, eps if model.n_samples > 1 else eps[:, 0])
 

@@ -242,6 +242,13 @@ def test_settings_that_are_given_are_not_drawn():
         assert problem.X.shape[1] == 4 and problem.eps.shape == (len(problem.X), settings_["n_latent"])
 
 
+def test_problems_of_models_with_labels_have_them():
+    """X came without them, which no such model takes."""
+    for problem in drawn(vae_problems(n_conditions=st.integers(0, 3), likelihood="gaussian"), n=20):
+        assert problem.X.shape[1] == problem.model.n_visible + problem.model.n_conditions
+        assert_model_gradients(*problem)
+
+
 def test_a_model_problem_prints_the_settings_and_the_data():
     problem, = drawn(vae_problems(n_visible=1, n_latent=1, hidden=()), n=1)
     assert re.match(r"ModelProblem\(VAE\(n_visible=1, n_latent=1, .*X=array.*eps=array", repr(problem), re.DOTALL)
