@@ -443,6 +443,7 @@ def test_quadrature_sees_a_model_as_it_is_now_and_reads_uint8_pixels_as_the_mode
     (lambda: Quadrature(VAE), ConfigurationError, "vae is a type"),
     (lambda: Quadrature(VAE(4, 1, hidden=())).expected_objective(None), ShapeError, "X has dtype object"),
     (lambda: Quadrature(VAE(4, 1, hidden=())).posterior("x"), ShapeError, "x has dtype"),
+    (lambda: Quadrature(VAE(4, 1, hidden=())).posterior(np.eye(4)), ShapeError, "x has 16 columns"),
     (lambda: Quadrature(VAE(4, 1, hidden=()), nodes=301), ConfigurationError, "at most 300"),
     (lambda: Quadrature(VAE(4, 1, n_samples=5)).expected_gradient(np.ones((1, 4))), ConfigurationError, "fewer"),
     (lambda: Quadrature(VAE(4, 1, likelihood="gaussian_optimal")).expected_objective(np.ones((1, 4))),

@@ -114,7 +114,7 @@ class Quadrature:
 
     def posterior(self, x: np.ndarray) -> PosteriorGrid:
         """Return p(z | x) of one example x (D,) as a PosteriorGrid.                                         (G15)"""
-        X = self._rows(np.atleast_2d(as_array(x, "x"))[:1], "x")
+        X = self._rows(as_array(x, "x").reshape(1, -1), "x")
         mu, logvar = self._q(X)
         return self._posterior(X[0], mu[0], logvar[0])
 
