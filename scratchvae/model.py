@@ -198,8 +198,9 @@ class Model(Settings, ModelFiles, StateDict):
         return self.decode(self.transform(X), X[:, self.n_visible:].argmax(axis=1) if self.n_conditions else None)
 
     def score(self, X: Any, y: Any = None) -> float:
-        """Return minus the loss at beta = 1, averaged over X (n, D), in nats per example: a VAE's ELBO.
+        """Return minus reconstruction minus KL, averaged over X (n, D), in nats per example: a VAE's ELBO.
 
+        It is the ELBO whatever beta is, and also where the loss is another bound (S6), so that models can be compared.
         The noise is a fixed function of the model's seed; y is ignored by a model without conditions.
         """
         objective = held_out_objective(self, check_data(self.join(X, y), self, "X"), seed=self.seed)
