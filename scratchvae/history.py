@@ -91,8 +91,8 @@ class History(list):
         if not self:
             return "History(0 epochs)"
         first, last = self[0], self[-1]
-        held_out = ("" if math.isnan(last.test_loss) else
-                    f", held-out loss {first.test_loss:.2f} to {last.test_loss:.2f}")
+        measured = [loss for loss in self.column("test_loss") if not math.isnan(loss)]
+        held_out = f", held-out loss {measured[0]:.2f} to {measured[-1]:.2f}" if measured else ""
         return (f"History({len(self)} epochs, training loss {first.train_loss:.2f} to {last.train_loss:.2f}{held_out}, "
                 "nats per example)")
 

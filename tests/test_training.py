@@ -409,6 +409,7 @@ def test_a_history_says_where_it_began_and_where_it_ended():
                                      "nats per example)")
     alone = [epoch._replace(test_loss=math.nan) for epoch in epochs]
     assert repr(History(alone)) == "History(3 epochs, training loss 8.00 to 6.00, nats per example)"
+    assert "held-out loss 17.00 to 16.00," in repr(History([alone[0], *epochs[1:]]))          # it said nan to 16.00
     assert repr(History()) == "History(0 epochs)" and History(alone).best() == History().best() == 0
 
 
