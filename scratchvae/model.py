@@ -111,8 +111,9 @@ class Model(Settings, ModelFiles, StateDict):
 
         Raises ConfigurationError if so many numbers are not made at once.
         """
+        batch = positive_integer("batch", batch)
         widest = max(layer.n_out for layer in (*self.encoder.layers, *self.decoder.layers))
-        rows_at_once("batch times n_samples", positive_integer("batch", batch) * self.n_samples, widest)
+        rows_at_once("batch times n_samples", batch * self.n_samples, widest)
         return Workspace.allocate(self.encoder, self.decoder, batch, self.n_samples, self.dtype,
                                   self.n_conditions)
 
@@ -275,7 +276,7 @@ class Model(Settings, ModelFiles, StateDict):
         if y is not None and np.isscalar(y):
             raise ConfigurationError(f"y is {y!r}; it stands for labels, one for each row. Give settings by name, for "
                                      "example epochs=20.")
-        positive_integer("epochs", epochs)
+        epochs = positive_integer("epochs", epochs)
         X = self.join(X, y)
         X, settings["validation"] = _split(X, validation_split, self._validation(settings["validation"]))
         trainer = Trainer(self, X, **settings)            # checks everything, and moves nothing

@@ -298,6 +298,14 @@ def test_settings_come_back_as_they_were_given():
     assert vae.get_params()["beta"] == 3.0
 
 
+def test_counts_of_numpys_small_integers_do_not_overflow():
+    """100 epochs after 100 others were -56, and none was trained."""
+    vae = made(n_samples=2)
+    for _ in range(2):
+        vae.partial_fit(X, epochs=np.int8(100), batch_size=30)
+    assert len(vae.history_) == 200 and len(vae.workspace(np.int8(100)).eps) == 200
+
+
 @pytest.mark.parametrize("sizes", [[5], np.array([5])])
 def test_a_list_of_sizes_that_changes_later_changes_no_model(sizes):
     """set_params(beta=2) left three layers with the parameters of two."""
