@@ -3,6 +3,7 @@ import copy
 import csv
 import math
 import warnings
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -19,7 +20,7 @@ from scratchvae.model_files import load_run
 from scratchvae.optimizers import Adam, make_optimizer, SGD
 from scratchvae.schedules import Linear
 from scratchvae.storage.checkpoint import load_arrays, save_arrays
-from scratchvae.training import Trainer
+from scratchvae.training import held_out_objective, Trainer
 
 FULL = dict(learning_rate=WarmUp(Steps(0.05, decay_every=1, decay_factor=0.5), epochs=1.5), keep="best",
             optimizer={"name": "adam", "epsilon": 1e-4, "weight_decay": 0.1, "clip_norm": 0.5})
@@ -218,30 +219,49 @@ def test_another_seed_of_the_noise_or_an_empty_call_changes_no_comparison():
     assert len(patient.history_) == done
 
 
-@pytest.mark.parametrize("seed", [0, 1])
+@pytest.mark.parametrize("seed", [1, 0])
 def test_what_a_callback_copies_or_saves_goes_on_beside_the_best_parameters(tmp_path, seed):
     """Its weights were taken for others that were set by hand, and the best ones were lost to worse."""
-    copies = []
+    copies, held_out = [], data(20, seed=9)
 
     def keep(model, epoch):
         model.save(tmp_path / "model.npz")
         copies.extend([copy.deepcopy(model), VAE.load(tmp_path / "model.npz")])
-    settings = dict(batch_size=8, validation=data(20, seed=9), learning_rate=0.1, keep="best", patience=7)
-    model = made().fit(data(8), epochs=60, callback=keep, **settings)            # eight rows are overfitted
+    settings = dict(batch_size=8, validation=held_out, learning_rate=0.1, keep="best", patience=7)
+    model = made().fit(data(8), epochs=60, seed=1, callback=keep, **settings)            # eight rows are overfitted
     best = model.history_.best()
-    for copied in [it for it in copies if seed == 0 or len(it.history_) == best + 3]:
+    for copied in [it for it in copies if seed == 1 or len(it.history_) == best + 3]:
         done = len(copied.history_)
         if done < len(model.history_):
             copied.partial_fit(data(8), epochs=60 - done, seed=seed, **settings)
             assert copied.history_.since == 0 and len(copied.history_) == best + 7 == len(model.history_)
             np.testing.assert_array_equal(copied.parameters.flat, model.parameters.flat)
+            assert copied._training.best_epoch == best
+            assert copied._training.best_loss == held_out_objective(copied, held_out, seed=seed).loss
+
+
+def test_an_epoch_that_was_interrupted_takes_no_loss_out_of_the_comparison():
+    model, later = made(), dict(batch_size=8, validation=data(seed=1))
+    model.fit(data(), epochs=2, **later)
+    step = model.forward_backward
+
+    def interrupted(*arguments):
+        if model._training.batch == 3:
+            raise KeyboardInterrupt
+        return step(*arguments)
+    with mock.patch.object(model, "forward_backward", interrupted), pytest.raises(KeyboardInterrupt):
+        model.partial_fit(data(), **later)
+    left = model.parameters.flat.copy()
+    model.partial_fit(data(), keep="best", learning_rate=2.0, **later)
+    assert model.history_.since == 0 and len(model.history_) == 3
+    np.testing.assert_array_equal(model.parameters.flat, left)
 
 
 def test_losses_from_before_a_callback_changes_beta_are_not_compared_with_those_after_it():
     def anneal(model, epoch):
         model.beta = [1.0, 9.0, 9.0, 9.0][min(epoch.epoch, 3)]
     model = fitted(made(beta=0.0), data(), validation=data(seed=1), epochs=5, keep="best", callback=anneal)
-    assert model._training.best_epoch == model.history_.best() > 1
+    assert model._training.best_epoch == model.history_.best() > 1 == model.history_.since
 
 
 def test_validation_split_holds_out_the_last_rows():

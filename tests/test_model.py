@@ -114,11 +114,12 @@ def test_fit_starts_anew_whatever_was_before(kind, likelihood):
     assert again._training == once._training and len(again.history_) == 3
 
 
-@pytest.mark.parametrize("kind", BOTH)
+@pytest.mark.parametrize("kind, more", [(VAE, {}), (Autoencoder, {}),
+                                        (VAE, dict(estimator=ScoreFunction("moving_average")))])
 @pytest.mark.parametrize("optimizer", ["adam", "sgd"])
-def test_partial_fit_again_and_again_is_one_fit(kind, optimizer):
+def test_partial_fit_again_and_again_is_one_fit(kind, more, optimizer):
     settings = dict(batch_size=10, optimizer=optimizer, binarize="dynamic", validation=X[:7], learning_rate=1e-2)
-    whole, several, mixed = made(kind).fit(X, epochs=5, **settings), made(kind), made(kind)
+    whole, several, mixed = made(kind, **more).fit(X, epochs=5, **settings), made(kind, **more), made(kind, **more)
     for _ in range(5):
         assert several.partial_fit(X, **settings) is several
     mixed.fit(X, epochs=2, **settings).partial_fit(X, epochs=3, **settings)
