@@ -196,8 +196,8 @@ class Trainer:
         """Continue from the state of an earlier run at the beginning of an epoch, with this run's settings.
 
         The earlier held-out losses count only if the present parameters, measured anew with the seed of then, still
-        have that of the best epoch or, in a copy that a callback made, that of the last.  With keep "best" the best
-        epoch's parameters are then the first ones to beat.
+        have that of the best ones or, in a copy that a callback made, that of the last epoch.  With keep "best" the
+        best ones are then the first to beat.
         Raises ConfigurationError if that run had another optimizer: its moments mean something else.
         """
         optimizer = self.state.optimizer
@@ -210,10 +210,12 @@ class Trainer:
         state.estimator = {name: state.estimator.get(name, new) for name, new in self.state.estimator.items()}
         best, state.best, flat = state.best, None, self.model.parameters.flat
         if self.validation is not None and state.epoch:
-            now = self._held_out(state.seed).loss
-            has_best, has_last = (math.isclose(now, state.history[epoch - 1].test_loss, rel_tol=SAME_LOSS)
-                                  for epoch in (state.best_epoch or state.epoch, state.epoch))
-            if not (state.batch or has_best or has_last and best is not None):
+            now, losses = self._held_out(state.seed).loss, state.history.column("test_loss")
+
+            def is_now(loss):
+                return math.isclose(loss, now, rel_tol=SAME_LOSS)
+            has_best = is_now(losses[(state.best_epoch or state.epoch) - 1]) or is_now(state.best_loss)
+            if not (state.batch or has_best or is_now(losses[-1]) and best is not None):
                 state.forget_losses()
             elif self.keep == "best":
                 if state.batch or has_best:

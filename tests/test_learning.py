@@ -252,9 +252,10 @@ def test_an_epoch_that_was_interrupted_takes_no_loss_out_of_the_comparison():
     with mock.patch.object(model, "forward_backward", interrupted), pytest.raises(KeyboardInterrupt):
         model.partial_fit(data(), **later)
     left = model.parameters.flat.copy()
-    model.partial_fit(data(), keep="best", learning_rate=2.0, **later)
-    assert model.history_.since == 0 and len(model.history_) == 3
-    np.testing.assert_array_equal(model.parameters.flat, left)
+    for epochs in (3, 4):                                              # what was left is better than they
+        model.partial_fit(data(), keep="best", learning_rate=2.0, **later)
+        assert model.history_.since == 0 and len(model.history_) == epochs
+        np.testing.assert_array_equal(model.parameters.flat, left)
 
 
 def test_losses_from_before_a_callback_changes_beta_are_not_compared_with_those_after_it():
