@@ -135,7 +135,7 @@ class TrainingState:
     best_loss : float
         Their held-out loss, NaN if there are none.
     seed : int
-        That of the last epoch: of the noise with which its held-out loss was measured.
+        That of the noise with which best_loss or, without it, the last epoch's held-out loss was measured.
     """
 
     optimizer: Optimizer

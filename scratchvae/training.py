@@ -223,7 +223,7 @@ class Trainer:
                 state.best, state.best_epoch = best, state.best_epoch or state.epoch
                 if self.seed != state.seed:
                     present, flat[:] = flat.copy(), best
-                    state.best_loss = self._held_out(self.seed).loss
+                    state.best_loss, state.seed = self._held_out(self.seed).loss, self.seed
                     flat[:] = present
         state.begin_epoch()
         self.state = state

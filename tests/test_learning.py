@@ -202,8 +202,13 @@ def test_another_seed_of_the_noise_or_an_empty_call_changes_no_comparison():
     later = dict(batch_size=8, validation=data(seed=1))
     model = made().fit(data(), epochs=6, keep="best", **later)
     best = model.parameters.flat.copy()
-    model.partial_fit(data(), epochs=3, seed=1, keep="best", learning_rate=2.0, **later)
-    np.testing.assert_array_equal(model.parameters.flat, best)
+    for more in (dict(seed=1), dict(patience=1), {}, dict(seed=2, patience=1), dict(seed=1)):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")                           # with patience no epoch is trained
+            model.partial_fit(data(), keep="best", learning_rate=2.0, **more, **later)
+        np.testing.assert_array_equal(model.parameters.flat, best)
+        assert model.history_.since == 0
+    assert len(model.history_) == 9
     patient = made().fit(data(), epochs=1, **later)
     for seed in range(20):
         with warnings.catch_warnings():
