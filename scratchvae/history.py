@@ -133,7 +133,7 @@ class TrainingState:
     best_epoch : int
         How many epochs were done then; 0 if there are none.
     best_loss : float
-        Their held-out loss, NaN if there are none.
+        Their held-out loss; without them, that of the parameters with which the last call began, NaN if unknown.
     seed : int
         That of the noise with which best_loss or, without it, the last epoch's held-out loss was measured.
     """

@@ -296,7 +296,7 @@ class Model(Settings, ModelFiles, StateDict):
             trainer.run(trainer.state.epoch + epochs, after_epoch=after_epoch)
         finally:
             if vars(self).get("_trained_by") is trainer:
-                if trainer.state.best is not None:
+                if trainer.keep == "best" and trainer.state.best is not None:
                     self.parameters.flat[:] = trainer.state.best
                 del self._trained_by
                 getattr(callback, "close", bool)()

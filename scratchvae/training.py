@@ -208,23 +208,23 @@ class Trainer:
         optimizer.moments, optimizer.step = state.optimizer.moments, state.optimizer.step
         state.optimizer = optimizer
         state.estimator = {name: state.estimator.get(name, new) for name, new in self.state.estimator.items()}
-        best, state.best, flat = state.best, None, self.model.parameters.flat
         if self.validation is not None and state.epoch:
             now, losses = self._held_out(state.seed).loss, state.history.column("test_loss")
 
             def is_now(loss):
                 return math.isclose(loss, now, rel_tol=SAME_LOSS)
             has_best = is_now(losses[(state.best_epoch or state.epoch) - 1]) or is_now(state.best_loss)
-            if not (state.batch or has_best or is_now(losses[-1]) and best is not None):
+            flat, keeps = self.model.parameters.flat, self.keep == "best"
+            if state.batch or has_best:
+                state.best_loss = now                    # by which they are known again, if no epoch follows
+                if keeps:
+                    state.best, state.best_epoch = flat.copy(), state.best_epoch or state.epoch
+            elif not is_now(losses[-1]):
                 state.forget_losses()
-            elif self.keep == "best":
-                if state.batch or has_best:
-                    best, state.best_loss = flat.copy(), now
-                state.best, state.best_epoch = best, state.best_epoch or state.epoch
-                if self.seed != state.seed:
-                    present, flat[:] = flat.copy(), best
-                    state.best_loss, state.seed = self._held_out(self.seed).loss, self.seed
-                    flat[:] = present
+            if keeps and state.best is not None and self.seed != state.seed:
+                present, flat[:] = flat.copy(), state.best
+                state.best_loss, state.seed = self._held_out(self.seed).loss, self.seed
+                flat[:] = present
         state.begin_epoch()
         self.state = state
 
@@ -334,7 +334,7 @@ class Trainer:
         state.epoch, state.seed = state.epoch + 1, self.seed
         state.history.append(epoch)
         if self.keep != "best":
-            state.best_epoch = 0
+            state.best, state.best_epoch, state.best_loss = None, 0, math.nan
         elif not test.loss >= state.best_loss:
             state.best, state.best_epoch, state.best_loss = self.model.parameters.flat.copy(), state.epoch, test.loss
         state.begin_epoch()

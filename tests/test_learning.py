@@ -245,22 +245,42 @@ def test_what_a_callback_copies_or_saves_goes_on_beside_the_best_parameters(tmp_
             assert copied._training.best_loss == held_out_objective(copied, held_out, seed=seed).loss
 
 
+def interrupted(model, batch, **settings):
+    """Call partial_fit, and interrupt its last epoch at a batch."""
+    step, last = model.forward_backward, len(model.history_) + settings.get("epochs", 1) - 1
+
+    def stop(*arguments):
+        if (model._training.epoch, model._training.batch) == (last, batch):
+            raise KeyboardInterrupt
+        return step(*arguments)
+    with mock.patch.object(model, "forward_backward", stop), pytest.raises(KeyboardInterrupt):
+        model.partial_fit(data(), **settings)
+
+
 def test_an_epoch_that_was_interrupted_takes_no_loss_out_of_the_comparison():
     model, later = made(), dict(batch_size=8, validation=data(seed=1))
     model.fit(data(), epochs=2, **later)
-    step = model.forward_backward
-
-    def interrupted(*arguments):
-        if model._training.batch == 3:
-            raise KeyboardInterrupt
-        return step(*arguments)
-    with mock.patch.object(model, "forward_backward", interrupted), pytest.raises(KeyboardInterrupt):
-        model.partial_fit(data(), **later)
+    interrupted(model, 3, **later)
     left = model.parameters.flat.copy()
     for epochs in (3, 4):                                              # what was left is better than they
         model.partial_fit(data(), keep="best", learning_rate=2.0, **later)
         assert model.history_.since == 0 and len(model.history_) == epochs
         np.testing.assert_array_equal(model.parameters.flat, left)
+
+
+def test_a_call_that_trains_no_epoch_takes_no_loss_out_of_the_comparison():
+    copies, later = [], dict(batch_size=8, validation=data(seed=1))
+    best = made().fit(data(), epochs=4, keep="best", **later)
+    best.partial_fit(data(), learning_rate=2.0, keep="best", epochs=2, **later,
+                     callback=lambda model, epoch: copies.append(copy.deepcopy(model)))
+    middle = copy.deepcopy(best)
+    interrupted(middle, 3, learning_rate=2.0, epochs=2, **later)
+    for model in (copies[-1], middle):
+        with pytest.warns(ScratchVAEWarning, match="no epoch is trained"):
+            model.partial_fit(data(), patience=1, **later)
+        model.partial_fit(data(), learning_rate=2.0, keep="best", **later)
+        assert model.history_.since == 0
+    np.testing.assert_array_equal(copies[-1].parameters.flat, best.parameters.flat)
 
 
 def test_losses_from_before_a_callback_changes_beta_are_not_compared_with_those_after_it():
