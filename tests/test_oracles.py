@@ -8,7 +8,7 @@ from scratchvae.estimators import ESTIMATORS
 from scratchvae.gradcheck.numerical import numerical_gradient
 from scratchvae.likelihoods import LIKELIHOODS
 from scratchvae.oracles import GaussianPosterior, LinearGaussian, ppca, Quadrature, sigma_points
-from scratchvae.oracles.rules import expected_log_sum, gauss_hermite, tabulate
+from scratchvae.oracles.rules import even_normal, expected_log_sum, gauss_hermite, tabulate
 from scratchvae.probability.distributions import DiagonalGaussian, FullGaussian
 from scratchvae.probability.divergences import kl, kl_terms
 from scratchvae.vae import Posterior
@@ -276,6 +276,16 @@ def test_the_bounds_rise_with_k_from_the_elbo_toward_log_p(n_latent, likelihood)
     elbo, two, five, many, log_p = exact.elbo(X), exact.iwae(X, 2), exact.iwae(X, 5), exact.iwae(X, 50), exact.log_p(X)
     assert np.allclose(exact.iwae(X, 1), elbo, rtol=0, atol=EXACT)
     assert (elbo < two).all() and (two < five).all() and (five < many).all() and (many < log_p).all()
+
+
+def test_the_bound_of_very_many_samples_is_below_log_p_by_the_variance_of_the_weights_over_2_k():
+    """The rounding of phi^K grew with K: at 10^7 samples the bound was above log p(x)."""
+    vae, X = smooth_vae(1)
+    exact, (_, weights) = Quadrature(vae), even_normal(1)
+    log_p, K = exact.log_p(X), 10**7
+    variances = [weights @ np.expm1(log_w - p)**2 for log_w, p in zip(exact._log_weights(X), log_p)]      # of w / p(x)
+    assert np.allclose(K * (log_p - exact.iwae(X, K)), np.divide(variances, 2), rtol=1e-3)   # the next term's share
+    assert abs(expected_log_sum(np.full(3, -7.0), np.array([0.1, 0.2, 0.7]), 2**31) - np.log(2**31) + 7) < 1e-13
 
 
 def test_the_k_sample_bound_is_what_a_product_rule_gives_for_two_and_three_samples():

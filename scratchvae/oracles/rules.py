@@ -66,21 +66,24 @@ def expected_log_sum(log_w: np.ndarray, weights: np.ndarray, n_samples: int) -> 
     """Return E log(w_1 + ... + w_K) of K independent draws of w: log w is log_w[i] with probability weights[i].
 
     The integrand of G17 is analytic for |Im u| < pi / 2, so the error of the trapezoid rule with step h is about
-    exp(-pi^2 / h), here 1e-17.  exp(-t w) is 1 below its window of u and 0 above it.  Where no window is, the integrand
-    is constant: the time does not grow with the spread of log w.                                           (G17)
+    exp(-pi^2 / h), here 1e-17.  Below its window of u K (1 - exp(-t w)) is 0, and above it exp(-t w).  Where no window
+    is, the integrand is constant: the time does not grow with the spread of log w.  Where phi is near 1, phi^K has as
+    many digits as 1 - phi, which is what is added up.                                                      (G17)
     """
     level, order = np.einsum("i,i->", weights, log_w), np.argsort(log_w)[::-1]
     log_w, weights = log_w[order] - level, weights[order]             # a typical weight becomes 1
     step = max(0.25, 64 * np.spacing(np.abs(log_w).max()))            # a power of 2: u is exact
-    starts = step * np.ceil((-LOG_EDGE - log_w) / step)
-    window = np.arange(0, 7 + LOG_EDGE + step, step)                  # above, exp(-t w) = exp(-e^7) is 0
-    ends = np.append(starts, step * np.ceil(-LOG_EDGE / step))        # the reference's window, too
+    edge = LOG_EDGE + math.log(n_samples)
+    starts = step * np.ceil((-edge - log_w) / step)
+    window = np.arange(0, 7 + edge + step, step)                      # above, exp(-t w) = exp(-e^7) is 0
+    ends = np.append(starts, step * np.ceil(-edge / step))            # the reference's window, too
     u = np.unique(np.unique(ends)[:, None] + window)
-    below = np.append(np.cumsum(weights[::-1])[::-1], 0.0)
-    phi, first = below[np.searchsorted(starts, u, "right")], np.searchsorted(u, starts)
-    for place, above in enumerate(window):
-        np.add.at(phi, first + place, weights * np.exp(-np.exp(np.minimum(starts + above + log_w, 7))))
-    change = np.exp(-np.exp(np.minimum(u, 7))) - phi**n_samples
+    above = np.append(0.0, np.cumsum(weights))
+    rest, first = above[np.searchsorted(starts + window[-1], u)], np.searchsorted(u, starts)          # rest is 1 - phi
+    for place, higher in enumerate(window):
+        np.add.at(rest, first + place, -weights * np.expm1(-np.exp(np.minimum(starts + higher + log_w, 7))))
+    with np.errstate(divide="ignore"):                                # log 0, where phi is 0
+        change = np.exp(-np.exp(np.minimum(u, 7))) - np.exp(n_samples * np.log1p(-np.minimum(rest, 1)))
     return level + np.einsum("i,i->", np.diff(u), change[:-1])
 
 
