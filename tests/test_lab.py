@@ -7,8 +7,8 @@ import pytest
 from test_cli import command, result
 
 from scratchvae import plots, VAE
-from scratchvae.analysis.estimator_comparison import (bound_gradient, digits_scene, measure_estimators, oracle_scene,
-                                                      SETTINGS, step_times)
+from scratchvae.analysis.estimator_comparison import (_examples, bound_gradient, digits_scene, measure_estimators,
+                                                      oracle_scene, SETTINGS, step_times)
 from scratchvae.analysis.rate_distortion import Curve, Point, rate_distortion
 from scratchvae.data.loading import Dataset, load_data
 from scratchvae.errors import ConfigurationError, DataError
@@ -92,6 +92,15 @@ def test_the_exact_gradient_of_two_samples_is_what_iwae_averages_to():
     vae.parameters.flat[:] = scene.vae.parameters.flat
     _, gradient = Quadrature(vae, nodes=60).expected_gradient(scene.X)
     np.testing.assert_allclose(bound_gradient(vae, scene.X, head, 2), gradient.encoder.head.b, rtol=0, atol=1e-7)
+
+
+def test_the_example_and_the_draws_of_a_scene_share_no_number_with_its_world():
+    """NumPy pads a seed with zeros: [seed, 0] is seed, and the first draws of eps were the world's W and b."""
+    scene = oracle_scene("oracle", off=0.2, seed=7)
+    world, ((_, draws, *_),) = LinearGaussian.of(scene.vae), _examples(scene, 128, seed=7)
+    assert not np.intersect1d(draws.eps, [*world.W[0], *world.b]).size
+    z = world.W[0, 0]                                             # it was the example's latent, and its noise W and b
+    assert np.abs(scene.X - z * world.W - world.b - world.sigma * np.append(world.W[0, 1:], world.b[0])).max() > 0.1
 
 
 def test_the_digits_of_the_lab_are_digits():

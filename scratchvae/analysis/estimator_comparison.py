@@ -29,7 +29,7 @@ from ..oracles.rules import even_normal, expected_log_sum
 from ..parameters import Affine, Parameters
 from ..schedules import Constant
 from ..vae import VAE
-from ..validation import check_seed, positive_integer
+from ..validation import check_seed, positive_integer, SEEDS
 
 SETTINGS = (("analytic", 1, "none"), ("monte_carlo", 1, "none"), ("stl", 1, "none"), ("antithetic", 2, "none"),
             ("score_function", 1, "none"), ("score_function", 1, "moving_average"),
@@ -159,7 +159,7 @@ def _measure(scene, setting, examples):
 def _examples(scene, draws, seed):
     """Yield (head (1, 2Z), draws, the same draws in antithetic pairs, other draws) of every example of a scene."""
     for i, head in enumerate(np.hstack(scene.vae.encode(scene.X))):
-        rng, shape = np.random.default_rng([seed, i]), (draws, len(head) // 2)
+        rng, shape = np.random.default_rng([seed, i + 1]), (draws, len(head) // 2)      # [seed, 0] is seed itself
         eps, other = rng.standard_normal(shape), rng.standard_normal(shape)
         pairs = eps.copy()
         Antithetic().pair(pairs, draws // 2)
@@ -202,7 +202,7 @@ def oracle_scene(name: str, off: float, *, seed: int = 0) -> Scene:
     rng = np.random.default_rng(check_seed(seed))
     world = LinearGaussian(rng.standard_normal((1, 5)), rng.standard_normal(5), sigma=0.8).with_best_encoder()
     world = LinearGaussian(world.W, world.b, world.sigma, Affine(world.encoder.W, world.encoder.b + off))
-    X, vae = world.sample(1, seed), world.to_vae()
+    X, vae = world.sample(1, int(rng.integers(SEEDS))), world.to_vae()
     (head,), (of_elbo,) = np.hstack(world.q(X)), np.hstack(world.expected_head_gradient(X))
     of_bound = functools.cache(functools.partial(bound_gradient, vae, X, head))
 
