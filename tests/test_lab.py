@@ -7,8 +7,8 @@ import pytest
 from test_cli import command, result
 
 from scratchvae import plots, VAE
-from scratchvae.analysis.estimator_comparison import (_examples, bound_gradient, digits_scene, measure_estimators,
-                                                      oracle_scene, SETTINGS, step_times)
+from scratchvae.analysis.estimator_comparison import (_examples, _measure, bound_gradient, digits_scene,
+                                                      measure_estimators, oracle_scene, SETTINGS, step_times)
 from scratchvae.analysis.rate_distortion import Curve, Point, rate_distortion
 from scratchvae.data.loading import Dataset, load_data
 from scratchvae.errors import ConfigurationError, DataError
@@ -101,6 +101,14 @@ def test_the_example_and_the_draws_of_a_scene_share_no_number_with_its_world():
     assert not np.intersect1d(draws.eps, [*world.W[0], *world.b]).size
     z = world.W[0, 0]                                             # it was the example's latent, and its noise W and b
     assert np.abs(scene.X - z * world.W - world.b - world.sigma * np.append(world.W[0, 1:], world.b[0])).max() > 0.1
+
+
+def test_the_variance_of_two_gradients_is_right_on_average():
+    """About their own mean it was half of that: the least setting has two gradients of 64 samples."""
+    scene, analytic = oracle_scene("oracle", off=0.2), ("analytic", 1, "none")
+    few, (many,) = ([_measure(scene, analytic, list(_examples(scene, draws, seed)))[2] for seed in range(seeds)]
+                    for draws, seeds in ((2, 400), (20_000, 1)))
+    assert np.mean(few) == pytest.approx(many, rel=0.3)          # standard error 0.07
 
 
 def test_the_digits_of_the_lab_are_digits():

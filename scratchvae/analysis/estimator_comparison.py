@@ -139,14 +139,14 @@ def _measure(scene, setting, examples):
         state = estimator.initial_state()
         estimator.update_state(state, float((others.nll + _sample_kl(head, others.eps)[0]).mean()))
         found = _gradients(estimator, n_samples, head, mirrored if name == "antithetic" else draws, state)
-        mean, variance = found.mean(axis=0), found.var(axis=0)
+        mean, variance = found.mean(axis=0), found.var(axis=0, ddof=1)
         own = variance / len(found)
         if scene.exact:
             expected, its = scene.exact(name, n_samples), ACCURACY**2
             signal = np.where(np.abs(expected) > ACCURACY, expected, 0.0)
         else:
             other = _gradients(against, n_samples, head, others)
-            expected, its = other.mean(axis=0), other.var(axis=0) / len(other) + ACCURACY**2
+            expected, its = other.mean(axis=0), other.var(axis=0, ddof=1) / len(other) + ACCURACY**2
             signal = (its * mean + own * expected) / (own + its)              # weighted by precision
         worst = max(worst, float((np.abs(mean - expected) / np.sqrt(own + its)).max()))
         variances.append(variance.sum())
