@@ -125,7 +125,8 @@ class Adam(Optimizer):
                  epsilon: float = 1e-8, weight_decay: float = 0.0, clip_norm: float | None = None):
         super().__init__(size, dtype, learning_rate, ("m", "v"), weight_decay, clip_norm)
         self.beta1, self.beta2 = _share("beta1", beta1), _share("beta2", beta2)
-        self.epsilon = at_least("epsilon", epsilon, float(np.finfo(self.dtype).tiny), "Use 1e-8.")
+        least = math.sqrt(np.finfo(self.dtype).tiny)              # of smaller gradients the squares, v, round to 0
+        self.epsilon = at_least("epsilon", epsilon, least, "Use 1e-8.")
 
     @property
     def limit(self) -> float:

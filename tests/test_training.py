@@ -228,6 +228,18 @@ def test_adam_agrees_with_a_scalar_reference():
         np.testing.assert_allclose(theta, reference, rtol=1e-12)
 
 
+@pytest.mark.parametrize("dtype, epsilon", [("float32", 1e-15), ("float32", 2e-19), ("float64", 2e-154)])
+def test_no_gradient_is_so_small_that_adam_goes_further_than_its_learning_rate(dtype, epsilon):
+    """v was set to 0 beside an m that counted: at epsilon 1e-15 a gradient of 2e-14 moved theta by 20 rates."""
+    gradient = 10.0 ** np.linspace(math.log10(epsilon) - 6, 0, 200).astype(dtype)
+    theta = np.zeros_like(gradient)
+    Adam(200, dtype, 0.1, epsilon=epsilon).update(theta, gradient)
+    exact = -0.1 * gradient.astype(np.float64) / (gradient.astype(np.float64) + epsilon)
+    np.testing.assert_allclose(theta, exact, rtol=1e-2, atol=1e-5)        # v may be subnormal
+    with pytest.raises(ConfigurationError, match="epsilon is .*; it must be a finite number of at least"):
+        Adam(200, dtype, epsilon=math.sqrt(np.finfo(dtype).tiny) / 2)
+
+
 @pytest.mark.parametrize("optimizer, name", [(SGD, "momentum"), (Adam, "beta1"), (Adam, "beta2")])
 def test_a_moment_that_forgets_nothing_is_refused(optimizer, name):
     for value in (1, 1.5, -0.1):
