@@ -5,7 +5,7 @@ samples, K of them an example; l (B*K, D) the decoder's outputs (logits, or mean
 samples, d over pixels, j over latents.  Everything is in nats.
 
 The model is p(z) = N(0, I) and p(x | z), read off the decoder; q(z | x) = N(mu, diag sigma^2) is read off the
-encoder.  For any q (T13 to T15),
+encoder.  For any q that is positive wherever p(x, z) is (T13 to T15),
 
     log p(x) = log E_q[p(x | z) p(z) / q(z | x)]  >=  E_q[log p(x | z)] - KL(q(z | x) || p(z))  =  ELBO.
 

@@ -80,7 +80,7 @@ def fill_uniform(seed, stream, step, first, last, out):
 def uniform_ref(seed, stream, step, out):
     """Uniform numbers in the open interval (0, 1) into out (n,): the centers of 2^23 or 2^31 equal cells.
 
-    float32 takes 23 bits of a word and float64 31 bits: the most that leave room for the half.
+    float32 takes 23 bits of a word, the most that leave room for the half, and float64 31, the most of an int32.
     """
     bits = 23 if out.itemsize == 4 else 31
     cell = (words_ref(seed, stream, step, len(out)) >> np.uint64(32 - bits)).astype(out.dtype)

@@ -205,7 +205,7 @@ class LinearGaussian:
                       - _log_det(C) - 2 * np.log(t).sum())
 
     def expected_objective(self, X: np.ndarray, q: Gaussians | None = None) -> Objective:
-        """Return the mean of `vae.objective` over all eps, beta included."""
+        """Return the mean of `vae.objective` over all eps, beta included; that of a K-sample bound is another."""
         nll, kl = (float(part.mean()) for part in self._parts(X, q))
         return Objective(nll + self.beta * kl, nll, kl)
 
@@ -223,7 +223,7 @@ class LinearGaussian:
         return d_mu / len(mu), d_logvar / len(mu)
 
     def expected_gradient(self, X: np.ndarray) -> tuple:
-        """Return the mean of `vae.gradient` over all eps: (Objective, Parameters).                     (G9, G10)"""
+        """Return the mean of `vae.gradient` over all eps, not of a K-sample bound: Objective, Parameters.  (G9, G10)"""
         X, (mu, logvar) = self._rows(X), self.q(X)
         r, per_example = X - self.b - mu @ self.W, 1 / (len(X) * self.sigma**2)
         spread = np.exp(logvar).sum(axis=0)[:, None] * self.W

@@ -2,14 +2,14 @@
 
     KL(p || q) = E_p log(p / q) = cross entropy - entropy,   -E_p log q  and  -E_p log p                      (T1, T3)
 
-With d = log(q / p), E_p[exp(d) - 1] = sum(q) - sum(p) = 0 may be added, and
+With d = log(q / p), sum(q) - sum(p) = 0 may be added.  If q = 0 wherever p = 0, it is E_p[exp(d) - 1], and
 
     KL(p || q) = E_p expm1_minus_x(d),   expm1_minus_x(d) = exp(d) - 1 - d >= 0, and 0 only at d = 0           (T2)
 
-proves Gibbs' inequality term by term.  The same function stands in all that follows: in the sum over outcomes (no
-cancellation, so no negative result by rounding), in the Monte Carlo estimate that is never negative
-(`scratchvae.probability.monte_carlo`) and, with d = log sigma^2, in the divergence of a Gaussian from the standard
-normal (T6).
+proves Gibbs' inequality term by term; otherwise the mass of q where p = 0 is one more term.  The same function stands
+in all that follows: in the sum over outcomes (no cancellation, so no negative result by rounding), in the Monte Carlo
+estimate that is never negative (`scratchvae.probability.monte_carlo`) and, with d = log sigma^2, in the divergence of
+a Gaussian from the standard normal (T6).
 """
 import math
 from functools import singledispatch
