@@ -94,8 +94,8 @@ def kl_from_samples(log_p: Any, log_q: Any, *, estimator: Any = "plain") -> Esti
 def jensen_shannon_from_samples(log_p: Any, log_q: Any, log_p_at_q: Any, log_q_at_q: Any) -> Estimate:
     """Estimate the Jensen-Shannon divergence from draws of both, with a standard error.
 
-    log_p and log_q (n,) are log densities at n independent draws from p, the others (m,) at m draws from q.  Raises
-    what `kl_from_samples` does.
+    log_p and log_q (n,) are log densities at n independent draws from p, the others (m,) at m draws from q.  Draw these
+    with another seed: the standard error takes both for independent.  Raises what `kl_from_samples` does.
 
     Examples
     --------
