@@ -307,6 +307,15 @@ def test_jensen_shannon_from_samples_agrees_with_quadrature():
     assert apart.value == pytest.approx(math.log(2), rel=1e-15)
 
 
+def test_a_standard_error_is_that_of_a_mean_whose_deviations_are_from_itself():
+    assert mean_estimate([1.0, 2.0, 3.0]) == pytest.approx((2.0, 1 / math.sqrt(3), 3))
+    rng, p, q = np.random.default_rng(8), DiagonalGaussian([-1.0], [0.0]), DiagonalGaussian([1.0], [0.5])
+    found = [jensen_shannon_from_samples(p.log_density(x), q.log_density(x), p.log_density(y), q.log_density(y))
+             for x, y in ((p.sample(200, rng), q.sample(50, rng)) for _ in range(300))]
+    values, errors = np.array([(each.value, each.stderr) for each in found]).T
+    assert np.std(values) == pytest.approx(errors.mean(), rel=5 / math.sqrt(600))
+
+
 def test_a_draw_that_q_rules_out_makes_the_estimate_infinite():
     for estimator in ("plain", "positive"):
         assert kl_from_samples([0.0, 0.0], [-1.0, -np.inf], estimator=estimator)[:2] == (math.inf, math.inf)

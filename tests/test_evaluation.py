@@ -149,6 +149,9 @@ def test_standard_error_is_that_of_a_mean_over_examples():
     vae, log_p = linear_gaussian(rng)
     x = rng.standard_normal((400, 5))
     np.testing.assert_allclose(evaluate(vae, x, importance_samples=2000).stderr, log_p(x).std(ddof=1) / 20, rtol=0.02)
+    vae, log_p = linear_gaussian(rng, wrong=0.0)
+    three = evaluate(vae, x[:3], importance_samples=1)
+    np.testing.assert_allclose(three.stderr, log_p(x[:3]).std(ddof=1) / math.sqrt(3), rtol=1e-9)
 
 
 @pytest.mark.parametrize("k", [0, -1, 2.5])

@@ -36,6 +36,7 @@ def test_the_stairs_never_fall_and_each_is_the_bound_of_its_own_k():
     assert (np.abs(stairs.bounds - exact) < noise).all()
     same_draws = evaluate(vae, X, importance_samples=32)
     np.testing.assert_allclose(stairs.bounds[-1], same_draws.log_likelihood, rtol=1e-12)
+    np.testing.assert_allclose(stairs.stderrs[-1], same_draws.stderr, rtol=1e-12)
 
 
 def test_the_stairs_do_not_depend_on_how_the_samples_are_cut(monkeypatch):
@@ -108,6 +109,9 @@ def test_both_accounts_add_up_and_the_gaps_are_those_of_the_oracle():
     assert abs(found.amortization_gap - exact) < 0.03 < 0.5 < exact               # measured: 0.004
     assert abs(found.approximation_gap - oracle.gap(X, best).mean()) < 0.03       # measured: 0.005
     assert found.effective_sigma == 0.6 and (found.n, found.binarization) == (100, "none")
+    assert found.stderr == pytest.approx(oracle.log_p(X).std(ddof=1) / 10, rel=1e-9)
+    assert found.elbo_stderr == pytest.approx(oracle.elbo(X).std(ddof=1) / 10, rel=0.1)
+    assert found.amortization_gap_stderr < 0.1 * found.elbo_stderr     # this gap is the same for every x; draws are left
 
 
 def test_a_gaussian_of_any_name_has_the_oracles_log_likelihood():
