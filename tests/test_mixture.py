@@ -26,8 +26,9 @@ def test_log_likelihood_never_falls(seed, n, k, n_latent, floor):
     """Also where the floor binds: fewer rows than dimensions, or a floor that most variances lie under."""
     z = np.random.default_rng(seed).standard_normal((n, n_latent)) ** 3
     fit = fit_mixture(z, k, seed=seed % 1000, floor=floor, max_steps=50)
-    assert (np.diff(fit.log_likelihoods) > -1e-9).all()                 # rounding, with densities of up to exp(20)
-    assert len(fit.log_likelihoods) <= 51
+    gains = np.diff(fit.log_likelihoods)
+    assert (gains > -1e-9).all()                                        # rounding, with densities of up to exp(20)
+    assert len(gains) <= 50 and (gains[:-1] >= 1e-4).all() and fit.converged == (gains[-1] < 1e-4)
     assert fit.log_likelihoods[-1] == pytest.approx(fit.mixture.log_density(z).mean(), abs=1e-9)
     smallest = min(np.linalg.eigvalsh(c.covariance)[0] for c in fit.mixture.components)
     assert smallest > (1 - 1e-6) * floor * z.var(axis=0).mean()
