@@ -138,6 +138,12 @@ assert pid == 1 or os.waitpid(pid, 0)[1] == 0""",
     "a Python thread that still works": """
 threading.Thread(target=lambda: [work() for _ in range(10 ** 6)], daemon=True).start()
 time.sleep(0.3)""",
+    "a Python thread in a product that outlives the modules": """
+import scratchvae
+work()
+big = np.ones((3000, 3000), np.float32)
+threading.Thread(target=lambda: matmul.multiply_nn(big, big, np.empty_like(big)), daemon=True).start()
+time.sleep(0.1)""",
     "a function that runs at exit": "atexit.register(work); work()",
     "spawned processes": """
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ first used. A share of a product takes a slot and gives it back, with one atomic
 that multiply at once never have the same slot. There are twice as many slots as a parallel loop has threads. A share
 that finds none free looks again until another share, which waits for nothing, gives its own back.
 """
+import ctypes
 import os
 
 import numpy as np
@@ -31,6 +32,8 @@ if BACKEND == "numba":
     _first = -_memory.ctypes.data % LINE_BYTES
     TAKEN = _memory[_first:_first + COUNT * STRIDE].reshape(COUNT, STRIDE)[:, :8].view(np.int64)[:, 0]
     _PLACE = np.array([TAKEN.ctypes.data, COUNT])                         # what compiled code reads, by its symbol
+    for _array in (_memory, _PLACE):                    # threads may look at them until the process has ended
+        ctypes.pythonapi.Py_IncRef(ctypes.py_object(_array))
     binding.add_symbol(SYMBOL, _PLACE.ctypes.data)
     if hasattr(os, "register_at_fork"):                 # the threads that had taken slots do not exist in the child
         os.register_at_fork(after_in_child=lambda: TAKEN.fill(0))
