@@ -1,4 +1,5 @@
 """Where compiled kernels are kept: a folder that is missing or fails costs time, never the call."""
+import compileall
 import os
 import pickle
 import shutil
@@ -287,6 +288,19 @@ def test_a_kernel_is_found_again_though_its_source_has_another_date(tmp_path):
             os.utime(path, (int(found), int(found)))
         done = run(hits, PYTHONPATH=copy.parent, SCRATCHVAE_CACHE=tmp_path / "cache")
         assert done.stdout.split()[-1] == found, done.stderr
+
+
+@compiled_only
+def test_without_its_sources_a_package_keeps_no_kernels(tmp_path):
+    """Nothing would tell them from those of another version: it would load those."""
+    copy = tmp_path / "scratchvae"
+    shutil.copytree(PACKAGE, copy, ignore=shutil.ignore_patterns("__pycache__", "datasets"))
+    compileall.compile_dir(copy / "kernels", quiet=1, legacy=True)
+    for path in (copy / "kernels").glob("*.py"):
+        path.unlink()
+    done = run(ONE_KERNEL, PYTHONPATH=tmp_path, SCRATCHVAE_CACHE=tmp_path / "cache")
+    assert done.stdout.split() == [str(copy / "kernels" / "cache.pyc"), "None"], done.stderr
+    assert not (tmp_path / "cache").exists()
 
 
 STATE = "from scratchvae.kernels import cache; print(cache._state())"

@@ -35,6 +35,7 @@ if BACKEND == "numba":
 UNRELATED = re.compile("CACHE_|CUDA_|GDB_|THREADING_|NUMBA_.*NUM_THREADS|COLOR_SCHEME|SHOW_HELP|FULL_TRACEBACKS|"
                        "DISABLE_PERFORMANCE_WARNINGS")
 PART = "-part"                                  # ends the names of functions that belong to a kernel
+SOURCES = sorted(Path(__file__).parent.glob("*.py"))        # a frozen program and an archive have none
 DIGEST_BYTES = hashlib.sha256().digest_size
 WRITABLE_BY_OTHERS = stat.S_IWGRP | stat.S_IWOTH
 
@@ -55,7 +56,7 @@ def _state_at_import():
         sys.version, getattr(sys, "abiflags", ""), numba.__version__, llvmlite.__version__,
         np.__version__.split(".")[:2],                  # Numba's rules for types follow NumPy's minor version
         binding.get_host_cpu_name(), options(), MISSING)).encode())
-    for path in sorted(Path(__file__).parent.glob("*.py")):
+    for path in SOURCES:
         digest.update(path.name.encode() + b"\0" + path.read_bytes())
     return digest
 
@@ -69,7 +70,8 @@ def _chosen_folder():
     return user_cache_folder("kernels")
 
 
-FOLDER = _chosen_folder() if BACKEND == "numba" else None
+# Without sources nothing would tell the kernels of this version from those of another.
+FOLDER = _chosen_folder() if BACKEND == "numba" and SOURCES else None
 _STATE = _state_at_import() if BACKEND == "numba" else None
 _WARNINGS: set[str] = set()
 _WATCHERS: list[Callable] = []
