@@ -33,7 +33,7 @@ def seconds_of(words, root, cache, bytecode):
     before, start = os.times(), time.perf_counter()
     subprocess.run([sys.executable, *words], check=True, cwd=cache, stdout=subprocess.DEVNULL,
                    stderr=subprocess.DEVNULL, env={
-                       **os.environ, "NUMBA_CACHE_DIR": cache, "PYTHONPATH": str(root),
+                       **os.environ, "SCRATCHVAE_CACHE": cache, "PYTHONPATH": str(root),
                        "PYTHONDONTWRITEBYTECODE": "", "PYTHONPYCACHEPREFIX": bytecode})
     wall, after = time.perf_counter() - start, os.times()
     return (after.children_user + after.children_system - before.children_user - before.children_system, wall)

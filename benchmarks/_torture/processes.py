@@ -19,7 +19,7 @@ def run(folder, processes):
     """The trial: `processes` processes share an empty cache."""
     outs = [folder / f"run{i}" for i in range(processes)]
     done, seconds = together([train_command(*SETTINGS, "--out", out) for out in outs],
-                             NUMBA_CACHE_DIR=str(folder / "cache"))
+                             SCRATCHVAE_CACHE=str(folder / "cache"))
     failed = [text[-300:] for status, text in done if status]
     equal = not failed and all(same(arrays_of(outs[0]), arrays_of(out)) for out in outs)
     return Verdict("an empty kernel cache", f"{processes - len(failed)} of {processes} processes succeed, "
