@@ -127,8 +127,7 @@ def fma_peak(dtype, turns=20000):
 
 def memory_bandwidth(megabytes=256):
     """Return what a parallel copy of arrays beyond the caches moves, reads and writes, in GB/s."""
-    source = np.zeros(megabytes * 2 ** 20 // 8)
-    target = np.ones_like(source)
+    source, target = np.ones((2, megabytes * 2 ** 20 // 8))     # zeros would be one page, read from the cache
     return 2e-9 * source.nbytes / interleaved({"copy": lambda: _copy(source, target)}, rounds=3)["copy"].low
 
 
