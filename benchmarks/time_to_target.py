@@ -10,6 +10,7 @@ import argparse
 import gzip
 import json
 import math
+import os
 import subprocess
 import sys
 import time
@@ -17,7 +18,8 @@ import time
 import numpy as np
 
 TARGET, MOST_EPOCHS, BATCH = 106.66, 40, 128
-CONFIG = dict(hidden=[400], latent=20, activation="relu", batch=BATCH, dtype="float32", samples=1, threads=2)
+CORES = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()       # as Numba counts
+CONFIG = dict(hidden=[400], latent=20, activation="relu", batch=BATCH, dtype="float32", samples=1, threads=CORES)
 
 
 def images(folder, name):
