@@ -28,8 +28,8 @@ CALLS = {
     "continuous_bernoulli_nll": LOSS, "continuous_bernoulli_nll_backward": LOSS_BACKWARD,
     "diagonal_nll": LOSS, "diagonal_nll_backward": LOSS_BACKWARD, "squared_errors": LOSS,
     "gaussian_nll": "F2 F2 f D1", "gaussian_nll_backward": "F2 F2 f D1 D1 F2",
-    "add_up": "D1 D1 D1", "fill_two": "D1 f F1 f", "are_below": "F1 f D1", "sgd_update": "F1 F1 F1 f f",
-    "adam_update": "F1 F1 F1 F1 i f f f f",
+    "add_up": "D1 D1 D1", "fill_two": "D1 f F1 f", "are_below": "F1 f D1", "sum_of_squares": "F1 D1",
+    "sgd_update": "F1 F1 F1 f f", "adam_update": "F1 F1 F1 F1 i f f f f",
     "dense_backward": "F2 F2 F2 F2 i F2 F1 F2"}
 OF_VAE = {"gaussian_forward", "gaussian_backward", "add_up", "fill_two"}   # an autoencoder does without
 # Code of its own that layers need besides the product; p is a pointer, t the part of the work that a thread has.
