@@ -463,6 +463,16 @@ def test_the_continuous_bernoulli_is_exact_where_its_series_ends_and_beyond():
         np.testing.assert_allclose(slopes[:, 0], means, rtol=0, atol=4e-16)    # and of one near a half
 
 
+def test_the_continuous_bernoulli_keeps_the_digits_of_a_small_loss():
+    """A(a) is a / 2 + a^2 / 24 there; a kernel that took log(1 + u) lost what 1 + u rounds away of u, a^2 / 24."""
+    column = -np.logspace(-9, -3, 61)[:, None]
+    for nll in ways_to_run("continuous_bernoulli_nll"):
+        found = np.empty(len(column))
+        nll(column, np.zeros_like(column), found)
+        a = column[:, 0]
+        np.testing.assert_allclose(found, a / 2 + a ** 2 / 24 - a ** 4 / 2880, rtol=2.0 ** -52, atol=0)
+
+
 def felt_rows(row, rows, output_rows):
     """The rows of an output that belong to one row of an input: samples of an example, or the reverse."""
     if output_rows >= rows:

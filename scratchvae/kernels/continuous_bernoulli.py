@@ -49,7 +49,7 @@ def continuous_terms(logits, i, pixel):
     e = exp(-t)
     inverse = one / (boundary if near else t)
     ratio = one + u if near else (one - e) * inverse
-    value = log(ratio) - (y if near else zero)
+    value = log(ratio) + ((u - (ratio - one)) - y if near else zero)        # what 1 + u has lost, too
     mean = half - y * du / (one + u) if near else inverse - e / (one - e)
     return (t * (one - pixel if positive else pixel) + value,
             (one - pixel) - mean if positive else mean - pixel)
