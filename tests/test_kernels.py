@@ -473,6 +473,17 @@ def test_the_continuous_bernoulli_keeps_the_digits_of_a_small_loss():
         np.testing.assert_allclose(found, a / 2 + a ** 2 / 24 - a ** 4 / 2880, rtol=2.0 ** -52, atol=0)
 
 
+def test_a_learned_precision_does_not_feel_the_rounding_of_raw_less_its_least_value():
+    """exp(raw + 12) in float32 was off by up to 4 ulp where raw + 12 is from 8 to 16, and so were loss and slope."""
+    outputs = np.stack([np.full(4001, 3.0), np.linspace(-3.9, 3.9, 4001)], axis=1).astype(np.float32)
+    x, d_nll, nll = np.zeros((4001, 1), np.float32), np.ones(4001), np.empty(4001)
+    case = Case((outputs, x, d_nll, nll, np.empty_like(outputs)), outputs=(3, 4))
+    got = run(ways_to_run("diagonal_nll_backward")[1], case)
+    wanted = run_in_float64(twins.TWINS["diagonal_nll_backward"].reference, case)
+    np.testing.assert_allclose(got[3], wanted[3], rtol=4 * 2.0 ** -23, atol=0)
+    np.testing.assert_allclose(got[4][:, 0], wanted[4][:, 0], rtol=4 * 2.0 ** -23, atol=0)
+
+
 def felt_rows(row, rows, output_rows):
     """The rows of an output that belong to one row of an input: samples of an example, or the reverse."""
     if output_rows >= rows:

@@ -20,13 +20,14 @@ HALF_LOG_2PI = 0.5 * math.log(2 * math.pi)
 def diagonal_terms(outputs, i, pixel):
     """The nll of a pixel without log(2 pi) / 2 (L6, L7), and its derivatives by mean (L8) and raw (L9, L10).
 
-    With q = raw - MIN_LOGVAR the precision exp(-logvar) is MAX_PRECISION / (1 + exp(q)): nothing overflows.
+    With q = raw - MIN_LOGVAR the precision exp(-logvar) is MAX_PRECISION / (1 + exp(q)): nothing overflows.  exp(q) is
+    exp(raw) MAX_PRECISION here: what rounds q off by an ulp changes exp(q) by q of them.
     """
     mean, raw = outputs[i], outputs[i + np.uint64(len(outputs) // 2)]
     zero, one, half, lowest = type(raw)(0), type(raw)(1), type(raw)(0.5), type(raw)(MIN_LOGVAR)
     q = raw - lowest
-    e = exp(-abs(q))
     large = q > zero
+    e = exp(-raw if large else raw) * type(raw)(1 / MAX_PRECISION if large else MAX_PRECISION)      # exp(-|q|)
     share = one / (one + e)
     rising, falling = (one if large else e) * share, (e if large else one) * share       # sigmoid(q), sigmoid(-q)
     logvar = lowest + (q if large else zero) + log1p_unit(e)
