@@ -18,7 +18,7 @@ def gaussian_forward_ref(head, eps, z, kl):
 
     z = mu + exp(logvar / 2) eps                                                           (E2)
     kl = 1/2 sum_j (mu^2 + exp(logvar) - 1 - logvar)                                       (E4)
-    The kernel is within 5 ulp.
+    The kernel is within 7 ulp.
     """
     n_latent = head.shape[1] // 2
     mu, logvar = head[:, :n_latent], head[:, n_latent:]

@@ -8,8 +8,9 @@ A kernel whose last parameter is `part` is run by every thread, each with its ow
 `within(part, n)`, the numbers below n that belong to the part.
 
 A twin that says "within 5 ulp" says how far its kernel was seen from it, with some room: in ulp of the kernel's dtype
-at the largest magnitude of an output, or at 1 if that is more, on sums of up to 65 terms.  `gradcheck.certify` proves
-that backward twins are the derivatives of forward twins; so what runs is the derivation, to so many ulp.
+at the largest magnitude of an output or of the terms that it sums, or at 1 if that is more, on sums of up to 65 terms.
+(Of an output whose terms cancel no number of its own ulp would hold.)  `gradcheck.certify` proves that backward twins
+are the derivatives of forward twins; so what runs is the derivation, to so many ulp.
 """
 import inspect
 from typing import Callable, NamedTuple
