@@ -9,7 +9,8 @@ import pytest
 
 from scratchvae.cli import screen
 from scratchvae.cli.progress import KernelProgress
-from scratchvae.kernels import internals, symbols, twins
+from scratchvae.kernels import compilation, internals, symbols, twins
+from scratchvae.kernels.__main__ import compile_now
 
 ROOT = Path(__file__).parents[1]
 compiled_only = pytest.mark.skipif(twins.BACKEND == "numpy", reason="nothing is compiled")
@@ -146,6 +147,18 @@ def test_what_cannot_be_compiled_is_said(words, environment, status, said):
     done = subprocess.run([sys.executable, "-m", "scratchvae.kernels", *words], cwd=ROOT, capture_output=True,
                           text=True, env={**os.environ, **environment})
     assert done.returncode == status and said in done.stderr and "Traceback" not in done.stderr
+
+
+def end_at_once(*_):
+    os._exit(1)
+
+
+@compiled_only
+def test_a_compiling_process_that_the_system_ends_is_said(monkeypatch, capsys):
+    """For want of memory, for example: there may be a process for each of many cores."""
+    monkeypatch.setattr(compilation, "compile_kernel", end_at_once)
+    assert compile_now(everything=False) == 2
+    assert "memory" in capsys.readouterr().err
 
 
 SECOND = """

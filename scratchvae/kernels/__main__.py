@@ -2,6 +2,7 @@
 import argparse
 import sys
 from collections.abc import Iterator
+from concurrent.futures.process import BrokenProcessPool
 
 from ..kernels import cache, compilation, threads, twins
 from .microkernel import FAMILY, lanes
@@ -38,6 +39,10 @@ def compile_now(everything: bool) -> int:
     except KeyboardInterrupt:
         sys.stderr.write("interrupted; what was compiled is kept.\n")
         return 130
+    except BrokenProcessPool:
+        sys.stderr.write("a process that compiled was ended, for want of memory perhaps; what was compiled is kept. "
+                         "Set NUMBA_NUM_THREADS to 1, so that there is only one, and start again.\n")
+        return 2
     if not cache.kernels_are_cached():
         sys.stderr.write(f"no kernel could be kept in {cache.FOLDER}. Set SCRATCHVAE_CACHE to a folder that you can "
                          "write to.\n")

@@ -57,13 +57,13 @@ def compile_kernel(name: str, dtype: str) -> str:
 
 
 def compile_all(everything: bool) -> Iterator:
-    """Compile what `scratchvae train` needs by itself, or everything, each kernel in one of as many processes as cores.
+    """Compile what `scratchvae train` needs by itself, or everything, in as many processes as NUMBA_NUM_THREADS.
 
     Yields (how many are done, of how many, what was compiled).
     """
     jobs = [(name, dtype) for name in CALLS for dtype in ("float32", "float64")
             if (everything or name in TRAIN and dtype == "float32") and (name, dtype) != ("add_up", "float64")]
-    processes = min(len(jobs), config.NUMBA_DEFAULT_NUM_THREADS)
+    processes = min(len(jobs), config.NUMBA_NUM_THREADS)
     pool = ProcessPoolExecutor(processes, multiprocessing.get_context("spawn"), signal.signal,
                                (signal.SIGINT, signal.SIG_IGN))         # Ctrl-C is for this process
     try:
