@@ -28,7 +28,8 @@ class Dense:
     What the layer remembers for its backward is exactly its input and its output: the derivative of every
     activation can be written in the output.  All arrays have one dtype, float32 or float64.
 
-    Arrays of another size raise ShapeError.  They are checked when the layer first meets them, not at every step.
+    Arrays of another size, and outputs that share memory with another array, raise ShapeError.  They are checked when
+    the layer first meets them, not at every step.
 
     Examples
     --------

@@ -30,6 +30,18 @@ def test_a_single_column_lies_in_one_piece_whatever_its_strides_say():
     np.testing.assert_array_equal(y, 1)
 
 
+def test_an_output_in_the_memory_of_another_array_is_refused():
+    """A product that is written over its own factor is wrong by more than itself, silently."""
+    layer, p, g = Dense(3, 3), Affine(np.ones((3, 3)), np.ones(3)), Affine(np.empty((3, 3)), np.empty(3))
+    x, y, wide = np.ones((4, 3)), np.empty((4, 3)), np.ones((4, 6))
+    with pytest.raises(ShapeError, match="y shares memory with x; .* Pass a new array"):
+        layer.forward(p, x, x)
+    with pytest.raises(ShapeError, match="d_x shares memory with d_y"):
+        layer.backward(p, x, y, wide[:, :3], g, wide[:, :3])
+    layer.forward(p, wide[:, :3], wide[:, 3:])              # side by side
+    np.testing.assert_array_equal(wide, [[1, 1, 1, 4, 4, 4]] * 4)
+
+
 def test_arrays_that_were_checked_are_known_again_and_others_are_not():
     """What a layer remembers keeps nothing alive, and an array in the place of one that is gone is looked at."""
     layer, p, y = Dense(4, 2), Affine(np.ones((4, 2)), np.zeros(2)), np.empty((3, 2))
