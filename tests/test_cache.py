@@ -17,6 +17,7 @@ from elementwise import ARRAY_TWINS
 from scratchvae.data import download
 from scratchvae.errors import ConfigurationError
 from scratchvae.kernels import cache, twins
+from scratchvae.kernels.__main__ import describe
 from scratchvae.storage.cache_folder import user_cache_folder
 
 PACKAGE = Path(cache.__file__).parents[1]
@@ -268,6 +269,17 @@ def test_a_full_disk_is_warned_of(folder):
     with full_disk(folder), pytest.warns(RuntimeWarning, match="delete that folder"):
         use(kernel, np.float64)
     assert len(list(folder.rglob("*.*"))) == 1, "a part was left"
+
+
+@compiled_only
+def test_kernels_on_a_read_only_disk_are_cached_though_none_can_be_added(folder, monkeypatch):
+    """A container may bring them; the terminal was told that every process compiles them again."""
+    monkeypatch.setattr(os, "access", lambda *_: False)
+    kernel = compiled()
+    use(kernel, np.float32)
+    assert sum(kernel.stats.cache_hits.values()) == 1
+    assert cache.usable_folder() is None and cache.kernels_are_cached()
+    assert f"{folder}, read-only" in "\n".join(describe())
 
 
 @compiled_only

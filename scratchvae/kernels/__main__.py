@@ -22,7 +22,8 @@ def describe() -> Iterator:
     else:
         yield "tile              none: plain loops"
     yield f"threads           {threads.threads()}, of this package's own"
-    yield f"kernel cache      {cache.usable_folder() or 'none: kernels are compiled in every process'}"
+    read_only = f"{cache.FOLDER}, read-only" if cache.kernels_are_cached() else None
+    yield f"kernel cache      {cache.usable_folder() or read_only or 'none: kernels are compiled in every process'}"
 
 
 def compile_now(everything: bool) -> int:

@@ -114,8 +114,11 @@ def usable_folder() -> Path | None:
 
 
 def kernels_are_cached() -> bool:
-    """Return whether an earlier process has left kernels as this one would compile them."""
-    return usable_folder() is not None and any((FOLDER / _state()).glob("*.nbc"))
+    """Return whether an earlier process has left kernels that this one would compile; its disk may be read-only."""
+    try:
+        return FOLDER is not None and not reason_against_folder() and any((FOLDER / _state()).glob("*.nbc"))
+    except OSError:                                     # a path that is too long
+        return False
 
 
 @contextmanager
