@@ -116,8 +116,11 @@ def _copy(source, target):
         target[i] = source[i]
 
 
-def fma_peak(dtype, turns=20000):
-    """Return the multiply-adds that all threads together can do, in GFLOP/s (two a multiply-add)."""
+def fma_peak(dtype, turns=400_000):
+    """Return the multiply-adds that all threads together can do, in GFLOP/s (two a multiply-add).
+
+    A call takes some milliseconds, as one of `step_profile.tile_rate` does, so that waking the threads does not count.
+    """
     width = lanes(np.dtype(dtype).itemsize)
     shape = threads(), FAMILY.rows * FAMILY.vectors * width
     data = np.random.default_rng(0).random(shape, dtype)
