@@ -392,6 +392,16 @@ def test_pixels_and_latents_have_noise_of_their_own_and_of_the_right_size():
         assert check.ok == (factor == 1) and ("variance" in check.hint) == (factor != 1)
 
 
+@pytest.mark.parametrize("share, ok", [(1, True), (9, False)])
+def test_pixels_that_are_rarely_on_are_drawn_a_few_times_or_never(share, ok):
+    """Their spread was that of the draws: 0 where none was on, and "do not have its mean"."""
+    rng, mean = np.random.default_rng(0), np.full((1, 300), 0.0012)
+    [check] = [check for check in examine_vae(
+        decode=lambda z: np.repeat(mean, len(z), axis=0), eps=np.ones((1, 2)),
+        generate=lambda z: (rng.random((len(z), 300)) < share * mean) * 1.0) if check.judged]
+    assert check.name == "generated pixels" and check.ok == ok
+
+
 def test_a_sum_that_is_nearly_1_is_shown_with_what_it_is_off_by():
     def nll(x, p):
         return -np.sum(x * np.log(p + 1e-7) + (1 - x) * np.log(1 - p + 1e-7))
