@@ -65,6 +65,17 @@ def test_a_wrong_entry_of_a_large_array_is_located_within_a_hundred_evaluations(
         assert wrong_entry(f, W, wrong, noise, seed=seed) == at and calls <= 100
 
 
+@pytest.mark.parametrize("seed", range(4))
+def test_a_wrong_row_is_found_where_zeros_are_at_their_kinks(seed):
+    rng = np.random.default_rng(0)
+    x = np.maximum(rng.standard_normal((60, 50)), 0)
+    for f, slope in ((lambda x: np.maximum(x, 0), (x > 0) * 1.0), (lambda x: x**1.5, 1.5 * x**0.5)):
+        for factor in (1, 3):
+            slope[-1] *= factor
+            check, = check_layer(Elementwise(f, slope), (), x, np.ones(x.shape), seed=seed)
+            assert check.ok == (factor == 1)
+
+
 def log_cosh_of_biases(b, factor):
     """Return the checks of b in the mean of log cosh(b - t), with one entry of its gradient multiplied."""
     t = np.random.default_rng(0).standard_normal(b.shape)
