@@ -76,6 +76,16 @@ def test_a_wrong_row_is_found_where_zeros_are_at_their_kinks(seed):
             assert check.ok == (factor == 1)
 
 
+@pytest.mark.parametrize("seed", [75, 240, 247])
+def test_several_units_at_their_kinks_in_a_large_array_are_no_false_alarm(seed):
+    """The slope along all entries was outside of those of its two sides, and no entry was."""
+    rng = np.random.default_rng(seed)
+    W, x, d_y = rng.standard_normal((5, 20)), rng.standard_normal((2, 5)), rng.standard_normal((2, 20))
+    W[:, 5:] = 0
+    check, = check_gradient(lambda: np.sum(d_y * np.maximum(x @ W, 0)), lambda: x.T @ (d_y * (x @ W > 0)), W)
+    assert check.ok
+
+
 def log_cosh_of_biases(b, factor):
     """Return the checks of b in the mean of log cosh(b - t), with one entry of its gradient multiplied."""
     t = np.random.default_rng(0).standard_normal(b.shape)

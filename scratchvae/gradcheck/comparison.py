@@ -201,7 +201,7 @@ def compare_all(f: Callable[[], float], arrays: dict, gradients: dict, faults: d
             numerical = numerical._replace(bounds=2 * numerical.bounds)
         check = compare(name, gradients[name], numerical, faults.get(name, ""), sizes, extra)
         if check.ok and found is not None and wrong_entry(
-                f, array, gradients[name], noise, terms, seed=seed + 1, allowed=extra) is not None:
+                f, array, gradients[name], noise, terms, seed=seed + 1, allowed=extra, sure=True) is not None:
             check = check._replace(ok=False, hint=SPREAD)
         composed = terms is None or allowed is not None           # foreign code may be; of a layer, a term has one unit
         if composed and not faults.get(name) and _only_at_kinks(gradients[name], numerical, extra):
