@@ -29,7 +29,7 @@ COARSE = 1e-9                           # noise relative to f that tells float32
 ENOUGH = 1e-7                           # a bound this small, relative to the entry, needs no further steps
 TINY = 16.0 ** LEVELS[0]                # at a scale below it the longest step is shorter than the first at scale 1
 BLIND = 1e-3                            # a bound above this, relative to the slope, tells too little of it
-OUTSIDE = ArithmeticError, ValueError, AssertionError             # by which code refuses numbers outside its domain
+OUTSIDE = ArithmeticError, ValueError, AssertionError, LookupError, RuntimeError  # what code outside its domain raises
 
 
 class Numerical(NamedTuple):
