@@ -46,7 +46,7 @@ def check_vjp(f: Callable, vjp: Callable, *arrays: Any) -> list:
     function_of("vjp", vjp, "vjp(d_y, *arrays) -> gradients", 1 + len(arrays))
     params = dict(zip(_argument_names(f, len(arrays)), map(copied, arrays)))
     begin(parameters(params, "what check_vjp gets"))
-    d_y = copied(f(*params.values()))
+    d_y = copied(f(*map(copied, params.values())))                # f may write into what it gets, and judge says so
     rng = np.random.default_rng(SEED)
     for array in parameters(d_y, "what f returns").values():
         array[...] = rng.standard_normal(array.shape)

@@ -491,6 +491,17 @@ def test_remedies_are_those_of_the_door():
             call()
 
 
+def test_a_function_that_clips_its_argument_in_place_is_told_so():
+    """A second call changes nothing more, and the first one came before anybody looked."""
+    def clip(w):
+        return np.clip(w, -1, 1, out=w)
+
+    at = np.linspace(-2, 2, 6)
+    for checks in (check_value_and_grad(lambda w: (np.sum(clip(w)**2), 2 * w), at),
+                   check_vjp(clip, lambda d, w: d * (np.abs(w) < 1), at)):
+        assert "f modifies" in checks[0].hint and len(checks) == 1
+
+
 def test_small_entries_beside_large_ones_get_no_false_hint():
     for small in (1e-3, 1e-8):
         v = np.array([small, 1.0, 5.0])
