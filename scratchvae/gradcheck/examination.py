@@ -9,11 +9,10 @@ from ..errors import ConfigurationError, ShapeError
 from ..validation import at_least, function_of, number, one_of
 from . import properties
 from .comparison import broken, Checks, not_asked, note
-from .foreign import check_gradient, gradient_of_step, ROUNDING_32
+from .foreign import check_gradient, ROUNDING_32, used_by
 from .hints.anatomy import Anatomy
 from .optimizer_rules import optimizer
 from .properties import agree, EXACT
-from .trees import Snapshot
 from .vae_functions import accepts, FUNCTIONS, SINGLE, VAEFunctions
 
 OUTPUTS, REDUCTIONS = ("probabilities", "logits", "means"), ("mean", "sum")
@@ -140,7 +139,7 @@ def _update(vae: VAEFunctions) -> list:
 
 def _gradient(vae: VAEFunctions, when: str = "") -> list:
     anatomy = Anatomy(vae) if vae.has("encode") else None
-    checks = check_gradient(lambda: vae.loss(vae.x, vae.eps), lambda: vae.gradient_tree(vae.x, vae.eps)[1], vae.params,
+    checks = check_gradient(lambda: vae.loss(vae.x, vae.eps), lambda: vae.gradient_tree(vae.x, vae.eps)[1], vae.arrays,
                             reseed=vae.given.get("reseed"), roles=anatomy.roles if anatomy else None)
     head = anatomy.head_checks(checks) if anatomy and not vae.wrong & {"sampler", "KL"} else []
     return [check._replace(name=f"gradient{when}: {check.name}") for check in [*checks, *head]]
@@ -156,7 +155,7 @@ def _reported(vae: VAEFunctions) -> list:
 
 def _step(vae: VAEFunctions) -> list:
     """Return the Checks of what a step reports and uses; the parameters are restored."""
-    snapshot, loss = Snapshot(vae.params), vae.loss(vae.x, vae.eps)
+    snapshot, loss = vae.snapshot(), vae.loss(vae.x, vae.eps)
     right = vae.numbers(vae.x, vae.eps) if (
         vae.own_gradient and vae.has("learning_rate") and vae.gradient_repeats()) else None
     reported = vae.call("step", vae.x, vae.eps)
@@ -169,7 +168,7 @@ def _step(vae: VAEFunctions) -> list:
               else not_asked("loss of step", "step to return the loss that it reports")]
     if right is None:
         return [*checks, not_asked("gradient of step", "gradient, and learning_rate of a plain gradient step")]
-    used = gradient_of_step(lambda: vae.call("step", vae.x, vae.eps), vae.params, vae.learning_rate)
+    used = used_by(lambda: vae.call("step", vae.x, vae.eps), vae.snapshot(), vae.learning_rate)
     slack = max(float(np.max(rounding, initial=0.0)) for rounding in used.rounding.values())
     return [*checks, agree("gradient of step", np.concatenate([array.ravel() for array in used.values()]), right,
                            "step uses another gradient", tolerance=vae.tolerance + slack)]
@@ -178,7 +177,7 @@ def _step(vae: VAEFunctions) -> list:
 def _trained(vae: VAEFunctions) -> list:
     if any(name.startswith("gradient: ") for name in vae.wrong):
         return [not_asked("gradient after training", "a gradient that is right before")]
-    snapshot = Snapshot(vae.params)
+    snapshot = vae.snapshot()
     try:
         for _ in range(TRAINED):
             vae.call("step", vae.x, vae.eps)

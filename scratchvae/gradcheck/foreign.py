@@ -52,7 +52,7 @@ class Subject:
             self.value()
         if anew:
             self.reseed()
-        snapshot = Snapshot(self.snapshot.tree)
+        snapshot = Snapshot(self.snapshot.tree, self.arrays)      # by now an object may keep other arrays, too
         found = self.gradient()
         changed = snapshot.changed()
         snapshot.restore()
@@ -61,7 +61,9 @@ class Subject:
                                      "gradient. A training step goes in as lambda: gradient_of_step(step, params, "
                                      "learning_rate).")
         self.modifies.update(changed)
-        self.rounding = getattr(found, "rounding", {})
+        if isinstance(found, StepGradient):
+            self.rounding, found = ({path: array for path, array in arrays.items() if path in self.arrays}
+                                    for arrays in (found.rounding, found))
         return matched(found, self.arrays, self.who[1])
 
 
@@ -91,7 +93,8 @@ def judge(subject: Subject, roles: dict, rtol: float, terms: Callable | None = N
     changed = subject.snapshot.changed()
     if changed:
         subject.snapshot.restore()
-        return [broken("loss", f"{who[0]} modifies {', '.join(changed)}: it may only read them")]
+        return [broken("loss", f"{who[0]} modifies {', '.join(changed)}: it may only read them. Leave what it "
+                       "computes out of params")]
     if subject.value() != first:
         remedy = ("reseed() does not reset all of it, or " if subject.draws else "pass reseed=, which resets it, or "
                   if who[0] == "loss()" else "") + "hold it fixed"
@@ -292,7 +295,11 @@ def gradient_of_step(step: Callable, params: Any, learning_rate: float) -> StepG
     """
     function_of("step", step, "step(), which changes the parameters", 0)
     rate = at_least("learning_rate", learning_rate, 0, "Pass the rate of the step.", open_interval=True)
-    snapshot = Snapshot(params)
+    return used_by(step, Snapshot(params), rate)
+
+
+def used_by(step: Callable, snapshot: Snapshot, rate: float) -> StepGradient:
+    """Return the gradient that a step has used on the arrays of a snapshot, which are restored."""
     try:
         step()
         if not snapshot.changed():

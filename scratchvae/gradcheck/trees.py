@@ -191,11 +191,11 @@ def matched(tree: Any, arrays: dict, name: str) -> dict:
 
 
 class Snapshot:
-    """The arrays of a tree and their values: says what has changed, and brings all back."""
+    """The arrays of a tree, or those that are known, and their values: says what has changed, and brings all back."""
 
-    def __init__(self, tree: Any) -> None:
-        self.tree, self.arrays = tree, parameters(tree)
-        for path, leaf in self.now().items():
+    def __init__(self, tree: Any, arrays: dict | None = None) -> None:
+        self.tree, self.arrays = tree, arrays or parameters(tree)
+        for path, leaf in () if arrays else self.now().items():
             if isinstance(leaf, np.ndarray) and leaf.dtype.kind == "f" and leaf.dtype not in FLOATS:
                 raise ShapeError(f"{path} has dtype {leaf.dtype}; expected float64 or float32. Convert it with astype.")
         self.values = {path: array.copy() for path, array in self.arrays.items()}

@@ -10,10 +10,10 @@ import numpy as np
 from ..errors import ScratchVAEError, ShapeError
 from .comparison import STAIRS
 from .contract import same_bits
-from .foreign import gradient_of_step
+from .foreign import used_by
 from .numerical import COARSE, rounding_noise
 from .properties import EXACT
-from .trees import as_number, matched, parameters
+from .trees import as_number, float_leaves, matched, parameters, Snapshot
 
 FUNCTIONS = {"encode": "encode(x) -> (mu, logvar)", "draw": "draw(mu, logvar, eps) -> z, or draw(mu, logvar) -> z",
              "decode": "decode(z) -> what nll takes", "nll": "nll(x, decoded) -> nats, for any number of pixels",
@@ -67,14 +67,15 @@ class VAEFunctions:
         self.x, self.eps, self.params, self.beta = (given[name] for name in ("x", "eps", "params", "beta"))
         self.outputs, self.reduction, self.learning_rate = (
             given[name] for name in ("outputs", "reduction", "learning_rate"))
-        arrays = [self.x, *(parameters(self.params).values() if self.params is not None else ())]
+        self.paths = [] if self.params is None else list(parameters(self.params))
+        arrays = [self.x, *self.arrays.values()]
         self.tolerance = SINGLE if any(getattr(array, "dtype", None) == np.float32 for array in arrays) else EXACT
         if self.x is not None and self.eps is None and "encode" in self.given:
             self.eps = self.given["eps"] = np.random.default_rng(0).standard_normal(self.posterior(self.x)[0].shape)
         self.own_gradient = self.has("gradient")
         if self.has("step", "params", "learning_rate") and not self.own_gradient:
-            self.given["gradient"] = lambda x, eps: gradient_of_step(
-                lambda: self.call("step", x, eps), self.params, self.learning_rate)
+            self.given["gradient"] = lambda x, eps: used_by(
+                lambda: self.call("step", x, eps), self.snapshot(), self.learning_rate)
         self.repeats = not self.has("objective", "x", "eps") or self.loss(self.x, self.eps) == self.loss(
             self.x, self.eps)
         self.takes_eps = self.repeats and not self.has("reseed")
@@ -96,6 +97,16 @@ class VAEFunctions:
     def has(self, *names: str) -> bool:
         """Return True if all of these are given."""
         return all(name in self.given for name in names)
+
+    @property
+    def arrays(self) -> dict:
+        """The parameters, {path: array}: a step may put others there, and an object may come to keep other arrays."""
+        now = float_leaves(self.params)
+        return {path: now[path] for path in self.paths}
+
+    def snapshot(self) -> Snapshot:
+        """Return a Snapshot of the parameters."""
+        return Snapshot(self.params, self.arrays)
 
     def arguments(self, name: str) -> Any:
         """Return the names of a function's arguments, as far as they are known."""
@@ -180,7 +191,7 @@ class VAEFunctions:
     def gradient(self, x: np.ndarray, eps: np.ndarray) -> dict:
         """Return {path: gradient} right after the loss was computed."""
         self.parts(x, eps)
-        return matched(self.gradient_tree(x, eps)[1], parameters(self.params), "gradient")
+        return matched(self.gradient_tree(x, eps)[1], self.arrays, "gradient")
 
     def numbers(self, x: np.ndarray, eps: np.ndarray) -> np.ndarray:
         """Return all numbers of the gradient in one array."""

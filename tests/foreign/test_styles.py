@@ -13,7 +13,7 @@ import styles
 
 from scratchvae.errors import ConfigurationError, ShapeError
 from scratchvae.gradcheck import (assert_gradient, assert_ok, check_gradient, check_layer, check_value_and_grad,
-                                  check_vjp, format_checks, from_vjp, gradient_of_step, GradientMismatch)
+                                  check_vjp, examine_vae, format_checks, from_vjp, gradient_of_step, GradientMismatch)
 from scratchvae.gradcheck.comparison import broken, note
 from scratchvae.gradcheck.hints.order import order_hints
 
@@ -462,6 +462,46 @@ def test_a_right_network_is_not_called_wrong_where_many_units_are_at_their_kinks
         assert check.ok or not check.judged and "several units are at theirs at once" in check.hint
     x[2] = 1
     assert_ok(check_vjp(lambda x, W, V: np.maximum(x @ W, 0) @ V, vjp, x, W, V))
+
+
+class Keeps:
+    """A model that keeps what it computes as attributes, views of its parameters among them."""
+
+    def __init__(self):
+        self.W, self.b = np.linspace(-1, 1, 10).reshape(5, 2), np.zeros(2)
+
+    def loss(self, x, eps):
+        self.x, self.turned, self.rows = x, self.W.T, np.broadcast_to(self.b, (len(x), 2))
+        self.y = x @ self.turned.T + self.rows + eps
+        return np.sum(self.y**2) / len(x)
+
+    def gradient(self):
+        return {"W": 2 * self.x.T @ self.y / len(self.x), "b": 2 * self.y.sum(axis=0) / len(self.x)}
+
+
+class Steps(Keeps):
+    def loss(self, x, eps):
+        self.x, self.y = x, x @ self.W + self.b + eps
+        return np.sum(self.y**2) / len(x)
+
+    def step(self, x, eps):
+        loss, self.gradients = self.loss(x, eps), self.gradient()
+        self.W, self.b = self.W - 0.1 * self.gradients["W"], self.b - 0.1 * self.gradients["b"]
+        return loss
+
+
+def test_an_object_may_keep_what_it_computes():
+    """Its arrays were looked for anew after the loss: it "lacks x, y", or "rows is read-only"."""
+    x, eps = np.random.default_rng(0).standard_normal((4, 5)), np.random.default_rng(1).standard_normal((4, 2))
+    net, steps = Keeps(), Steps()
+    assert_ok(check_gradient(lambda: net.loss(x, eps), net.gradient, net))
+    assert_ok(check_gradient(lambda: steps.loss(x, eps),
+                             lambda: gradient_of_step(lambda: steps.step(x, eps), steps, 0.1), steps))
+    net, steps = Keeps(), Steps()
+    for checks in (examine_vae(objective=net.loss, gradient=lambda *data: net.gradient(), params=net, x=x, eps=eps),
+                   examine_vae(objective=steps.loss, step=steps.step, params=steps, learning_rate=0.1, x=x, eps=eps)):
+        assert_ok(checks)
+        assert {"gradient: W", "gradient: b"} <= {check.name for check in checks if check.judged}
 
 
 def test_two_keys_that_are_written_alike_are_refused_and_nothing_is_changed():

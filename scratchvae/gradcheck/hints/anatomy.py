@@ -6,7 +6,6 @@ import numpy as np
 from ...elbo import Objective
 from ..numerical import restored
 from ..properties import kl_closed_form
-from ..trees import parameters
 from .head import BIAS, check_head
 
 MOST_LATENTS = 64                       # of a head whose biases are looked for one by one
@@ -20,7 +19,7 @@ class Anatomy:
     """
 
     def __init__(self, vae: Any):
-        self.vae, self.beta, self.arrays = vae, vae.beta, parameters(vae.params)
+        self.vae, self.beta, self.arrays = vae, vae.beta, vae.arrays
         self.roles: dict = {"mu": [], "logvar": [], "trunk": []}
         start, slack = self._head(), 1e3 * vae.tolerance
         n_latent, column = start.shape[1] // 2, {}
