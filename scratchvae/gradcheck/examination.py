@@ -13,7 +13,8 @@ from .foreign import check_gradient, ROUNDING_32, used_by
 from .hints.anatomy import Anatomy
 from .optimizer_rules import optimizer
 from .properties import agree, EXACT
-from .vae_functions import accepts, FUNCTIONS, SINGLE, VAEFunctions
+from .trees import as_number
+from .vae_functions import accepts, FUNCTIONS, is_number, SINGLE, VAEFunctions
 
 OUTPUTS, REDUCTIONS = ("probabilities", "logits", "means"), ("mean", "sum")
 EXAMPLES = 8                            # rows of x that are looked at, at most
@@ -149,8 +150,8 @@ def _reported(vae: VAEFunctions) -> list:
     loss, reported = vae.loss(vae.x, vae.eps), vae.gradient_tree(vae.x, vae.eps)[0]
     if reported is None:
         return [not_asked("loss of gradient", "gradient to return (loss, tree)")]
-    return [agree("loss of gradient", reported, loss, "gradient reports another loss than objective",
-                  tolerance=vae.tolerance)]
+    return [agree("loss of gradient", as_number(reported, "gradient"), loss,
+                  "gradient reports another loss than objective", tolerance=vae.tolerance)]
 
 
 def _step(vae: VAEFunctions) -> list:
@@ -163,9 +164,9 @@ def _step(vae: VAEFunctions) -> list:
         raise ConfigurationError("step changes none of the arrays in params; expected new values. If it replaces them "
                                  "(W = W - ...), pass the object or the dict that holds them as params.")
     snapshot.restore()
-    checks = [agree("loss of step", reported, loss, "step reports another loss than objective has at its parameters",
-                    tolerance=vae.tolerance) if np.size(reported) == 1 and reported is not None
-              else not_asked("loss of step", "step to return the loss that it reports")]
+    checks = [agree("loss of step", as_number(reported, "step"), loss,
+                    "step reports another loss than objective has at its parameters", tolerance=vae.tolerance)
+              if is_number(reported) else not_asked("loss of step", "step to return the loss that it reports")]
     if right is None:
         return [*checks, not_asked("gradient of step", "gradient, and learning_rate of a plain gradient step")]
     used = used_by(lambda: vae.call("step", vae.x, vae.eps), vae.snapshot(), vae.learning_rate)

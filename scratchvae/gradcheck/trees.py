@@ -13,7 +13,8 @@ FLOATS = (np.float64, np.float32)
 CODE = (type, ModuleType, FunctionType, MethodType)     # has attributes, and they are nobody's parameters
 
 
-def _is_array(node):
+def is_array(node: Any) -> bool:
+    """Return True for an array or a number of NumPy, PyTorch or the like."""
     return hasattr(type(node), "__array__") or not isinstance(node, (dict, list, tuple, type)) and callable(
         getattr(node, "__array__", None))                         # a dict may answer to any name
 
@@ -53,12 +54,12 @@ def branches(node: Any) -> dict:
 
 
 def _is_object(node):
-    return not (_is_array(node) or isinstance(node, (dict, list, tuple, int, float)))
+    return not (is_array(node) or isinstance(node, (dict, list, tuple, int, float)))
 
 
 def _walk(node, keys=(), seen=None):
     """Yield (keys, array or number) of the tree; numbers of objects, and objects that were met before, are left out."""
-    if _is_array(node) or isinstance(node, (int, float)) and not isinstance(node, bool):
+    if is_array(node) or isinstance(node, (int, float)) and not isinstance(node, bool):
         yield keys, node
         return
     seen = {id(node)} if seen is None else seen
@@ -128,7 +129,7 @@ def copied(tree: Any, make: Callable = np.array, made: dict | None = None) -> An
     `made` holds the copies of its objects so far, by the id of the original.
     """
     made = {} if made is None else made
-    if _is_array(tree) or isinstance(tree, float):
+    if is_array(tree) or isinstance(tree, float):
         return make(as_array(tree))
     if isinstance(tree, int) or _is_object(tree) and (id(tree) in made or not float_leaves(tree)):
         return made.get(id(tree), tree)

@@ -13,7 +13,7 @@ from .contract import same_bits
 from .foreign import used_by
 from .numerical import COARSE, rounding_noise
 from .properties import EXACT
-from .trees import as_number, float_leaves, matched, parameters, Snapshot
+from .trees import as_array, as_number, float_leaves, is_array, matched, parameters, Snapshot
 
 FUNCTIONS = {"encode": "encode(x) -> (mu, logvar)", "draw": "draw(mu, logvar, eps) -> z, or draw(mu, logvar) -> z",
              "decode": "decode(z) -> what nll takes", "nll": "nll(x, decoded) -> nats, for any number of pixels",
@@ -26,8 +26,9 @@ SINGLE = 1e-4                           # tolerance of numbers that were compute
 LOOKED_AT = 16                          # entries of what a function returns: the noise of many averages out
 
 
-def _is_number(value):
-    return isinstance(value, (int, float)) or getattr(value, "size", 0) == 1
+def is_number(value: Any) -> bool:
+    """Return True for a number, or an array or tensor of one."""
+    return isinstance(value, (int, float)) or is_array(value) and as_array(value).size == 1
 
 
 def rounds_to_float32(f: Callable, arrays: Iterable) -> bool:
@@ -133,7 +134,7 @@ class VAEFunctions:
 
     def rows(self, name: str, found: Any, n: int, width: Any = None) -> np.ndarray:
         """Return what a function has returned as an array (n, width) of float64."""
-        array = np.asarray(found)
+        array = as_array(found)
         if array.dtype == np.float32:
             self.tolerance = SINGLE
         if array.ndim != 2 or array.shape != (n, width or array.shape[1]):
@@ -184,8 +185,8 @@ class VAEFunctions:
     def gradient_tree(self, x: np.ndarray, eps: np.ndarray) -> Any:
         """Return (loss or None, gradient); it is called right after the loss, of which it may need what that left."""
         found = self.call("gradient", x, eps)
-        pair = isinstance(found, tuple) and len(found) == 2 and _is_number(found[0])
-        two = isinstance(self.params, (tuple, list)) and len(self.params) == 2 and _is_number(self.params[0])
+        pair = isinstance(found, tuple) and len(found) == 2 and is_number(found[0])
+        two = isinstance(self.params, (tuple, list)) and len(self.params) == 2 and is_number(self.params[0])
         return found if pair and not two else (None, found)
 
     def gradient(self, x: np.ndarray, eps: np.ndarray) -> dict:

@@ -254,6 +254,28 @@ def test_tensors_that_require_a_gradient_are_read_and_as_parameters_refused_in_o
         check_gradient(lambda: 0.0, lambda: {"x": x}, {"x": Tensor(x)})
 
 
+def test_a_vae_may_return_tensors_that_require_a_gradient():
+    p, x = styles.initial(), X
+
+    def objective(x, eps):
+        return Tensor(styles.forward(p, x, eps)[0])
+
+    def gradient(x, eps):
+        return objective(x, eps), {name: Tensor(array) for name, array in styles.loss_and_grad(p, x, eps)[1].items()}
+
+    def step(x, eps):
+        loss, found = gradient(x, eps)
+        for name, array in found.items():
+            p[name] -= 0.1 * array.values
+        return loss
+
+    checks = examine_vae(encode=lambda x: tuple(map(Tensor, styles.encode(p, x))), objective=objective, params=p, x=x,
+                         gradient=gradient, step=step, learning_rate=0.1)
+    assert_ok(checks)
+    assert {"encode one by one", "loss of gradient", "loss of step", "gradient of step"} <= {
+        check.name for check in checks if check.judged}
+
+
 def test_arrays_of_float32_are_judged_by_their_own_noise():
     p = {name: array.astype(np.float32) for name, array in styles.initial().items()}
     x, eps = X.astype(np.float32), EPS.astype(np.float32)
