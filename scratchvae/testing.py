@@ -175,7 +175,8 @@ def layer_problems(layer: Any, p: Any, n_in: int, n_out: int, *, max_side: int =
     @st.composite
     def problems(draw):
         rng, batch, weight_scale = draw(generators()), draw(sides(max_side)), draw(scales())
-        drawn = copied(p, lambda like: rng.standard_normal(like.shape) * (weight_scale if like.ndim > 1 else 1))
+        drawn = copied(p, lambda like: np.asarray(rng.standard_normal(like.shape)
+                                                  * (weight_scale if like.ndim > 1 else 1)))
         return LayerProblem(layer, drawn, draw(scales()) * rng.standard_normal((batch, n_in)),
                             rng.standard_normal((batch, n_out)))
 

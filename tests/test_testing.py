@@ -298,6 +298,19 @@ def test_several_assertions_fit_into_one_example(vae_problem, dense_problem):
     assert_layer_gradients(*dense_problem)
 
 
+def test_a_parameter_without_axes_is_drawn_as_an_array():
+    class One(Scale):
+        def backward(self, p, x, y, d_y, d_p, d_x):
+            d_p[...], d_x[:] = np.sum(d_y * x), d_y * p
+
+    @settings(max_examples=5, database=None)
+    @given(layer_problems(One(), np.empty(()), 2, 2))
+    def right(problem):
+        assert_layer_gradients(*problem)
+
+    right()
+
+
 def test_a_wrong_gradient_shrinks_to_a_small_layer_and_shows_the_table():
     @settings(database=None, derandomize=True)
     @given(layer_problems(Scale(2.0), np.empty(2), 2, 2))
