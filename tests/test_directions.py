@@ -183,6 +183,7 @@ def test_an_epsilon_on_one_side_is_called_that():
     x = np.random.default_rng(0).uniform(0.4, 0.6, (3, 4))
     check, = check_layer(Elementwise(lambda x: np.log(x + 1e-7), 1 / x), (), x, np.ones((3, 4)))
     assert not check.ok and "an epsilon or an approximation on one side only" in check.hint
+    assert "check_gradient's rtol" in check.hint                  # of check_layer it is no argument
 
 
 def test_a_slope_is_no_bias():

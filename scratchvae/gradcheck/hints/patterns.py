@@ -5,7 +5,7 @@ from ..numerical import is_float32
 
 SLIGHT = 5e-4                           # an error that is at most this, relative to each entry, is no usual mistake
 FIT = 1e-5                              # a residual this small, relative to the largest gradient, is a fit
-IF_MEANT = " If it is meant, rtol lets it pass"              # where rtol is an argument
+IF_MEANT = " If it is meant, check_gradient's rtol lets it pass"
 
 
 def fits(candidate: np.ndarray, numeric: np.ndarray, bounds: np.ndarray | float = 0.0) -> bool:
