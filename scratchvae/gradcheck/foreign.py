@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import ConfigurationError
+from ..errors import ConfigurationError, ShapeError
 from ..validation import at_least, function_of
 from .comparison import assert_ok, broken, compare_all, not_finite, note
 from .contract import same_bits
@@ -13,7 +13,7 @@ from .elsewhere import check_elsewhere, off_zero
 from .hints.order import order_hints, require_roles
 from .layouts import check_layouts, Variant
 from .numerical import or_nan, restored
-from .trees import as_number, copied, float_leaves, matched, parameters, Snapshot
+from .trees import as_array, as_number, copied, float_leaves, FLOATS, leaves, matched, parameters, Snapshot
 
 MAX_ENTRIES, SEED = 64, 0
 EPS_32 = float(np.finfo(np.float32).eps)
@@ -64,7 +64,19 @@ class Subject:
         if isinstance(found, StepGradient):
             self.rounding, found = ({path: array for path, array in arrays.items() if path in self.arrays}
                                     for arrays in (found.rounding, found))
-        return matched(found, self.arrays, self.who[1])
+        return self.matched(found)
+
+    def matched(self, found: Any) -> dict:
+        """Return {path: gradient} of what gradient returned; raises ShapeError if it does not fit the parameters."""
+        try:
+            return matched(found, self.arrays, self.who[1])
+        except ShapeError:
+            for path in sorted(self.snapshot.now().keys() & leaves(found, self.who[1])):
+                dtype = as_array(self.snapshot.now()[path]).dtype
+                if dtype not in FLOATS:
+                    raise ShapeError(f"{path} has dtype {dtype} and a gradient; expected float64 or float32, which can "
+                                     "be varied a little. Convert it with astype, a complex number into two.") from None
+            raise
 
 
 def _same(first, second):
@@ -251,7 +263,7 @@ def check_value_and_grad(f: Callable, params: Any, *args: Any) -> list:
             return [broken("loss", f"f modifies its argument {k}, counted from 0: it may only read it")]
     subject = Subject(lambda: pair(params)[0], lambda: pair(params)[1], params, None, ("f", "f"))
     again, second = pair(params)
-    gradients = [matched(found, subject.arrays, "f") for found in (first, second)]
+    gradients = [subject.matched(found) for found in (first, second)]
     if as_number(loss, "f") == as_number(again, "f") and not _same(*gradients):
         return [broken("gradient", "f returns other gradients on a second call: does it add to what it returned "
                        "before, or change what it keeps?")]

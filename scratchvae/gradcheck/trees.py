@@ -70,7 +70,7 @@ def _walk(node, keys=(), seen=None):
             yield from _walk(branch, (*keys, key), seen)
 
 
-def _leaves(tree, name):
+def leaves(tree: Any, name: str) -> dict:
     """Return {path: leaf}; one leaf alone has the path `name`.  Raises ConfigurationError for two of one path."""
     found: dict = {}
     for keys, leaf in _walk(tree):
@@ -84,7 +84,7 @@ def _leaves(tree, name):
 
 def float_leaves(tree: Any, name: str = "params") -> dict:
     """Return {path: leaf} of the leaves of float64 or float32."""
-    return {path: leaf for path, leaf in _leaves(tree, name).items() if as_array(leaf).dtype in FLOATS}
+    return {path: leaf for path, leaf in leaves(tree, name).items() if as_array(leaf).dtype in FLOATS}
 
 
 def parameters(tree: Any, name: str = "params") -> dict:
@@ -115,7 +115,7 @@ def parameters(tree: Any, name: str = "params") -> dict:
         raise ConfigurationError(f"{name} holds one array under the names {', '.join(twice)}; expected it once. Leave "
                                  "all but one out, and add up their gradients.")
     if not found:
-        kinds = sorted({str(as_array(leaf).dtype) for leaf in _leaves(tree, name).values()})
+        kinds = sorted({str(as_array(leaf).dtype) for leaf in leaves(tree, name).values()})
         kind = f"of {', '.join(kinds)}, and" if kinds else f"a {type(tree).__name__}"
         remedy = "Return such arrays" if name.startswith("what f") else "Pass the model's parameters"
         raise ConfigurationError(f"{name} is {kind} without arrays of float64 or float32; expected an array, or a "
@@ -171,14 +171,14 @@ def matched(tree: Any, arrays: dict, name: str) -> dict:
     Traceback (most recent call last):
     scratchvae.errors.ShapeError: gradient lacks W; expected one array for each of W, b. Return them by the same names.
     """
-    leaves = _leaves(tree, name)
-    if len(arrays) == len(leaves) == 1 and not {name, "0"}.isdisjoint(leaves):       # one array alone has no name
-        leaves = dict(zip(arrays, leaves.values()))
-    if not leaves:
+    given = leaves(tree, name)
+    if len(arrays) == len(given) == 1 and not {name, "0"}.isdisjoint(given):       # one array alone has no name
+        given = dict(zip(arrays, given.values()))
+    if not given:
         raise ShapeError(f"{name} is {tree!r}; expected arrays like {', '.join(arrays)}. Return them; if the function "
                          "is a training step that changes the parameters, wrap it in gradient_of_step.")
-    lacks, extra = [path for path in arrays if path not in leaves], [path for path in leaves if path not in arrays]
-    found = {path: as_array(leaf) for path, leaf in leaves.items() if path in arrays}
+    lacks, extra = [path for path in arrays if path not in given], [path for path in given if path not in arrays]
+    found = {path: as_array(leaf) for path, leaf in given.items() if path in arrays}
     bad = [f"{path} of shape {array.shape} where {arrays[path].shape} is expected" for path, array in found.items()
            if array.shape != arrays[path].shape]
     bad += [f"{path} of {array.dtype} where real numbers are expected" for path, array in found.items()
@@ -203,7 +203,7 @@ class Snapshot:
 
     def now(self) -> dict:
         """Return {path: array} of the tree as it is, in which arrays may have been replaced."""
-        return _leaves(self.tree, "params")
+        return leaves(self.tree, "params")
 
     def changed(self) -> list:
         """Return the paths of arrays that are not where or what they were."""
