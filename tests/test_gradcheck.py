@@ -249,6 +249,15 @@ def test_a_large_third_derivative_makes_the_step_smaller_or_the_bound_larger(fre
     assert np.median(found.bounds) <= 1e-2 * frequency
 
 
+@pytest.mark.parametrize("at", [0.25, 0.5, 1.0, 2.0])
+@pytest.mark.parametrize("k", [10, 12, 14])
+def test_steps_are_no_multiples_of_a_period_that_is_a_binary_fraction(at, k):
+    """At x = 1 all steps were whole periods of sin(2^12 pi x): the slope was 1, the bound 1e-8."""
+    x, w = np.array([at]), 2.0**k * np.pi
+    found = numerical_gradient(lambda: float(x[0] + np.sin(w * x[0] + 0.3)), x)
+    assert abs(found.values[0] - 1 - w * np.cos(w * at + 0.3)) <= found.bounds[0] < 1e-2 * w
+
+
 def test_a_noisy_function_has_a_large_bound():
     x = np.linspace(1, 2, 8)
     coarse = numerical_gradient(lambda: float(np.sum(np.sin(x.astype(np.float32)), dtype=np.float32)), x)

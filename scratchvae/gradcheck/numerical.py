@@ -20,7 +20,8 @@ from ..validation import check_seed, function_of, positive_integer
 from .trees import as_number
 
 EPS = float(np.finfo(np.float64).eps)
-FIRST_STEP = 2.0 ** -8                  # of the entry's scale: truncation h^4 / 512 meets rounding 1e-14 / h here
+FIRST_STEP = 2.0 ** -8.1                # of the entry's scale: truncation h^4 / 512 meets rounding 1e-14 / h here
+                                        # and it is no binary fraction, as periods often are: it would miss them
 LEVELS = range(-5, 7)                   # steps are FIRST_STEP * 16^-level
 STAIR = 16 * EPS                        # noise of many terms 1 + u, each rounded by at most EPS / 2, whatever f's size
 SPACINGS = (1e-7, 1e-6, 1e-5)           # of points between which float32 inside f is noise
