@@ -27,7 +27,8 @@ def check_vjp(f: Callable, vjp: Callable, *arrays: Any) -> list:
         vjp(d_y, *arrays) -> one gradient for each of the arrays: a tuple, or a dict by f's argument names; d_y is
         a tree like f's result.  It runs right after f(*arrays).
     *arrays : arrays or trees of arrays
-        Copied, also into other layouts, and into batches of no row and of one, as in `check_layer`.
+        Integers are taken for indices, which have no gradient.  Copied, also into other layouts, and into
+        batches of no row and of one, as in `check_layer`.
 
     Returns
     -------
