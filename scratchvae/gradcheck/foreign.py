@@ -84,11 +84,11 @@ def _same(first, second):
 
 
 def _rate(checks):
-    """Return r if every gradient is -r times the slope, or 0.0."""
+    """Return r if every gradient is -r times the slope, or 0.0; also for 1, which is a sign and no rate."""
     ratios = [check.analytic / check.numeric for check in checks if not check.ok and check.numeric]
     if any(check.ok and check.analytic for check in checks) or not ratios or ratios[0] >= 0:
         return 0.0
-    fits = all(abs(ratio / ratios[0] - 1) <= 1e-5 for ratio in ratios)
+    fits = abs(ratios[0] + 1) > 1e-5 and all(abs(ratio / ratios[0] - 1) <= 1e-5 for ratio in ratios)
     hints = [check.hint for check in checks if not check.ok]
     throughout = 2 * sum("x numeric" in hint for hint in hints) >= len(hints)      # arrays of two entries have no hint
     return -ratios[0] if fits and throughout and not any("at the others" in hint for hint in hints) else 0.0

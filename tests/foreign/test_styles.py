@@ -191,6 +191,8 @@ def test_an_update_in_the_place_of_a_gradient_is_named():
                             lambda: {k: -0.01 * v for k, v in styles.loss_and_grad(p, X, EPS)[1].items()}, p)
     assert not any(check.ok for check in checks)
     assert all("every gradient is -0.01 x the slope: is it an update" in check.hint for check in checks)
+    check, = check_gradient(lambda: np.sum(X**3), lambda: -3 * X**2, X)
+    assert check.hint == "analytic is -1 x numeric: a sign is flipped"
 
 
 Pair = namedtuple("Pair", "W b")
