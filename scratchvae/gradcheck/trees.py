@@ -10,6 +10,7 @@ import numpy as np
 from ..errors import ConfigurationError, ShapeError
 
 FLOATS = (np.float64, np.float32)
+OTHERS = "matrix", "MaskedArray"                        # of NumPy, whose * or sums are not those of arrays
 CODE = (type, ModuleType, FunctionType, MethodType)     # has attributes, and they are nobody's parameters
 
 
@@ -102,7 +103,7 @@ def parameters(tree: Any, name: str = "params") -> dict:
     """
     found = float_leaves(tree, name)
     for path, leaf in found.items():
-        if not isinstance(leaf, np.ndarray):
+        if not isinstance(leaf, np.ndarray) or type(leaf).__name__ in OTHERS:
             raise ShapeError(f"{path} is a {type(leaf).__name__}; expected an array of float64 or float32, which is "
                              "varied in place. Pass np.array(...), or tensor.detach().numpy(), or use "
                              "check_value_and_grad, which makes copies.")

@@ -374,6 +374,8 @@ READ_ONLY.flags.writeable = False
     (lambda: check_gradient(lambda: (1.0, W), lambda: W, W), "use check_value_and_grad"),
     (lambda: check_gradient(loss_of(READ_ONLY), lambda: READ_ONLY, READ_ONLY), "read-only"),
     (lambda: check_gradient(loss_of(W), lambda: W, {}), "without arrays"),
+    (lambda: check_gradient(loss_of(W), lambda: 2 * W, W.view(np.matrix)), "params is a matrix; expected an array"),
+    (lambda: check_gradient(loss_of(V), lambda: 2 * V, np.ma.array(V)), "params is a MaskedArray; expected an array"),
     (lambda: check_gradient(loss_of(W), lambda: 0.0, {"a": 1.0}), "is a float"),
     (lambda: check_gradient(1.0, lambda: W, W), "loss is 1.0"),
     (lambda: check_gradient(loss_of(W), lambda: W, W, rtol=-1), "rtol is -1"),
