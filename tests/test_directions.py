@@ -179,6 +179,19 @@ def test_float32_inside_is_judged_by_its_own_noise():
             assert checks["x"].ok and checks["p"].ok == (factor == 1) and "in float32" in checks["x"].hint
 
 
+@pytest.mark.parametrize("f, slope, seeds", [
+    (np.sin, np.cos, (11, 13, 24)), (np.square, lambda x: 2 * x, (32, 48)),
+    (lambda x: np.exp(-x * x), lambda x: -2 * x * np.exp(-x * x), (15, 16, 20, 28, 35, 41, 48))])
+def test_float32_inside_is_heard_where_each_number_has_stairs_of_its_own(f, slope, seeds):
+    """Nine points lay on one wide stair, and the noise was that of the finest: slopes were 0, and right ones wrong."""
+    for seed in seeds:
+        rng = np.random.default_rng(seed)
+        x, w = rng.standard_normal(4) * 10.0**rng.uniform(-2, 1, 4), rng.standard_normal(4)
+        for factor in (1, 1.5):
+            check, = check_gradient(lambda: np.sum(w * f(x.astype(np.float32))), lambda: factor * w * slope(x), x)
+            assert check.ok == (factor == 1) and check.judged
+
+
 def test_an_epsilon_on_one_side_is_called_that():
     x = np.random.default_rng(0).uniform(0.4, 0.6, (3, 4))
     check, = check_layer(Elementwise(lambda x: np.log(x + 1e-7), 1 / x), (), x, np.ones((3, 4)))

@@ -12,11 +12,10 @@ from .directions import begin, move
 from .elsewhere import check_elsewhere, off_zero
 from .hints.order import order_hints, require_roles
 from .layouts import check_layouts, Variant
-from .numerical import or_nan, restored
+from .numerical import EPS_32, or_nan, restored
 from .trees import as_array, as_number, copied, float_leaves, FLOATS, leaves, matched, parameters, Snapshot
 
 MAX_ENTRIES, SEED = 64, 0
-EPS_32 = float(np.finfo(np.float32).eps)
 ROUNDING_32 = 1e-6                      # of a gradient that is computed in float32, relative to its size
 CACHED = ("gradient uses what the last loss() has left, so it was called right after loss(): rerun forward inside "
           "backward, or use check_vjp")

@@ -19,7 +19,7 @@ from ..errors import ConfigurationError, ShapeError
 from ..validation import check_seed, function_of, positive_integer
 from .trees import as_number
 
-EPS = float(np.finfo(np.float64).eps)
+EPS, EPS_32 = (float(np.finfo(dtype).eps) for dtype in (np.float64, np.float32))
 FIRST_STEP = 2.0 ** -8.1                # of the entry's scale: truncation h^4 / 512 meets rounding 1e-14 / h here
                                         # and it is no binary fraction, as periods often are: it would miss them
 LEVELS = range(-5, 7)                   # steps are FIRST_STEP * 16^-level
@@ -90,7 +90,8 @@ def rounding_noise(f: Callable, arrays: list, seed: int = 0) -> float:
     where u is small, and makes no noise on one stair; so the points are spread ten and a hundred times as wide, too.
     What they say counts up to `STAIR`: more is not the rounding of such a 1, but f that is not straight so far.
     Where f rounds away all changes of tiny numbers, the points spread as they do for numbers of size 1.
-    Rounding in float32 makes the same noise on the three `SPACINGS`; what a kink makes grows tenfold.
+    Rounding in float32 makes the same noise on the three `SPACINGS`; what a kink makes grows tenfold.  If f is the same
+    to the bit at the float32 values of its numbers, its noise is that of float32, also where its stairs are wider.
     """
     rng = np.random.default_rng(seed)
     known = any(array.any() for array in arrays)                  # zeros do not say what a small change of them is
@@ -98,7 +99,7 @@ def rounding_noise(f: Callable, arrays: list, seed: int = 0) -> float:
     directions = [np.where(np.isfinite(scale), scale, 0) * rng.uniform(-1, 1, scale.shape) for scale in scales]
 
     longest = max((float(np.max(np.abs(direction), initial=0.0)) for direction in directions), default=0.0)
-    spacings = 10.0 ** np.arange(-9, 0)
+    spacings = 10.0 ** np.arange(-9, 6)
     if 1e-300 < longest < TINY:
         spacings = np.append(spacings, spacings / longest)
 
@@ -114,7 +115,19 @@ def rounding_noise(f: Callable, arrays: list, seed: int = 0) -> float:
         """Return the fourth differences of f on nine points, in standard deviations of its noise."""
         return np.abs(np.diff(values, 4)) / np.sqrt(70)
 
-    with restored(arrays) as centers:
+    def in_float32():
+        """Return True if f sees no more of its numbers than float32 holds, and more would change it."""
+        found = []
+        for t in (0.1, 0.3):
+            found.append(at(t))
+            moved = [array.copy() for array in arrays]
+            for array in arrays:
+                array[...] = array.astype(np.float32)
+            if or_nan(f) != found[-1] or all(map(np.array_equal, arrays, moved)):
+                return False
+        return np.ptp(found) > FLOAT32 * np.max(np.abs(found))
+
+    with restored(arrays) as centers, np.errstate(all="ignore"):
         for spacing in spacings:
             values = on_points(spacing)
             if np.ptp(values) != 0:
@@ -128,15 +141,18 @@ def rounding_noise(f: Callable, arrays: list, seed: int = 0) -> float:
         else:
             k = int(np.argmax(np.diff(values) != 0))
             low, high, floor, stair = spacing * (10 + k), spacing * (11 + k), values[k], values[k + 1]
-            for _ in range(40):                                   # to the stair's edge: a kink has no height there
+            for _ in range(60):                                   # to the stair's edge: a kink has no height there
                 middle = (low + high) / 2
                 value = at(middle)
                 low, high, stair = (middle, high, stair) if value == floor else (low, middle, value)
             noise = abs(stair - floor)
         coarse = [spread(on_points(spacing)) for spacing in SPACINGS]
         sizes = [np.sqrt(np.mean(heights**2)) for heights in coarse]
-        if max(sizes) < 8 * min(sizes) and max(sizes) < FLOAT32 * size:
+        single = in_float32()
+        if single or max(sizes) < 8 * min(sizes) and max(sizes) < FLOAT32 * size:
             noise = max(noise, *(float(np.max(heights)) for heights in coarse))
+        if single:
+            noise = max(noise, EPS_32 * float(np.max(np.abs(values))))
     return noise if np.isfinite(noise) else 0.0
 
 

@@ -5,8 +5,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from .comparison import Check
-from .foreign import EPS_32
-from .numerical import EPS, is_float32
+from .numerical import EPS, EPS_32, is_float32
 from .properties import agree
 
 FIT, FIT_32 = 1e-6, 1e-4                # steps agree with a rule to this of their size, in float64 and in float32
