@@ -181,6 +181,7 @@ def test_float32_inside_is_judged_by_its_own_noise():
 
 @pytest.mark.parametrize("f, slope, seeds", [
     (np.sin, np.cos, (11, 13, 24)), (np.square, lambda x: 2 * x, (32, 48)),
+    (np.tanh, lambda x: 1 - np.tanh(x)**2, (143,)),
     (lambda x: np.exp(-x * x), lambda x: -2 * x * np.exp(-x * x), (15, 16, 20, 28, 35, 41, 48))])
 def test_float32_inside_is_heard_where_each_number_has_stairs_of_its_own(f, slope, seeds):
     """Nine points lay on one wide stair, and the noise was that of the finest: slopes were 0, and right ones wrong."""

@@ -6,7 +6,7 @@ import numpy as np
 from .comparison import Check, compare
 from .directions import move
 from .layouts import Refusal
-from .numerical import numerical_gradient, restored, sizes_of
+from .numerical import numerical_gradient, restored, rounding_noise, sizes_of
 
 WRONG_ELSEWHERE = ("right at these parameters as far as differences tell, wrong at others: are old ones remembered? "
                    "Or is one of many entries a little off?")
@@ -35,7 +35,8 @@ def check_elsewhere(arrays: dict, loss: Callable, gradient: Callable, seed: int 
                 array[...] = starts[name] + t[0] * direction[name]
             return loss_there()
 
-        numerical = numerical_gradient(along, t, seed=seed)
+        noise = rounding_noise(loss_there, list(arrays.values()), seed)
+        numerical = numerical_gradient(along, t, seed=seed, noise=noise)
         return compare("elsewhere", np.array([slope]), numerical, "", {}, np.array([slack]))._replace(
             hint=WRONG_ELSEWHERE)
 
