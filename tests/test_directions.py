@@ -193,6 +193,22 @@ def test_float32_inside_is_heard_where_each_number_has_stairs_of_its_own(f, slop
             assert check.ok == (factor == 1) and check.judged
 
 
+@pytest.mark.parametrize("dtype", ["f4", "f8"])
+def test_a_last_layer_of_zeros_is_judged_in_its_dtype(dtype):
+    """The loss does not change with the others, and no noise was heard: in float32 every right gradient was wrong."""
+    rng = np.random.default_rng(0)
+    p = {"W": rng.standard_normal((3, 4)), "V": np.zeros((4, 2)), "c": np.zeros(2)}
+    x, t = rng.standard_normal((6, 3)).astype(dtype), rng.standard_normal((6, 2)).astype(dtype)
+
+    def error():
+        return np.tanh(x @ p["W"].astype(dtype)) @ p["V"].astype(dtype) + p["c"].astype(dtype) - t
+
+    for factor in (1, 1.01):
+        checks = check_gradient(lambda: np.sum(error()**2), lambda: {
+            "W": 0 * p["W"], "V": factor * 2 * np.tanh(x @ p["W"]).T @ error(), "c": 2 * error().sum(axis=0)}, p)
+        assert [check.ok for check in checks[:3]] == [True, factor == 1, True]
+
+
 def test_an_epsilon_on_one_side_is_called_that():
     x = np.random.default_rng(0).uniform(0.4, 0.6, (3, 4))
     check, = check_layer(Elementwise(lambda x: np.log(x + 1e-7), 1 / x), (), x, np.ones((3, 4)))

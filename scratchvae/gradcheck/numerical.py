@@ -95,13 +95,6 @@ def rounding_noise(f: Callable, arrays: list, seed: int = 0) -> float:
     """
     rng = np.random.default_rng(seed)
     known = any(array.any() for array in arrays)                  # zeros do not say what a small change of them is
-    scales = [np.abs(array) if known else sizes_of(array) for array in arrays]    # f may curve over an entry's own size
-    directions = [np.where(np.isfinite(scale), scale, 0) * rng.uniform(-1, 1, scale.shape) for scale in scales]
-
-    longest = max((float(np.max(np.abs(direction), initial=0.0)) for direction in directions), default=0.0)
-    spacings = 10.0 ** np.arange(-9, 6)
-    if 1e-300 < longest < TINY:
-        spacings = np.append(spacings, spacings / longest)
 
     def at(t):
         for array, center, direction in zip(arrays, centers, directions):
@@ -128,10 +121,20 @@ def rounding_noise(f: Callable, arrays: list, seed: int = 0) -> float:
         return np.ptp(found) > FLOAT32 * np.max(np.abs(found))
 
     with restored(arrays) as centers, np.errstate(all="ignore"):
-        for spacing in spacings:
-            values = on_points(spacing)
-            if np.ptp(values) != 0:
-                break
+        for sizes in (np.abs, sizes_of) if known else (sizes_of,):          # f may curve over an entry's own size
+            scales = [sizes(array) for array in arrays]
+            directions = [np.where(np.isfinite(scale), scale, 0) * rng.uniform(-1, 1, scale.shape) for scale in scales]
+            longest = max((float(np.max(np.abs(direction), initial=0.0)) for direction in directions), default=0.0)
+            spacings = 10.0 ** np.arange(-9, 6)
+            if 1e-300 < longest < TINY:
+                spacings = np.append(spacings, spacings / longest)
+            for spacing in spacings:
+                values = on_points(spacing)
+                if np.ptp(values) != 0:
+                    break
+            else:
+                continue                                          # f may change with the zeros alone
+            break
         size = max(1.0, float(np.max(np.abs(values))))
         if np.ptp(values) == 0:
             noise = 0.0
