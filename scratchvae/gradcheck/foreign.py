@@ -149,6 +149,9 @@ def judge(subject: Subject, roles: dict, rtol: float, terms: Callable | None = N
         hints = {check.name: f"every gradient is {-rate:.6g} x the slope: is it an update, -rate x gradient? Use "
                  "gradient_of_step(step, params, learning_rate), or divide by -rate"
                  for check in checks if not check.ok}
+    if not any(check.numeric for check in checks):
+        hints = {check.name: f"{who[0]} changes with none of params: does it read these arrays, or copies of them?"
+                 for check in checks if check.judged and not check.ok}
     checks = [check.with_hint(hints.get(check.name)) for check in checks]
     if all(check.ok for check in checks):
         wrong = elsewhere and not elsewhere.ok and np.isfinite(elsewhere.error_bound)

@@ -559,6 +559,15 @@ def test_remedies_are_those_of_the_door():
             call()
 
 
+def test_a_loss_that_reads_other_arrays_is_told_so():
+    p = styles.initial()
+    checks = check_gradient(lambda: styles.forward(p, X, EPS)[0], lambda: styles.loss_and_grad(p, X, EPS)[1],
+                            copy.deepcopy(p))
+    assert not any(check.ok for check in checks)
+    assert all(check.hint == "loss() changes with none of params: does it read these arrays, or copies of them?"
+               for check in checks)
+
+
 def test_a_function_that_clips_its_argument_in_place_is_told_so():
     """A second call changes nothing more, and the first one came before anybody looked."""
     def clip(w):
