@@ -155,7 +155,19 @@ class Normalized(Layer):
         d_x[:] = (d_a - d_a.mean(0)) @ p["W"].T
 
 
-@pytest.mark.parametrize("layer", [Refusing(), Normalized(), Layer()])
+class Standardized(Layer):
+    """Columns over their sample deviation, which one row has none of: y is NaN there."""
+
+    def forward(self, p, x, y):
+        y[:] = x / np.std(x, axis=0, ddof=1) @ p["W"] * p["b"]
+
+    def backward(self, p, x, y, d_y, d_p, d_x):
+        s, d_a = np.std(x, axis=0, ddof=1), d_y * p["b"]
+        d_p["W"][:], d_p["b"][:], d_h = (x / s).T @ d_a, (d_y * (x / s @ p["W"])).sum(0), d_a @ p["W"].T
+        d_x[:] = d_h / s - (d_h * x).sum(0) / s**3 * (x - x.mean(0)) / (len(x) - 1)
+
+
+@pytest.mark.parametrize("layer", [Refusing(), Normalized(), Standardized(), Layer()])
 def test_a_refusal_is_no_fault_and_rows_need_not_stand_alone(layer):
     checks = check_layer(layer, P, X, D_Y)
     assert [(check.name, check.ok, check.hint) for check in checks] == [(name, True, "") for name in ("x", "W", "b")]

@@ -73,8 +73,8 @@ def check_layouts(checks: list, gradients: dict, variant: Callable, names: tuple
                   batch: int = 0) -> list:
     """Return checks that are all ok, with failed ones in their places if other layouts or batches are wrong.
 
-    An error of the code under test is a refusal, and no fault: only a wrong number is one, and to write into an
-    argument, which shows where it is read-only.
+    An error of the code under test is a refusal, and no fault, and so is NaN as the result of one row or none: only a
+    wrong number is one, and to write into an argument, which shows where it is read-only.
 
     Parameters
     ----------
@@ -89,11 +89,12 @@ def check_layouts(checks: list, gradients: dict, variant: Callable, names: tuple
     rows, batch : tuple of str, int
         Those whose first axis may be the batch, and its size.
     """
-    def attempt(lays):
+    def attempt(lays, finite=False):
         refusal = Refusal()
         with refusal, warnings.catch_warnings(), np.errstate(all="ignore"):
             warnings.simplefilter("ignore")
-            return variant(lays), None
+            made = variant(lays)
+            return (None if finite and not np.isfinite(made.loss()) else made), None
         return None, refusal.error
 
     found = []
@@ -113,7 +114,8 @@ def check_layouts(checks: list, gradients: dict, variant: Callable, names: tuple
 def _batches(gradients, attempt, rows, batch):
     """Return the failed Checks of an empty batch, and of one row alone: the one with the most gradient, if any has."""
     def part(picked):
-        return attempt(dict.fromkeys(rows, _rows(picked, batch)))[0] if batch else None
+        """Return the Variant of some rows, or None if the code refuses them, with an error or with NaN."""
+        return attempt(dict.fromkeys(rows, _rows(picked, batch)), finite=True)[0] if batch else None
 
     found, empty = [], part([])
     for path, gradient in empty.gradients.items() if empty else ():
