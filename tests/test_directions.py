@@ -193,6 +193,12 @@ def test_float32_inside_is_heard_where_each_number_has_stairs_of_its_own(f, slop
             assert check.ok == (factor == 1) and check.judged
 
 
+def test_a_saturated_softmax_is_not_taken_for_float32():
+    for seed in range(30):
+        x, w = np.random.default_rng(seed).standard_normal((2, 5, 4)) * [[[1000]], [[1]]]
+        assert rounding_noise(lambda: float(np.sum(w * softmax(x))), [x]) < 1e-12
+
+
 @pytest.mark.parametrize("dtype", ["f4", "f8"])
 def test_a_last_layer_of_zeros_is_judged_in_its_dtype(dtype):
     """The loss does not change with the others, and no noise was heard: in float32 every right gradient was wrong."""

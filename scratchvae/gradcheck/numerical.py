@@ -111,14 +111,14 @@ def rounding_noise(f: Callable, arrays: list, seed: int = 0) -> float:
     def in_float32():
         """Return True if f sees no more of its numbers than float32 holds, and more would change it."""
         found = []
-        for t in (0.1, 0.3):
+        for t in (0.1, 0.101):
             found.append(at(t))
             moved = [array.copy() for array in arrays]
             for array in arrays:
                 array[...] = array.astype(np.float32)
             if or_nan(f) != found[-1] or all(map(np.array_equal, arrays, moved)):
                 return False
-        return np.ptp(found) > FLOAT32 * np.max(np.abs(found))
+        return np.ptp(found) > COARSE * np.max(np.abs(found))
 
     with restored(arrays) as centers, np.errstate(all="ignore"):
         for sizes in (np.abs, sizes_of) if known else (sizes_of,):          # f may curve over an entry's own size
