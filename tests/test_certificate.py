@@ -574,6 +574,11 @@ def test_errors_of_the_checked_code_stay_what_they_are():
                        (lambda d, x: {"x": None}, "vjp returns a NoneType")):
         with pytest.raises(ConfigurationError, match=words):
             certify(lambda x: x, vjp, {"x": [0.5]})
+    for y in (lambda x: (x, x.sum()), lambda x: (x, x[:, :2]), lambda x: [x, x.sum(axis=1)]):
+        with pytest.raises(ConfigurationError, match="f returns a (tuple|list) of arrays of several shapes.* a dict"):
+            certify(y, lambda d, x: {"x": d}, {"x": np.ones((2, 3))})
+    with pytest.raises(ConfigurationError, match=r"arrays takes \(\); expected a function arrays\(rng\)"):
+        certify(lambda x: x, lambda d, x: {"x": d}, lambda: {"x": [0.5]})
     with pytest.raises(ShapeError, match="eps of float64 has shape"):
         certify_model(VAE(3, 1, hidden=()), np.ones((2, 3)), np.ones((2, 3)))
     with pytest.raises(ConfigurationError, match="neither outputs"):

@@ -132,6 +132,9 @@ moving, still, derivatives = _each(_moving, 2), _each(_still, 1), _each(_derivat
 
 def _named(who, outputs):
     """Return {name: array} of what f or vjp returned; one array alone is called ""."""
+    if isinstance(outputs, (tuple, list)) and len(set(map(np.shape, outputs))) > 1:
+        raise ConfigurationError(f"{who} returns a {type(outputs).__name__} of arrays of several shapes; expected one "
+                                 "array, or a dict of arrays. Return {name: array}.")
     if not isinstance(outputs, dict):
         outputs = {"": outputs}
     arrays = {name: exact_array(np.asarray(y, object)) for name, y in outputs.items()}
@@ -362,7 +365,9 @@ def certify(f: Callable, vjp: Callable, arrays: dict | Callable, *, trials: int 
     """
     function_of("f", f, "f(**arrays)")
     function_of("vjp", vjp, "vjp(d_y, **arrays)")
-    if not callable(arrays):
+    if callable(arrays):
+        function_of("arrays", arrays, "arrays(rng) -> {name: array}", 1)
+    else:
         instance_of("arrays", arrays, dict, "Pass {name: array}.")
     trials, seed = positive_integer("trials", trials), check_seed(seed)
     names = {*packages, "scratchvae"} | {(getattr(g, "__module__", None) or "").partition(".")[0] for g in (f, vjp)}
