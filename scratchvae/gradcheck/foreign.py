@@ -257,12 +257,15 @@ def check_value_and_grad(f: Callable, params: Any, *args: Any) -> list:
                                      "or use check_gradient for two functions.")
         return result
 
-    before = [np.copy(array) if isinstance(array, np.ndarray) else None for array in args]
+    held = [(k, array, array.copy()) for k, tree in enumerate(args, start=1)
+            if isinstance(tree, (np.ndarray, dict, list, tuple))
+            for array in leaves(tree, f"argument {k}").values() if isinstance(array, np.ndarray)]
     loss, first = pair(copied(params))                            # f may write into them, and judge says so
-    for k, (array, old) in enumerate(zip(args, before), start=1):
-        if old is not None and not same_bits(array, old):
-            array[...] = old
-            return [broken("loss", f"f modifies its argument {k}, counted from 0: it may only read it")]
+    changed = [(k, array, old) for k, array, old in held if not same_bits(array, old)]
+    for k, array, old in changed:
+        array[...] = old
+    if changed:
+        return [broken("loss", f"f modifies its argument {changed[0][0]}, counted from 0: it may only read it")]
     subject = Subject(lambda: pair(params)[0], lambda: pair(params)[1], params, None, ("f", "f"))
     again, second = pair(params)
     gradients = [subject.matched(found) for found in (first, second)]

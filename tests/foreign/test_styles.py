@@ -548,6 +548,8 @@ def test_remedies_are_those_of_the_door():
     batch, draws = np.full(3, 255.0), np.random.default_rng(0).random
     [check] = check_value_and_grad(scales, np.ones(3), batch)
     assert "f modifies its argument 1" in check.hint and batch.tolist() == [255] * 3
+    [check] = check_value_and_grad(lambda p, pair: scales(p, pair[1]["x"]), np.ones(3), (0, {"x": batch}))
+    assert "f modifies its argument 1" in check.hint and batch.tolist() == [255] * 3
     for checks in (check_value_and_grad(lambda a: (np.sum(a * draws()), a), np.ones(3)),
                    check_vjp(lambda a: a * draws(), lambda d, a: d, np.ones(3))):
         assert "hold it fixed" in checks[0].hint and "reseed" not in checks[0].hint
