@@ -276,7 +276,7 @@ def check_value_and_grad(f: Callable, params: Any, *args: Any) -> list:
     def variant(lays):
         other = copied(params, lays["params"])
         arrays = float_leaves(other)
-        return Variant(lambda: float(pair(other)[0]), arrays, matched(pair(other)[1], arrays, "f"))
+        return Variant(lambda: as_number(pair(other)[0], "f"), arrays, matched(pair(other)[1], arrays, "f"))
 
     return judge(subject, {}, 0.0, None, lambda *found: check_layouts(*found, variant=variant, names=("params",)))
 

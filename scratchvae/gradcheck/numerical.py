@@ -342,9 +342,13 @@ def numerical_gradient(f: Callable, x: np.ndarray, *, max_entries: int = 64, see
         raise ConfigurationError(f"noise is {noise!r}; a standard deviation is not negative. Leave it out.")
     if terms is not None:
         function_of("terms", terms, "terms() -> ndarray")
-    as_number(f(), "f()")
-    noise = rounding_noise(f, [x], seed) if noise is None else noise
-    return differentiate(f, x, draw_entries(x.size, max_entries, seed), noise, terms)
+
+    def number():
+        return as_number(f(), "f()")
+
+    number()
+    noise = rounding_noise(number, [x], seed) if noise is None else noise
+    return differentiate(number, x, draw_entries(x.size, max_entries, seed), noise, terms)
 
 
 def draw_entries(size: int, max_entries: int, seed: int) -> np.ndarray:

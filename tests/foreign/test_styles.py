@@ -13,7 +13,8 @@ import styles
 
 from scratchvae.errors import ConfigurationError, ShapeError
 from scratchvae.gradcheck import (assert_gradient, assert_ok, check_gradient, check_layer, check_value_and_grad,
-                                  check_vjp, examine_vae, format_checks, from_vjp, gradient_of_step, GradientMismatch)
+                                  check_vjp, examine_vae, format_checks, from_vjp, gradient_of_step, GradientMismatch,
+                                  numerical_gradient)
 from scratchvae.gradcheck.comparison import broken, note
 from scratchvae.gradcheck.hints.order import order_hints
 
@@ -162,6 +163,10 @@ def test_a_loss_of_one_entry_is_a_number_and_said_to_be(shape):
     x = np.array([1.0, 2.0])
     checks = check_gradient(lambda: np.full(shape, np.sum(x**2)), lambda: 2 * x, x)
     assert all(check.ok for check in checks) and f"returns shape {shape}" in checks[-1].hint
+    assert np.allclose(numerical_gradient(lambda: np.full(shape, np.sum(x**2)), x).values, 2 * x)
+    check, = check_value_and_grad(lambda x: (np.full(shape, np.sum(x**2)), 2 * x * (1 + x.flags.f_contiguous)),
+                                  np.ones((2, 3)))
+    assert "wrong only where the arrays are in Fortran order" in check.hint
 
 
 def test_noise_and_modified_parameters_are_named():
