@@ -168,9 +168,9 @@ def matched(tree: Any, arrays: dict, name: str) -> dict:
 
     Examples
     --------
-    >>> matched({"b": np.ones(1)}, {"W": np.ones(2), "b": np.ones(1)}, "gradient")
+    >>> matched({"b": np.ones(1)}, {"W": np.ones(2), "b": np.ones(1)}, "vjp")
     Traceback (most recent call last):
-    scratchvae.errors.ShapeError: gradient lacks W; expected one array for each of W, b. Return them by the same names.
+    scratchvae.errors.ShapeError: vjp lacks W; expected one array for each of W, b. Return them by the same names.
     """
     given = leaves(tree, name)
     if len(arrays) == len(given) == 1 and not {name, "0"}.isdisjoint(given):       # one array alone has no name
@@ -187,8 +187,9 @@ def matched(tree: Any, arrays: dict, name: str) -> dict:
     wrong = [f"lacks {', '.join(lacks)}"] * bool(lacks) + [f"has {', '.join(extra)} in addition"] * bool(extra)
     wrong += [f"has {', '.join(bad)}"] * bool(bad)
     if wrong:
+        leave = ", or leave out of params what has no gradient" if lacks and name.startswith("gradient") else ""
         raise ShapeError(f"{name} {' and '.join(wrong)}; expected one array for each of {', '.join(arrays)}. Return "
-                         "them by the same names.")
+                         f"them by the same names{leave}.")
     return {path: np.array(found[path], np.float64) for path in arrays}
 
 
