@@ -90,7 +90,12 @@ def _noise(vae: VAEFunctions) -> list:
     if not vae.takes_eps:
         return [not_asked("noise", OWN_NOISE)]
     far = np.full_like(vae.eps, 100)                              # wakes a decoder whose ReLUs are all off at z near 0
-    losses = {vae.loss(vae.x, eps) for eps in (vae.eps, 1 - vae.eps, far, -far)}
+    noise = vae.eps, 1 - vae.eps, far, -far
+    losses = {vae.loss(vae.x, eps) for eps in noise}
+    if len(losses) == 1 and vae.has("decode"):
+        decoded = vae.decode(np.concatenate(noise))
+        if np.all(decoded == decoded[0]):                         # as with a last layer of zeros
+            return [not_asked("noise", "a decode that changes with z")]
     return [note("noise", "") if len(losses) > 1 else broken("noise", "the loss does not depend on eps: is z = mu?")]
 
 

@@ -272,6 +272,15 @@ def test_a_function_that_writes_into_an_argument_is_told_so_and_nothing_else():
     assert findings(examine_vae(nll=nll, outputs="logits"))["nll"] == "nll modifies decoded: it may only read it"
 
 
+def test_a_decoder_that_begins_with_zeros_is_not_accused_of_having_no_noise():
+    for name, verdict in (("Wo", "not asked: needs a decode that changes with z"), ("bo", "ok")):
+        net = vaes.Net(1)
+        net.p[name][...] = 0
+        checks = {check.name: check for check in examine_vae(**net.arguments() | {"step": None})}
+        assert checks["noise"].verdict == verdict
+        assert_ok(list(checks.values()))
+
+
 def test_an_examination_restores_the_parameters_and_says_what_a_scalar_loss_hides():
     net = vaes.Net(1)
     before = {name: array.copy() for name, array in net.p.items()}
