@@ -4,6 +4,7 @@ import pytest
 
 from scratchvae.gradcheck import check_layer, check_value_and_grad, check_vjp, from_vjp
 from scratchvae.gradcheck.layouts import LAYOUTS
+from scratchvae.parameters import Affine
 from scratchvae.testing import assert_layer_gradients
 
 RNG = np.random.default_rng(0)
@@ -171,6 +172,18 @@ class Standardized(Layer):
 def test_a_refusal_is_no_fault_and_rows_need_not_stand_alone(layer):
     checks = check_layer(layer, P, X, D_Y)
     assert [(check.name, check.ok, check.hint) for check in checks] == [(name, True, "") for name in ("x", "W", "b")]
+
+
+def test_a_wrong_layer_that_takes_no_single_row_is_wrong_and_no_error():
+    class Buffers(Layer):
+        def forward(self, p, x, y):
+            np.tanh(np.dot(x, p.W, out=np.empty((5, 3))) + p.b, out=y)
+
+        def backward(self, p, x, y, d_y, d_p, d_x):
+            d_p.W[:], d_p.b[:], d_x[:] = x.T @ d_y, d_y.sum(0), d_y @ p.W.T
+
+    checks = check_layer(Buffers(), Affine(**P), X, D_Y)
+    assert [check.verdict for check in checks] == ["WRONG"] * 3
 
 
 def test_a_refusal_of_a_vjp_is_no_fault():

@@ -9,7 +9,7 @@ from .contract import arrays_of, gradient_fault, output_fault, require_layer, re
 from .directions import begin
 from .elsewhere import off_zero
 from .hints.dense import affine_hints
-from .layouts import check_layouts, Variant
+from .layouts import check_layouts, Refusal, Variant
 from .numerical import require_float64
 from .trees import copied
 
@@ -96,7 +96,9 @@ def check_layer(layer: object, p: tuple | list | dict | np.ndarray, x: np.ndarra
             hints = {"": f"x has shape {x.shape}, which is a batch of {len(x)} numbers; is it one example? Pass "
                          "x[None] and d_y[None]"}
         else:
-            hints = affine_hints(layer, trial.p, trial.x, arrays_of(trial.y)[-1], trial.d_y, gradients["x"])
+            hints = {}
+            with Refusal():                                       # it may take no single row
+                hints = affine_hints(layer, trial.p, trial.x, arrays_of(trial.y)[-1], trial.d_y, gradients["x"])
         checks = [check.with_hint(hints.get(check.name) or hints.get("")) if check.name in wrong else check
                   for check in checks]
     if trial.faults.get("y"):

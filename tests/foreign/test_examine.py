@@ -272,6 +272,22 @@ def test_a_function_that_writes_into_an_argument_is_told_so_and_nothing_else():
     assert findings(examine_vae(nll=nll, outputs="logits"))["nll"] == "nll modifies decoded: it may only read it"
 
 
+def test_a_wrong_head_is_traced_in_code_that_takes_batches_of_one_size():
+    p = styles.initial()
+
+    def encode(x):
+        assert len(x) == len(X)
+        return styles.encode(p, x)
+
+    def objective(x, eps):
+        assert len(x) == len(X)
+        return styles.forward(p, x, eps)[0]
+
+    checks = examine_vae(encode=encode, objective=objective, params=p, x=X, eps=EPS,
+                         gradient=lambda *data: styles.loss_and_grad(p, *data, "missing 1/2"))
+    assert CAUSES["missing 1/2"] in findings(checks)["gradient: d_logvar"]
+
+
 def test_a_decoder_that_begins_with_zeros_is_not_accused_of_having_no_noise():
     for name, verdict in (("Wo", "not asked: needs a decode that changes with z"), ("bo", "ok")):
         net = vaes.Net(1)

@@ -45,7 +45,7 @@ def _gather(model, X, eps):
         noise = np.repeat(rng.standard_normal((1, n_latent)), len(X), axis=0)
         slopes = [numerical_gradient(f, bias, max_entries=bias.size).values for f in (
             lambda: model.objective(x, noise).reconstruction, lambda: model.objective(x, noise).loss)]
-        posterior = model.encode(x[:1])
+        posterior = model.encode(x)                               # not of one row: its code may have fixed buffers
         rows.append((np.array(model.gradient(x, noise)[1][BIAS]), *slopes, noise[0], posterior[0][0], posterior[1][0]))
     found, reconstruction, loss, noise, mu, logvar = (np.array(column) for column in zip(*rows))
 
