@@ -561,6 +561,26 @@ def test_a_broken_contract_is_found(layer, name, hint):
         assert_ok(list(checks.values()))
 
 
+@pytest.mark.parametrize("error", [ValueError, AssertionError, RuntimeError])
+def test_a_layer_that_refuses_other_data_is_judged(error):
+    """The data that run in between are up to half as large again, and may lie outside of its domain."""
+    class Logit:
+        def __init__(self, factor):
+            self.factor = factor
+
+        def forward(self, p, x, y):
+            if not np.all((x > 0) & (x < 1)):
+                raise error("x is no probability")
+            y[:] = np.log(x / (1 - x))
+
+        def backward(self, p, x, y, d_y, d_p, d_x):
+            d_x[:] = self.factor * d_y / (x * (1 - x))
+
+    x = np.linspace(0.1, 0.95, 12).reshape(3, 4)
+    for factor in (1, 1.1):
+        assert [check.ok for check in check_layer(Logit(factor), (), x, D_Y[:3])] == [factor == 1]
+
+
 class HalfWritten(Toy):
     def forward(self, p, x, y):
         y[1:] = x[1:] @ p.W

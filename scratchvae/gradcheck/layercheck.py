@@ -74,14 +74,16 @@ def check_layer(layer: object, p: tuple | list | dict | np.ndarray, x: np.ndarra
     begin(trial.inputs)
     other = shaken(trial, np.random.default_rng(seed))
     with np.errstate(all="ignore"):                               # other data may leave the layer's domain
-        other.forward()
-        other.backward(0.0)                                       # what a layer remembers from here on is wrong
+        with Refusal():
+            other.forward()
+            other.backward(0.0)                                   # what a layer remembers from here on is wrong
         fault = output_fault(trial)
         if fault:
             return Checks([broken("y", fault)])
         poisoned = trial.backward(np.nan)
-        other.forward()
-        other.backward(0.0)
+        with Refusal():
+            other.forward()
+            other.backward(0.0)
         zeros, ones = trial.backward(0.0), trial.backward(1.0)
     for name in trial.inputs:
         trial.faults.setdefault(name, gradient_fault(poisoned[name], zeros[name], ones[name]))
