@@ -10,7 +10,7 @@ from scratchvae.testing import assert_checks
 
 
 class Elementwise:
-    """y = f(x), whose backward multiplies by `slope`, right or wrong."""
+    """y = f(x), whose backward multiplies by `slope`, a number, an array or a function, right or wrong."""
 
     def __init__(self, f, slope):
         self.f, self.slope = f, slope
@@ -19,7 +19,7 @@ class Elementwise:
         y[:] = self.f(x)
 
     def backward(self, p, x, y, d_y, d_p, d_x):
-        d_x[:] = d_y * self.slope
+        d_x[:] = d_y * (self.slope(x) if callable(self.slope) else self.slope)
 
 
 class Affine:
@@ -69,10 +69,10 @@ def test_a_wrong_entry_of_a_large_array_is_located_within_a_hundred_evaluations(
 def test_a_wrong_row_is_found_where_zeros_are_at_their_kinks(seed):
     rng = np.random.default_rng(0)
     x = np.maximum(rng.standard_normal((60, 50)), 0)
-    for f, slope in ((lambda x: np.maximum(x, 0), (x > 0) * 1.0), (lambda x: x**1.5, 1.5 * x**0.5)):
-        for factor in (1, 3):
-            slope[-1] *= factor
-            check, = check_layer(Elementwise(f, slope), (), x, np.ones(x.shape), seed=seed)
+    for factor in (1, 3):
+        factors = np.where(np.arange(60) == 59, factor, 1)[:, None]
+        for f, slope in ((lambda x: np.maximum(x, 0), lambda x: x > 0), (lambda x: x**1.5, lambda x: 1.5 * x**0.5)):
+            check, = check_layer(Elementwise(f, lambda x: factors * slope(x)), (), x, np.ones(x.shape), seed=seed)
             assert check.ok == (factor == 1)
 
 
@@ -308,6 +308,28 @@ def layer(right, dtype):
 
 def model(right, dtype):
     return check_model(SeesLessBias(right), np.random.default_rng(0).random((3, 4)), np.ones((3, 1)))
+
+
+class Squares:
+    """y = x^2 W, whose d_W takes x for x^2, or d_x takes W for its transpose."""
+
+    def __init__(self, fault):
+        self.fault = fault
+
+    def forward(self, p, x, y):
+        y[:] = x**2 @ p
+
+    def backward(self, p, x, y, d_y, d_p, d_x):
+        d_p[:] = (x if self.fault == "x" else x**2).T @ d_y
+        d_x[:] = 2 * x * (d_y @ (p if self.fault == "W" else p.T))
+
+
+@pytest.mark.parametrize("fault", ["", "x", "W"])
+def test_ones_hide_no_power_and_no_transpose_of_a_layer(fault):
+    wrong = [check.name for check in check_layer(
+        Squares(fault), np.ones((3, 3)), np.ones((4, 3)), np.random.default_rng(0).standard_normal((4, 3)))
+        if not check.ok]
+    assert wrong == ["elsewhere"] * bool(fault)
 
 
 @pytest.mark.parametrize("checks, dtype", [

@@ -12,12 +12,12 @@ WRONG_ELSEWHERE = ("right at these parameters as far as differences tell, wrong 
                    "Or is one of many entries a little off?")
 
 
-def check_elsewhere(arrays: dict, loss: Callable, gradient: Callable, seed: int = 0,
-                    allow: Callable | None = None) -> Check:
+def check_elsewhere(arrays: dict, loss: Callable, gradient: Callable, seed: int = 0, allow: Callable | None = None,
+                    least_noise: Callable | None = None) -> Check:
     """Return the Check "elsewhere" of a slope along one direction, at other values of the arrays; they are restored.
 
     There `gradient()` returns {name: gradient}, and after it `loss()` returns the function to be differentiated.
-    allow(gradients) returns what each entry may be wrong by.
+    allow(gradients) returns what each entry may be wrong by, and least_noise() that of the loss at least.
     """
     rng, t = np.random.default_rng(seed), np.zeros(1)
     with restored(arrays.values()):
@@ -35,10 +35,16 @@ def check_elsewhere(arrays: dict, loss: Callable, gradient: Callable, seed: int 
                 array[...] = starts[name] + t[0] * direction[name]
             return loss_there()
 
-        noise = rounding_noise(loss_there, list(arrays.values()), seed)
+        noise = max(least_noise() if least_noise else 0.0, rounding_noise(loss_there, list(arrays.values()), seed))
         numerical = numerical_gradient(along, t, seed=seed, noise=noise)
         return compare("elsewhere", np.array([slope]), numerical, "", {}, np.array([slack]))._replace(
             hint=WRONG_ELSEWHERE)
+
+
+def is_sure(check: Check) -> bool:
+    """Return True if a slope was judged: it is finite and not 0, and the loss has no kink there."""
+    return bool(np.isfinite([check.analytic, check.error_bound]).all() and not check.kinks and (
+        check.analytic or check.numeric))
 
 
 def _lift(arrays, rng, sign):
@@ -67,8 +73,7 @@ def off_zero(checks: list, arrays: dict, loss: Callable, gradient: Callable, see
         with restored(arrays.values()), Refusal(), np.errstate(all="ignore"):
             _lift([arrays[name] for name in names], np.random.default_rng(seed), sign)
             check = check_elsewhere(arrays, loss, gradient, seed, allow)
-            if np.isfinite([check.analytic, check.error_bound]).all() and not check.kinks and (
-                    check.analytic or check.numeric):
+            if is_sure(check):
                 found.append(check)
     hint = (f"right where entries of {', '.join(names)} are exactly 0, wrong where they are not: does the gradient "
             "leave them out?")

@@ -7,7 +7,7 @@ from ..validation import check_seed, positive_integer
 from .comparison import broken, Checks, compare_all
 from .contract import arrays_of, gradient_fault, output_fault, require_layer, require_shapes, shaken, Trial
 from .directions import begin
-from .elsewhere import off_zero
+from .elsewhere import check_elsewhere, is_sure, off_zero
 from .hints.dense import affine_hints
 from .layouts import check_layouts, Refusal, Variant
 from .numerical import require_float64
@@ -41,7 +41,7 @@ def check_layer(layer: object, p: tuple | list | dict | np.ndarray, x: np.ndarra
     -------
     Checks
         One for each array: "x", then the parameters by path ("W", "0.W"; "p" for a single array); "y" only if it is
-        wrong, and "elsewhere" only if a gradient is wrong where numbers that are 0 here are not.
+        wrong, and "elsewhere" only if a gradient is right here and wrong at other numbers.
 
     Raises
     ------
@@ -110,7 +110,12 @@ def check_layer(layer: object, p: tuple | list | dict | np.ndarray, x: np.ndarra
             trial.forward()
             return trial.backward(0.0)
 
-        checks += off_zero(checks, trial.inputs, lambda: trial.output, backward, seed)
+        point = trial.inputs, lambda: trial.output, backward, seed
+        found = []
+        with Refusal(), np.errstate(all="ignore"):                # at other numbers the layer may refuse, too
+            elsewhere = check_elsewhere(*point, least_noise=trial.output_rounding)
+            found = [elsewhere] if is_sure(elsewhere) and not elsewhere.ok else []
+        checks += found or off_zero(checks, *point)
     return Checks(checks if any(not check.ok for check in checks) else _other_layouts(trial, gradients, checks))
 
 
