@@ -145,8 +145,12 @@ def _update(vae: VAEFunctions) -> list:
 
 def _gradient(vae: VAEFunctions, when: str = "") -> list:
     anatomy = Anatomy(vae) if vae.has("encode") else None
-    checks = check_gradient(lambda: vae.loss(vae.x, vae.eps), lambda: vae.gradient_tree(vae.x, vae.eps)[1], vae.arrays,
-                            reseed=vae.given.get("reseed"), roles=anatomy.roles if anatomy else None)
+    snapshot = vae.snapshot()
+    try:
+        checks = check_gradient(lambda: vae.loss(vae.x, vae.eps), lambda: vae.gradient_tree(vae.x, vae.eps)[1],
+                                snapshot.arrays, reseed=vae.given.get("reseed"), roles=anatomy and anatomy.roles)
+    finally:
+        snapshot.restore()                                        # code that is wrong may put other arrays there
     head = anatomy.head_checks(checks) if anatomy and not vae.wrong & {"sampler", "KL"} else []
     return [check._replace(name=f"gradient{when}: {check.name}") for check in [*checks, *head]]
 
