@@ -347,6 +347,8 @@ SAID = [("iwae", "top = log_w.max(); w = np.exp(log_w - top); return -top - np.l
          "(np.sqrt(v / (1 - 0.999**step)) + 1e-7), m, v", " g = "),
         ("stl", "s = np.exp(logvar / 2)[:, None]; g = 2 * (d_z + (z - eps / s) / eps[..., 0].size); "
          "return g.sum(axis=1), (g * eps * s / 2).sum(axis=1)", "^d_mu and d_logvar are each 2 x the right one"),
+        ("adam", "return theta", "returns something of type ndarray"),
+        ("score_function", "return eps.sum(axis=1)", "returns something of type ndarray"),
         ("log_weights", "return np.log(np.exp(-nll) * np.exp((eps**2 + logvar[:, None] - z**2).sum(axis=2) / 2))",
          "inf at nll"),
         *(("d_l_continuous", f"small = abs(a) < {edge}; safe = np.where(small, 1, a); return (np.where(small, "

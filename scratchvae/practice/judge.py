@@ -143,8 +143,9 @@ def judge(exercise: Exercise, answer: Callable, *, seed: int | None = None) -> V
     with Attempt(exercise.name, file) as attempt:
         for right, at in zip(wanted, drawn):
             value = _called(exercise, answer, at)
-            several = isinstance(value, list) or isinstance(value, np.ndarray) and value.ndim
-            raw.append(tuple(value) if several and isinstance(right, tuple) else value)
+            several = isinstance(right, tuple) and (isinstance(value, list) or isinstance(value, np.ndarray)
+                                                    and value.ndim > np.ndim(right[0]))
+            raw.append(tuple(value) if several else value)
             try:
                 found.append(list(pairs(right, raw[-1], names=exercise.outputs)))
             except Unlike as error:
