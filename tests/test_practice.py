@@ -371,8 +371,10 @@ STEP = "_, p, m, v = train_step(p, m, v, step, x, rng.standard_normal((len(x), 1
     (STEP, STEP.replace("_, p, m, v", "_, *new") + "; _ = [old.update(one) for old, one in zip((p, m, v), new)]"),
     (STEP, STEP.replace("v, step", "v, step=step").replace(" x,", " x=x,").replace("rng.s", "eps=rng.s").replace(
         "1.0, ", "beta=1.0, rate=")),
-    (STEP + "\n    return p", STEP.replace("_, p", "loss, p") + "\n    print(loss)\n    return p")],
-    ids=["two samples", "copied dicts", "updated dicts", "named arguments", "loss printed at the end"])
+    (STEP + "\n    return p", STEP.replace("_, p", "loss, p") + "\n    print(loss)\n    return p"),
+    ("m, v = ({name: np.zeros(shape) for name, shape in shapes.items()} for _ in range(2))",
+     "m, v = (dict.fromkeys(shapes, 0.0) for _ in range(2))")],
+    ids=["two samples", "copied dicts", "updated dicts", "named arguments", "loss printed at the end", "means from 0"])
 def test_a_training_loop_may_be_written_another_way(right, other):
     """A copy of what the last step left was not "those of the next step"; no epoch leaves no loss to print."""
     exercise = EXERCISES["train"]
@@ -384,6 +386,8 @@ def test_a_training_loop_may_be_written_another_way(right, other):
 TRAINING = [
     ("1.0, 0.005)", "1.0, 0.0001)", r"24\.8\): is the rate 5e-3, has a batch 32 rows, .*n_in\)\?$"),
     ("default_rng(seed)", "default_rng()", "same seed must give the same p"),
+    ("rng.standard_normal((len(x)", "np.random.default_rng(step).standard_normal((len(x)", "must give other noise"),
+    ("rng.permutation", "np.random.default_rng(step).permutation", "must give another order"),
     ("rng.standard_normal((len(x)", "rng.uniform(-1, 1, (len(x)", "the mean square 0.3"),
     ("rng.standard_normal((len(x)", "rng.uniform(-3**0.5, 3**0.5, (len(x)", "the mean square (0.9|1.0)"),
     ("rng.standard_normal((len(x)", "0.9 * rng.standard_normal((len(x)", "the mean square 0.8"),

@@ -139,7 +139,8 @@ def hands_each_step_what_the_last_one_left(answer, rng):
     (last, calls, left), (other, others, _) = recorded(answer, X, 5, 2, 3, 7), recorded(answer, X, 5, 2, 1, 8)
     again, *_ = recorded(answer, X, 5, 2, 3, 7)
     first, other = calls[0][0] if calls else last, others[0][0] if others else other
-    rows = np.concatenate([call[4] for call in calls]) @ 2.0**np.arange(6) if calls else np.zeros(0)
+    rows, other_rows = (np.concatenate([call[4] for call in made]) @ 2.0**np.arange(6) if made else np.zeros(0)
+                        for made in (calls, others))
     epochs = [rows[k * len(X):(k + 1) * len(X)] for k in range(3)]
     for holds, fault in (
             (len(rows) == 3 * len(X), f"3 epochs of 40 rows call train_step with {len(rows)} rows, not 120"),
@@ -152,11 +153,14 @@ def hands_each_step_what_the_last_one_left(answer, rng):
             (all(same(call[k], before[k + 1]) for call, before in zip(calls[1:], left) for k in range(3)),
              "the p, m and v that a step returns are those of the next step"),
             (bool(left) and same(last, left[-1][1]), "the p that is returned must be the last step's"),
-            (not any(mean.any() for call in calls[:1] for means in call[1:3] for mean in means.values()),
+            (not any(np.any(mean) for call in calls[:1] for means in call[1:3] for mean in means.values()),
              "m and v start at 0"),
             (not np.array_equal(first["U"], other["U"]), "another seed must give other weights"),
+            (not np.array_equal(epochs[0], other_rows), "another seed must give another order"),
+            (not any(np.array_equal(call[5], twin[5]) for call, twin in zip(calls, others)),
+             "another seed must give other noise"),
             (same(last, again), "the same seed must give the same p"),
-            (not any(first[name].any() for name in "acrs"), "biases start at 0")):
+            (not any(np.any(first[name]) for name in "acrs"), "biases start at 0")):
         if not holds:
             return fault
     return ""
