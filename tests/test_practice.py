@@ -469,6 +469,17 @@ def test_a_cell_may_be_one_string(tmp_path):
     assert Folder(tmp_path).check(find("d_b"))[0].state == "right"
 
 
+def test_a_cell_that_defines_an_answer_anew_counts(tmp_path):
+    """The failure of an earlier cell with the same function stayed."""
+    path, = start(tmp_path, notebook=True)
+    book = json.loads(path.read_text(encoding="utf-8"))
+    k = next(k for k, cell in enumerate(book["cells"]) if "".join(cell["source"]).startswith("def d_b("))
+    book["cells"].insert(k, {**book["cells"][k], "source": "def d_b(d_a):\n    return d_a.sum(axis=1)\nd_b(3)\n"})
+    book["cells"][k + 1]["source"] = "def d_b(d_a):\n    return d_a.sum(axis=0)\n"
+    path.write_text(json.dumps(book))
+    assert Folder(tmp_path).check(find("d_b"))[0].state == "right"
+
+
 def test_nobodys_work_is_overwritten(tmp_path):
     start(tmp_path)
     solve(tmp_path, ["d_mu"])

@@ -222,6 +222,5 @@ def _run_notebook(path: Path, cells: list[tuple[str, str]]) -> ModuleType:
         linecache.cache[file] = len(source), None, source.splitlines(True), file
         with Attempt(f"{cell} of {path.name}", file) as attempt:
             exec(compile(source, file, "exec"), vars(module))
-        broken = [name for name in EXERCISES if attempt.failure and f"def {name}(" in source]
-        module.failures |= dict.fromkeys(broken, attempt.failure)
+        module.failures |= {name: attempt.failure for name in EXERCISES if f"def {name}(" in source}
     return module
