@@ -349,6 +349,8 @@ SAID = [("iwae", "top = log_w.max(); w = np.exp(log_w - top); return -top - np.l
          "return g.sum(axis=1), (g * eps * s / 2).sum(axis=1)", "^d_mu and d_logvar are each 2 x the right one"),
         ("adam", "return theta", "returns something of type ndarray"),
         ("score_function", "return eps.sum(axis=1)", "returns something of type ndarray"),
+        ("kl_discrete", "seen = p > 0; return np.sum(q[seen] * np.log(p[seen] / q[seen]))", r"not over q\.$"),
+        ("kl_discrete", "seen = p > 0; return np.sum(q[seen] * np.log(q[seen] / p[seen]))", "other direction"),
         ("log_weights", "return np.log(np.exp(-nll) * np.exp((eps**2 + logvar[:, None] - z**2).sum(axis=2) / 2))",
          "inf at nll"),
         *(("d_l_continuous", f"small = abs(a) < {edge}; safe = np.where(small, 1, a); return (np.where(small, "

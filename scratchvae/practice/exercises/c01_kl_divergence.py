@@ -25,7 +25,9 @@ RARE = {"p": np.array([0.0, 1e-7, 1e-3, 0.999 - 1e-7]), "q": np.array([0.1, 0.2,
     "Where p is 0 nothing happens, so the term is 0; but log(0) is -inf, and 0 times that is nan.",
     "Choose the places first, seen = p > 0, and sum p[seen] log(p[seen] / q[seen])."), slips=(
     ("np.log(p[seen] / q[seen])", "np.log(q[seen] / p[seen])", "the fraction is upside down: p / q"),
-    ("p[seen] * np.log", "q[seen] * np.log", "the average is over p, not over q: this is the other direction"),
+    ("p[seen] * np.log", "q[seen] * np.log", "the average is over p, not over q"),
+    ("p[seen] * np.log(p[seen] / q[seen])", "q[seen] * np.log(q[seen] / p[seen])",
+     "p and q have changed places: this is the other direction, KL(q || p)"),
     ("p[seen] * np.log", "np.log", "each term counts p times: it is an average over p")))
 def kl_discrete(p, q):
     """KL(p || q) of two distributions on n outcomes, in nats.
