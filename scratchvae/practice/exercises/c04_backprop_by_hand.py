@@ -65,7 +65,7 @@ def d_l(l, x):
     x (B, D)      pixels
 
     The loss is 1/B sum_n 1/K sum_k sum_d softplus(l) - x l.
-    Return dL/dl, (B, K, D).                                                      (E5, F17)
+    Return dL/dl, (B, K, D); it must be right at l = 1000 and -1000, too.         (E5, F17)
     """
     B, K, D = l.shape
     return (1 / (1 + np.exp(-l)) - x[:, None]) / (B * K)
