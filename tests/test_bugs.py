@@ -281,6 +281,17 @@ def test_evidence_has_no_verdict_and_the_patch_is_there(name):
     assert "+++ with " + name in patch(name) and effect(name)
 
 
+@pytest.mark.parametrize("name, detector, said", [
+    ("means_reported", "gradient check", r"\nloss +0\.81\d* +5\.67\d*$"),
+    ("gradients_pile_up", "layer check", r" (-?[\d.]+) +\1  equal, but not in every call$"),
+    ("missing_half", "layer check", "^as it should be: Every layer"),
+    ("adam_without_root", "optimizer against a scalar reference", "^not as it should be: adam. As it should be: Adam"),
+    ("mean_over_pixels", "probabilities sum to one", r"^not as it should be: exp\(-nll\) adds up to 1\. As")])
+def test_evidence_says_what_the_detector_sees(name, detector, said):
+    """Two checks that fail showed equal numbers, and one that passes no row; "adam" differed "from differences"."""
+    assert re.search(said, evidence(name, detector)), evidence(name, detector)
+
+
 @pytest.mark.parametrize("wrong, said", [
     ([30.0, 20.0, 15.0], "falls, and ends 25.0 % below the right one's: the wrong curve is the better one"),
     ([30.0, 29.0, 40.0, 50.0], "climbs, and ends 150.0 % above the right one's: the curve gives it away"),

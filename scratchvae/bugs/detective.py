@@ -61,8 +61,12 @@ def mystery_bug(seed: int, level: int = 1) -> Mystery:
 
 def _table(checks: Any) -> str:
     rows = [f"{'array':18s}{'entry':>8s}{'by hand':>14s}{'by differences':>16s}"]
-    rows += [f"{check.name:18s}{','.join(map(str, check.index)):>8s}{check.analytic:14.6g}{check.numeric:16.6g}"
-             for check in checks]
+    for check in checks:
+        numbers = f"{check.analytic:14.6g}", f"{check.numeric:16.6g}"
+        alike = not check.ok and float(numbers[0]) == float(numbers[1])
+        if check.name != "cause":                                              # which is no array
+            rows.append(f"{check.name:18s}{','.join(map(str, check.index)):>8s}{''.join(numbers)}"
+                        f"{'  equal, but not in every call' * alike}")
     return "\n".join(rows)
 
 
@@ -71,17 +75,18 @@ def evidence(name: str, detector: str, seed: int = 0) -> str:
     with inject(name) as bug, np.errstate(all="ignore"):
         case = random_case(seed, **bug.case_settings)
         try:
-            if detector == "gradient check":
-                return _table(check_model(case.model, case.X, case.eps, seed=case.seed))
-            if detector == "layer check":
-                return _table(check_parts(case.model, case.X, case.rng()))
+            checks = (check_model(case.model, case.X, case.eps, seed=case.seed) if detector == "gradient check" else
+                      check_parts(case.model, case.X, case.rng()) if detector == "layer check" else [])
         except ScratchVAEError as error:
             return f"it stopped: {error}"
+        if checks:
+            return _table(checks)
         said = examine(case, [detector])[detector]
+    asked = " ".join(docstring(DETECTORS[detector]).split())
     if said.startswith("wrong: "):                                   # then hints follow, which are verdicts
-        return f"these differ from differences of the loss: {said.removeprefix('wrong: ').partition(';')[0]}"
+        return f"not as it should be: {said.removeprefix('wrong: ').partition(';')[0]}. As it should be: {asked}"
     measured = " ".join(part for part in re.split(r"(?<=[.:;]) ", said) if not part.endswith("?")).rstrip(":;")
-    return measured or f"as it should be: {' '.join(docstring(DETECTORS[detector]).split())}"
+    return measured or f"as it should be: {asked}"
 
 
 def source_of(target: Any) -> str:

@@ -102,7 +102,8 @@ def _judged(model, X, eps, max_entries, seed):
     if modified:
         checks.append(broken("arguments", "gradient modifies the model's parameters, X or eps"))
     if abs(loss() - reported) > 1e-9 * abs(reported):
-        checks.append(broken("loss", f"gradient reports a loss of {reported:.9g}, objective one of {loss():.9g}"))
+        checks.append(broken("loss", f"gradient reports a loss of {reported:.9g}, objective one of {loss():.9g}")
+                      ._replace(analytic=reported, numeric=loss()))
     if all(check.ok for check in checks):
         more = off_zero(checks, arrays, differentiated, gradient, seed) if elsewhere.ok else [elsewhere]
         return Checks(checks + more)
