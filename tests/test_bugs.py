@@ -292,6 +292,12 @@ def test_evidence_says_what_the_detector_sees(name, detector, said):
     assert re.search(said, evidence(name, detector)), evidence(name, detector)
 
 
+def test_the_effect_of_a_fault_of_several_samples_is_measured_with_them():
+    """It was "neither the loss nor its gradient": the model had one sample."""
+    assert effect("worst_sample_weighs_most")[0].startswith("encoder.")
+    assert effect("bound_of_the_worst")[0].startswith("loss: 1 of 1")
+
+
 @pytest.mark.parametrize("wrong, said", [
     ([30.0, 20.0, 15.0], "falls, and ends 25.0 % below the right one's: the wrong curve is the better one"),
     ([30.0, 29.0, 40.0, 50.0], "climbs, and ends 150.0 % above the right one's: the curve gives it away"),

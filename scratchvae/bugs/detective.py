@@ -109,8 +109,10 @@ def effect(name: str, seed: int = 0) -> list[str]:
     """Return what a fault changes in the loss and the gradient of the random case of a seed, a line each."""
     with np.errstate(all="ignore"):
         def numbers():
-            case = random_case(seed, **find_bug(name).case_settings)
-            objective, gradient = case.model.gradient(case.X, case.eps)
+            case = random_case(seed, **find_bug(name).settings)
+            samples = len(case.X), case.model.n_samples, case.model.n_latent
+            eps = case.eps if case.model.n_samples == 1 else case.rng().standard_normal(samples)
+            objective, gradient = case.model.gradient(case.X, eps)
             return {**objective._asdict(), **{segment: view.copy() for segment, view in gradient.segments()}}
 
         right = numbers()
