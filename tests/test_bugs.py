@@ -298,6 +298,13 @@ def test_the_effect_of_a_fault_of_several_samples_is_measured_with_them():
     assert effect("bound_of_the_worst")[0].startswith("loss: 1 of 1")
 
 
+def test_a_gradient_check_sees_every_fault_of_level_1_and_no_other():
+    """gradients_pile_up, found by two of them, was one of those that "no gradient check sees"."""
+    assert "gradients_pile_up" in {mystery_bug(seed).name for seed in range(400)}
+    for name, bug in BUGS.items():
+        assert bug.diagnosis or not {"gradient check", "layer check", "trainer's gradient"} & set(bug.detected_by), name
+
+
 @pytest.mark.parametrize("wrong, said", [
     ([30.0, 20.0, 15.0], "falls, and ends 25.0 % below the right one's: the wrong curve is the better one"),
     ([30.0, 29.0, 40.0, 50.0], "climbs, and ends 150.0 % above the right one's: the curve gives it away"),

@@ -16,7 +16,7 @@ from .cases import random_case
 from .catalog import DETECTORS, examine
 from .injection import Bug, BUGS, find_bug, inject
 
-LEVELS = {1: "a gradient check sees it; the suspects are of all kinds",
+LEVELS = {1: "a gradient check sees it, of the model, a layer, the trainer or K samples; suspects are of all kinds",
           2: "no gradient check sees it; the suspects are of all kinds",
           3: "no gradient check sees it; the suspects are those that most resemble it"}
 SUSPECTS = 5
@@ -130,4 +130,5 @@ def effect(name: str, seed: int = 0) -> list[str]:
             ratio = f" ({after[at] / before[at]:.4g} x)" if before[at] else ""
             lines.append(f"{part}: {np.count_nonzero(off)} of {off.size} numbers, such as {before[at]:.6g} -> "
                          f"{after[at]:.6g}{ratio}")
-    return lines or ["neither the loss nor its gradient: what is trained on, reported or drawn is another"]
+    return lines or ["neither the loss nor its gradient here: it shows at extreme numbers, in later steps, or in what "
+                     "is trained on, reported or drawn"]

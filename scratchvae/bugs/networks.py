@@ -96,7 +96,7 @@ def weight_counted_twice(original, self, p, x, y, d_y, d_p, d_x):
 
 
 @bug(Dense.backward, seen_in="classic: zero_grad() forgotten", symptom="steps grow, and the loss climbs",
-     detected_by=("layer check", "trainer's gradient"))
+     detected_by=("layer check", "trainer's gradient"), diagnosis="adds to what the buffer held")
 def gradients_pile_up(original, self, p, x, y, d_y, d_p, d_x):
     """d_W and d_b are added to what the buffers held from the step before (D3)."""
     before = d_p.W.copy(), d_p.b.copy()
