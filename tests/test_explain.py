@@ -13,6 +13,7 @@ from scratchvae.bugs import BUGS
 from scratchvae.errors import ConfigurationError
 from scratchvae.explain import explain, lookup
 from scratchvae.explain.words import CHAPTERS, CLAIMS, FORMULAS, WORDS
+from scratchvae.practice import EXERCISES
 
 ROOT = Path(scratchvae.__file__).parents[1]
 EQUATIONS = [f"{family}{k}" for family, most in lookup.EQUATIONS.items() for k in range(1, most + 1)]
@@ -108,6 +109,11 @@ def test_a_formula_is_what_is_derived_and_no_line_of_code():
 def test_a_formula_of_the_text_leads_to_its_exercise_and_an_exercise_to_its_chapter():
     for word in ("F1", "kl_discrete"):
         assert (explain(word).exercise, explain(word).chapter) == ("kl_discrete", "c01_kl_divergence")
+
+
+def test_an_exercise_leads_to_itself():
+    """bernoulli_nll led to the first exercise of its tag, "practice next kl_normal", and attribute_vector to none."""
+    assert [explain(name).exercise for name in EXERCISES] == list(EXERCISES)
 
 
 @pytest.mark.parametrize("tag, formula, leads", [

@@ -169,7 +169,7 @@ def explain(word: str) -> Explanation:
         found = found._replace(tests=tests + found.tests, exercise=_exercise(cited) or found.exercise)
         if word == cited:
             found = found._replace(meaning="a formula of the course", formula=_in_the_course(cited) + leads)
-    return found._replace(word=word)
+    return found._replace(word=word, exercise=word if word in EXERCISES else found.exercise)
 
 
 def _of_tag(tag, meaning):
