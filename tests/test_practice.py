@@ -337,6 +337,11 @@ SAID = [("iwae", "top = log_w.max(); w = np.exp(log_w - top); return -top - np.l
          "overflow"),
         ("bernoulli_nll", "p = 1 / (1 + np.exp(-l)); return -np.log(np.where(x[:, None], p, 1 - p) + 1e-8).sum(axis=2)",
          r"It is ([\d.]+) at (?!.* \1 is right)"),
+        ("bernoulli_nll", "return (np.maximum(l, 0) + np.log1p(np.exp(-l)) - x[:, None] * l).sum(axis=2)",
+         r"inf at l = \[-3000\. -1000\.   -30\. -3000\. -1000\.   -30\.\], x"),
+        ("continuous_bernoulli_nll", "t = np.abs(a); s = np.where(t > 1e-2, t, 1); A = np.where(t > 1e-2, np.maximum("
+         "a, 0) + np.log(-np.expm1(-s) / s), a / 2); return (A - x * a).sum(axis=1)",
+         r"and wrong at a = \[ 0\.001  0\.009 -0\.001 -0\.009\], x"),
         ("sample", "return mu", "an axis is missing"),
         ("kl_normal", "return 0.5 * (mu**2 + np.exp(logvar) - 1 - logvar).sum(axis=1, keepdims=True)", "keepdims"),
         ("kl_normal", "return 0.5 * (mu**2 + np.exp(logvar) - 1 - np.log(logvar)).sum(axis=1)",

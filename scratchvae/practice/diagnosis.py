@@ -15,10 +15,15 @@ ALIKE = 1e-7            # relative to the largest entry
 SHAPES = re.compile(r"^ *(\w+(?:, \w+)*) \((\w+(?:, \w+)*),?\)", re.MULTILINE)     # "d_z, eps (B, K, Z)"
 
 
+def unlike(found: np.ndarray, right: np.ndarray) -> np.ndarray:
+    """Return where two arrays differ by more than rounding; NaN equals NaN."""
+    scale = np.max(np.abs(right[np.isfinite(right)]), initial=0.0)
+    return ~np.isclose(found, right, rtol=ALIKE, atol=ALIKE * scale, equal_nan=True)
+
+
 def alike(found: np.ndarray, right: np.ndarray) -> bool:
     """Return whether two arrays are equal but for rounding; NaN equals NaN."""
-    scale = np.max(np.abs(right[np.isfinite(right)]), initial=0.0)
-    return bool(np.allclose(found, right, rtol=ALIKE, atol=ALIKE * scale, equal_nan=True))
+    return not unlike(found, right).any()
 
 
 def leaves(value: Any) -> list:
@@ -92,14 +97,16 @@ class Findings:
         for at, label, right, got in self.wrong:
             if np.isfinite(right).all() and not np.isfinite(got).all():
                 what = "nan" if np.isnan(got).any() else "inf"
-                return (f"{label} holds {what} at {self._shown(at)}: does it overflow, divide by 0, or take the log of "
-                        "what is negative?")
+                return (f"{label} holds {what} at {self._shown(at, right, got)}: does it overflow, divide by 0, or "
+                        "take the log of what is negative?")
         return ""
 
-    def _shown(self, at: dict) -> str:
-        """Return what the arguments are, but for arrays of zeros."""
+    def _shown(self, at: dict, right: np.ndarray, got: np.ndarray) -> str:
+        """Return what the arguments are, but for arrays of zeros; of a batch, the examples that are wrong."""
+        rows = unlike(got, right).reshape(*right.shape[:1], -1).any(axis=-1)
         given = {name: np.asarray(value) for name, value in at.items() if name in self.exercise.parameters
                  and not isinstance(value, dict) and np.any(value)}
+        given = {name: value[rows] if value.shape[:1] == rows.shape != () else value for name, value in given.items()}
         with np.printoptions(precision=3, linewidth=1000):
             return ", ".join(f"{name} = {np.array2string(value.ravel()[:10] if value.ndim else value)}"
                              for name, value in given.items()) or "these weights"
@@ -143,6 +150,7 @@ class Findings:
 
     def _corner(self):
         corners = self.drawn[len(self.drawn) - len(self.exercise.corners):]
+        at, _, right, got = self.wrong[0]
         if corners and all(any(at is corner for corner in corners) for at, *_ in self.wrong):
-            return f"right at ordinary numbers, and wrong at {self._shown(self.wrong[0][0])}"
+            return f"right at ordinary numbers, and wrong at {self._shown(at, right, got)}"
         return ""
