@@ -41,7 +41,7 @@ def train(settings, data):
 
 
 def decoders_codes(models, x, rng):
-    """The codes that each decoder was trained on: E(x), or draws of q(z | x)."""
+    """The codes that each decoder was trained on: enc(x), or draws of q(z | x)."""
     mu, logvar = models["VAE"].encode(x)
     return {"AE": models["AE"].encode(x).astype(float), "VAE": mu + np.exp(logvar / 2) * rng.standard_normal(mu.shape),
             "wide AE": models["wide AE"].encode(x).astype(float)}

@@ -35,7 +35,7 @@ COLUMNS = {"tag": 4, "claim": 48, "measured": 26, "expected": 26, "holds": 5}
 class Claim(NamedTuple):
     """One row of a chapter's table.
 
-    `tag` names a claim of the course's text, "T1" to "T22"; `measured` and `expected` are short strings with units.
+    `tag` names a claim of the course's text, "T1" to "T23"; `measured` and `expected` are short strings with units.
     """
 
     tag: str

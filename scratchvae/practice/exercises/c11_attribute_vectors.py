@@ -29,7 +29,7 @@ def is_the_step_between_the_codes_of_two_kinds(answer, rng):
 def attribute_vector(codes, labels):
     """The vector from faces without an attribute to faces with it.
 
-    codes (n, Z)   E(x), posterior means
+    codes (n, Z)   enc(x), posterior means
     labels (n,)    True where the attribute is there
 
     Return the mean code with the attribute less the mean code without it, (Z,).  (F38)

@@ -76,7 +76,7 @@ def gradient(p, x, eps, beta):
     beta        weight of the KL
 
     Return (loss, d_p): loss = 1/B sum_n [1/K sum_k nll + beta kl], a number, and d_p, a dict like p.
-    Use your own functions: they are imported above.                              (E4 to E7, D2 to D5)
+    Use the functions that you have written before.                               (E4 to E7, D2 to D5)
     """
     t = forward(p, x, eps)
     value = np.mean(bernoulli_nll(t["l"], x)) + np.mean(beta * kl_normal(t["mu"], t["logvar"]))
