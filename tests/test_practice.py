@@ -614,6 +614,16 @@ def test_a_copy_without_its_progress_goes_on(capsys, tmp_path, monkeypatch):
     assert "kl_discrete(p, q)" in command(capsys, "practice", "next")[1]
 
 
+def test_the_courses_own_chapters_are_no_exercises(capsys, tmp_path, monkeypatch):
+    """In demos, where chapters are named as the exercises' files, they were judged in the place of practice's."""
+    for path in (Path(__file__).parents[1] / "demos").glob("c??_*.py"):
+        (tmp_path / path.name).write_bytes(path.read_bytes())
+    monkeypatch.chdir(tmp_path)
+    start(Path("practice"))
+    assert command(capsys, "practice", "next", "d_mu")[1].startswith(str(Path("practice", "c04")))
+    assert not Path("progress.json").exists()
+
+
 def test_a_folder_may_be_named_like_an_exercise(capsys, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     start(Path("train"))

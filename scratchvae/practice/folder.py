@@ -87,8 +87,11 @@ def find(word: str) -> list[Exercise]:
 
 
 def holds_exercises(folder: Path) -> bool:
-    """Return whether one of the files that `start` writes is in a folder."""
-    return any((folder / name).exists() for name in (PROGRESS, NOTEBOOK, *_files()))
+    """Return whether one of the files that `start` writes is in a folder; the course's chapters have their names."""
+    files = {exercise.name: folder / f"{exercise.chapter}.py" for exercise in EXERCISES.values()}
+    return any((folder / name).exists() for name in (PROGRESS, NOTEBOOK)) or any(
+        f"def {name}(" in file.read_text(encoding="utf-8", errors="ignore") for name, file in files.items()
+        if file.is_file() and os.access(file, os.R_OK))
 
 
 class Folder:
