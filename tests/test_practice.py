@@ -380,8 +380,10 @@ STEP = "_, p, m, v = train_step(p, m, v, step, x, rng.standard_normal((len(x), 1
         "1.0, ", "beta=1.0, rate=")),
     (STEP + "\n    return p", STEP.replace("_, p", "loss, p") + "\n    print(loss)\n    return p"),
     ("m, v = ({name: np.zeros(shape) for name, shape in shapes.items()} for _ in range(2))",
-     "m, v = (dict.fromkeys(shapes, 0.0) for _ in range(2))")],
-    ids=["two samples", "copied dicts", "updated dicts", "named arguments", "loss printed at the end", "means from 0"])
+     "m, v = (dict.fromkeys(shapes, 0.0) for _ in range(2))"),
+    ("def train", "@np.errstate(over='ignore')\ndef train")],
+    ids=["two samples", "copied dicts", "updated dicts", "named arguments", "loss printed at the end", "means from 0",
+         "decorated"])
 def test_a_training_loop_may_be_written_another_way(right, other):
     """A copy of what the last step left was not "those of the next step"; no epoch leaves no loss to print."""
     exercise = EXERCISES["train"]

@@ -150,7 +150,7 @@ class Folder:
             answer, failure = self._function(exercise)
             verdict = Verdict(exercise.name, "wrong", failure) if failure else judge(exercise, answer)
             if verdict.state == "wrong" and not failure:
-                needs = [EXERCISES[name] for name in answer.__code__.co_names if name in EXERCISES]
+                needs = [EXERCISES[name] for name in inspect.unwrap(answer).__code__.co_names if name in EXERCISES]
                 missing = [need.name for need in needs if need != exercise and self._verdict(need).state != "right"]
                 if missing:
                     text = f"It calls {', '.join(missing)}: get that right first. ({verdict.text})"
