@@ -50,7 +50,7 @@ def continuous_bernoulli_nll(a, x):
     x (B, D)   pixels, from 0 to 1
 
     Return sum_d [A(a) - x a], (B,), with A(a) = log((exp(a) - 1) / a).  It must be right at a = 0, where
-    A is 0, and at a = 1000.                                                      (L1)
+    A is 0, near it, and at a = 1000 and -1000.                                   (L1)
     """
     t = np.abs(a)
     safe = np.where(t > 0, t, 1)
