@@ -159,7 +159,8 @@ def test_a_demonstration_shows_two_runs_that_differ_by_the_bug_alone():
 
 
 CLAIMS = ((r"curves? looks? fine", r"^(?!.*gives it away)"), ("hardly moves", "hardly moves|climbs"),
-          ("climbs", "climbs|goes up and down|Training stops"), ("nan after a few steps", "the loss of step . is nan"))
+          ("climbs", "climbs|goes up and down|Training stops"), ("rises and falls", "goes up and down"),
+          ("nan after a few steps", "the loss of step . is nan"))
 
 
 @pytest.mark.parametrize("name", [name for name, bug in BUGS.items() if any(re.search(claim, bug.symptom)
