@@ -173,6 +173,15 @@ def test_what_a_symptom_says_of_the_curve_is_what_the_demonstration_shows(name):
         assert not re.search(claim, BUGS[name].symptom) or re.search(shown, verdict), verdict
 
 
+@pytest.mark.parametrize("name, holds", [
+    ("pixels_to_255", lambda wrong, right: abs(wrong) > 1e4), ("scaled_twice", lambda wrong, right: wrong < right / 2),
+    ("short_batch_counts_full", lambda wrong, right: 0 < abs(wrong / right - 1) < 0.01)])
+def test_what_a_symptom_says_of_the_training_loss_is_so(name, holds):
+    """Two faults left the bundled digits, which are floats, as they are; and "a little off" was twice the loss."""
+    right, wrong, _ = train_both(name, load_data("digits"), epochs=2)
+    assert holds(wrong[-1].train_loss, right[-1].train_loss)
+
+
 @pytest.mark.parametrize("name, words, holds", [
     ("noise_drawn_twice", "sigma stays near 1", lambda sigma, right: np.all(np.abs(sigma - 1) < 0.1)),
     ("variance_in_backward", "sigma stays too large", lambda sigma, right: sigma.min() > right.min() + 0.1),

@@ -33,7 +33,7 @@ def negative_kl(original, *arguments):
      detected_by=REPORTED)
 def short_batch_counts_full(original, self, order):
     """An epoch's loss is the mean over batches, although the last one is shorter."""
-    before = self.state.totals
+    before = [*self.state.totals]                                    # the step adds to it in place
     objective = original(self, order)
     self.state.totals = [total + part * len(self.x) / self.batches for total, part in zip(before, objective)]
     return objective

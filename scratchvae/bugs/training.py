@@ -147,12 +147,12 @@ def drawn_with_replacement(original, n, seed, epoch):
     return np.random.default_rng([seed, epoch]).integers(0, n, n)
 
 
-@bug(minibatch.load_batch, symptom="a first loss in the ten thousands, or an error about the range", detected_by=ROWS)
+@bug(minibatch.load_batch, symptom="a loss of ten thousands, often below zero, or an error about the range",
+     detected_by=ROWS)
 def pixels_to_255(original, data, index, mode, seed, step, out):
-    """uint8 images go into the network as 0 to 255."""
+    """Images go into the network as 0 to 255."""
     original(data, index, mode, seed, step, out)
-    if data.dtype == np.uint8:
-        out *= 255
+    out *= 255
 
 
 @bug(minibatch.load_batch, seen_in="classic: / 255 in the loader and in the model",
@@ -160,8 +160,7 @@ def pixels_to_255(original, data, index, mode, seed, step, out):
 def scaled_twice(original, data, index, mode, seed, step, out):
     """Images are divided by 255 a second time."""
     original(data, index, mode, seed, step, out)
-    if data.dtype == np.uint8:
-        out /= 255
+    out /= 255
 
 
 @bug(minibatch.load_batch, seen_in="yburda/iwae README (a fixed binarization overfits by 3.5 nats)",
