@@ -62,7 +62,7 @@ def squared_error_without_half(original, means, x, sigma, d_nll, nll, d_means):
 
 
 @bug(GAUSSIAN[1], symptom="the curve looks fine; beta is off by sigma", detected_by=CHECKS,
-     diagnosis="analytic is sigma = ", likelihood="gaussian", sigma=0.6)
+     diagnosis="analytic is sigma = ", likelihood="gaussian", sigma=0.3)
 def sigma_for_variance_in_pixels(original, means, x, sigma, d_nll, nll, d_means):
     """The gradient divides by sigma, where the loss divides by sigma^2 (E9)."""
     original(means, x, sigma, d_nll, nll, d_means)
