@@ -39,7 +39,9 @@ STEEP = {**STILL, "g": np.array([-1e3, 30.0, 1e5])}
     ("np.sqrt(v / (1 - 0.999 ** step))", "v / (1 - 0.999 ** step)", "the square root of v is missing"),
     ("0.1 * g\n", "g\n", "m gets (1 - 0.9) g, not g"), ("0.001 * g ** 2", "g ** 2", "v gets (1 - 0.999) g^2, not g^2"),
     ("0.001 * g ** 2", "0.001 * g", "v is the mean of the squares of g"),
-    ("0.9 ** step", "0.9 ** (step + 1)", "step counts from 1 already")))
+    ("0.9 ** step", "0.9 ** (step + 1)", "step counts from 1 already"),
+    ("), m, v)", "), m / (1 - 0.9 ** step), v / (1 - 0.999 ** step))",
+     "m and v are returned corrected, and the next step would correct them again: return the running means")))
 def adam(theta, g, m, v, step, rate):
     """One step of Adam, with beta1 = 0.9, beta2 = 0.999 and epsilon = 1e-8.
 
