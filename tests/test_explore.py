@@ -433,6 +433,25 @@ def test_strange_data_make_a_page_that_works(capsys, tmp_path, browser, kind):
 
 
 @needs_browser
+def test_a_color_picture_goes_in_and_comes_out_whole(capsys, tmp_path, browser):
+    """Only its first rows * columns numbers went in, and were shown as gray."""
+    images = np.random.default_rng(0).integers(0, 256, (20, 4, 3, 3), dtype=np.uint8)
+    page = explored(capsys, tmp_path, "--data", npz(tmp_path / "color.npz", images))
+    model, rows = load_run(tmp_path / "run" / "model.npz")[0], images.reshape(20, -1) / 255
+    visit(browser, page, "#image=2&z=mean&pixels=gray")
+    loss = model.objective(rows[2:3], np.zeros((1, 3)))
+    assert float(browser.evaluate(TEXT % "nll")) == pytest.approx(loss.reconstruction, abs=0.02)
+    shown = {name: np.reshape(browser.evaluate(f"[...{name}.getContext('2d').getImageData(0, 0, 3, 4).data]"),
+                              (4, 3, 4))[..., :3] for name in ("x", "reconstruction")}
+    assert np.array_equal(shown["x"], images[2])
+    assert np.abs(shown["reconstruction"].ravel() / 255 - model.reconstruct(rows[2:3])[0]).max() < 0.003
+    x, y, width, height = browser.evaluate(BOX % "x")
+    browser.drag([(x + width / 6, y + height / 8)] * 2)                                # the first pixel, in all three
+    assert browser.evaluate("[...x.getContext('2d').getImageData(0, 0, 1, 1).data]") == [255] * 4
+    assert "36-16-3" in browser.evaluate(TEXT % "about") and browser.errors == []
+
+
+@needs_browser
 def test_a_run_named_like_the_end_of_a_script_is_a_name(run, tmp_path, browser):
     data = content(run / "explore.html") | {"run": "</script><script>nowhere()</script>",
                                             "attributes": ["<i>'\"&</script>"] * 10}

@@ -2,7 +2,7 @@
 import { $, clamp, data, make, set } from "../shared/page.js";
 import { isBars, picture } from "./pictures.js";
 
-const [ROWS, COLUMNS] = data.image_shape, SIZE = ROWS * COLUMNS;
+const [ROWS, COLUMNS, DEPTH = 1] = data.image_shape, SIZE = ROWS * COLUMNS * DEPTH;
 const LEVELS = 15, BRUSH = Math.max(0.5, Math.max(ROWS, COLUMNS) / 18);
 const ARROWS = { ArrowLeft: [0, -1], ArrowRight: [0, 1], ArrowUp: [-1, 0], ArrowDown: [1, 0] };     // row, column
 const value = share => data.low + (data.high - data.low) * share;
@@ -39,7 +39,8 @@ export function makeInput({ arrays, state, change }) {
     const levels = Uint8Array.from(plain(), v => Math.round(LEVELS * shareOf(v)));
     if (isBars) levels[clamp(Math.floor(column), 0, COLUMNS - 1)] = Math.round(LEVELS * clamp(1 - row, 0, 1));
     else for (let i = 0; i < SIZE; i++) {
-      const distance = Math.hypot(Math.floor(i / COLUMNS) + 0.5 - row, i % COLUMNS + 0.5 - column);
+      const pixel = Math.floor(i / DEPTH);
+      const distance = Math.hypot(Math.floor(pixel / COLUMNS) + 0.5 - row, pixel % COLUMNS + 0.5 - column);
       const ink = Math.round(LEVELS * clamp(BRUSH + 0.5 - distance, 0, 1));
       levels[i] = erase ? Math.min(levels[i], LEVELS - ink) : Math.max(levels[i], ink);
     }

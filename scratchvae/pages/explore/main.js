@@ -9,7 +9,7 @@ import { unpack } from "./unpack.js";
 import { makeWalk } from "./walk.js";
 
 function describe() {
-  const sizes = [data.image_shape[0] * data.image_shape[1], ...data.hidden, data.n_latent].join("-");
+  const sizes = [data.image_shape.reduce((a, b) => a * b), ...data.hidden, data.n_latent].join("-");
   const [before, after] = data.loss, { levels } = data.weights, nats = loss => loss.toFixed(2).replace("-", "−");
   document.title = `Explore ${data.run}`;
   put($("run"), data.run);

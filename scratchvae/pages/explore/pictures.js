@@ -2,8 +2,8 @@
 import { clamp, color, data, make } from "../shared/page.js";
 import { grid, ticks } from "../shared/charts.js";
 
-const [ROWS, COLUMNS] = data.image_shape, HEIGHT = 32;             // rows that are no pictures are drawn as bars
-export const isBars = ROWS === 1;
+const [ROWS, COLUMNS, DEPTH = 1] = data.image_shape, HEIGHT = 32;      // rows that are no pictures are drawn as bars
+export const isBars = ROWS === 1 && DEPTH === 1;
 const dark = matchMedia("(prefers-color-scheme: dark)");
 
 // Draws one row of data; `cursor` is the pixel that the keyboard is at.
@@ -15,10 +15,14 @@ export function picture(canvas, values, cursor = -1) {
   }
   const context = canvas.getContext("2d"), image = context.createImageData(COLUMNS, rows);
   for (let k = 0; k < rows * COLUMNS; k++) {
-    const pixel = isBars ? k % COLUMNS : k, share = (values[pixel] - data.low) / (data.high - data.low);
-    const gray = isBars ? (rows - 0.5 - Math.floor(k / COLUMNS) < share * rows ? 230 : 40) : 255 * clamp(share, 0, 1);
-    const [base, tint] = pixel === cursor ? [0.5 * gray, 60] : [gray, 0];
-    image.data.set([base, base + tint, base + 2 * tint, 255], 4 * k);
+    const pixel = isBars ? k % COLUMNS : k;
+    for (let c = 0; c < 3; c++) {
+      const share = (values[pixel * DEPTH + c % DEPTH] - data.low) / (data.high - data.low);
+      const isFull = rows - 0.5 - Math.floor(k / COLUMNS) < share * rows;
+      const level = isBars ? (isFull ? 230 : 40) : 255 * clamp(share, 0, 1);
+      image.data[4 * k + c] = pixel === cursor ? 0.5 * level + 60 * c : level;
+    }
+    image.data[4 * k + 3] = 255;
   }
   context.putImageData(image, 0, 0);
 }
