@@ -2,6 +2,7 @@
 import hashlib
 import json
 import re
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -52,7 +53,8 @@ def test_the_bundled_model_has_the_papers_shapes_and_can_be_trained_on():
 def test_commands_take_the_bundled_model_by_name_and_write_beside_the_users_runs(capsys, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     before = sorted(MODELS.iterdir())
-    assert result(capsys, "explore", "mnist")["file"].endswith("explore.html")         # the first one makes the folder
+    page = Path(result(capsys, "explore", "mnist")["file"])                            # the first one makes the folder
+    assert '"data":"mnist, of which mnist5k, shown here, is a part"' in page.read_text(encoding="utf-8")
     assert result(capsys, "sample", "mnist")["file"].endswith("samples.png")
     assert result(capsys, "evaluate", "mnist", "--importance-samples", 1)["n"] == 1000
     assert len(result(capsys, "export", "mnist")["file"]) == 2
@@ -75,6 +77,7 @@ def test_an_exported_file_is_the_model_in_half_the_digits(capsys, tmp_path, keep
     result(capsys, "export", run, "--to", tmp_path / "small.npz")
     model, meta, arrays = load_run(tmp_path / "small.npz")
     whole = load_model(run)
+    assert result(capsys, "compare", "mnist", run)["settings"]["data"][0] == "mnist"        # not what it is shown
     np.testing.assert_array_equal(model.parameters.flat, whole.parameters.flat.astype(np.float16).astype(np.float32))
     assert repr(model) == repr(whole) and len(whole.history_) == 2
     assert meta["config"]["data"] == "data" and meta["config"]["epochs"] == len(arrays["history"]) == 2

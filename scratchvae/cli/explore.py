@@ -46,6 +46,9 @@ def run(args: Namespace) -> tuple[dict, int]:
     page = model_data(model, data, config["data"], config.get("binarize", "none"), config.get("seed", 0))
     page |= {"run": record.folder.resolve().name, "film": _film(record, data, steps, page["kl"]) if steps else None,
              "history": [epoch[5:7] for epoch in history if np.isfinite(epoch[5:7]).all()]}
+    if record.shown != config["data"]:
+        where = f"of which {data.name}, shown here, is a part" if args.data is None else f"and shown {data.name} here"
+        page["data"] = f"{config['data']}, {where}"
     return write_page(build_page("explore", page), path, args)
 
 

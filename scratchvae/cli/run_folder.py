@@ -52,6 +52,7 @@ class Run:
 
     def __init__(self, folder: str | Path, config: dict) -> None:
         self.folder, self.config = Path(folder), config
+        self.shown: Any = config.get("data")               # where data come from that no --data names
         self.lock = FolderLock(folder)
         self.model_file = self.folder / MODEL
         self.data: Any = None                                   # number of rows and fingerprints of the loaded data
@@ -111,7 +112,7 @@ class Run:
         """
         wanted, is_other = (meta or {}).get("data"), meta is None and source is not None
         try:
-            data = load_data(self.config["data"] if source is None else source,
+            data = load_data(self.shown if source is None else source,
                              transpose=transpose or (None if is_other else self.config.get("transpose")),
                              image_shape=image_shape or self.config.get("image_shape"))
         except (ConfigurationError, DataError) as error:
@@ -292,11 +293,11 @@ def open_run(name: str) -> Run:
     """Return the run in a folder, or the bundled model of this name, whose pictures go to runs/bundled-NAME."""
     if name not in BUNDLED_MODELS:
         return Run.open(name)
-    path, data = MODELS / f"{name}.npz", BUNDLED_MODELS[name]
-    run = Run(Path("runs") / f"bundled-{name}", {**load_arrays(path)[1]["config"], "data": data})
-    run.model_file = path
+    path = MODELS / f"{name}.npz"
+    run = Run(Path("runs") / f"bundled-{name}", load_arrays(path)[1]["config"])
+    run.model_file, run.shown = path, BUNDLED_MODELS[name]
     say(f"{name} is the bundled model (write ./{name} for a folder of that name); unless told otherwise it is shown "
-        f"{data}, part of what it was trained on")
+        f"{run.shown}, part of what it was trained on")
     return run
 
 
