@@ -12,23 +12,21 @@ LINE, LETTER = 22, 13                   # pixels of the file that a row's name a
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-MAX_PAIRS = 20          # most reconstructions in one figure
-
 
 def reconstructions(originals: np.ndarray, reconstructions: np.ndarray, image_shape: tuple[int, ...],
                     *, fields: Sequence[str] = ()) -> "Figure":
-    """Originals in the upper row, their reconstructions below; ten columns, then a second pair of rows.
+    """Originals in the upper row, their reconstructions below; ten columns at most, in pairs of rows.
 
     Parameters
     ----------
-    originals, reconstructions : (n, D), values of 0 (black) to 1 (white); the first 20 are drawn.
+    originals, reconstructions : (n, D), values of 0 (black) to 1 (white).
     image_shape : (rows, columns), or (rows, columns, 3) for color, whose product is D; one row is drawn as a curve.
     fields : sequence of str, what the D numbers are called, written below curves.
     """
     if np.shape(originals) != np.shape(reconstructions):
         raise ShapeError(f"originals is {np.shape(originals)}, reconstructions {np.shape(reconstructions)}; "
                          "expected one reconstruction for each original. Pass both as (n, D).")
-    pairs = np.stack([as_images(rows[:MAX_PAIRS], image_shape) for rows in (originals, reconstructions)])
+    pairs = np.stack([as_images(rows, image_shape) for rows in (originals, reconstructions)])
     count = pairs.shape[1]
     blocks = -(-count // 10)
     columns = -(-count // blocks)
@@ -38,7 +36,8 @@ def reconstructions(originals: np.ndarray, reconstructions: np.ndarray, image_sh
     for block, top in enumerate(tops):
         sheet.draw(pairs[:, block * columns:(block + 1) * columns], top)
     rows = [top + row + 0.5 for top in tops for row in (0, 1)]
-    sheet.axes.set_yticks(rows, ["original", "reconstruction"] * blocks, fontsize=10)
+    step = -(-LINE // sheet.pitch[0])                               # flat images: a name for some of the rows
+    sheet.axes.set_yticks(rows[::step], (["original", "reconstruction"] * blocks)[::step], fontsize=10)
     return sheet.figure
 
 
