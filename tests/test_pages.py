@@ -234,6 +234,19 @@ def test_buttons_walk_and_ask_and_train(browser, page):
     browser.evaluate(press)
     assert browser.evaluate(STATE) == trained                                              # the same noise again
 
+    browser.open(page, "#optimizer=sgd&rate=0.1")                # Adam's moments and their number belong together (O1)
+    other, adam = browser.evaluate("""(() => {
+        const { start, trainStep } = modules["backward/training.js"], { state } = modules["backward/state.js"];
+        let run = start(modules["backward/vae.js"].network(1, "bernoulli"), state);
+        for (let i = 0; i < 20; i++) run = trainStep({ ...state, optimizer: i < 19 ? "sgd" : "adam" }, run).next;
+        for (let i = 0; i < 20; i++) {
+            if (i === 19) optimizer.value = "adam", optimizer.dispatchEvent(new Event("change"));
+            one.click();
+        }
+        return [run.theta, state];
+    })()""")
+    assert other == {name: adam[name] for name in other}
+
 
 FAR = "U1 U2 a Wm1 Wm2 Wv1 Wv2 cm1 cm2 cv1 cv2 R1 R2 r S1 S2 s1 s2 eps111 eps112".split()
 STATES = ["", *("&".join(f"{name}={sign}9" for name in FAR) + "&x12=1&beta=4" for sign in ("", "-")),

@@ -48,10 +48,7 @@ $("rewind").addEventListener("click", () => {
   run = null;
   change(first);
 });
-$("optimizer").addEventListener("change", () => {
-  run = run && { ...start(run.net, state), step: run.step };
-  change({ optimizer: $("optimizer").value });
-});
+$("optimizer").addEventListener("change", () => change({ optimizer: $("optimizer").value }));
 $("rate").addEventListener("input", () => change({ rate: 10 ** Number($("rate").value) }));
 
 function drawParts() {
