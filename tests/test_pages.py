@@ -293,6 +293,41 @@ def test_everything_can_be_read_and_has_a_name(browser, page):
     assert not [role for role, name in tree if role in named and not name]
 
 
+BLIND = [[[0.367, 0.861, -0.228], [0.280, 0.673, 0.047], [-0.012, 0.043, 0.969]],      # deuteranopia and protanopia, of
+         [[0.152, 1.053, -0.205], [0.115, 0.786, 0.099], [-0.004, -0.048, 1.052]]]     # linear RGB: Machado et al. 2009
+XYZ = np.array([[0.4124, 0.3576, 0.1805], [0.2126, 0.7152, 0.0722], [0.0193, 0.1192, 0.9505]])
+
+
+def lab(blind, color):
+    """Return the CIE 1976 coordinates of #rrggbb as a color-blind person sees it."""
+    rgb = np.array([int(color[i:i + 2], 16) for i in (1, 3, 5)]) / 255
+    linear = np.where(rgb <= 0.04045, rgb / 12.92, ((rgb + 0.055) / 1.055)**2.4)
+    f = np.cbrt(XYZ @ np.clip(blind @ linear, 1e-6, 1) / XYZ.sum(axis=1))
+    return np.array([116 * f[1] - 16, 500 * (f[0] - f[1]), 200 * (f[1] - f[2])])
+
+
+@needs_browser
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_curves_that_color_alone_tells_apart_differ_to_the_color_blind(browser, page, scheme):
+    """IWAE and DReG were red and green, which a deuteranope saw 1.5 apart in the dark."""
+    browser.media(prefers_color_scheme=scheme)
+    browser.open(page)
+    curves = browser.evaluate("""new Promise(done => {
+        const found = [], { stroke } = CanvasRenderingContext2D.prototype;
+        CanvasRenderingContext2D.prototype.stroke = function () {
+            stroke.call(this);
+            if (this.canvas.id !== "signal" || this.lineWidth !== 2) return;
+            found.push([`${this.getLineDash()}`, this.strokeStyle]);
+            if (found.length === 4) done(found);
+        };
+        document.getElementById("cloud").scrollIntoView();
+    })""")
+    browser.media()
+    assert len({dash for dash, _ in curves}) == 3
+    one, other = (color for dash, color in curves if not dash)
+    assert min(np.linalg.norm(lab(blind, one) - lab(blind, other)) for blind in BLIND) > 30
+
+
 def test_data_cannot_end_the_script_that_holds_them():
     html = build_page("backward", {"name": "</script><script>alert(1)</script>"})
     assert "alert(1)</script>" not in html and html.count("<script") == html.count("</script>") == 2

@@ -52,9 +52,9 @@ function draw(found) {
   });
   line(chart, found.monte_carlo, "muted", [6, 4]);
   line(chart, found.score_function, "muted", [2, 3]);
-  line(chart, found.iwae, "bad");
-  line(chart, found.dreg, "ok");
-  legend(chart, { "Monte Carlo – –": "muted", "score ···": "muted", IWAE: "bad", DReG: "ok" });
+  line(chart, found.iwae, "test");
+  line(chart, found.dreg, "train");
+  legend(chart, { "Monte Carlo – –": "muted", "score ···": "muted", IWAE: "test", DReG: "value" });
   const ends = points => `${format(2 ** points[0][1], 3)} to ${format(2 ** points.at(-1)[1], 3)}`;
   const fails = found.dreg.at(-1)[1] < found.dreg[0][1] - 0.5;
   const why = fails
