@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from browser import Browser, needs_browser
 
-from scratchvae import load_data, VAE
+from scratchvae import load_data, load_model, VAE
 from scratchvae.analysis.evaluation import Sampler
 from scratchvae.analysis.latent import interpolate
 from scratchvae.cli.main import main
@@ -91,6 +91,16 @@ def test_the_film_ends_in_the_bits_of_the_run(run):
     history = np.array(content(run / "explore.html")["history"])
     assert film["same"] and film["steps"][0] == 1 and sorted(set(film["steps"])) == film["steps"]
     assert film["steps"][-1] == 96 and np.allclose(film["losses"][-1], history[-1], rtol=1e-6)
+
+
+def test_the_page_of_a_kept_epoch_ends_with_that_epoch(capsys, tmp_path):
+    """It held epoch 28 of 300, and told the losses of epoch 300."""
+    rows = np.random.default_rng(0).random((30, 16)) > 0.5
+    page = content(explored(capsys, tmp_path, "--data", npz(tmp_path / "noise.npz", rows[:15], rows[15:]), "--keep",
+                            "best", "--epochs", "80", "--batch-size", "5"))
+    kept = load_model(tmp_path / "run").history_.best()
+    assert kept < 80 and page["data"] == f"noise (epoch {kept} of 80 was kept)" and len(page["history"]) == kept
+    assert sum(page["history"][-1]) == pytest.approx(page["loss"][0], rel=1e-5)
 
 
 def test_a_film_of_another_training_says_so(run, capsys):

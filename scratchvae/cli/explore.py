@@ -44,8 +44,11 @@ def run(args: Namespace) -> tuple[dict, int]:
         raise RunError(f"{record.model_file} does not say how far its training came ({error}). Take one that "
                        "`scratchvae train` wrote, or leave out --film.") from error
     page = model_data(model, data, config["data"], config.get("binarize", "none"), config.get("seed", 0))
+    kept = config.get("keep") == "best" and history.best() or len(history)
     page |= {"run": record.folder.resolve().name, "film": _film(record, data, steps, page["kl"]) if steps else None,
-             "history": [epoch[5:7] for epoch in history if np.isfinite(epoch[5:7]).all()]}
+             "history": [epoch[5:7] for epoch in history[:kept] if np.isfinite(epoch[5:7]).all()]}
+    if kept < len(history):
+        page["data"] += f" (epoch {kept} of {len(history)} was kept)"
     if record.shown != config["data"]:
         where = f"of which {data.name}, shown here, is a part" if args.data is None else f"and shown {data.name} here"
         page["data"] = f"{config['data']}, {where}"
