@@ -109,7 +109,8 @@ def test_a_film_of_another_training_says_so(run, capsys):
     model.parameters.flat[0] += 1e-3
     save_run(model, other / "model.npz", meta, arrays)
     assert main(["explore", str(other), "--film"]) == 0
-    assert "did not end in the run's own bits" in capsys.readouterr().err.replace("\n", " ")
+    said = capsys.readouterr().err
+    assert "did not end in the run's own bits" in said and "if --resume changed no setting" in said
     assert not content(other / "explore.html")["film"]["same"]
 
 

@@ -63,5 +63,5 @@ def _film(record: Run, data: Dataset, steps: int, kl: list) -> dict[str, Any]:
     found = film(record.trainer(VAE(**last.get_params()), data), steps, data, last, axes)
     if not found["same"]:
         say("the repeated training did not end in the run's own bits, as it does on the machine and the backend that "
-            "the run was trained with; the page says so")
+            "the run was trained with, if --resume changed no setting; the page says so")
     return found

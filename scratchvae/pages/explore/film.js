@@ -21,7 +21,7 @@ export function makeFilm({ frames, state, change }) {
     canvases = gallery($("film-draws"), frames.draws.shape[1], "Draw");
     $("frame").max = last;
     put($("replayed"), "The training was repeated from its seed, " + (film.same ? "and ended in the bits of this run."
-      : "but did not end in the bits of this run: another machine or backend trained it."));
+      : "but did not end in the bits of this run: another machine or backend trained it, or --resume changed it."));
     const begin = () => { if (state.frame >= last) go(0); };
     const stop = player($("play"), () => state.frame < last ? go(state.frame + 1) : stop(), 300, begin);
   }
