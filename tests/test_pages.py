@@ -224,6 +224,22 @@ def test_buttons_walk_and_ask_and_train(browser, page):
     browser.key("Enter")                                                                   # the first answer is +
     assert browser.evaluate("document.getElementById('score').textContent") == \
         "Right: it is 1.0000. Your score: 1 of 1."
+    browser.open(page, "#ask=number")
+    asked = browser.evaluate("""(async () => {
+        const frames = () => new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)));
+        document.getElementById("forward").click();
+        const { change } = modules["backward/state.js"], words = () => document.getElementById("asked").textContent;
+        change({ U1: 2 });                                              // the question is about the numbers as they are
+        guessed.value = 2.1;
+        question.requestSubmit();
+        const told = score.textContent;
+        document.getElementById("back").click();
+        const of = words();
+        change({ Z: 2 });
+        await frames();
+        return [told, of, words()];
+    })()""")
+    assert asked[0] == "Right: it is 2.1000. Your score: 1 of 1." and asked[1] != asked[2]
     browser.open(page, "#beta=0.2&Z=2&rate=0.1")
     before = browser.evaluate(STATE)
     press = "['one', 'one', 'one'].forEach(id => document.getElementById(id).click())"

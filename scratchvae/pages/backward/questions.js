@@ -1,14 +1,16 @@
 // Questions before a number of the walk is shown, and the score.
 import { $, format, put } from "../shared/page.js";
-import { change, compute, state } from "./state.js";
+import { change, compute, onChange, state } from "./state.js";
 
 const score = { right: 0, asked: 0 };
 let asking = null;
 
-// Asks for the value that the step numbered `to` will show.
-export function ask(to, name, formula, value) {
-  asking = { to, value };
-  put($("asked"), `Next: ${name} = ${formula}. Its ${state.ask}?`);
+const show = ([name, formula]) => put($("asked"), `Next: ${name} = ${formula}. Its ${state.ask}?`);
+
+// Asks for the value that the step numbered `to` will show; lineOf() is its line, for the numbers as they are then.
+export function ask(to, lineOf) {
+  asking = { to, lineOf };
+  show(lineOf());
   $("signs").hidden = state.ask !== "sign";
   $("guess").hidden = state.ask !== "number";
   $("question").hidden = false;
@@ -24,7 +26,8 @@ export function stopAsking() {
 $("question").addEventListener("submit", event => {
   event.preventDefault();
   if (!asking) return;
-  const { value, to } = asking;
+  const { to, lineOf } = asking;
+  const value = lineOf().at(-1);
   const guess = state.ask === "sign" ? Number(event.submitter.value) : parseFloat($("guessed").value);
   const right =
     state.ask === "sign"
@@ -39,3 +42,5 @@ $("question").addEventListener("submit", event => {
   change({ step: to });
   $(to <= compute().F ? "forward" : "back").focus();
 });
+
+onChange(() => asking && show(asking.lineOf()));

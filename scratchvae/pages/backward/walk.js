@@ -65,8 +65,7 @@ const next = () => (isAtEnd() ? 1 : state.step + 1);
 function onward(to) {
   if (state.ask === "no" || to > compute().last) return go(to);
   stop();
-  const [[name, formula, , value]] = linesOf(compute(to));
-  ask(to, name, formula, value);
+  ask(to, () => linesOf(compute(to))[0]);
 }
 
 $("forward").addEventListener("click", () => onward(next()));
