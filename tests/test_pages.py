@@ -190,6 +190,8 @@ def test_numbers_change_under_the_mouse_and_the_keys(browser, page):
     assert browser.evaluate(f"{STATE}.eps111") > 1
     agree = browser.evaluate("document.getElementById('verdict').textContent")
     assert agree == "27 of 27 gradients agree"
+    browser.evaluate("document.getElementById('rate').focus()")
+    browser.key("End")
     browser.evaluate("new Promise(done => setTimeout(done, 400))")
     state, fragment = browser.evaluate(f"[{STATE}, location.hash]")
     browser.open(page, fragment)

@@ -21,7 +21,7 @@ const CHOICES = {
   Z: TWO, B: TWO, K: TWO, n: TWO, k: TWO, latent: TWO, common: [0, 1], likelihood: ["bernoulli", "gaussian"],
   ask: ["no", "sign", "number"], samples: SAMPLES, optimizer: ["sgd", "adam"],
 };
-const RANGES = { beta: [0, 4], step: [-1, 99], seed: [1, 1e6], h: [-12, 0], baseline: [-4, 8], rate: [0.001, 0.3] };
+const RANGES = { beta: [0, 4], step: [-1, 99], seed: [1, 1e6], h: [-12, 0], baseline: [-4, 8], rate: [0.001, 0.32] };
 
 export const rangeOf = name =>
   RANGES[name] ?? (name.startsWith("x") ? [0, 1] : name.startsWith("eps") ? [-3, 3] : [-9, 9]);

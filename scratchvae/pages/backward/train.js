@@ -49,7 +49,7 @@ $("rewind").addEventListener("click", () => {
   change(first);
 });
 $("optimizer").addEventListener("change", () => change({ optimizer: $("optimizer").value }));
-$("rate").addEventListener("input", () => change({ rate: 10 ** Number($("rate").value) }));
+$("rate").addEventListener("input", () => change({ rate: Number((10 ** $("rate").value).toFixed(4)) }));
 
 function drawParts() {
   const high = parts.reduce((most, [, reconstruction, kl]) => Math.max(most, reconstruction, kl), 1.5);
