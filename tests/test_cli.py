@@ -57,6 +57,8 @@ def test_train_writes_a_run_folder_and_its_json(capsys, tmp_path):
     assert sorted(os.listdir(folder)) == [".lock", "config.json", "figures", "history.csv", "model.npz"]
     assert sorted(os.listdir(folder / "figures")) == [
         "kl_per_dimension.png", "latent_plane.png", "learning_curves.png", "reconstructions.png", "samples.png"]
+    assert [os.path.relpath(path, folder / "figures") for path in sorted(got["file"])] == sorted(
+        os.listdir(folder / "figures"))
     assert json.loads((folder / "config.json").read_text(encoding="utf-8"))["n_latent"] == 3
     rows = (folder / "history.csv").read_text(encoding="utf-8").splitlines()
     assert len(rows) == 3 and rows[0].startswith("epoch,train_loss,train_reconstruction,train_kl,test_loss")

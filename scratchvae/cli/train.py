@@ -277,7 +277,7 @@ def _train(record, data, trainer):
         show(text, sys.stdout)                             # the terminal may be gone; the exit status names the signal
     else:
         print(text, end="")
-    return result, 128 + caught[0] if caught else 0
+    return result | {"file": [str(path) for path in paths]}, 128 + caught[0] if caught else 0
 
 
 def run_epochs(record: Run, trainer: Trainer) -> list[int]:
