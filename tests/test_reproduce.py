@@ -1,4 +1,5 @@
 """`scratchvae reproduce`: a row trains by its protocol, within a budget, goes on, and is measured and written down."""
+import shutil
 import signal
 from pathlib import Path
 
@@ -70,6 +71,15 @@ def test_a_budget_ends_with_the_last_stage_that_fits_and_a_larger_one_goes_on(ca
     result(capsys, *rows[:-1], tmp_path / "whole", "small")
     assert bits(tmp_path / "whole" / "small-0") == went_on
     assert result(capsys, *rows, "small")["rows"][0]["epochs"] == 13           # complete: it is measured again
+
+
+def test_a_run_that_was_removed_does_not_stop_the_others(capsys, tmp_path, rows):
+    """Its curve was looked for after hours of training."""
+    result(capsys, *rows, "gray", "small", "--seeds", 2)
+    for name in ("gray-0", "gray-1", "small-1"):                             # the gray pixels' panel goes with its runs
+        shutil.rmtree(tmp_path / "out" / name)
+    assert [row["seed"] for row in result(capsys, *rows, "small")["rows"]] == [0]
+    assert len(read_records(tmp_path / "out" / "reproduced.csv")) == 8
 
 
 def test_an_interrupted_row_goes_on(capsys, tmp_path, rows, monkeypatch):

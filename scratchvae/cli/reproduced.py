@@ -133,15 +133,17 @@ def write(folder: Path, records: list[Record]) -> None:
 
 
 def curves(folder: Path, records: list[Record]) -> dict[str, tuple]:
-    """Return what `bounds_over_epochs` draws of the runs in `folder`, a panel for each protocol."""
+    """Return what `bounds_over_epochs` draws of the runs that are still in `folder`, a panel for each protocol."""
     panels: dict[str, tuple] = {}
     for name in dict.fromkeys(record.row for record in records):
         row, ours = ROWS[name], [record for record in records if record.row == name]
-        found = [np.loadtxt(folder / f"{name}-{seed}" / HISTORY, delimiter=",", skiprows=1, usecols=(0, 4), ndmin=2).T
-                 * [[1], [1 if row.is_loss else -1]] for seed in sorted({record.seed for record in ours})]
+        files = [folder / f"{name}-{seed}" / HISTORY for seed in sorted({record.seed for record in ours})]
+        found = [np.loadtxt(file, delimiter=",", skiprows=1, usecols=(0, 4), ndmin=2).T
+                 * [[1], [1 if row.is_loss else -1]] for file in files if file.exists()]
         points = [(record.epochs, record.log_likelihood) for record in ours if record.importance_samples]
-        panel = panels.setdefault(row.protocol, (row.stages, {}))
-        panel[1][name] = row.published, found, np.array(points).reshape(-1, 2).T
+        if found:
+            panel = panels.setdefault(row.protocol, (row.stages, {}))
+            panel[1][name] = row.published, found, np.array(points).reshape(-1, 2).T
     return panels
 
 
