@@ -82,6 +82,13 @@ def test_a_run_that_was_removed_does_not_stop_the_others(capsys, tmp_path, rows)
     assert len(read_records(tmp_path / "out" / "reproduced.csv")) == 8
 
 
+def test_a_readme_of_somebody_else_is_not_replaced(capsys, tmp_path, rows):
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "README.md").write_text("mine", encoding="utf-8")
+    refused(capsys, "has a README.md and no reproduced.csv", *rows, "gray")
+    assert (tmp_path / "out" / "README.md").read_text(encoding="utf-8") == "mine"
+
+
 def test_an_interrupted_row_goes_on(capsys, tmp_path, rows, monkeypatch):
     with monkeypatch.context() as interrupted:
         interrupted.setattr(Progress, "after_step", lambda *_: signal.raise_signal(signal.SIGINT))

@@ -12,7 +12,7 @@ from ..validation import at_least, one_of, positive_integer
 from .parser import add_command, require_name
 from .pictures import history_of
 from .published import ROWS, WANTED
-from .reproduced import expected, expected_text, is_far, merged, read_records, RECORDS, records_of, write
+from .reproduced import expected, expected_text, is_far, merged, PAGE, read_records, RECORDS, records_of, write
 from .run_folder import data_source, Run
 from .screen import say
 from .train import begun, resumed, run_epochs, TRAIN_DEFAULTS
@@ -40,13 +40,15 @@ def run(args: argparse.Namespace) -> tuple[dict, int]:
     budget = None if args.budget is None else at_least("budget", args.budget, 0, "Use 10.", open_interval=True)
     positive_integer("seeds", args.seeds)
     positive_integer("importance_samples", args.importance_samples)
-    require_name("--out", args.out, "runs/reproduce")      # or the README.md of the present folder would be replaced
+    require_name("--out", args.out, "runs/reproduce")
     sources, rows, folder = _sources(args.data), [], Path(args.out)
     for name in names:
         if ROWS[name].data not in {*BUNDLED, *SETS, *sources}:
             raise ConfigurationError(f"{name} needs data that are neither bundled nor fetched: "
                                      f"{WANTED[ROWS[name].data][0]}. Say where: --data {ROWS[name].data}=PATH.")
-    read_records(folder / RECORDS)                         # a damaged file is refused before anything is trained
+    if not read_records(folder / RECORDS) and os.path.lexists(folder / PAGE):              # before anything is trained
+        raise ConfigurationError(f"--out is {args.out!r}, which has a {PAGE} and no {RECORDS}: the page would replace "
+                                 "it. Choose another folder.")
     for name in names:
         for seed in range(args.seeds):
             caught, history, found = _reproduced(name, seed, sources, budget, args)
@@ -56,7 +58,7 @@ def run(args: argparse.Namespace) -> tuple[dict, int]:
             records = [*before, last._replace(**found)]
             write(folder, merged(read_records(folder / RECORDS), records))
             rows.append(_told(records))
-    return {"rows": rows, "file": str(folder / "README.md")}, int(any(row["far_after"] for row in rows))
+    return {"rows": rows, "file": str(folder / PAGE)}, int(any(row["far_after"] for row in rows))
 
 
 def _sources(pairs):

@@ -20,7 +20,7 @@ from ..storage.atomic import write_atomically
 from .published import ROWS
 from .run_folder import HISTORY
 
-RECORDS = "reproduced.csv"
+RECORDS, PAGE = "reproduced.csv", "README.md"
 RECORDED = Path(__file__).with_name(RECORDS)                   # of the project's own runs
 FAR = 0.3                             # nats: a loss that is farther beyond the range over seeds is told as far
 
@@ -127,7 +127,7 @@ def write(folder: Path, records: list[Record]) -> None:
     table = io.StringIO()
     csv.writer(table, lineterminator="\n").writerows([Record._fields, *records])
     folder.mkdir(parents=True, exist_ok=True)
-    for name, text in ((RECORDS, table.getvalue()), ("README.md", page(records))):
+    for name, text in ((RECORDS, table.getvalue()), (PAGE, page(records))):
         write_atomically(folder / name, lambda file: file.write(text.encode()))
     save(bounds_over_epochs(curves(folder, records)), folder / "curves.png")
 
