@@ -298,6 +298,17 @@ def test_a_graph_wider_than_its_frame_begins_in_the_middle_and_is_shaded_where_t
 
 
 @needs_browser
+@pytest.mark.parametrize("width, height", [(320, 256), (844, 390), (380, 640)])
+def test_the_bar_leaves_half_of_a_low_window_free(browser, page, width, height):
+    """320 x 256 is what a window of 1280 x 1024 holds at a zoom of 400 %: the bar hid all but 4 lines of it."""
+    browser.viewport(width, height)
+    browser.open(page)
+    browser.evaluate("document.getElementById('graph').scrollIntoView()")
+    assert browser.evaluate("document.querySelector('.bar').getBoundingClientRect().bottom") < height / 2
+    browser.viewport(1440)
+
+
+@needs_browser
 def test_everything_can_be_read_and_has_a_name(browser, page):
     browser.viewport(1440)
     for scheme in ("light", "dark"):
