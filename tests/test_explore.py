@@ -347,7 +347,8 @@ def test_hands_draw_walk_and_send_the_state_in_the_fragment(run, browser):
     state = f"[location.hash, {', '.join(TEXT % name for name in ('nll', 'kl', 'far', 'moment'))}, slider0.value]"
     sent = browser.evaluate(state)
     assert all(f"{key}=" in sent[0] for key in ("drawn", "offset", "seed", "frame"))
-    assert sent[4].startswith("Step 1 of 96")
+    assert sent[4].startswith("Step 1 of 96") and browser.evaluate(
+        "document.getElementById('frame').getAttribute('aria-valuetext')").startswith("Step 1 of 96: rate")
     visit(browser, run / "explore.html", sent[0])
     assert browser.evaluate(state) == sent
     visit(browser, run / "explore.html", "#image=99&drawn=z&goal=-7&t=9&a=no&offset=9:9,1:x&across=77&path=no&frame=-3")

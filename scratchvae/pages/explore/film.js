@@ -36,6 +36,7 @@ export function makeFilm({ frames, state, change }) {
     const text = `${film ? `Step ${step} of ${steps}` : `Epoch ${k + 1}`}: `
       + `rate ${format(rate, 2)}, distortion ${format(distortion, 2)} nats`;
     put($("moment"), text);
+    set($("frame"), "aria-valuetext", text);
     set($("plane"), "aria-label", `Distortion over rate in training; ${text}`);
     if (!film) return;
     const { values, shape: [, n, width] } = frames.codes;
