@@ -120,7 +120,7 @@ def test_a_larger_model_has_fewer_levels_and_one_too_large_is_refused():
     assert weights["levels"] == 23 and len(weights["text"]) < trained.MOST_TEXT
     assert weights["parameters"] == trained.ORDINARY
     assert not np.array_equal(held.parameters.flat, vae.parameters.flat)
-    with pytest.raises(ConfigurationError, match="2,000,000.*--hidden 400"):
+    with pytest.raises(ConfigurationError, match="2,000,000.*fewer --hidden units"):
         trained.rounded_model(VAE(784, n_latent=20, hidden=(1400,)))
 
 

@@ -72,7 +72,7 @@ def rounded_model(model: VAE) -> tuple[VAE, dict]:
     size = model.parameters.flat.size
     if size > MOST_PARAMETERS:
         raise ConfigurationError(f"the model has {size:,} parameters; a page holds at most {MOST_PARAMETERS:,}, to "
-                                 "stay small and quick. Train one with fewer units, for example --hidden 400.")
+                                 "stay small and quick. Train one with fewer --hidden units.")
     for levels in LEVELS:
         held, arrays = copy.deepcopy(model), {}
         for name, values in model.parameters.segments():
