@@ -185,7 +185,7 @@ def run_compare(args: Namespace) -> tuple[dict, int]:
     pairs = {name: [side.get(name) for side in settings] for name in {**settings[0], **settings[1]}}
     different = {name: pair for name, pair in pairs.items() if pair[0] != pair[1]}
     numbers = {name: [side[name] for side in losses] for name in losses[0]}
-    rows = [("", *(Path(folder).name for folder in (args.folder, args.other))),
+    rows = [("", args.folder, args.other),
             *((name, *map(str, pair)) for name, pair in different.items()),
             *((name, *(f"{value:,.2f}" if isinstance(value, float) else f"{value:,}" for value in pair))
               for name, pair in numbers.items())]
