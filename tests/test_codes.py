@@ -53,6 +53,7 @@ def test_codes_of_data_without_labels_have_no_column_of_them(capsys, tmp_path, n
     (["encode", "RUN", "--to", "."], "ends in .csv or .npy. Pass for example codes.csv"),
     (["encode", "RUN", "--to", "RUN/history.csv"], "history.csv', a file of the run in"),
     (["export", "RUN", "--to", "RUN/model.npz"], "model.npz', a file of the run in"),
+    (["export", "RUN", "--to", "RUN/Model.NPZ"], "Model.NPZ', a file of the run in"),           # on Windows and macOS
     (["encode", "RUN", "--to", "no/such/folder/a.npy"], "no/such/folder"),
     (["encode", "RUN", "--to", "a.npy", "--part", "all"], "'all' is unknown"),
     (["interpolate", "RUN", "--from", 0, "--to", 359], "--to is 359; the test part has images 0 to 358"),

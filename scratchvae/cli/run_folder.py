@@ -303,7 +303,7 @@ def open_run(name: str) -> Run:
 
 def check_free(flag: str, path: Path) -> None:
     """Raise ConfigurationError, in the words of the flag, if the path is that of a run's own file."""
-    if path.name in (CONFIG, MODEL, HISTORY) and os.path.exists(path.parent / CONFIG):
+    if path.name.lower() in (CONFIG, MODEL, HISTORY) and os.path.exists(path.parent / CONFIG):
         raise ConfigurationError(f"{flag} is {str(path)!r}, a file of the run in {path.parent}, which would be lost; "
                                  "expected another name. Choose one.")
 
