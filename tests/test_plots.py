@@ -168,6 +168,9 @@ def test_bounds_of_each_protocol_have_a_panel_of_their_own_with_published_lines_
     early = np.array([[1.0, 10.0, 100.0], [-9e4, -100.0, -91.0]])
     axes, = plots.bounds_over_epochs({"a protocol": ((10, 100), {"row": (None, [early], np.empty((2, 0)))})}).axes
     assert axes.get_ylim()[0] > -110 and axes.get_xlim()[0] > 5        # what comes before the first tick is cut off
+    axes, = plots.bounds_over_epochs({"more rows than styles": ((10, 100), {
+        str(row): (None, [early], np.empty((2, 0))) for row in range(7)})}).axes
+    assert [text.get_text() for text in axes.get_legend().get_texts()] == list("0123456")
     with pytest.raises(DataError, match="no curve"):
         plots.bounds_over_epochs({})
 

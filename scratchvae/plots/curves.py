@@ -1,6 +1,7 @@
 """Figures of numbers: learning curves, and the KL of each latent dimension."""
 import textwrap
 from collections.abc import Sequence
+from itertools import cycle
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -122,7 +123,7 @@ def bounds_over_epochs(panels: dict[str, tuple]) -> "Figure":
     for axes, (title, (ticks, found)) in zip(figure.subplots(rows, 2, squeeze=False).flat, panels.items()):
         first = min([ticks[0], *(curve[0, -1] for _, curves, _ in found.values() for curve in curves)])
         shown, keys = [], {}
-        for (name, (published, curves, points)), style in zip(found.items(), STYLES):
+        for (name, (published, curves, points)), style in zip(found.items(), cycle(STYLES)):
             for curve in curves:
                 axes.plot(*curve, label="" if curve is not curves[0] else name, linewidth=1.2, **style)
                 shown.append(curve[1, curve[0] >= first])
