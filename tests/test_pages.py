@@ -190,6 +190,12 @@ def test_numbers_change_under_the_mouse_and_the_keys(browser, page):
     assert browser.evaluate(f"{STATE}.eps111") > 1
     agree = browser.evaluate("document.getElementById('verdict').textContent")
     assert agree == "27 of 27 gradients agree"
+    browser.evaluate(f"modules['backward/state.js'].change({{ pick: 'U1' }}); {TWO_FRAMES}.then(() => typed.focus())")
+    for text, value in (("0.125", 0.125), ("99", 9)):                             # 9 is in the range, 99 is not
+        browser.evaluate("typed.select()")
+        for letter in text:
+            browser.key(letter)
+        assert browser.evaluate(f"{STATE}.U1") == value
     browser.evaluate("document.getElementById('rate').focus()")
     browser.key("End")
     browser.evaluate("new Promise(done => setTimeout(done, 400))")

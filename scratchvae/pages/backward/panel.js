@@ -105,7 +105,8 @@ function factsOf(step) {
 
 const typed = $("typed");
 typed.addEventListener("input", () => {
-  if (typed.checkValidity() && typed.value !== "") change({ [typed.dataset.name]: Number(typed.value) });
+  const { rangeOverflow, rangeUnderflow } = typed.validity;
+  if (typed.value !== "" && !rangeOverflow && !rangeUnderflow) change({ [typed.dataset.name]: Number(typed.value) });
 });
 
 // The box in which a parameter can be typed; what is being typed is left alone.
