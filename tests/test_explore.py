@@ -464,6 +464,24 @@ def test_a_color_picture_goes_in_and_comes_out_whole(capsys, tmp_path, browser):
 
 
 @needs_browser
+def test_no_number_of_a_chart_is_cut(capsys, tmp_path, browser):
+    """-2133.5 nats lost the sign: 46 pixels were left for the numbers of every chart."""
+    rows = np.random.default_rng(0).random((20, 3072)) > 0.5
+    visit(browser, explored(capsys, tmp_path, "--data", npz(tmp_path / "large.npz", rows), "--learning-rate", "1e-6"))
+    drawn = browser.evaluate("""new Promise(done => {
+        const found = [], { fillText } = CanvasRenderingContext2D.prototype;
+        CanvasRenderingContext2D.prototype.fillText = function (words, x, y) {
+            fillText.call(this, words, x, y);
+            found.push([words, x - this.measureText(words).width * (this.textAlign === "right")]);
+            if (this.canvas.id === "climb" && words.includes("nats")) done(found);
+        };
+        dispatchEvent(new Event("resize"));
+    })""")
+    assert any(re.fullmatch(r"−2\d{3}\.\d", words) for words, *_ in drawn)
+    assert min(left for _, left in drawn) >= 0
+
+
+@needs_browser
 def test_a_run_named_like_the_end_of_a_script_is_a_name(run, tmp_path, browser):
     data = content(run / "explore.html") | {"run": "</script><script>nowhere()</script>",
                                             "attributes": ["<i>'\"&</script>"] * 10}

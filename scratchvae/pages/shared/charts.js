@@ -14,7 +14,7 @@ export function ticks([low, high], write) {
 // the functions from numbers to pixels, and the edges of the grid.
 export function grid(canvas, ratio, { x: [x0, x1], y: [y0, y1], xTicks, yTicks, margins }) {
   const { context: c, width, height } = sheet(canvas, ratio);
-  const left = 46;
+  const left = Math.max(46, ...yTicks.map(([, words]) => 10 + c.measureText(words).width));
   const right = width - margins.right;
   const { top } = margins;
   const bottom = height - margins.bottom;
