@@ -1,8 +1,8 @@
 """One self-contained HTML file from a page's sources: `page.html`, its style sheets and modules, and its data.
 
-The sources are a web page as they stand: a server in this folder shows them, without data.  JavaScript modules are
-joined in the order in which they import one another, each in a scope of its own; what `backward/main.js` exports is
-`modules["backward/main.js"]` in the browser's console.
+The sources are a web page as they stand, but for its data, without which its modules stop.  JavaScript modules are
+joined in the order in which they import one another, each in a scope of its own; what `backward/state.js` exports is
+`modules["backward/state.js"]` in the browser's console.
 """
 import json
 import re
