@@ -8,6 +8,7 @@ from unittest.mock import patch
 import numpy as np
 import pytest
 from browser import Browser, needs_browser
+from test_cli import refused
 
 from scratchvae import load_data, load_model, VAE
 from scratchvae.analysis.evaluation import Sampler
@@ -16,6 +17,7 @@ from scratchvae.cli.main import main
 from scratchvae.cli.run_folder import Run
 from scratchvae.data.faces import Faces, FACTORS, IMAGE_SHAPE, make_faces, render
 from scratchvae.data.loading import Dataset
+from scratchvae.elbo import Objective
 from scratchvae.errors import ConfigurationError
 from scratchvae.model_files import load_run, save_run
 from scratchvae.pages import build_page, trained
@@ -165,6 +167,12 @@ def test_runs_that_no_page_can_show_are_refused_in_one_line(run, capsys, tmp_pat
     assert main(["explore", str(folder), "--film"]) == 2
     said = capsys.readouterr().err
     assert message in said and said.count("\n") == 1 and "Traceback" not in said
+
+
+def test_a_run_whose_loss_is_infinite_is_refused(run, capsys, monkeypatch):
+    """As at a logvar of 100, of which float32 has no exponential: JSON refused it with a traceback."""
+    monkeypatch.setattr(trained, "held_out_objective", lambda *args, **options: Objective(np.inf, np.inf, 1.0))
+    refused(capsys, "a held-out loss or KL that is not finite", "explore", run, "--out", run.with_name("infinite.html"))
 
 
 def test_wrong_places_for_the_page_are_refused(run, capsys, tmp_path):

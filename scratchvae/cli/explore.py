@@ -52,7 +52,12 @@ def run(args: Namespace) -> tuple[dict, int]:
     if record.shown != config["data"]:
         where = f"of which {data.name}, shown here, is a part" if args.data is None else f"and shown {data.name} here"
         page["data"] = f"{config['data']}, {where}"
-    return write_page(build_page("explore", page), path, args)
+    try:
+        html = build_page("explore", page)
+    except ValueError as error:                            # JSON has no infinity
+        raise RunError(f"{record.model_file} has a held-out loss or KL that is not finite, which no page can show. "
+                       "Look for a diverged encoder, and train another run.") from error
+    return write_page(html, path, args)
 
 
 def _film(record: Run, data: Dataset, steps: int, kl: list) -> dict[str, Any]:
