@@ -12,7 +12,7 @@ from scratchvae import evaluate
 from scratchvae.cli import published, reproduced
 from scratchvae.cli.progress import Progress
 from scratchvae.cli.published import IWAE_PAPER, Row, ROWS, STAGES
-from scratchvae.cli.reproduced import expected, expected_text, merged, page, read_records, Record, RECORDED
+from scratchvae.cli.reproduced import curves, expected, expected_text, merged, page, read_records, Record, RECORDED
 from scratchvae.cli.train import TRAIN_DEFAULTS
 from scratchvae.model_files import load_run
 
@@ -74,12 +74,16 @@ def test_a_budget_ends_with_the_last_stage_that_fits_and_a_larger_one_goes_on(ca
 
 
 def test_a_run_that_was_removed_does_not_stop_the_others(capsys, tmp_path, rows):
-    """Its curve was looked for after hours of training."""
+    """Its curve was looked for after hours of training.  Now what was recorded is drawn of it."""
     result(capsys, *rows, "gray", "small", "--seeds", 2)
-    for name in ("gray-0", "gray-1", "small-1"):                             # the gray pixels' panel goes with its runs
+    for name in ("gray-0", "gray-1", "small-1"):
         shutil.rmtree(tmp_path / "out" / name)
     assert [row["seed"] for row in result(capsys, *rows, "small")["rows"]] == [0]
-    assert len(read_records(tmp_path / "out" / "reproduced.csv")) == 8
+    records = read_records(tmp_path / "out" / "reproduced.csv")
+    (_, small), (_, gray) = curves(tmp_path / "out", records).values()
+    assert len(records) == 8 and [curve.shape[1] for curve in small["small"][1]] == [13, 3]     # every epoch; stages
+    for (curve,), record in zip(np.swapaxes(gray["gray"][1], 1, 2), records[6:], strict=True):
+        assert tuple(curve) == record[2:4]
 
 
 def test_a_readme_of_somebody_else_is_not_replaced(capsys, tmp_path, rows):

@@ -133,17 +133,19 @@ def write(folder: Path, records: list[Record]) -> None:
 
 
 def curves(folder: Path, records: list[Record]) -> dict[str, tuple]:
-    """Return what `bounds_over_epochs` draws of the runs that are still in `folder`, a panel for each protocol."""
+    """Return what `bounds_over_epochs` draws: all epochs of runs in `folder`, of others what was recorded."""
     panels: dict[str, tuple] = {}
     for name in dict.fromkeys(record.row for record in records):
         row, ours = ROWS[name], [record for record in records if record.row == name]
-        files = [folder / f"{name}-{seed}" / HISTORY for seed in sorted({record.seed for record in ours})]
-        found = [np.loadtxt(file, delimiter=",", skiprows=1, usecols=(0, 4), ndmin=2).T
-                 * [[1], [1 if row.is_loss else -1]] for file in files if file.exists()]
+        found = []
+        for seed in sorted({record.seed for record in ours}):
+            file = folder / f"{name}-{seed}" / HISTORY
+            losses = (np.loadtxt(file, delimiter=",", skiprows=1, usecols=(0, 4), ndmin=2) if file.exists() else
+                      np.array([(record.epochs, record.loss) for record in ours if record.seed == seed]))
+            found.append(losses.T * [[1], [1 if row.is_loss else -1]])
         points = [(record.epochs, record.log_likelihood) for record in ours if record.importance_samples]
-        if found:
-            panel = panels.setdefault(row.protocol, (row.stages, {}))
-            panel[1][name] = row.published, found, np.array(points).reshape(-1, 2).T
+        panel = panels.setdefault(row.protocol, (row.stages, {}))
+        panel[1][name] = row.published, found, np.array(points).reshape(-1, 2).T
     return panels
 
 
