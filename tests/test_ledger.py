@@ -111,7 +111,7 @@ def test_both_accounts_add_up_and_the_gaps_are_those_of_the_oracle():
     assert found.effective_sigma == 0.6 and (found.n, found.binarization) == (100, "none")
     assert found.stderr == pytest.approx(oracle.log_p(X).std(ddof=1) / 10, rel=1e-9)
     assert found.elbo_stderr == pytest.approx(oracle.elbo(X).std(ddof=1) / 10, rel=0.1)
-    assert found.amortization_gap_stderr < 0.1 * found.elbo_stderr     # this gap is the same for every x; draws are left
+    assert found.amortization_gap_stderr < 0.1 * found.elbo_stderr     # this gap is the same for all x; draws are left
 
 
 def test_a_gaussian_of_any_name_has_the_oracles_log_likelihood():

@@ -148,7 +148,8 @@ def _gradient(vae: VAEFunctions, when: str = "") -> list:
     snapshot = vae.snapshot()
     try:
         checks = check_gradient(lambda: vae.loss(vae.x, vae.eps), lambda: vae.gradient_tree(vae.x, vae.eps)[1],
-                                snapshot.arrays, reseed=vae.given.get("reseed"), roles=anatomy and anatomy.roles)
+                                snapshot.arrays, reseed=vae.given.get("reseed"),
+                                roles=anatomy.roles if anatomy else None)
     finally:
         snapshot.restore()                                        # code that is wrong may put other arrays there
     head = anatomy.head_checks(checks) if anatomy and not vae.wrong & {"sampler", "KL"} else []

@@ -20,8 +20,9 @@ from ..validation import check_seed, function_of, positive_integer
 from .trees import as_number
 
 EPS, EPS_32 = (float(np.finfo(dtype).eps) for dtype in (np.float64, np.float32))
-FIRST_STEP = 2.0 ** -8.1                # of the entry's scale: truncation h^4 / 512 meets rounding 1e-14 / h here
-                                        # and it is no binary fraction, as periods often are: it would miss them
+# Of the entry's scale: truncation h^4 / 512 meets rounding 1e-14 / h here.  Steps that are binary fractions, as periods
+# often are, would miss what lies between.
+FIRST_STEP = 2.0 ** -8.1
 LEVELS = range(-5, 7)                   # steps are FIRST_STEP * 16^-level
 STAIR = 16 * EPS                        # noise of many terms 1 + u, each rounded by at most EPS / 2, whatever f's size
 SPACINGS = (1e-7, 1e-6, 1e-5)           # of points between which float32 inside f is noise
@@ -121,8 +122,8 @@ def rounding_noise(f: Callable, arrays: list, seed: int = 0) -> float:
         return np.ptp(found) > COARSE * np.max(np.abs(found))
 
     with restored(arrays) as centers, np.errstate(all="ignore"):
-        for sizes in (np.abs, sizes_of) if known else (sizes_of,):          # f may curve over an entry's own size
-            scales = [sizes(array) for array in arrays]
+        for scale_of in (np.abs, sizes_of) if known else (sizes_of,):       # f may curve over an entry's own size
+            scales = [scale_of(array) for array in arrays]
             directions = [np.where(np.isfinite(scale), scale, 0) * rng.uniform(-1, 1, scale.shape) for scale in scales]
             longest = max((float(np.max(np.abs(direction), initial=0.0)) for direction in directions), default=0.0)
             spacings = 10.0 ** np.arange(-9, 6)
