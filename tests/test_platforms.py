@@ -185,12 +185,13 @@ def test_the_paths_of_kernels_are_short_enough_for_windows():
     assert len(names) > 30 and max(map(len, names)) < 259 - 80, max(names, key=len)
 
 
-@pytest.mark.parametrize("system, machine, status", [("linux", "x86_64", 1), ("darwin", "x86_64", 0),
-                                                     ("linux", "aarch64", 0)])
-def test_what_a_matrix_unit_warns_of_for_nothing_is_an_error_elsewhere_only(tmp_path, system, machine, status):
-    """Products on Arm's matrix unit set the processor's flags for nothing; NumPy takes them at their word."""
+@pytest.mark.parametrize("what, system, machine, status", [
+    ("overflow", "linux", "x86_64", 1), ("overflow", "darwin", "x86_64", 0), ("overflow", "linux", "aarch64", 0),
+    ("invalid value", "linux", "x86_64", 0)])
+def test_what_a_product_warns_of_for_nothing_is_an_error_elsewhere_only(tmp_path, what, system, machine, status):
+    """Products set the processor's flags for nothing; NumPy takes them at their word."""
     (tmp_path / "test_product.py").write_text(
-        "import warnings\n\n\ndef test_it():\n    warnings.warn('overflow encountered in matmul', RuntimeWarning)\n")
+        f"import warnings\n\n\ndef test_it():\n    warnings.warn('{what} encountered in matmul', RuntimeWarning)\n")
     (tmp_path / "pretend.py").write_text(
         "import platform, pytest, sys, sysconfig\n\nsysconfig.get_config_vars()    # looks up what Linux has\n\n\n"
         "@pytest.hookimpl(tryfirst=True)\ndef pytest_configure():\n"
