@@ -210,8 +210,8 @@ class Model(Settings, ModelFiles, StateDict):
     def fit(self, X: Any, y: Any = None, *, epochs: int = 10, batch_size: int = 128,
             learning_rate: float | Rate | WarmUp = 1e-3, validation: Any = None, validation_split: float = 0.0,
             seed: int = 0, optimizer: str | dict = "adam", binarize: str = "none", output_bias: str = "data",
-            on_nonfinite: str = "stop", beta: Any = None, patience: int | None = None, keep: str = "last",
-            callback: Callable | None = None) -> "Model":
+            on_nonfinite: str = "stop", beta: Any = None, patience: int | None = None, shuffle: bool = True,
+            keep: str = "last", callback: Callable | None = None) -> "Model":
         """Train on X from freshly drawn weights, whatever the present ones are; return the model itself.
 
         A second call gives the same bits as the first.  Afterwards `history_` holds one `Epoch` an epoch, losses in
@@ -230,7 +230,7 @@ class Model(Settings, ModelFiles, StateDict):
             As in `scratchvae.training.Trainer`; validation may be (X, y), as it must be with conditions.
         validation_split : float
             The share of X, its last rows as they stand, that is held out instead of `validation`.
-        seed, optimizer, binarize, output_bias, on_nonfinite, beta, patience
+        seed, optimizer, binarize, output_bias, on_nonfinite, beta, patience, shuffle
             As in `scratchvae.training.Trainer`.  This seed draws order and noise; the model's own draws the weights.
         keep : str
             "last", or "best": the model ends with the parameters of the epoch whose held-out loss was least, also if
@@ -243,14 +243,14 @@ class Model(Settings, ModelFiles, StateDict):
         return self._train(True, X, y, epochs, validation_split, callback, batch_size=batch_size,
                            learning_rate=learning_rate, validation=validation, seed=seed, optimizer=optimizer,
                            binarize=binarize, output_bias=output_bias, on_nonfinite=on_nonfinite, beta=beta,
-                           patience=patience, keep=keep)
+                           patience=patience, shuffle=shuffle, keep=keep)
 
     def partial_fit(self, X: Any, y: Any = None, *, epochs: int = 1, batch_size: int = 128,
                     learning_rate: float | Rate | WarmUp = 1e-3, validation: Any = None,
                     validation_split: float = 0.0, seed: int = 0,
                     optimizer: str | dict = "adam", binarize: str = "none", output_bias: str = "data",
-                    on_nonfinite: str = "stop", beta: Any = None, patience: int | None = None, keep: str = "last",
-                    callback: Callable | None = None) -> "Model":
+                    on_nonfinite: str = "stop", beta: Any = None, patience: int | None = None, shuffle: bool = True,
+                    keep: str = "last", callback: Callable | None = None) -> "Model":
         """Train on X from the present weights, also from those that you set by hand; return the model itself.
 
         It continues where `fit` or the last `partial_fit` ended: weights, moments, step count, order, noise and
@@ -260,7 +260,7 @@ class Model(Settings, ModelFiles, StateDict):
         Parameters
         ----------
         X, y, epochs, batch_size, learning_rate, validation, validation_split, seed, optimizer
-        binarize, output_bias, on_nonfinite, beta, patience, keep, callback
+        binarize, output_bias, on_nonfinite, beta, patience, shuffle, keep, callback
             As in `fit`, and so are the errors.  They may change from call to call, with two exceptions: another
             optimizer is refused, because it has other moments, and output_bias matters for the very first step only.
             After keep="best" training goes on from those parameters; in a copy that a callback made, from those of
@@ -270,7 +270,7 @@ class Model(Settings, ModelFiles, StateDict):
         return self._train(False, X, y, epochs, validation_split, callback, batch_size=batch_size,
                            learning_rate=learning_rate, validation=validation, seed=seed, optimizer=optimizer,
                            binarize=binarize, output_bias=output_bias, on_nonfinite=on_nonfinite, beta=beta,
-                           patience=patience, keep=keep)
+                           patience=patience, shuffle=shuffle, keep=keep)
 
     def _train(self, anew, X, y, epochs, validation_split, callback, **settings):
         if y is not None and np.isscalar(y):

@@ -25,7 +25,7 @@ from .nonfinite import explain, not_finite, POLICIES
 from .optimizers import make_optimizer, Optimizer
 from .parameters import Parameters
 from .schedules import as_weight
-from .validation import check_seed, one_of, positive_integer, SEEDS
+from .validation import check_seed, instance_of, one_of, positive_integer, SEEDS
 
 OUTPUT_BIASES, KEPT = ("data", "zero"), ("last", "best")
 LAST_TIMED = 4096                   # number of steps whose seconds are kept: an epoch may be long
@@ -129,6 +129,9 @@ class Trainer:
         Held-out losses always have the model's own weight, so that epochs can be compared.
     patience : int or None
         `run` ends when so many epochs one after another have not lowered the least held-out loss.
+    shuffle : bool
+        Whether each epoch has an order of its own, drawn from the seed.  If not, batches are of neighboring rows, the
+        same in every epoch.
     keep : str
         "last", or "best": `state.best` then holds the parameters of the epoch whose held-out loss was least.
 
@@ -143,7 +146,7 @@ class Trainer:
     def __init__(self, model: Any, x: Any, *, batch_size: int = 128, learning_rate: float | Rate | WarmUp = 1e-3,
                  optimizer: str | dict = "adam", validation: Any = None, seed: int = 0, binarize: str = "none",
                  output_bias: str = "data", on_nonfinite: str = "stop", beta: Any = None,
-                 patience: int | None = None, keep: str = "last"):
+                 patience: int | None = None, shuffle: bool = True, keep: str = "last"):
         self.model = model
         self.mode = binarize_mode(binarize)
         self.x = check_data(x, model, "X", binarize)
@@ -161,6 +164,7 @@ class Trainer:
         if self.schedule is not None:
             model.check_schedule(self.schedule)
         self.patience = None if patience is None else positive_integer("patience", patience)
+        self.shuffle = instance_of("shuffle", shuffle, bool, "Pass True or False.")
         self.keep = one_of("keep", keep, KEPT)
         for name, asked in (("patience", self.patience), ("keep", self.keep == "best")):
             if asked and self.validation is None:
@@ -283,7 +287,8 @@ class Trainer:
         try:
             while state.epoch < epochs and not self.stop and self.is_patient():
                 check_unchanged(self.files)
-                order = epoch_permutation(len(self.x), self.seed, state.epoch)
+                n = len(self.x)
+                order = epoch_permutation(n, self.seed, state.epoch) if self.shuffle else np.arange(n)
                 while state.batch < self.batches and not self.stop:
                     start = time.perf_counter()
                     objective = self.step(order)

@@ -13,6 +13,7 @@ from test_training import require_same_run
 
 from scratchvae import Autoencoder, VAE
 from scratchvae.cli.run_folder import HISTORY, MODEL, Run
+from scratchvae.data.loading import load_data
 from scratchvae.errors import ConfigurationError, RunError, ScratchVAEWarning, ShapeError
 from scratchvae.history import TrainingState
 from scratchvae.learning_rates import Burda, Cosine, make_rate, Rate, Steps, WarmUp
@@ -311,6 +312,7 @@ def test_partial_fit_takes_new_settings_of_the_optimizer_and_its_old_moments():
     (dict(keep="best"), "keep is 'best', and there"),
     (dict(patience=0, validation_split=0.1), "patience is 0; it must be an integer of at least 1"),
     (dict(keep="first"), "keep is 'first'; known are last, best"),
+    (dict(shuffle="no"), "shuffle is a str; expected a bool. Pass True or False."),
     (dict(validation_split=1.0), "validation_split is 1.0; it must be a finite number of at least 0 and below 1"),
     (dict(validation_split=0.001), "no row to train on or none to hold out"),
     (dict(validation_split=0.1, validation=data()), "validation is given too"),
@@ -392,6 +394,15 @@ def test_a_run_from_the_command_line_is_resumed_with_its_bits_and_serves_its_bes
     np.testing.assert_allclose([float(row["learning_rate"]) for row in rows], 0.1 * np.array(
         [0.4375, 0.4688, 0.25, 0.125, 0.0625, 0.03125]), rtol=1e-3)
     assert {row["beta"] for row in rows} == {"1.0"}
+
+
+def test_no_shuffle_trains_as_fit_does_and_stays_when_resumed(capsys, tmp_path, no_figures):
+    source, out = write_data(tmp_path / "data.npz"), tmp_path / "run"
+    result(capsys, "train", "--data", source, *QUICK, "--epochs", 1, "--no-shuffle", "--out", out)
+    result(capsys, "train", "--resume", "--epochs", 2, "--out", out)
+    run, x = VAE.load(out / MODEL), load_data(source).train
+    fitted = VAE(**run.get_params()).fit(x, epochs=2, batch_size=10, shuffle=False)
+    np.testing.assert_array_equal(run.parameters.flat, fitted.parameters.flat)
 
 
 def test_a_resumed_run_takes_a_new_learning_rate_but_no_other_optimizer(capsys, tmp_path, no_figures):

@@ -112,6 +112,16 @@ def test_every_row_is_visited_once_an_epoch_in_a_new_order():
     assert not np.array_equal(orders[0], orders[1])
 
 
+def test_without_shuffle_every_epoch_takes_the_rows_as_they_stand():
+    x, seen = data(n=8), []
+    trainer = Trainer(model(), x, batch_size=4, shuffle=False)
+    trainer.run(2, after_step=lambda trainer, objective: seen.extend(trainer.ws.x.copy()))
+    np.testing.assert_array_equal(seen, np.vstack([x, x]))
+    fitted = model().fit(x, epochs=1, batch_size=4, shuffle=False).partial_fit(x, batch_size=4, shuffle=False)
+    np.testing.assert_array_equal(fitted.parameters.flat, trainer.model.parameters.flat)
+    require_same_run(model, 5, shuffle=False)
+
+
 def test_epoch_loss_is_the_mean_over_rows_with_a_short_last_batch():
     vae, x = model(), data(n=10)
     trainer = Trainer(vae, x, batch_size=4)

@@ -214,7 +214,8 @@ class Run:
         try:
             return Trainer(model, data.train, batch_size=batch_size, learning_rate=rate, optimizer=optimizer,
                            validation=data.test, seed=c["seed"], binarize=c["binarize"], output_bias=c["output_bias"],
-                           on_nonfinite=c["on_nonfinite"], beta=beta, patience=c["patience"], keep=c["keep"])
+                           on_nonfinite=c["on_nonfinite"], beta=beta, patience=c["patience"],
+                           shuffle=c["shuffle"], keep=c["keep"])
         except (ConfigurationError, DataError) as error:   # in the command's words
             said = str(error)
             for ours, here in ((f"beta is {beta!r}", f"schedule is {c['schedule']!r}"),

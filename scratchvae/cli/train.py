@@ -48,8 +48,8 @@ TRAIN_DEFAULTS: dict[str, Any] = dict(
 # Those that earlier versions did not have: their runs are resumed with these.
 NEW_DEFAULTS: dict[str, Any] = dict(
     rate_schedule="constant", warm_up=0.0, decay_every=10.0, decay_factor=0.1, beta1=None, beta2=None, epsilon=None,
-    momentum=None, weight_decay=None, clip_norm=None, patience=None, keep="last", image_shape=None,
-    transpose=None, condition=False)
+    momentum=None, weight_decay=None, clip_norm=None, patience=None, shuffle=True, keep="last",
+    image_shape=None, transpose=None, condition=False)
 TRAIN_DEFAULTS |= NEW_DEFAULTS
 # Settings that count only with some values of another one: those whose classes have them.
 WANTS: dict[str, tuple[str, list[str]]] = {
@@ -72,7 +72,7 @@ def add(commands: object) -> None:
         if "choices" in options:
             options["metavar"] = flag.strip("-").upper()
             does = f"{', '.join(options['choices'])}; {does}"
-        if default is not None and default is not False:
+        if default is not None and not isinstance(default, bool):
             does += f"; default: {' '.join(map(str, default)) if isinstance(default, list) else default}"
         train.add_argument(flag, default=argparse.SUPPRESS, help=does, **options)
 
@@ -119,6 +119,8 @@ def add(commands: object) -> None:
             type=partial(_or_none, float), metavar="NORM")
     setting("--patience", "stop when the held-out loss has not fallen for so many epochs; default: none, train to the "
             "end", type=partial(_or_none, int), metavar="EPOCHS")
+    setting("--no-shuffle", "take the rows in the order of the data, the same in every epoch", dest="shuffle",
+            action="store_const", const=False)
     setting("--keep", "which epoch's parameters the other commands use; best is the one of the smallest held-out loss",
             choices=KEPT)
     setting("--output-bias", "where the decoder's output bias starts: at the data's mean, or zero",
