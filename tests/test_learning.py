@@ -53,7 +53,7 @@ def no_figures(monkeypatch):
     (Cosine(2.0, epochs=4), (0, 1, 2, 4, 5), (2, 1 + math.sqrt(0.5), 1, 0, 0)),
     (WarmUp(Steps(1.0, decay_every=3), epochs=4), (0, 1, 2, 3.2, 5), (0, 0.25, 0.5, 0.08, 0.1)),
 ])
-def test_the_learning_rate_at_a_time(rate, times, rates):
+def test_the_learning_rate_at_a_time(rate, times, rates):                                   # (O5)
     np.testing.assert_allclose([rate.at(epochs) for epochs in times], rates, rtol=1e-12)
 
 

@@ -19,9 +19,9 @@ TESTS, COURSE = (PACKAGE.parent / name for name in ("tests", "demos/README.md"))
 TAG = re.compile(r"\b[TFEDLSGO]\d+\b")
 QUOTED = re.compile(r'(?<!")"[^"]+"')
 DERIVED = {"E": "elbo.py", "L": "likelihoods/__init__.py", "S": "estimators/__init__.py", "D": "kernels/dense.py",
-           "O": "kernels/optimizers.py", "G": "oracles"}
-ELSEWHERE = {"S10": "schedules.py", "O3": "optimizers.py", "O4": "optimizers.py"}
-EQUATIONS = {"E": 9, "D": 5, "L": 12, "S": 11, "G": 17, "O": 4}
+           "O": "kernels/optimizers.py", "G": "oracles",
+           "S10": "schedules.py", "O3": "optimizers.py", "O4": "optimizers.py", "O5": "learning_rates.py"}
+EQUATIONS = {"E": 9, "D": 5, "L": 12, "S": 11, "G": 17, "O": 5}
 
 
 class Explanation(NamedTuple):
@@ -83,7 +83,7 @@ def _cited(tag: str, folder: Path) -> list[str]:
 @lru_cache(None)
 def _derived(tag: str) -> tuple[str, str]:
     """Return (the formula's lines with their place, the paragraphs before it and about it)."""
-    where = PACKAGE / ELSEWHERE.get(tag, DERIVED.get(tag[0], ""))
+    where = PACKAGE / DERIVED.get(tag, DERIVED.get(tag[0], ""))
     for path in sorted(where.glob("*.py")) if where.is_dir() else [where]:
         lines = _text(path).splitlines()
         for k, line in enumerate(lines):
