@@ -296,14 +296,8 @@ def _assert_ok_and_climb(check, *arguments, **options):
 def assert_checks(function: Callable, rng: np.random.Generator) -> None:
     """Assert that all checks are ok that function(rng) returns, or function(), there at arrays up to a tenth off.
 
-    `scratchvae gradcheck --write-test MODULE:FUNCTION` prints a test that calls this.
-
-    Raises
-    ------
-    GradientMismatch
-        As in `assert_layer_gradients`.
-    ConfigurationError
-        If the function takes or returns something else.
+    `scratchvae gradcheck --write-test MODULE:FUNCTION` prints a test that calls this.  Raises GradientMismatch as
+    `assert_layer_gradients` does, and ConfigurationError if the function takes or returns something else.
 
     Examples
     --------

@@ -90,6 +90,9 @@ def load_data(source: str | Path, *, image_shape: Sequence[int] | None = None,
     process with SIGBUS.  Training stops if a file's size or time changes.  To replace a file, write another and rename
     it.
 
+    Raises ConfigurationError if `source` is no known name and no path, or image_shape does not fit the data, and
+    DataError, which names the file and the fault, if a file or folder is missing, damaged, or holds something else.
+
     Parameters
     ----------
     source : str or Path
@@ -100,13 +103,6 @@ def load_data(source: str | Path, *, image_shape: Sequence[int] | None = None,
     transpose : bool, optional
         Whether the file holds the columns of an image before its rows; without it, whether its name is that of EMNIST
         or of another set of which this is known.
-
-    Raises
-    ------
-    ConfigurationError
-        If `source` is no known name and no path, or image_shape does not fit the data.
-    DataError
-        If a file or folder is missing, damaged, or holds something else; it names the file and the fault.
 
     Examples
     --------

@@ -138,10 +138,7 @@ def _refuse(word):
 def explain(word: str) -> Explanation:
     """Return what is known of a tag ("E7", "T17", "F21"), a word ("nats"), a fault ("missing_half") or an exercise.
 
-    Raises
-    ------
-    ConfigurationError
-        For an unknown word, with the nearest ones.
+    Raises ConfigurationError for an unknown word, with the nearest ones.
 
     Examples
     --------

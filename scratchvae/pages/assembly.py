@@ -19,17 +19,14 @@ EXPORT = re.compile(r"^export (?=(?:const|function\*?|class) ([\w$]+))", re.MULT
 def build_page(name: str, data: dict) -> str:
     """Return the page whose sources are in the folder `name`, with its data in it.
 
+    Raises ValueError if data holds NaN or infinity.
+
     Parameters
     ----------
     name : str
         "backward" or "explore".
     data : dict
         What JSON holds; the page reads it from the element with the id "data".
-
-    Raises
-    ------
-    ValueError
-        If data holds NaN or infinity.
 
     Examples
     --------

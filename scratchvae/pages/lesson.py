@@ -42,10 +42,7 @@ def _statements(file):
 def quoted(file: str, piece: str) -> dict:
     """Return the first statement of a file of this package that begins with `piece`: {file, line, code}.
 
-    Raises
-    ------
-    LookupError
-        If there is none.
+    Raises LookupError if there is none.
 
     Examples
     --------

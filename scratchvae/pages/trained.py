@@ -30,11 +30,7 @@ def model_data(model: VAE, data: Dataset, source: str, binarize: str = "none", s
     """Return what JSON holds for the page.
 
     `source` is where the data come from, as `load_data` takes it; `binarize` and `seed` are those of the run.
-
-    Raises
-    ------
-    ConfigurationError
-        If the model is too large for a page.
+    Raises ConfigurationError if the model is too large for a page.
     """
     model = model.for_evaluation()
     held, weights = rounded_model(model)
