@@ -46,20 +46,12 @@ def as_data(x: np.ndarray, name: str) -> np.ndarray:
                         "in 0..255. Convert measurements with .astype(np.float32).")
     with np.errstate(over="ignore"):                 # a float that becomes infinite is refused by other checks
         x = np.require(x, storage_dtype(x.dtype), ("C", "A"))
-    if x.dtype == np.uint8 and _highest(x) == 1:
+    levels = x.reshape(-1)
+    if x.dtype == np.uint8 and all(part.max() <= 1 for part in stretches(levels)) and any(
+            part.any() for part in stretches(levels)):
         raise DataError(f"{name} has integers of nothing but 0 and 1; expected gray levels of 0..255, or bool or "
                         "floats. Convert it with .astype(bool) if 1 is white, with / 255.0 if 255 is white.")
     return x
-
-
-def _highest(x):
-    """Return the highest level of a sample of x; stop at the first stretch with a level above 1."""
-    highest = 0
-    for stretch in stretches(x.reshape(-1)):
-        highest = max(highest, stretch.max())
-        if highest > 1:
-            break
-    return highest
 
 
 def as_floats(x: np.ndarray, dtype: type | str) -> np.ndarray:
