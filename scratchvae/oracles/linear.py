@@ -180,7 +180,7 @@ class LinearGaussian:
     def log_p(self, X: np.ndarray) -> np.ndarray:
         """Return log p(x) of every row, (n,).                                                               (G3)"""
         m, (_, t, _) = self.posterior(X).mean, self._factors()
-        return -0.5 * (self._squares(X, m) + self._constant() + np.square(m).sum(axis=1) + 2 * np.log(t).sum())
+        return -0.5 * (self._twice_nll(X, m) + np.square(m).sum(axis=1) + 2 * np.log(t).sum())
 
     def q(self, X: np.ndarray) -> Posterior:
         """Return the encoder's Posterior of every row: mu and logvar, (n, Z) each."""
@@ -269,11 +269,10 @@ class LinearGaussian:
         U, t, V = np.linalg.svd(np.hstack([np.eye(self.n_latent), self.W / self.sigma]), full_matrices=False)
         return U, t, V[:, self.n_latent:]
 
-    def _constant(self):
-        return self.n_visible * np.log(2 * np.pi * self.sigma**2)
-
-    def _squares(self, X, z):
-        return np.square(self._rows(X) - self.b - np.einsum("nz,zd->nd", z, self.W)).sum(axis=1) / self.sigma**2
+    def _twice_nll(self, X, z):
+        """Return -2 log p(x | z) of every row of X with its z, (n,).                                        (G1)"""
+        r = self._rows(X) - self.b - np.einsum("nz,zd->nd", z, self.W)
+        return np.square(r).sum(axis=1) / self.sigma**2 + self.n_visible * np.log(2 * np.pi * self.sigma**2)
 
     def _moments(self, X, q):
         """Return q's means (n, Z) and covariances (n, Z, Z)."""
@@ -287,7 +286,7 @@ class LinearGaussian:
         mu, C = self._moments(X, q)
         spread = np.einsum("nij,jd,id->n", C, self.W, self.W) / self.sigma**2
         kl = np.square(mu).sum(axis=1) + np.trace(C, axis1=1, axis2=2) - self.n_latent - _log_det(C)
-        return 0.5 * (self._constant() + self._squares(X, mu) + spread), 0.5 * kl
+        return 0.5 * (self._twice_nll(X, mu) + spread), 0.5 * kl
 
 
 def _log_det(matrix):
