@@ -100,11 +100,9 @@ def expected(name: str, epochs: int) -> tuple[float, float] | None:
 
 def expected_text(name: str, epochs: int) -> str:
     """Return the expected range of the loss, with the log-likelihoods that were estimated there; "" if unknown."""
-    ends = expected(name, epochs)
     found = [f"{record.log_likelihood:.2f} +- {record.stderr:.2f}"
              for record in stages(read_records(RECORDED), name).get(epochs, []) if record.importance_samples]
-    text = " to ".join(dict.fromkeys(f"{end:.2f}" for end in ends or ()))
-    return text + (f" (log-likelihood {', '.join(found)})" if found else "")
+    return _range(expected(name, epochs) or ()) + (f" (log-likelihood {', '.join(found)})" if found else "")
 
 
 def stages(records: Iterable[Record], name: str) -> dict[int, list[Record]]:
