@@ -113,7 +113,8 @@ def fetch(name: str, mirrors: Sequence[str] | None = None, *, timeout: float = T
     one_of("name", name, SETS)
     number("timeout", timeout, 0.001, 86400, "It is in seconds; choose for example 20.", closed="both")
     mirrors = SETS[name].mirrors if mirrors is None else mirrors
-    if not isinstance(mirrors, (list, tuple)) or not mirrors or not all(map(_is_address, mirrors)):
+    if not isinstance(mirrors, (list, tuple)) or not mirrors or not all(
+            isinstance(mirror, str) and mirror.startswith(("http://", "https://")) for mirror in mirrors):
         raise ConfigurationError(f"mirrors is {mirrors!r}; expected addresses that begin with http:// or https://. "
                                  "Leave it out for the set's own.")
     folder = cache_folder() / name
@@ -127,10 +128,6 @@ def fetch(name: str, mirrors: Sequence[str] | None = None, *, timeout: float = T
         if not _is_intact(folder / file.name, file):
             _fetch_file(file, folder, mirrors, timeout, report, warn)
     return folder
-
-
-def _is_address(mirror):
-    return isinstance(mirror, str) and mirror.startswith(("http://", "https://"))
 
 
 def _is_intact(path, file):
