@@ -52,10 +52,9 @@ def write_atomically(path: str | Path, write: Callable[[BinaryIO], object]) -> N
 def _replace(temporary, path):
     """Rename, and try again for two seconds: Windows refuses to replace a file while somebody reads it."""
     for pause in (0.01, 0.1, 0.4, 1.5):
-        try:
+        with suppress(PermissionError):
             return os.replace(temporary, path)
-        except PermissionError:
-            time.sleep(pause)
+        time.sleep(pause)
     return os.replace(temporary, path)
 
 

@@ -65,8 +65,8 @@ def load_arrays(path: str | Path) -> tuple[str, dict, dict[str, np.ndarray]]:
         kind, version, checksum = meta["kind"], meta["format"], meta.pop("sha256", None)
     except FileNotFoundError as error:
         raise RunError(f"{path} does not exist; expected a model file saved by scratchvae. Check the path.") from error
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, EOFError, NotImplementedError, RuntimeError,
-            zipfile.BadZipFile, zlib.error) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, EOFError, RuntimeError, zipfile.BadZipFile,
+            zlib.error) as error:
         raise RunError(f"{path} is no intact model file ({type(error).__name__}: {error!s:.300}). "
                        "Take a copy that scratchvae saved.") from error
     if version != FORMAT:
@@ -74,8 +74,7 @@ def load_arrays(path: str | Path) -> tuple[str, dict, dict[str, np.ndarray]]:
                        "Load it with the version that wrote it.")
     if checksum != _checksum(meta, arrays) or any(a.dtype.name not in DTYPES for a in arrays.values()):
         raise RunError(f"{path} does not match its own checksum: it was damaged or edited. Take an intact copy.")
-    for name in ("kind", "format"):
-        del meta[name]
+    del meta["kind"], meta["format"]
     return kind, meta, arrays
 
 

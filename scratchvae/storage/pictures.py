@@ -21,9 +21,9 @@ def read_pictures(paths: Sequence[Path]) -> np.ndarray:
     Raises DataError, which names the file, if one is damaged, transparent, of 16 bits a pixel, or of another size than
     the first.
     """
-    from PIL import Image, UnidentifiedImageError
+    from PIL import Image
     faults = (SyntaxError, ValueError, TypeError, LookupError, ArithmeticError, EOFError, struct.error, zlib.error,
-              Image.DecompressionBombError, Image.DecompressionBombWarning, UnidentifiedImageError, OSError)
+              Image.DecompressionBombError, Image.DecompressionBombWarning, OSError)
 
     def opened(path, to_mode=None):
         """Return the picture's size and mode, or its pixels in a mode; checks a PNG's checksums."""
