@@ -97,8 +97,8 @@ def load_run(path: Any, last: bool = False, made: Any = None) -> tuple:
         if numbers.dtype not in (model.dtype, "float16"):                                          # as export writes
             raise ValueError(f"parameters are {numbers.dtype}, the model's dtype is {model.dtype}")
         model.parameters.layout.unpack(numbers, model.parameters.flat)
-        if not_finite(model.parameters.segments()):
-            raise ValueError(f"{not_finite(model.parameters.segments())} is not finite")
+        if name := not_finite(model.parameters.segments()):
+            raise ValueError(f"{name} is not finite")
     except (KeyError, TypeError, ValueError, OverflowError) as error:
         raise RunError(f"{path} does not describe a model ({type(error).__name__}: {error!s:.300}). "
                        "Take a file that scratchvae saved.") from error

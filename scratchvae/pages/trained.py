@@ -37,7 +37,7 @@ def model_data(model: VAE, data: Dataset, source: str, binarize: str = "none", s
     before, after = (held_out_objective(of, data.test[:MEASURED], binarize=binarize, seed=seed).loss
                      for of in (model, held))
     train, test = held.encode(data.train[:FITTED]), held.encode(data.test[:MEASURED])
-    drawn = AggregatePosterior(*(half.astype("float64") for half in train)).sample(DRAWS, seed)
+    drawn = AggregatePosterior(*train).sample(DRAWS, seed)
     mixture = fit_mixture(drawn, COMPONENTS, seed=seed, tolerance=1e-3).mixture
     z, prior = mixture.sample(DRAWS, seed=seed), DiagonalGaussian(np.zeros(held.n_latent), np.zeros(held.n_latent))
     names, vectors, leak = attributes(held, data, source, train.mu)
@@ -55,7 +55,7 @@ def model_data(model: VAE, data: Dataset, source: str, binarize: str = "none", s
         "data": data.name, "shown": shown, "loss": [before, after], "measured": len(test.mu), "binarize": binarize,
         "labels": None if data.test_labels is None else         # as text: JavaScript rounds integers above 2^53
         [str(label) for label in data.test_labels[:max(CODES, max(shown) + 1)]],
-        "kl": kl_terms(*(half.astype("float64") for half in test)).mean(axis=0).tolist(),
+        "kl": kl_terms(*test).mean(axis=0).tolist(),
         "attributes": names, "leak": leak,
         "mixture_kl": list(kl_from_samples(mixture.log_density(z), prior.log_density(z)))[:2]}
 
