@@ -30,8 +30,7 @@ def reconstruction_figure(model: Model, data: Dataset, n: int) -> "Figure":
     """Draw n held-out images over their reconstructions."""
     originals = data.test[:n]
     pixels = as_floats(originals[:, :model.n_visible], np.float64)
-    return plots.reconstructions(pixels, model.reconstruct(originals), data.image_shape,
-                                 fields=data.fields)
+    return plots.reconstructions(pixels, model.reconstruct(originals), data.image_shape, fields=data.fields)
 
 
 def condition_figure(model: VAE, data: Dataset) -> "Figure":
@@ -68,8 +67,7 @@ def traversal_figure(model: VAE, data: Dataset, dimensions: np.ndarray, index: i
     z = traverse(base, dimensions, values)
     label = 0 if index is None or data.test_labels is None else data.test_labels[index]
     images = model.decode(z.reshape(-1, model.n_latent), label).reshape(len(dimensions), len(values), -1)
-    figure = plots.traversal(images, data.image_shape, values, [f"z{j + 1}" for j in dimensions],
-                             fields=data.fields)
+    figure = plots.traversal(images, data.image_shape, values, [f"z{j + 1}" for j in dimensions], fields=data.fields)
     return _with_label(figure, model, label)
 
 

@@ -247,8 +247,7 @@ def _as_labels(where, labels, n_rows):
         raise DataError(f"{where} labels: {labels.dtype} of shape {labels.shape}; expected whole numbers of shape "
                         f"({n_rows},). Save one class number an image, as integers.")
     if len(labels) != n_rows:
-        raise DataError(f"{where} labels: {len(labels):,} labels for {n_rows:,} images. "
-                        "Give one label an image.")
+        raise DataError(f"{where} labels: {len(labels):,} labels for {n_rows:,} images. Give one label an image.")
     low, high = labels.min().item(), labels.max().item()
     if not -2**63 <= low <= high < 2**63:
         raise DataError(f"{where} labels: from {low} to {high}; expected -2**63 to 2**63 - 1. "

@@ -195,16 +195,14 @@ def check_header(where: str | Path, dtype: np.dtype, shape: tuple[int, ...]) -> 
         raise DataError(f"{where}: its .npy header states the shape {str(shape)[:60]}; expected (n, D), "
                         "(n, rows, columns) or (n, rows, columns, 3). Save one array of images.")
     if math.prod(shape) == 0:
-        raise DataError(f"{where}: an empty array of shape {shape}; expected at least one row and column. "
-                        + AGAIN)
+        raise DataError(f"{where}: an empty array of shape {shape}; expected at least one row and column. {AGAIN}")
 
 
 def check_size(where: str | Path, promise: str, size: int, found: int) -> None:
     """Raise DataError unless `found` bytes are the `size` bytes that the header's promise takes."""
     if found != size:
         state = "cut short" if found < size else "too long"
-        raise DataError(f"{where}: {state}: {promise} take {size:,} bytes, {found:,} follow the header. "
-                        + AGAIN)
+        raise DataError(f"{where}: {state}: {promise} take {size:,} bytes, {found:,} follow the header. {AGAIN}")
 
 
 def check_unpacked_size(where: str | Path, promise: str, size: int, packed: int, remedy: str) -> None:
