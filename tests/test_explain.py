@@ -138,6 +138,8 @@ def test_the_command_prints_it_and_json_has_all(capsys):
 
 def test_without_a_checkout_the_tests_are_left_out(tmp_path):
     shutil.copytree(ROOT / "scratchvae", tmp_path / "scratchvae", ignore=shutil.ignore_patterns("__pycache__"))
+    (tmp_path / "tests").mkdir()
+    (tmp_path / "tests" / "test_others.py").write_bytes(b"# E2 in Latin-1: \xe9")        # of another package
     code = "from scratchvae.explain import explain; found = explain('E2'); print(found.tests, len(found.lines))"
     done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True,
                           env={"PATH": "", "PYTHONPATH": str(tmp_path), "SCRATCHVAE_BACKEND": "numpy"})

@@ -80,6 +80,11 @@ def _cited(tag: str, folder: Path) -> list[str]:
             for k, test, line in _lines(path) if re.search(rf"\b{tag}\b", QUOTED.sub("", line))]
 
 
+def _tests(tag: str) -> list[str]:
+    """Return the lines of tests that have a tag; none without a checkout, where `tests` is some other package's."""
+    return _cited(tag, TESTS) if COURSE.exists() else []
+
+
 @lru_cache(None)
 def _derived(tag: str) -> tuple[str, str]:
     """Return (the formula's lines with their place, the paragraphs before it and about it)."""
@@ -161,7 +166,7 @@ def explain(word: str) -> Explanation:
     meaning = meaning or (EXERCISES[word].title if word in EXERCISES else CLAIMS.get(tag, ("",))[0])
     found = _of_tag(tag, meaning)
     if cited in FORMULAS:
-        tests = [line for line in _cited(cited, TESTS) if "explain" not in line]
+        tests = [line for line in _tests(cited) if "explain" not in line]
         leads = found.formula if tag not in CLAIMS else f"{tag}: {found.formula}"
         found = found._replace(tests=tests + found.tests, exercise=_exercise(cited) or found.exercise)
         if word == cited:
@@ -173,5 +178,5 @@ def _of_tag(tag, meaning):
     formula, derivation = _derived(tag) if tag[0] not in "TF" else (CLAIMS.get(tag, ("",))[0], "")
     chapter = CLAIMS[tag][1] if tag in CLAIMS else CHAPTERS.get(tag, CHAPTERS.get(tag[0], ""))
     faults = [name for name in BUGS if tag == _tag_of_bug(name)]
-    return Explanation(tag, meaning, tag, formula, derivation, _cited(tag, PACKAGE), _cited(tag, TESTS), chapter,
+    return Explanation(tag, meaning, tag, formula, derivation, _cited(tag, PACKAGE), _tests(tag), chapter,
                        _exercise(tag), faults, checked_now(tag))
