@@ -77,7 +77,7 @@ def _cited(tag: str, folder: Path) -> list[str]:
     paths = [path for path in folder.rglob("*.py") if path.parent.name not in ("exercises", "explain", "cli", "bugs")]
     paths.sort(key=lambda path: (path.name != "elbo.py", path.parent.name != "kernels", path))
     return [f"{path.relative_to(folder.parent).as_posix()}:{k}: {test}{line.strip()}" for path in paths
-            for k, test, line in _lines(path) if re.search(rf"\b{tag}\b", QUOTED.sub("", line))]
+            for k, test, line in _lines(path) if tag in line and re.search(rf"\b{tag}\b", QUOTED.sub("", line))]
 
 
 def _tests(tag: str) -> list[str]:
