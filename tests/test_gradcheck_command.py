@@ -70,6 +70,15 @@ def test_gradcheck_runs_the_checks_of_a_module(capsys, tmp_path, monkeypatch):
         assert not out and message in err and err.count("\n") == 1
 
 
+def test_a_file_whose_path_begins_as_the_package_is_called_by_its_name(capsys, tmp_path, monkeypatch):
+    """As scratchvae_own.py does, beside the package in a clone: its line was left out."""
+    (tmp_path / "own_checks.py").write_text(OWN_CHECKS)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(gradcheck, "__file__", str(tmp_path / "own" / "cli" / "gradcheck.py"))
+    assert main(["gradcheck", "own_checks:raising"]) == 2
+    assert "raises KeyError in own_checks.py, line 17" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("function, passes, moves", [("right", True, True), ("wrong_beside_one", False, True),
                                                      ("drawn", True, False), ("wrong_for_three", False, False)])
 def test_gradcheck_writes_a_test_that_fails_if_the_gradient_is_wrong(capsys, tmp_path, monkeypatch, function, passes,

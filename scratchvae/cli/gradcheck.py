@@ -114,8 +114,9 @@ def _own(name, call):
     error = failure.error
     if isinstance(error, ScratchVAEError):
         raise error
+    package = Path(__file__).parents[1]
     frames = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.filename != importlib.__file__
-              and not frame.filename.startswith((str(Path(__file__).parents[1]), "<frozen"))]
+              and not frame.filename.startswith("<frozen") and package not in Path(frame.filename).parents]
     place = f" in {Path(frames[-1].filename).name}, line {frames[-1].lineno}" if frames else ""
     raise ConfigurationError(f"{name} raises {type(error).__name__}{place} ({error}); expected a function that returns "
                              "what check_gradient does. Mend it.") from error
