@@ -121,7 +121,7 @@ class Quadrature:
     def expected_objective(self, X: np.ndarray) -> Objective:
         """Return the mean of `vae.objective(X, eps)` over all eps.                                          (G14)"""
         parts = [weight * np.array(self.vae.objective(X, eps)) for eps, weight in self._noise(X)]
-        return Objective(*(float(part) for part in np.sum(parts, axis=0)))
+        return Objective(*np.sum(parts, axis=0).tolist())
 
     def expected_gradient(self, X: np.ndarray) -> tuple:
         """Return the mean of `vae.gradient(X, eps)` over all eps: (Objective, Parameters).
@@ -133,7 +133,7 @@ class Quadrature:
             objective, gradient = self.vae.gradient(X, eps)
             parts.append(weight * np.array(objective))
             total.flat[:] += weight * gradient.flat
-        return Objective(*(float(part) for part in np.sum(parts, axis=0))), total
+        return Objective(*np.sum(parts, axis=0).tolist()), total
 
     def _rule(self, variables):
         nodes = self.nodes or NODES.get(variables, MOST_NODES)
