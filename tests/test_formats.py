@@ -269,7 +269,10 @@ def test_an_amat_file_of_0_and_1_is_of_floats(tmp_path):
     data = load_data(csv(tmp_path / "binarized_mnist_train.amat", X.astype(int), separator=" "))
     assert data.train.dtype == np.float64
     np.testing.assert_array_equal(together(data), X)
-    assert "0 and 1" in refusal(csv(tmp_path / "a.csv", X.astype(int)))
+    message = refusal(csv(tmp_path / "a.csv", X.astype(int)))
+    assert "0 and 1" in message and "in text write 1.0 for 1" in message
+    np.testing.assert_array_equal(together(load_data(csv(tmp_path / "a.csv", X.astype(float)))), X)
+    assert "in text write 1.0 for 1" in refusal(csv(tmp_path / "a.csv", X - 1))
 
 
 def test_a_table_longer_than_a_piece_is_read_whole(tmp_path):

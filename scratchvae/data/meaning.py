@@ -43,14 +43,15 @@ def as_data(x: np.ndarray, name: str) -> np.ndarray:
         x = x * np.uint8(255)
     elif x.dtype.kind in "ui" and x.dtype != np.uint8 and not 0 <= x.min() <= x.max() <= 255:
         raise DataError(f"{name} has {x.dtype} values from {x.min()} to {x.max()}; integers are gray levels, expected "
-                        "in 0..255. Convert measurements with .astype(np.float32).")
+                        "in 0..255. Convert measurements with .astype(np.float32); in text write 1.0 for 1.")
     with np.errstate(over="ignore"):                 # a float that becomes infinite is refused by other checks
         x = np.require(x, storage_dtype(x.dtype), ("C", "A"))
     levels = x.reshape(-1)
     if x.dtype == np.uint8 and all(part.max() <= 1 for part in stretches(levels)) and any(
             part.any() for part in stretches(levels)):
         raise DataError(f"{name} has integers of nothing but 0 and 1; expected gray levels of 0..255, or bool or "
-                        "floats. Convert it with .astype(bool) if 1 is white, with / 255.0 if 255 is white.")
+                        "floats. Convert it with .astype(bool) if 1 is white, with / 255.0 if 255 is white; in text "
+                        "write 1.0 for 1.")
     return x
 
 
