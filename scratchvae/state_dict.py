@@ -60,17 +60,17 @@ class StateDict:
             raise ShapeError(f"mapping {' and '.join(faults)}; expected a weight and a bias of each of "
                              f"{', '.join(layers)}. Name all linear layers, and nothing else, with order.")
         arrays = {key: as_array(value, str(key)) for key, value in mapping.items()}
-        plan = cls._plan(layers)
-        for layer in layers:
-            if arrays[f"{layer}.weight"].ndim != 2:
-                raise ShapeError(f"{layer}.weight has shape {arrays[f'{layer}.weight'].shape}; expected (n_out, n_in) "
-                                 "of a linear layer. Convolutions have no place here.")
-        shapes = {segment: arrays[f"{names[0]}.weight"].shape for segment, names in plan.items()}
+        plan, weights = cls._plan(layers), {layer: arrays[f"{layer}.weight"] for layer in layers}
+        for layer, weight in weights.items():
+            if weight.ndim != 2:
+                raise ShapeError(f"{layer}.weight has shape {weight.shape}; expected (n_out, n_in) of a linear layer. "
+                                 "Convolutions have no place here.")
+        shapes = {segment: weights[names[0]].shape for segment, names in plan.items()}
         hidden = [shapes[f"encoder.{k}"][0] for k in range(len(plan) // 2 - 1)]
-        latents, first = shapes["decoder.0" if hidden else "decoder.head"][1], arrays[f"{layers[0]}.weight"]
+        latents, first = shapes["decoder.0" if hidden else "decoder.head"][1], weights[layers[0]]
         build: Any = cls
         n_conditions = integer("n_conditions", settings.get("n_conditions", 0), 0)
-        more = latents - sum(len(arrays[f"{name}.weight"]) for name in plan["encoder.head"]) // len(cls.head_parts)
+        more = latents - sum(len(weights[name]) for name in plan["encoder.head"]) // len(cls.head_parts)
         if more > 0 and more != n_conditions:
             raise ShapeError(f"mapping has a decoder with {more} inputs more than latents; expected n_conditions="
                              f"{n_conditions} more. Pass n_conditions={more} if they are labels.")
