@@ -85,46 +85,37 @@ def silent_weight_decay(original, self, theta, gradient):
     original(self, theta, gradient + np.asarray(0.01, theta.dtype) * theta)
 
 
-def change_noise(change: Callable, original: Callable, seed: int, stream: int, step: int, out: np.ndarray) -> None:
-    """Call change(original, seed, stream, step, out) where training noise is drawn, elsewhere the original."""
-    if stream == random.EPS:
-        change(original, seed, stream, step, out)
-    else:
-        original(seed, stream, step, out)
-
-
 @bug(random.standard_normal, seen_in="RV29/VAE: noise of shape (L, d_z) for a minibatch",
      symptom="the curve looks fine; gradients are noisier than necessary", detected_by=SAMPLER)
-def one_noise_for_the_batch(*arguments):
+def one_noise_for_the_batch(original, seed, stream, step, out):
     """All examples of a step have the same noise (E2)."""
-    def change(original, seed, stream, step, out):
-        original(seed, stream, step, out)
+    original(seed, stream, step, out)
+    if stream == random.EPS:
         out[:] = np.resize(out[:1], out.shape)
-    change_noise(change, *arguments)
 
 
 @bug(random.standard_normal, seen_in="classic: the generator is seeded inside the loop",
      symptom="the training loss is too good, the held-out one is not", detected_by=SAMPLER)
-def frozen_noise(*arguments):
+def frozen_noise(original, seed, stream, step, out):
     """Every step draws the same noise (E2)."""
-    change_noise(lambda original, seed, stream, step, out: original(seed, stream, 0, out), *arguments)
+    original(seed, stream, 0 if stream == random.EPS else step, out)
 
 
 @bug(random.standard_normal, seen_in="classic: rand for randn",
      symptom="the training loss falls, the held-out loss climbs", detected_by=SAMPLER)
-def uniform_noise(*arguments):
+def uniform_noise(original, seed, stream, step, out):
     """eps is uniform on (0, 1): its mean is 1/2 and its variance 1/12 (E2)."""
-    def change(original, seed, stream, step, out):
+    original(seed, stream, step, out)
+    if stream == random.EPS:
         out[:] = np.random.default_rng([seed, step]).random(out.shape)
-    change_noise(change, *arguments)
 
 
 @bug(random.standard_normal, symptom="a run cannot be repeated", detected_by=REPLAY)
-def unseeded_noise(*arguments):
+def unseeded_noise(original, seed, stream, step, out):
     """The noise comes from a generator without a seed."""
-    def change(original, seed, stream, step, out):
+    original(seed, stream, step, out)
+    if stream == random.EPS:
         out[:] = np.random.default_rng().standard_normal(out.shape)
-    change_noise(change, *arguments)
 
 
 @bug(minibatch.epoch_permutation, detected_by=ROWS,
