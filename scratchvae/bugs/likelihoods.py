@@ -89,11 +89,7 @@ def pixel_sigma_through_a_sigmoid(original, outputs, x, d_nll, nll, d_outputs):
 
 
 # In the rest, forward and backward agree: no gradient check finds these faults
-
-
-def outputs_of(buffers: tuple) -> tuple:
-    """Return nll, and a list of the gradient if there is one, of buffers (nll,) or (d_nll, nll, gradient)."""
-    return (buffers[0], []) if len(buffers) == 1 else (buffers[1], [buffers[2]])
+# `buffers` are (nll,) in the forward pass, and (d_nll, nll, gradient) in the backward pass: [-2:] is what is written.
 
 
 @bug(*GAUSSIAN, seen_in="AntixK/PyTorch-VAE (MSE mean, 11 threads on the KL's weight), keras#3220 to #6015",
@@ -102,8 +98,7 @@ def outputs_of(buffers: tuple) -> tuple:
 def mean_over_pixels(original, means, x, sigma, *buffers):
     """The squared error is averaged over the pixels, the KL is summed over the latents (E8)."""
     original(means, x, sigma, *buffers)
-    nll, gradients = outputs_of(buffers)
-    for output in (nll, *gradients):
+    for output in buffers[-2:]:
         output /= means.shape[1]
 
 
@@ -112,8 +107,7 @@ def mean_over_pixels(original, means, x, sigma, *buffers):
 def cross_entropy_mean(original, logits, x, *buffers):
     """The cross entropy is averaged over the pixels, the KL is summed over the latents (E4)."""
     original(logits, x, *buffers)
-    nll, gradients = outputs_of(buffers)
-    for output in (nll, *gradients):
+    for output in buffers[-2:]:
         output /= logits.shape[1]
 
 
@@ -122,7 +116,7 @@ def cross_entropy_mean(original, logits, x, *buffers):
 def constants_dropped(original, means, x, sigma, *buffers):
     """log sigma + log(2 pi) / 2 is left out: a density that does not integrate to one (E8)."""
     original(means, x, sigma, *buffers)
-    nll, _ = outputs_of(buffers)
+    nll, *_ = buffers[-2:]
     nll -= means.shape[1] * (np.log(sigma) + 0.5 * np.log(2 * np.pi))
 
 
@@ -133,7 +127,7 @@ def sigmoid_twice(original, logits, x, *buffers):
     """The outputs pass a sigmoid, and the loss takes the result for logits: no pixel can be below 1/2 (E4)."""
     p = sigmoid(logits)
     original(p, x, *buffers)
-    for d_logits in outputs_of(buffers)[1]:
+    for d_logits in buffers[2:]:
         d_logits *= p * (1 - p)
 
 
@@ -144,7 +138,7 @@ def clipped_probabilities(original, logits, x, *buffers):
     """The loss is computed from clipped probabilities, not from logits (E4)."""
     limit = np.log(1e7 - 1)
     original(np.clip(logits, -limit, limit), x, *buffers)
-    for d_logits in outputs_of(buffers)[1]:
+    for d_logits in buffers[2:]:
         d_logits[np.abs(logits) > limit] = 0
 
 
@@ -153,7 +147,7 @@ def clipped_probabilities(original, logits, x, *buffers):
 def overflowing_softplus(original, logits, x, *buffers):
     """softplus(l) is computed as log(1 + exp(l)): exp overflows for large logits (E4)."""
     original(logits, x, *buffers)
-    nll, _ = outputs_of(buffers)
+    nll, *_ = buffers[-2:]
     with np.errstate(over="ignore", invalid="ignore"):
         nll[:] = np.sum(np.log(1 + np.exp(logits)) - example_rows(x, logits) * logits, axis=1)
 
