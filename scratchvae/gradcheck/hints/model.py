@@ -6,7 +6,7 @@ from ...model import Model
 from ..comparison import broken, compare
 from ..layercheck import check_layer
 from ..numerical import numerical_gradient
-from .head import BIAS, check_head
+from .head import check_head
 from .sample_weights import check_weights
 
 ROWS = 7                                # rows of a batch for the parts; no other size is likely to be 7
@@ -27,9 +27,7 @@ def _check_layers(model, rng):
 
 def _check_likelihood(model, X, rng):
     """Yield the failed Check of d_outputs and of each parameter of the likelihood, at random outputs."""
-    likelihood = getattr(model, "likelihood", None)
-    if not callable(getattr(likelihood, "nll_backward", None)):
-        return
+    likelihood = model.likelihood
     x = np.asarray(X)[np.arange(ROWS) % len(X)].astype(np.float64)
     outputs = rng.standard_normal((ROWS, likelihood.n_outputs(x.shape[1])))
     p = {name: array.copy() for name, array in model.parameters.likelihood.items()}
@@ -69,15 +67,6 @@ def _link_hint(likelihood, p, outputs, x, weights, found, value):
     if np.all(np.abs(found - weights[:, None] * (likelihood.mean(p, mean) - x)) <= scale):
         return "mean (the sigmoid) is applied twice: the outputs are logits, mean(outputs) - x is the slope"
     return ""
-
-
-def _check_head(model, X, eps):
-    """Return the failed Checks of d_mu and d_logvar, if the model has a Gaussian head and one sample per example."""
-    bias = dict(model.parameters.segments()).get(BIAS, ())
-    exact = getattr(getattr(model, "estimator", None), "exact", True)     # the gradient is the loss's at fixed eps
-    if np.ndim(eps) != 2 or len(bias) != 2 * eps.shape[1] or not exact:
-        return []
-    return check_head(model, np.asarray(X), np.asarray(eps))
 
 
 def _first_on_the_way_back(checks):
@@ -125,8 +114,8 @@ def find_causes(model: object, X: np.ndarray, eps: np.ndarray | None, checks: li
     hint = _own_fault(first, checks, model.gradient(X, eps)[1])
     if not hint and first.startswith("decoder."):
         found = check_weights(model, X, eps) if eps is not None and eps.ndim == 3 and eps.shape[1] > 1 else []
-    elif not hint and first == "encoder.head":
-        found = _check_head(model, X, eps)
+    elif not hint and first == "encoder.head" and eps is not None and eps.ndim == 2 and model.estimator.exact:
+        found = check_head(model, X, eps)                         # for which the gradient is the loss's at fixed eps
     if not hint and above:
         hint = (f"on the way back {first} is the first that is wrong: look at what {above}'s backward returns for its "
                 f"input and how that reaches {first}")
