@@ -41,22 +41,9 @@ def wrong_entry(f: Callable, x: np.ndarray, analytic: np.ndarray, noise: float,
                 sure: bool = False) -> int | None:
     """Return the flat index of the entry that makes a slope along all entries wrong, or None if the slope is right.
 
-    Parameters
-    ----------
-    f : callable
-        f() -> float, a function of the values in x, which are varied and restored.
-    x, analytic : ndarray
-        The array and its gradient, of one shape.
-    noise : float
-        Standard deviation of f's rounding errors.
-    terms : callable, optional
-        As in `numerical_gradient`.
-    seed : int
-        Of the direction.
-    allowed : ndarray, optional
-        What each entry of the gradient may be wrong by.
-    sure : bool
-        Whether a slope is left out at a kink, where several units may be at theirs: then it may be off, and no entry.
+    f, x, noise and terms are as in `numerical_gradient`; `analytic` is the gradient, of x's shape, and `allowed` what
+    each entry of it may be wrong by.  The seed draws the direction.  With `sure`, a slope is left out at a kink, where
+    several units may be at theirs: then it may be off, and no entry.
     """
     if not np.isfinite(analytic).all():
         return int(np.argmin(np.isfinite(analytic)))
