@@ -47,47 +47,25 @@ def _read_only(array):
     return locked
 
 
-def _rows(picked, batch):
-    return lambda array: np.array(array[picked] if array.shape[:1] == (batch,) else array)
-
-
 def _judge(variant, path, where):
     """Return the Check of one gradient of a Variant if differences say that it is wrong, or nothing."""
     check, = compare_all(variant.loss, {path: variant.arrays[path]}, {path: variant.gradients[path]}, {}, {}, 64, 0,
                          terms=variant.terms)
-    return [check._replace(hint="").with_hint(f"wrong only {where}").with_hint(check.hint)] \
-        if not check.ok and check.judged else []
+    return [check._replace(hint=f"wrong only {where}").with_hint(check.hint)] if not check.ok and check.judged else []
 
 
 def _differs(found, expected):
     return not np.allclose(found, expected, rtol=0, atol=ALIKE * np.max(np.abs(expected), initial=0.0))
 
 
-def _place(checks, found):
-    """Return the checks, with those that were found in the places of their names, or at the end."""
-    new = {check.name: check for check in reversed(found)}
-    return [new.pop(check.name, check) for check in checks] + list(new.values())
-
-
 def check_layouts(checks: list, gradients: dict, variant: Callable, names: tuple, *, rows: tuple = (),
                   batch: int = 0) -> list:
-    """Return checks that are all ok, with failed ones in their places if other layouts or batches are wrong.
+    """Return checks that are all ok, with failed ones in their places, or at the end, if other layouts are wrong.
 
-    An error of the code under test is a refusal, and no fault, and so is NaN as the result of one row or none: only a
-    wrong number is one, and to write into an argument, which shows where it is read-only.
-
-    Parameters
-    ----------
-    checks : list of Check
-        Those of the arrays as they were given.
-    gradients : dict of str to ndarray
-        By path, as the code under test returned them there.
-    variant : callable
-        variant({name: lay}) -> `Variant`, where lay(array) copies the arrays of that input; others are plain copies.
-    names : tuple of str
-        The inputs, "d_y" among them where there is a cotangent.
-    rows, batch : tuple of str, int
-        Those whose first axis may be the batch, and its size.
+    `gradients`, {path: array}, are those at the arrays as they were given; variant({name: lay}) returns the `Variant`
+    at copies of the inputs `names`, made by lay(array), or plain ones.  `rows` are those whose first axis may be the
+    batch, of size `batch`.  An error of the code under test is a refusal, and no fault, and so is NaN as the result of
+    one row or none: only a wrong number is one, and to write into an argument, which shows where it is read-only.
     """
     def attempt(lays, finite=False):
         refusal = Refusal()
@@ -104,18 +82,21 @@ def check_layouts(checks: list, gradients: dict, variant: Callable, names: tuple
             if _differs(made.gradients[path], gradients[path]):
                 found += _judge(made, path, f"where the arrays are {layout}")
     for name in names:
-        _, error = attempt({name: _read_only}) if name != "d_y" else (None, None)
-        if WRITES.search(str(error)):
+        if name != "d_y" and WRITES.search(str(attempt({name: _read_only})[1])):
             found.append(broken(name, f"something is written into {name}, and perhaps taken back: it fails where "
                                       f"{name} is read-only. Work on a copy"))
-    return _place(checks, found + _batches(gradients, attempt, rows, batch))
+    new = {check.name: check for check in reversed(found + _batches(gradients, attempt, rows, batch))}
+    return [new.pop(check.name, check) for check in checks] + list(new.values())
 
 
 def _batches(gradients, attempt, rows, batch):
     """Return the failed Checks of an empty batch, and of one row alone: the one with the most gradient, if any has."""
     def part(picked):
         """Return the Variant of some rows, or None if the code refuses them, with an error or with NaN."""
-        return attempt(dict.fromkeys(rows, _rows(picked, batch)), finite=True)[0] if batch else None
+        def lay(array):
+            return np.array(array[picked] if array.shape[:1] == (batch,) else array)
+
+        return attempt(dict.fromkeys(rows, lay), finite=True)[0] if batch else None
 
     found, empty = [], part([])
     for path, gradient in empty.gradients.items() if empty else ():
