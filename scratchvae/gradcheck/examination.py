@@ -145,13 +145,10 @@ def _update(vae: VAEFunctions) -> list:
 
 def _gradient(vae: VAEFunctions, when: str = "") -> list:
     anatomy = Anatomy(vae) if vae.has("encode") else None
-    snapshot = vae.snapshot()
-    try:
+    with vae.snapshot() as snapshot:                              # code that is wrong may put other arrays there
         checks = check_gradient(lambda: vae.loss(vae.x, vae.eps), lambda: vae.gradient_tree(vae.x, vae.eps)[1],
                                 snapshot.arrays, reseed=vae.given.get("reseed"),
                                 roles=anatomy.roles if anatomy else None)
-    finally:
-        snapshot.restore()                                        # code that is wrong may put other arrays there
     head = anatomy.head_checks(checks) if anatomy and not vae.wrong & {"sampler", "KL"} else []
     return [check._replace(name=f"gradient{when}: {check.name}") for check in [*checks, *head]]
 
@@ -188,13 +185,10 @@ def _step(vae: VAEFunctions) -> list:
 def _trained(vae: VAEFunctions) -> list:
     if any(name.startswith("gradient: ") for name in vae.wrong):
         return [not_asked("gradient after training", "a gradient that is right before")]
-    snapshot = vae.snapshot()
-    try:
+    with vae.snapshot():
         for _ in range(TRAINED):
             vae.call("step", vae.x, vae.eps)
         return _gradient(vae, when=f" after {TRAINED} steps")
-    finally:
-        snapshot.restore()
 
 
 QUESTIONS: list[tuple[str, tuple, Callable]] = [

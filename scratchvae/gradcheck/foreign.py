@@ -210,13 +210,10 @@ def check_gradient(loss: Callable, gradient: Callable, params: Any, *, roles: di
     if reseed is not None:
         function_of("reseed", reseed, "reseed(), which resets the noise", 0)
     rtol = at_least("rtol", rtol, 0, "Use 0 for a gradient that should be exact.")
-    given = Snapshot(params)
-    begin(given.arrays)
-    try:
+    with Snapshot(params) as given:
+        begin(given.arrays)
         subject = Subject(loss, gradient, params, reseed, ("loss()", "gradient()"))
         checks = judge(subject, require_roles(roles, subject.arrays), rtol)
-    finally:
-        given.restore()
     if subject.shape and checks[0].name != "loss":
         checks.append(note("loss", f"loss() returns shape {subject.shape}, which was taken as a number: return "
                            "float(loss) or loss.item()"))
@@ -317,15 +314,13 @@ def gradient_of_step(step: Callable, params: Any, learning_rate: float) -> StepG
 
 def used_by(step: Callable, snapshot: Snapshot, rate: float) -> StepGradient:
     """Return the gradient that a step has used on the arrays of a snapshot, which are restored."""
-    try:
+    with snapshot:
         step()
         if not snapshot.changed():
             raise ConfigurationError("step() changes none of the arrays in params; expected new values. If it replaces "
                                      "them (W = W - ...), pass the object or the dict that holds them.")
         after = matched({path: np.array(leaf) for path, leaf in snapshot.now().items() if path in snapshot.arrays},
                         snapshot.arrays, "params after step()")
-    finally:
-        snapshot.restore()
     found = StepGradient({path: (np.asarray(before, np.float64) - after[path]) / rate
                           for path, before in snapshot.values.items()})
     found.rounding = {path: 2 * np.finfo(before.dtype).eps * np.abs(before) / rate

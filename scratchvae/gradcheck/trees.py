@@ -194,7 +194,7 @@ def matched(tree: Any, arrays: dict, name: str) -> dict:
 
 
 class Snapshot:
-    """The arrays of a tree, or those that are known, and their values: says what has changed, and brings all back."""
+    """A tree's arrays, or those known, and their values: says what changed, and brings all back, as `with` does."""
 
     def __init__(self, tree: Any, arrays: dict | None = None) -> None:
         self.tree, self.arrays = tree, arrays or parameters(tree)
@@ -202,6 +202,12 @@ class Snapshot:
             if isinstance(leaf, np.ndarray) and leaf.dtype.kind == "f" and leaf.dtype not in FLOATS:
                 raise ShapeError(f"{path} has dtype {leaf.dtype}; expected float64 or float32. Convert it with astype.")
         self.values = {path: array.copy() for path, array in self.arrays.items()}
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *error):
+        self.restore()
 
     def now(self) -> dict:
         """Return {path: array} of the tree as it is, in which arrays may have been replaced."""
