@@ -133,9 +133,8 @@ def rounding_noise(f: Callable, arrays: list, seed: int = 0) -> float:
                 values = on_points(spacing)
                 if np.ptp(values) != 0:
                     break
-            else:
-                continue                                          # f may change with the zeros alone
-            break
+            if np.ptp(values) != 0:                               # else f may change with the zeros alone
+                break
         size = max(1.0, float(np.max(np.abs(values))))
         if np.ptp(values) == 0:
             noise = 0.0
