@@ -28,21 +28,10 @@ def takes_generator(function: Callable) -> bool:
 
 
 def own_checks(function: Callable, rng: np.random.Generator, *, move: bool = False) -> list:
-    """Return the checks that function() or function(rng) makes.
+    """Return the checks that function() or function(rng) makes, which may also be a `Certificate`.
 
-    Parameters
-    ----------
-    function : callable
-        Returns a list of `Check` or a `Certificate`.
-    rng : Generator
-        What it may draw parameters, data and shapes from.
-    move : bool
-        For a function() without an argument: start its checks from arrays that are up to a tenth off.
-
-    Raises
-    ------
-    ConfigurationError
-        If it takes or returns something else.
+    From rng it may draw parameters, data and shapes.  With `move`, the checks of a function() start from arrays that
+    are up to a tenth off.  Raises ConfigurationError if it takes or returns something else.
 
     Examples
     --------

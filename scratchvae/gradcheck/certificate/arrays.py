@@ -159,12 +159,8 @@ NUMPY, MATH = ExactNumpy(), _exact_math()
 def exact_numbers(packages: Collection[str]) -> Iterator[None]:
     """While open, the modules of these packages run on exact numbers, and kernels' twins stand for the kernels.
 
-    All threads of the process see it.  Our own modules of this folder stay as they are.
-
-    Parameters
-    ----------
-    packages : collection of str
-        Names of top-level packages or modules, "__main__" included.
+    `packages` are names of top-level packages or modules, "__main__" included.  All threads of the process see it.  Our
+    own modules of this folder stay as they are.
     """
     stand_ins = {id(np): NUMPY, id(math): MATH, id(aligned): NUMPY.empty,
                  **{id(twin.compiled): twin.reference for twin in TWINS.values()}}
