@@ -9,7 +9,7 @@ from .numerical import require_float64
 
 
 def complex_step(f: Callable[..., complex], x: np.ndarray) -> np.ndarray:
-    """Return df/dx for an analytic f of complex input, exact to rounding: Im f(x + i h e_k) / h, h = 1e-30.
+    """Return df/dx, like x, for an analytic f of complex input, exact to rounding: Im f(x + i h e_k) / h, h = 1e-30.
 
     Squire & Trapp 1998, "Using complex variables to estimate derivatives of real functions".
 
@@ -19,11 +19,6 @@ def complex_step(f: Callable[..., complex], x: np.ndarray) -> np.ndarray:
         f(z) -> complex scalar, for z complex128 like x; without abs, maximum, conjugates or comparisons.
     x : ndarray, float64
         The point at which the derivative is taken.
-
-    Returns
-    -------
-    ndarray, float64
-        Same shape as x.
 
     Raises
     ------

@@ -232,10 +232,6 @@ def check_value_and_grad(f: Callable, params: Any, *args: Any) -> list:
     *args
         Passed on.
 
-    Returns
-    -------
-    list of Check
-
     Examples
     --------
     >>> target = np.array([1.0, 2.0])

@@ -316,11 +316,6 @@ def numerical_gradient(f: Callable, x: np.ndarray, *, max_entries: int = 64, see
         terms() -> ndarray, the terms that f() has just added.  Their sizes say how f() is rounded where they cancel,
         and their slopes what is right where several have a kink.
 
-    Returns
-    -------
-    Numerical
-        With flat indices, derivatives, bounds.
-
     Raises
     ------
     ShapeError, ConfigurationError

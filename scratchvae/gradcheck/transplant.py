@@ -15,14 +15,9 @@ def transplant(mapping: dict, vae: VAE, *, transposed: bool | None = None) -> VA
         (n_out, n_in).  A head of two parts is a tuple, as in {"encoder.head.W": (W_mu, W_logvar)}; if it gives
         log sigma, pass 2 W, because logvar = 2 log sigma.
     vae : VAE
-        A model of the same sizes; nothing in it changes if an array is refused.
+        A model of the same sizes, which is returned; nothing in it changes if an array is refused.
     transposed : bool, optional
         Whether matrices are (n_out, n_in).  Shapes say it, except for square ones, which are refused without it.
-
-    Returns
-    -------
-    VAE
-        The same object.
 
     Raises
     ------

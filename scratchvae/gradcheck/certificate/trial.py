@@ -340,10 +340,6 @@ def certify(f: Callable, vjp: Callable, arrays: dict | Callable, *, trials: int 
         Top-level packages or modules whose float buffers, `float(...)` and `math.exp` are made to hold exact numbers.
         Those of f and vjp are among them.
 
-    Returns
-    -------
-    Certificate
-
     Raises
     ------
     ConfigurationError
