@@ -112,10 +112,7 @@ def demonstration_settings(name: str) -> dict:
 def train_both(name: str, data: Dataset, *, epochs: int = 15, seed: int = 0) -> tuple[History, History, str]:
     """Return the histories of training without and with a bug, and why the second stopped, if it did.
 
-    Parameters
-    ----------
-    name, data, epochs, seed
-        As in `demonstrate`.
+    The arguments are those of `demonstrate`.
     """
     bug, model_settings = find_bug(name), demonstration_settings(name)
     settings = dict(batch_size=32, learning_rate=5e-3, validation=data.test, seed=seed,

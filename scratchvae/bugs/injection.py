@@ -49,14 +49,8 @@ def bug_maker(*targets: Callable, symptom: str, detected_by: str | tuple, seen_i
               **settings: Any) -> Callable:
     """Register the function below as a fault: it takes the targets and returns their replacements.
 
-    Its docstring says what is wrong.
-
-    Parameters
-    ----------
-    targets : function
-        What is replaced: a function of a module, a kernel, or a method such as `Dense.backward`.
-    symptom, detected_by, seen_in, diagnosis, settings
-        As in `Bug`; detected_by is one name or a tuple of them.
+    Its docstring says what is wrong.  A target is a function of a module, a kernel, or a method such as
+    `Dense.backward`.  The rest is as in `Bug`; detected_by is one name or a tuple of them.
     """
     def register(make):
         by = (detected_by,) if isinstance(detected_by, str) else detected_by
@@ -68,10 +62,7 @@ def bug_maker(*targets: Callable, symptom: str, detected_by: str | tuple, seen_i
 def bug(*targets: Callable, **label: Any) -> Callable:
     """Register the function below as a fault: it replaces each target and takes the original as its first argument.
 
-    Parameters
-    ----------
-    targets, label
-        As in `bug_maker`.
+    Targets and label are as in `bug_maker`.
     """
     def register(wrong):
         def replacement(original):
@@ -112,15 +103,10 @@ def _holders(function):
 
 @contextmanager
 def inject(name: str) -> Iterator[Bug]:
-    """Put the fault `name` into the package while the with block runs; afterwards the package is as before.
+    """Put the fault `name`, one of `BUGS`, into the package while the with block runs; then it is as before.
 
     All threads see the fault.  There is one fault at a time: another thread that calls `inject` waits.  Raises
     ConfigurationError for an unknown name.
-
-    Parameters
-    ----------
-    name : str
-        One of `BUGS`.
 
     Examples
     --------

@@ -36,17 +36,9 @@ def leaves(value: Any) -> list:
 class Findings:
     """An answer beside the model answer, at each draw.
 
-    Parameters
-    ----------
-    exercise : Exercise
-    drawn : list of dict
-        The arguments.
-    raw : list
-        What the answer returned at each of them, up to the first that is of another form.
-    found : list
-        For each of them a list of (label, right array, the answer's array).
-    run : callable
-        run(arguments, function) calls another function.
+    `drawn` are the arguments, and `raw` what the answer returned at each, up to the first that is of another form;
+    `found` has for each a list of (label, right array, the answer's array).  run(arguments, function) calls another
+    function.
     """
 
     def __init__(self, exercise: Exercise, drawn: list, raw: list, found: list, run: Callable) -> None:

@@ -100,13 +100,7 @@ class Exercise(NamedTuple):
 
 
 def exercise(tag: str, draw: Callable, **label: Any) -> Callable:
-    """Register the function below as the model answer of an exercise.
-
-    Parameters
-    ----------
-    tag, draw, label
-        As in `Exercise`: `hints`, and what there is of the rest.
-    """
+    """Register the function below as the model answer of an `Exercise`; `label` are its other fields, with `hints`."""
     def register(function):
         EXERCISES[function.__name__] = Exercise(function, tag, draw, **label)
         return function

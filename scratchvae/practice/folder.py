@@ -95,13 +95,7 @@ def holds_exercises(folder: Path) -> bool:
 
 
 class Folder:
-    """A folder that `start` wrote.
-
-    Attributes
-    ----------
-    progress : dict
-        {exercise: {"state", "hints", "revealed"}}, as `save` keeps it.
-    """
+    """A folder that `start` wrote; `progress` is {exercise: {"state", "hints", "revealed"}}, as `save` keeps it."""
 
     def __init__(self, path: Path) -> None:
         """Raises RunError if no exercises are in the folder, or its progress cannot be read."""
