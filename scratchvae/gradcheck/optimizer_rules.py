@@ -1,6 +1,7 @@
 """An optimizer's steps against the rules of SGD and Adam, right and wrong, at whatever rate fits them."""
 import math
 from collections.abc import Callable, Sequence
+from itertools import accumulate
 
 import numpy as np
 
@@ -46,10 +47,7 @@ def _epsilons(steps, gradients, betas, form, rate):
 
 def _momentum(gradients, decay):
     """Return the steps of gradient descent with momentum (0: without) at a rate of 1."""
-    steps = [gradients[0]]
-    for g in gradients[1:]:
-        steps.append(decay * steps[-1] + g)
-    return np.array(steps)
+    return np.array(list(accumulate(gradients, lambda step, g: decay * step + g)))
 
 
 def _rate(steps, rule, slack, fit):
