@@ -64,9 +64,8 @@ def check_layer(layer: object, p: tuple | list | dict | np.ndarray, x: np.ndarra
     """
     require_layer(layer, p)
     max_entries, seed = positive_integer("max_entries", max_entries), check_seed(seed)
-    require_float64("x", x)
-    require_float64("d_y", d_y)
     for name, array in (("x", x), ("d_y", d_y)):
+        require_float64(name, array)
         if not array.ndim:
             raise ShapeError(f"{name} has shape (); expected (batch, ...). Pass one row an example.")
     trial = Trial(layer, copied(p), x.copy(), d_y.copy())
@@ -94,13 +93,10 @@ def check_layer(layer: object, p: tuple | list | dict | np.ndarray, x: np.ndarra
     wrong = [check.name for check in checks if check.judged and not check.ok]
     if wrong and not any(trial.faults.values()):
         trial.forward()
-        if x.ndim == 1:                                           # often meant as one example
-            hints = {"": f"x has shape {x.shape}, which is a batch of {len(x)} numbers; is it one example? Pass "
-                         "x[None] and d_y[None]"}
-        else:
-            hints = {}
-            with Refusal():                                       # it may take no single row
-                hints = affine_hints(layer, trial.p, trial.x, arrays_of(trial.y)[-1], trial.d_y, gradients["x"])
+        hints = {"": f"x has shape {x.shape}, which is a batch of {len(x)} numbers; is it one example? Pass x[None] "
+                     "and d_y[None]"} if x.ndim == 1 else {}
+        with Refusal():                                           # it may take no single row
+            hints = hints or affine_hints(layer, trial.p, trial.x, arrays_of(trial.y)[-1], trial.d_y, gradients["x"])
         checks = [check.with_hint(hints.get(check.name) or hints.get("")) if check.name in wrong else check
                   for check in checks]
     if trial.faults.get("y"):
