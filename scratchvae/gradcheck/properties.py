@@ -218,4 +218,4 @@ def pixel_draws(drawn: np.ndarray, mean: np.ndarray) -> Check:
     if ok and together * root > SIGMAS + 3:
         return check._replace(ok=False, hint="the noise of two pixels of a picture is the same, or correlated")
     return check._replace(index=(at,), ok=ok, error_bound=float(error[at] / off[at] * SIGMAS)
-                          if off[at] else 0.0, hint="" if ok else "pixels drawn from p(x | z) do not have its mean")
+                          if off[at] else 0.0, hint="" if ok else check.hint)
