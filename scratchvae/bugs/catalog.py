@@ -85,18 +85,10 @@ class Demonstration(NamedTuple):
 
 
 def demonstrate(name: str, data: Dataset, *, epochs: int = 15, seed: int = 0) -> Demonstration:
-    """Train a small VAE with and without a bug and return the Demonstration.
+    """Train a small VAE with and without a bug, one of `BUGS`, and return the Demonstration.
 
-    Parameters
-    ----------
-    name : str
-        One of `BUGS`.
-    data : Dataset
-        What to train on; the held-out part is measured after each epoch.
-    epochs : int
-        The length of each run.
-    seed : int
-        Seed of the weights, noise and order, and of the case that the detectors examine.
+    The held-out part of the data is measured after each epoch.  The seed is that of the weights, noise and order, and
+    of the case that the detectors examine.
     """
     right, wrong, stopped = train_both(name, data, epochs=epochs, seed=seed)
     return Demonstration(right, wrong, stopped, detections(name, seed))

@@ -23,18 +23,10 @@ CLOSE = 1e-9            # relative to the largest entry: rounding of sums of a f
 
 
 class Verdict(NamedTuple):
-    """What was found about one answer.
+    """What was found about one answer to the exercise `name`.
 
-    Attributes
-    ----------
-    name : str
-        The exercise.
-    state : str
-        "right", "wrong", or "unsolved": the body is empty.
-    text : str
-        The evidence, or what is wrong, in one sentence.
-    named : bool
-        Whether `text` says more about a mistake than where it shows.
+    `state` is "right", "wrong", or "unsolved", where the body is empty; `text` is the evidence, or what is wrong, in
+    one sentence, and `named` is True if it says more about a mistake than where it shows.
     """
 
     name: str
@@ -119,15 +111,9 @@ def _same(wanted, found):
 
 
 def judge(exercise: Exercise, answer: Callable, *, seed: int | None = None) -> Verdict:
-    """Return the Verdict on an answer, a function; nothing that it does leads to an error.
+    """Return the Verdict on an answer, the student's function; nothing that it does leads to an error.
 
-    Parameters
-    ----------
-    exercise : Exercise
-    answer : callable
-        The student's function.
-    seed : int, optional
-        Of the arguments; new ones at every call if absent, so that no answer can know them.
+    Without a seed the arguments are new ones at every call, so that no answer can know them.
     """
     parameters = tuple(inspect.signature(answer).parameters)
     if parameters != exercise.parameters:
