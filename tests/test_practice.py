@@ -516,6 +516,15 @@ def test_an_answer_that_calls_a_wrong_one_says_which(tmp_path):
     assert verdict.text.startswith("It calls d_mu: get that right first.")
 
 
+def test_answers_that_call_each_other_end_in_verdicts(tmp_path):
+    start(tmp_path)
+    solve(tmp_path, (), d_mu="def d_mu(d_z, mu, beta):\n    return d_logvar(d_z, d_z, mu, beta)\n",
+          d_logvar="def d_logvar(d_z, eps, logvar, beta):\n    return d_mu(d_z, logvar, beta)\n")
+    first, second = Folder(tmp_path).check([EXERCISES["d_mu"], EXERCISES["d_logvar"]])
+    assert first.text.startswith("It calls d_logvar: get that right first. (d_mu calls itself without end")
+    assert second.text.startswith("d_logvar calls itself without end")
+
+
 def test_files_changed_within_a_second_are_read_anew(tmp_path):
     start(tmp_path)
     folder = tmp_path / "c02_autoencoder.py"

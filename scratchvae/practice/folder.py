@@ -139,13 +139,15 @@ class Folder:
         self.save()
         return verdicts
 
-    def _verdict(self, exercise: Exercise) -> Verdict:
+    def _verdict(self, exercise: Exercise, callers: tuple = ()) -> Verdict:
+        """Return the Verdict, which is sought for `callers` too: functions may call each other in a circle."""
         if exercise.name not in self.verdicts:
             answer, failure = self._function(exercise)
             verdict = Verdict(exercise.name, "wrong", failure) if failure else judge(exercise, answer)
             if verdict.state == "wrong" and not failure:
-                needs = [EXERCISES[name] for name in inspect.unwrap(answer).__code__.co_names if name in EXERCISES]
-                missing = [need.name for need in needs if need != exercise and self._verdict(need).state != "right"]
+                callers = *callers, exercise.name
+                missing = [name for name in inspect.unwrap(answer).__code__.co_names if name in EXERCISES
+                           and name not in callers and self._verdict(EXERCISES[name], callers).state != "right"]
                 if missing:
                     text = f"It calls {', '.join(missing)}: get that right first. ({verdict.text})"
                     verdict = verdict._replace(text=text)
