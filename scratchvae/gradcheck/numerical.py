@@ -177,7 +177,7 @@ def _estimate(f, f_0, x, index, step, noise, terms=None):
     center = float(x[index])
     size, central, jumps = abs(f_0), [], []
     terms = terms or (lambda: 0.0)
-    try:
+    with restored([x[*index, ...]]):
         for h in (step, step / 2, step / 4):
             x[index] = center + h                                 # the steps taken are up - center and center - down
             up, f_up = float(x[index]), or_nan(f)
@@ -190,8 +190,6 @@ def _estimate(f, f_0, x, index, step, noise, terms=None):
             central.append((f_up - f_down) / (up - down))
             jumps.append(((f_up - f_0) / (up - center) - (f_0 - f_down) / (center - down)) / 2)
             size = max(size, abs(f_up), abs(f_down))
-    finally:
-        x[index] = center
     c, j = central, jumps
     once = (4 * c[1] - c[0]) / 3, (4 * c[2] - c[1]) / 3           # central slopes err by h^2, h^4, ...
     value = (16 * once[1] - once[0]) / 15
@@ -215,13 +213,11 @@ def _at_kink(f, x, index, e, terms):
         f_x = or_nan(f)
         return np.array(terms() if terms else f_x)
 
-    try:
+    with restored([x[*index, ...]]):
         y_0, slopes = at(center), []
         for h in (e.step / 4, e.step / 8, -e.step / 4, -e.step / 8):
             y = at(center + h)
             slopes.append((y - y_0) / (float(x[index]) - center))
-    finally:
-        x[index] = center
     right, left = slopes[1], slopes[3]
     low, high = np.sum(np.minimum(left, right)), np.sum(np.maximum(left, right))
     curved = 4 * np.sum(np.abs(slopes[0] - right) + np.abs(slopes[2] - left))
