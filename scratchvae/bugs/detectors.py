@@ -40,16 +40,11 @@ def layer_check(case: Case) -> str:
 
 def beta_linearity(case: Case) -> str:
     """loss = reconstruction + beta KL, for any beta, and the KL is not negative."""
-    model, beta = case.model, case.model.beta
+    def objective_at(beta):
+        case.model.beta = beta
+        return case.model.objective(case.X, case.eps)
 
-    def objective_at(value):
-        model.beta = value
-        return model.objective(case.X, case.eps)
-
-    try:
-        return verdict(properties.beta_linearity(objective_at, beta))
-    finally:
-        model.beta = beta
+    return verdict(properties.beta_linearity(objective_at, case.model.beta))
 
 
 def kl_by_quadrature(case: Case) -> str:

@@ -154,8 +154,7 @@ def held_out(case: Case) -> str:
 
 def sampler_moments(case: Case) -> str:
     """The z of the steps is distributed as `encode` says: mean, variance, quartiles, independence."""
-    n, model = 2000, case.new_model()
-    model.parameters.flat[:] = case.model.parameters.flat
+    n, model = 2000, case.model
     head = model.parameters.encoder.head
     signs = (-1.0) ** np.arange(model.n_latent)
     head.W[:] *= 0.1                                         # log variances near 1.2 and -1.2: sigma, sigma^2
