@@ -516,6 +516,13 @@ def test_an_answer_that_calls_a_wrong_one_says_which(tmp_path):
     assert verdict.text.startswith("It calls d_mu: get that right first.")
 
 
+def test_an_attribute_that_is_named_like_an_exercise_is_no_call_of_it(tmp_path):
+    start(tmp_path)
+    solve(tmp_path, (), tanh_slope="def tanh_slope(y):\n    return np.gradient(y, axis=0)\n")
+    verdict, = Folder(tmp_path).check([EXERCISES["tanh_slope"]])
+    assert verdict.state == "wrong" and not verdict.text.startswith("It calls gradient")
+
+
 def test_answers_that_call_each_other_end_in_verdicts(tmp_path):
     start(tmp_path)
     solve(tmp_path, (), d_mu="def d_mu(d_z, mu, beta):\n    return d_logvar(d_z, d_z, mu, beta)\n",
