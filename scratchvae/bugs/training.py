@@ -58,12 +58,8 @@ def moments_of_batch_slots(original, self, theta, gradient):
      symptom="every step is as long as the learning rate; the loss stays a little too high", detected_by=REFERENCE)
 def moments_forgotten(original, self, theta, gradient):
     """Adam's moments and count start anew with every step (O2)."""
-    step = self.step
-    for moment in self.moments.values():
-        moment[:] = 0
-    self.step = 0
-    original(self, theta, gradient)
-    self.step = step + 1
+    original(make_optimizer("adam", len(theta), theta.dtype, self.learning_rate), theta, gradient)
+    self.step += 1
 
 
 @bug(SGD.update, symptom="the loss climbs", detected_by=REFERENCE)
