@@ -95,7 +95,7 @@ def order_hints(checks: list, roles: dict, shapes: dict) -> dict:
             hints.update({name: why for name in wrong if not ok[name]})
     order = roles.get("order", [])
     last = max((k for k, name in enumerate(order) if not ok[name]), default=None)
-    if last is not None and order[last + 1:] and not hints and all(ok[name] for name in order[last + 1:]):
+    if last is not None and order[last + 1:] and not hints:
         hints[order[last]] = (f"on the way back {order[last]} is the first that is wrong: look at it, and at what "
                               f"comes to it from {order[last + 1]}")
     if not hints and not order and all(check.judged for check in checks):              # a guess takes all verdicts
