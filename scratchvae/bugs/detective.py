@@ -50,13 +50,13 @@ def mystery_bug(seed: int, level: int = 1) -> Mystery:
     rng = np.random.default_rng([seed, level])
     name = str(rng.choice([name for name, bug in BUGS.items() if bool(bug.diagnosis) == (level == 1)]))
     settings = BUGS[name].settings
-    others = [str(other) for other in rng.permutation(sorted(set(BUGS) - {name}))
-              if BUGS[str(other)].settings.items() <= settings.items()]
+    others = [other for other in rng.permutation(sorted(set(BUGS) - {name})).tolist()
+              if BUGS[other].settings.items() <= settings.items()]
     if level == 3:
         others.sort(key=lambda other: -_alike(BUGS[name], BUGS[other]))
     kin = [other for other in others if settings and BUGS[other].settings == settings][:2]
     others = kin + [other for other in others if other not in kin]
-    return Mystery(name, tuple(str(suspect) for suspect in rng.permutation([name, *others[:SUSPECTS - 1]])))
+    return Mystery(name, tuple(rng.permutation([name, *others[:SUSPECTS - 1]]).tolist()))
 
 
 def _table(checks: Any) -> str:
