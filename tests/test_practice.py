@@ -516,6 +516,13 @@ def test_an_answer_that_calls_a_wrong_one_says_which(tmp_path):
     assert verdict.text.startswith("It calls d_mu: get that right first.")
 
 
+def test_a_call_inside_of_a_comprehension_counts_too(tmp_path):
+    start(tmp_path)
+    solve(tmp_path, set(EXERCISES) - {"adam"}, adam="def adam(theta, g, m, v, step, rate):\n    return theta, m, v\n")
+    verdict, = Folder(tmp_path).check([EXERCISES["train_step"]])
+    assert verdict.text.startswith("It calls adam: get that right first.")
+
+
 def test_an_attribute_that_is_named_like_an_exercise_is_no_call_of_it(tmp_path):
     start(tmp_path)
     solve(tmp_path, (), tanh_slope="def tanh_slope(y):\n    return np.gradient(y, axis=0)\n")

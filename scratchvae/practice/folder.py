@@ -147,8 +147,7 @@ class Folder:
             verdict = Verdict(exercise.name, "wrong", failure) if failure else judge(exercise, answer)
             if verdict.state == "wrong" and not failure:
                 callers = *callers, exercise.name
-                taken = {step.argval for step in dis.get_instructions(inspect.unwrap(answer))
-                         if step.opname == "LOAD_GLOBAL"}                         # np.gradient is none of the exercises
+                taken = _taken(inspect.unwrap(answer).__code__)
                 missing = [name for name, need in EXERCISES.items() if name in taken and name not in callers
                            and self._verdict(need, callers).state != "right"]
                 if missing:
@@ -178,6 +177,12 @@ class Folder:
                 f"{exercise.name} is something of type {type(answer).__name__}; expected a plain function: def, and "
                 "nothing that wraps it.")
         return answer, ""
+
+
+def _taken(code):
+    """Return the names that code, with the functions and comprehensions in it, takes from its module: no attributes."""
+    own = {step.argval for step in dis.get_instructions(code) if step.opname == "LOAD_GLOBAL"}
+    return own.union(*map(_taken, filter(inspect.iscode, code.co_consts)))
 
 
 @contextmanager
