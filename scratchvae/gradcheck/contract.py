@@ -153,6 +153,11 @@ class Trial:
         self.output()
         return float(np.finfo(np.float64).eps * np.linalg.norm(self.output_terms()))
 
+    def anew(self) -> dict:
+        """Run forward, and backward into zeros; return {name: gradient}."""
+        self.forward()
+        return self.backward(0.0)
+
     def backward(self, fill: float) -> dict:
         """Run backward into buffers full of `fill`; return {name: gradient}."""
         d_p, d_x = copied(self.p, lambda array: np.full(array.shape, fill)), np.full(self.x.shape, fill)

@@ -74,15 +74,13 @@ def check_layer(layer: object, p: tuple | list | dict | np.ndarray, x: np.ndarra
     other = shaken(trial, np.random.default_rng(seed))
     with np.errstate(all="ignore"):                               # other data may leave the layer's domain
         with Refusal():
-            other.forward()
-            other.backward(0.0)                                   # what a layer remembers from here on is wrong
+            other.anew()                                          # what a layer remembers from here on is wrong
         fault = output_fault(trial)
         if fault:
             return Checks([broken("y", fault)])
         poisoned = trial.backward(np.nan)
         with Refusal():
-            other.forward()
-            other.backward(0.0)
+            other.anew()
         zeros, ones = trial.backward(0.0), trial.backward(1.0)
     for name in trial.inputs:
         trial.faults.setdefault(name, gradient_fault(poisoned[name], zeros[name], ones[name]))
@@ -102,11 +100,7 @@ def check_layer(layer: object, p: tuple | list | dict | np.ndarray, x: np.ndarra
     if trial.faults.get("y"):
         checks.append(broken("y", trial.faults["y"]))
     if all(check.ok for check in checks):
-        def backward():
-            trial.forward()
-            return trial.backward(0.0)
-
-        point = trial.inputs, lambda: trial.output, backward, seed
+        point = trial.inputs, lambda: trial.output, trial.anew, seed
         found = []
         with Refusal(), np.errstate(all="ignore"):                # at other numbers the layer may refuse, too
             elsewhere = check_elsewhere(*point, least_noise=trial.output_rounding)
