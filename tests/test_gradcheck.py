@@ -694,6 +694,7 @@ def test_a_learners_mistake_gets_one_error_that_says_what_to_do(layer, p, x, d_y
     (lambda: numerical_gradient(lambda: None, np.ones(2)), r"f\(\) returns a NoneType; expected one number"),
     (lambda: complex_step(np.exp, np.ones(2)), r"f returned an array of shape \(2,\)"),
     (lambda: from_vjp(Toy()), "apply is <"), (lambda: assert_ok(None), "checks is None"),
+    (lambda: assert_ok([]), "checks is empty"),
     (lambda: format_checks([None]), r"checks is \[None\]"),
     (lambda: as_vjp(Dense(3, 4), P)(X[:, :2]), "x has shape .* expected 3 columns"),
     (lambda: as_vjp(Dense(3, 4), P)(X.astype(np.float32)), "x has dtype float32"),

@@ -247,8 +247,13 @@ class GradientMismatch(ScratchVAEError, AssertionError):
 
 
 def assert_ok(checks: list) -> None:
-    """Raise GradientMismatch, with the table of `format_checks`, unless every check is ok."""
+    """Raise GradientMismatch, with the table of `format_checks`, unless every check is ok.
+
+    Raises ConfigurationError if there is none: a selection that finds no check must not pass.
+    """
     require_checks(checks)
+    if not checks:
+        raise ConfigurationError("checks is empty; expected at least one Check. Look at how they were selected.")
     wrong = [check for check in checks if not check.ok]
     if wrong:
         found = ("what is wrong or breaks its contract; expected what the formulas give"
