@@ -352,6 +352,9 @@ SAID = [("iwae", "top = log_w.max(); w = np.exp(log_w - top); return -top - np.l
          "(np.sqrt(v / (1 - 0.999**step)) + 1e-7), m, v", " g = "),
         ("stl", "s = np.exp(logvar / 2)[:, None]; g = 2 * (d_z + (z - eps / s) / eps[..., 0].size); "
          "return g.sum(axis=1), (g * eps * s / 2).sum(axis=1)", "^d_mu and d_logvar are each 2 x the right one"),
+        ("d_logvar", "s = np.exp(logvar / 2); return (d_z * eps).sum(axis=1) * s + beta * (s**2 - 1) / len(s)",
+         r"^It is 2 x the right one: is a 1/2 of the forward missing, or a term added twice\?$"),
+        ("kl_normal", "return 0.5 * (mu**2 + np.exp(logvar) - 1 - logvar).sum(axis=1) / len(mu)", "^It is 1/B =[^;]+$"),
         ("adam", "return theta", "returns something of type ndarray"),
         ("score_function", "return eps.sum(axis=1)", "returns something of type ndarray"),
         ("kl_discrete", "seen = p > 0; return np.sum(q[seen] * np.log(p[seen] / q[seen]))", r"not over q\.$"),

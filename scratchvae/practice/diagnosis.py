@@ -123,14 +123,14 @@ class Findings:
         return sizes
 
     def _factor(self):
-        """A hint that all draws agree on, whatever their sizes."""
-        hints, labels = {}, list(dict.fromkeys(label for _, label, *_ in self.wrong))
+        """The hints that all draws agree on, whatever their sizes: in a small one 2, B and Z may be the same."""
+        labels = list(dict.fromkeys(label for _, label, *_ in self.wrong))
         subject = " and ".join(labels) + (" is" if len(labels) == 1 else " are each")
-        for at, _, right, got in self.wrong:
-            hint = factor_hint(got, np.arange(right.size), right.ravel(), np.full(right.size, 1e-12), self._sizes(at))
-            said = hint.replace("analytic is", subject).replace("numeric", "the right one").removesuffix(IF_MEANT)
-            hints[re.sub(r"= ?[\d./]+", "=", hint)] = said
-        return said if len(hints) == 1 and hint else ""
+        said = [{re.sub(r"= ?[\d./]+", "=", hint): hint for hint in factor_hint(
+            got, np.arange(right.size), right.ravel(), np.full(right.size, 1e-12), self._sizes(at)).split("; or ")}
+            for at, _, right, got in self.wrong]
+        agreed = "; or ".join(hint for key, hint in said[0].items() if all(key in other for other in said))
+        return agreed.replace("analytic is", subject).replace("numeric", "the right one").removesuffix(IF_MEANT)
 
     def _edit(self):
         for source, right, wrong in edits(self.exercise):
