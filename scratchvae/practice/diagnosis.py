@@ -87,8 +87,8 @@ class Findings:
         for at, label, right, got in self.wrong:
             if np.isfinite(right).all() and not np.isfinite(got).all():
                 what = "nan" if np.isnan(got).any() else "inf"
-                return (f"{label} holds {what} at {self._shown(at, right, got)}: does it overflow, divide by 0, or "
-                        "take the log of what is negative?")
+                return (f"{label} holds {what} at {self._shown(at, right, got)}: does it overflow, divide by 0, take "
+                        "the log of 0, or the log or root of what is negative?")
         return ""
 
     def _shown(self, at: dict, right: np.ndarray, got: np.ndarray) -> str:
