@@ -269,6 +269,17 @@ def test_whatever_an_answer_does_ends_in_one_sentence(body):
     ("d_logvar", "v = np.clip(logvar, -10, 10); s = np.exp(v / 2); "
      "return (d_z * eps).sum(axis=1) * s / 2 + beta * (s**2 - 1) / (2 * len(v))"),
     ("relu_slope", "return y > 1e-3"), ("relu_slope", "return np.tanh(1e6 * y)"),
+    ("tanh_slope", "return np.maximum(1 - y**2, 1e-6)"),
+    ("gaussian_nll", "p = np.exp(-(x[:, None] - l)**2 / (2 * sigma**2)) / (sigma * (2 * np.pi)**0.5); "
+     "return -np.log(p).sum(axis=2)"),
+    ("log_weights", "return -nll - 0.5 * (z**2 - eps**2 - np.clip(logvar, -99, 10)[:, None]).sum(axis=2)"),
+    ("log_weights", "return -nll - 0.5 * (z**2 - eps**2 - np.clip(logvar, -10, 99)[:, None]).sum(axis=2)"),
+    ("score_function", "s = np.exp(np.clip(logvar, -10, 10) / 2)[:, None]; w = f[:, :, None] / f.size; "
+     "return (w * eps / s).sum(axis=1), (w * (eps**2 - 1) / 2).sum(axis=1)"),
+    ("stl", "s = np.exp(np.clip(logvar, -10, 10) / 2)[:, None]; g = d_z + (z - eps / s) / eps[..., 0].size; "
+     "return g.sum(axis=1), (g * eps * s / 2).sum(axis=1)"),
+    ("dreg", "s = np.exp(np.clip(logvar, -10, 10) / 2)[:, None]; g = v[:, :, None]**2 * (J + z - eps / s) / len(z); "
+     "return g.sum(axis=1), (g * eps * s / 2).sum(axis=1)"),
     ("bernoulli_nll", "a = np.where(l > 10, l, np.logaddexp(0, l)); return (a - x[:, None] * l).sum(axis=2)"),
     ("bernoulli_nll", "a = np.where(l < -10, 0, np.logaddexp(0, l)); return (a - x[:, None] * l).sum(axis=2)"),
     ("bernoulli_nll", "return np.minimum(np.logaddexp(0, l) - x[:, None] * l, 1e3).sum(axis=2)"),

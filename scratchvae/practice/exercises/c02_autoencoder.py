@@ -17,6 +17,7 @@ def loss(x, W, b, d_a):
 
 
 SMALL = {"y": np.array([[0.0, 1e-12, 1e-6, 1e-3, 1e3]])}
+SATURATED = {"y": np.array([[-1.0, 0.0, 1.0]])}
 
 
 def slope_exercise(act, **label):
@@ -46,7 +47,7 @@ def relu_slope(y):
     return y > 0
 
 
-@slope_exercise(np.tanh, hints=(
+@slope_exercise(np.tanh, corners=(SATURATED,), hints=(
     "tanh = sinh / cosh: differentiate the quotient.",
     "The derivative is 1 - tanh(a)^2. You do not have a, but you have y = tanh(a).",
     "1 - y**2."), slips=(

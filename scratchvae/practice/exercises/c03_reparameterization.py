@@ -20,7 +20,8 @@ def has_the_variance_exp_logvar(answer, rng):
         f"the variance of z is {found[0, 0] / np.exp(drawn['logvar'][0, 0]):.3g} x exp(logvar)")
 
 
-FAR = {"mu": np.array([[1.0, -2.0]]), "logvar": np.array([[20.0, -20.0]]), "eps": np.array([[[1.0, 1.0], [-0.5, 2.0]]])}
+FAR = {"mu": np.array([[1.0, -2.0]]), "logvar": np.array([[20.0, -20.0]]), "f": np.array([[1.0, -2.0]]),
+       "eps": np.array([[[1.0, 1.0], [-0.5, 2.0]]])}
 
 
 @exercise("E2", draws, corners=(FAR,), laws=(has_the_variance_exp_logvar,), hints=(
@@ -50,7 +51,7 @@ def surrogate(moved, held):
     return float(np.mean(held["f"] * -0.5 * ((z - mu)**2 * np.exp(-logvar) + logvar).sum(axis=2)))
 
 
-@exercise("S9", draws, surrogate=surrogate, by=("mu", "logvar"), hints=(
+@exercise("S9", draws, surrogate=surrogate, by=("mu", "logvar"), corners=(FAR,), hints=(
     "z is held; only the density that it was drawn from moves. d E[f] = E[f d log q].",
     "log q = -1/2 ((z - mu)^2 / sigma^2 + logvar): its slope is eps / sigma along mu, (eps^2 - 1) / 2 along logvar.",
     "With f[:, :, None] the losses stand beside eps; sum over axis 1 and divide by B K."), slips=(

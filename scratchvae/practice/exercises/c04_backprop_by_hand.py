@@ -181,7 +181,10 @@ def is_a_density(answer, rng):
     return "" if abs(total - 1) < 1e-9 else f"the integral of p(x | z) over x is {total:.4g}, not 1"
 
 
-@exercise("E8", gray, laws=(is_a_density,), hints=(
+OFF = {"l": np.array([[[100.0], [-100.0]]]), "x": np.array([[1.0]]), "sigma": 0.5}
+
+
+@exercise("E8", gray, corners=(OFF,), laws=(is_a_density,), hints=(
     "The density of one pixel is exp(-(x - l)^2 / (2 sigma^2)) / (sigma sqrt(2 pi)).",
     "Its -log is (x - l)^2 / (2 sigma^2) + log(sigma) + log(2 pi) / 2, once for every pixel: all three are summed.",
     "Write the three terms for each pixel, with x[:, None], and sum over axis 2."), slips=(

@@ -20,9 +20,10 @@ def weighs_the_prior_by_the_likelihood_alone(answer, rng):
 
 
 FAR = {"eps": np.zeros((1, 2, 1)), "z": np.zeros((1, 2, 1)), "logvar": np.zeros((1, 1)), "nll": np.array([[1e3, -1e3]])}
+WIDE = {"eps": np.ones((1, 2, 2)), "z": np.ones((1, 2, 2)), "logvar": np.array([[20, -15.0]]), "nll": np.zeros((1, 2))}
 
 
-@exercise("S2", samples, corners=(FAR,), laws=(weighs_the_prior_by_the_likelihood_alone,), hints=(
+@exercise("S2", samples, corners=(FAR, WIDE), laws=(weighs_the_prior_by_the_likelihood_alone,), hints=(
     "w = p(x | z) p(z) / q(z | x), so log w = -nll + log p(z) - log q(z | x).",
     "log q = -1/2 sum (eps^2 + logvar) and log p = -1/2 sum z^2, both less the same constant.",
     "-nll - 0.5 * (z**2 - eps**2 - logvar[:, None]).sum(axis=2)."), slips=(

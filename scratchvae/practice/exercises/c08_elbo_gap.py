@@ -2,7 +2,7 @@
 import numpy as np
 
 from ..exercise import exercise
-from .c07_importance_sampling import samples
+from .c07_importance_sampling import samples, WIDE
 
 
 def is_tighter_than_the_mean(answer, rng):
@@ -50,6 +50,9 @@ def several(rng):
             "v": w / w.sum(axis=1, keepdims=True)}
 
 
+FAR = {**WIDE, "d_z": WIDE["z"], "J": WIDE["z"], "v": np.array([[0.25, 0.75]])}
+
+
 def _path(weight, J, moved, held):
     """Return sum weight (J z + log q(z) - log p(z)) / B, where q is held and z moves along its path."""
     z = moved["mu"][:, None] + np.exp(moved["logvar"] / 2)[:, None] * held["eps"]
@@ -65,7 +68,7 @@ def vanishes_where_q_is_the_posterior(answer, rng):
     return "" if np.allclose(found, 0) else "where q is the posterior every draw must give 0, and does not"
 
 
-@exercise("S7", several, by=("mu", "logvar"), laws=(vanishes_where_q_is_the_posterior,),
+@exercise("S7", several, by=("mu", "logvar"), corners=(FAR,), laws=(vanishes_where_q_is_the_posterior,),
           surrogate=lambda moved, held: _path(np.ones(held["v"].shape) / held["v"].shape[1], held["d_z"], moved, held),
           hints=(
     "z depends on the head; q itself is held. Two things move with z: the reconstruction, and log q(z) - log p(z).",
@@ -92,7 +95,7 @@ def stl(d_z, z, eps, logvar):
     return g.sum(axis=1), (g * eps * sigma / 2).sum(axis=1)
 
 
-@exercise("S8", several, by=("mu", "logvar"),
+@exercise("S8", several, by=("mu", "logvar"), corners=(FAR,),
           surrogate=lambda moved, held: _path(
               held["v"]**2, held["v"][:, :, None]**2 * held["J"] / len(held["z"]), moved, held),
           hints=("It is S7's g under the weights v, times v once more: the weights depend on z, too.",
