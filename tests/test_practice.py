@@ -368,6 +368,8 @@ SAID = [("iwae", "top = log_w.max(); w = np.exp(log_w - top); return -top - np.l
         ("kl_normal", "return 0.5 * (mu**2 + np.exp(logvar) - 1 - logvar).sum(axis=1) / len(mu)", "^It is 1/B =[^;]+$"),
         ("adam", "return theta", "returns something of type ndarray"),
         ("score_function", "return eps.sum(axis=1)", "returns something of type ndarray"),
+        ("kl_normal", "kl = 0.5 * (mu**2 + np.exp(logvar) - 1 - logvar).sum(axis=1); return np.where(kl < 0.1, 0, kl)",
+         "^Right at ordinary numbers, and wrong at "),
         ("kl_discrete", "return np.sum(p * np.log(p / q))", r"nan at p = \[0\. .*the log of 0"),
         ("kl_discrete", "seen = p > 0; return np.sum(q[seen] * np.log(p[seen] / q[seen]))", r"not over q\.$"),
         ("kl_discrete", "seen = p > 0; return np.sum(q[seen] * np.log(q[seen] / p[seen]))", "other direction"),

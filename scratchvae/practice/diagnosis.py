@@ -48,7 +48,7 @@ class Findings:
 
     def diagnosis(self) -> tuple[str, bool]:
         """Return (what is wrong, whether that has a name)."""
-        for look in (self._slip, self._not_finite, self._nothing_of_its_own, self._corner, self._factor, self._edit):
+        for look in (self._slip, self._not_finite, self._corner, self._nothing_of_its_own, self._factor, self._edit):
             text = look()
             if text:
                 return text, True
@@ -140,7 +140,7 @@ class Findings:
 
     def _corner(self):
         corners = self.drawn[len(self.drawn) - len(self.exercise.corners):]
-        at, _, right, got = self.wrong[0]
-        if corners and all(any(at is corner for corner in corners) for at, *_ in self.wrong):
+        if self.wrong and corners and all(any(at is corner for corner in corners) for at, *_ in self.wrong):
+            at, _, right, got = self.wrong[0]
             return f"right at ordinary numbers, and wrong at {self._shown(at, right, got)}"
         return ""
