@@ -117,6 +117,13 @@ def _in_the_course(tag: str) -> str:
     return ""
 
 
+def _listed(tag: str) -> list[str]:
+    """Return "file:line: text" of the code and the test that the course lists for a claim; [] without a checkout."""
+    entry = "".join(re.findall(rf"^- \[{tag}\].*", _text(COURSE) if COURSE.exists() else "", re.MULTILINE))
+    return [f"{file}:{k}: {line.strip()}" for name, file in re.findall(r"\[`(\w+)`\]\(\.\./(.+?)\)", entry)
+            for k, _, line in _lines(PACKAGE.parent / file) if re.match(rf" *(def|class) {name}\b", line)]
+
+
 def _tag_of_bug(name: str) -> str:
     """Return the equation that a fault breaks, which its description ends with, or ""."""
     return (TAG.findall(BUGS[name].what) or [""])[-1]
@@ -178,5 +185,6 @@ def _of_tag(tag, meaning):
     formula, derivation = _derived(tag) if tag[0] not in "TF" else (CLAIMS.get(tag, ("",))[0], "")
     chapter = CLAIMS[tag][1] if tag in CLAIMS else CHAPTERS.get(tag, CHAPTERS.get(tag[0], ""))
     faults = [name for name in BUGS if tag == _tag_of_bug(name)]
-    return Explanation(tag, meaning, tag, formula, derivation, _cited(tag, PACKAGE), _tests(tag), chapter,
-                       _exercise(tag), faults, checked_now(tag))
+    listed = {folder: [line for line in _listed(tag) if line.startswith(folder.name)] for folder in (PACKAGE, TESTS)}
+    return Explanation(tag, meaning, tag, formula, derivation, listed[PACKAGE] + _cited(tag, PACKAGE),
+                       listed[TESTS] + _tests(tag), chapter, _exercise(tag), faults, checked_now(tag))
