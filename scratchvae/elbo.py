@@ -32,7 +32,7 @@ Backward, from the loss to the parameters, each line one factor of the chain rul
                                                              dz/dlogvar = eps dsigma/dlogvar = eps sigma / 2;
                                                              dkl/dlogvar = (sigma^2 - 1) / 2
 
-The 1/2 in both terms of E7 is the same: sigma is the square root of exp(logvar).
+The 1/2 in both terms of E7 is that of dsigma/dlogvar = sigma / 2: in terms of sigma, dkl/dsigma = sigma - 1 / sigma.
 
 With a Gaussian likelihood of fixed sigma_x the decoder puts out means, and instead of E4's and E5's lines
 
