@@ -168,7 +168,7 @@ def test_samples_of_a_likelihood_have_its_mean_and_spread(likelihood):
 
 
 def test_gaussian_loss_with_fixed_sigma_is_half_squared_error_plus_lambda_kl():
-    """T16: half squared error + lambda KL is this objective times sigma^2 = lambda, up to a constant."""
+    """T16, halved: half squared error + sigma^2 KL is this objective times sigma^2, up to a constant."""
     rng = np.random.default_rng(1)
     lam, x, eps = 0.3, rng.random((5, 6)), rng.standard_normal((5, 2))
     model = VAE(6, 2, hidden=(4,), likelihood="gaussian", sigma=np.sqrt(lam), dtype="float64")

@@ -20,7 +20,8 @@ constant log C = softplus(a) - A(a).  (Loaiza-Ganem & Cunningham 2019.)
     (L4)  nll = SSE_r / (2 sigma^2) + D/2 (logvar + log(2 pi)),  SSE_r = sum_d (x - m)^2
     (L5)  d_logvar = sum_r d_nll (D - SSE_r / sigma^2) / 2               one number for all rows
 
-Half the squared error plus lambda KL is L4 with sigma^2 = lambda (T16): a learned sigma finds the lambda of its data.
+With lambda = 2 sigma^2, lambda (nll + kl) is the squared error + lambda kl, but for a constant (T16): a learned sigma
+finds the lambda of its data.
 
 **A learned sigma for every pixel**; the decoder puts out [m | raw].  The likelihood has no upper bound where sigma can
 go to 0, so logvar is kept above `MIN_LOGVAR` by a clip whose derivative is nowhere 0:

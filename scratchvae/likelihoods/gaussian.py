@@ -26,8 +26,8 @@ class Gaussian(Likelihood):
     Parameters
     ----------
     sigma : float
-        Standard deviation of a pixel, in the unit of x.  It does lambda's work: the half squared error plus
-        lambda KL of T16 is this likelihood with sigma^2 = lambda, up to a factor.
+        Standard deviation of a pixel, in the unit of x.  It does lambda's work: with
+        lambda = 2 sigma^2, lambda (nll + kl) is the squared error + lambda kl of T16, but for a constant.
     """
 
     sigma: float = 1.0
