@@ -11,8 +11,8 @@ CAPTIONS = {
         "Codes of two autoencoders that reconstruct alike, one set four times as wide, and of the VAE, whose codes "
         "fill the prior's circles",
     "c03_graph":
-        "The graph of one draw: mu, epsilon and logvar lead to z, z to the loss; each arrow has its derivative, and "
-        "each node but epsilon its gradient",
+        "The graph of one draw: mu, epsilon and logvar lead to z, z to the loss, mu and logvar also by the KL; each "
+        "arrow has its derivative, mu, logvar, sigma and z their gradients",
     "c03_variance": "Variance of three estimates over the latent dimensions, measured and exact",
     "c03_histograms":
         "Single estimates of one gradient, three kinds on one axis: those of the trick lie within a few units",
