@@ -66,7 +66,7 @@ WIDE = {"mu": np.array([[-1.0]]), "logvar": np.array([[30.0]])}
     "On average over q, z^2 is mu^2 + sigma^2 and eps^2 is 1, with eps = (z - mu) / sigma.",
     "log q - log p = (z^2 - eps^2 - logvar) / 2 for each latent; sum over the latents, not over the batch.",
     "Half of the sum over axis 1 of mu**2 + np.exp(logvar) - 1 - logvar."), slips=(
-    ("0.5 * np.sum", "np.sum", "2.00 x: the 1/2?"),
+    ("0.5 * np.sum", "np.sum", "it is 2.00 x the right one: is the 1/2 missing?"),
     (", axis=1", "", "one number an example: sum over the latents alone, axis 1"),
     ("np.exp(logvar)", "np.exp(0.5 * logvar)", "sigma stands for sigma^2: exp(logvar) is the variance"),
     (" - logvar", " + logvar", "the sign of logvar: -log q has + logvar / 2, and log q stands here"),

@@ -58,7 +58,7 @@ def surrogate(moved, held):
     (" / sigma", "", "the sigma of eps / sigma is missing"),
     (" / sigma", " * sigma", "eps / sigma, not eps sigma: the wider q is, the flatter is log q"),
     ("(eps ** 2 - 1) / 2", "eps ** 2 / 2", "the -1 of eps^2 - 1 is missing: logvar itself stands in log q, too"),
-    ("(eps ** 2 - 1) / 2", "eps ** 2 - 1", "d_logvar is 2.00 x: the 1/2?"),
+    ("(eps ** 2 - 1) / 2", "eps ** 2 - 1", "d_logvar is 2.00 x the right one: is the 1/2 missing?"),
     ("f.size", "len(f)", "K x: the mean over the K samples is missing")))
 def score_function(f, eps, logvar):
     """The gradient without the trick: unbiased, and very noisy.

@@ -142,8 +142,9 @@ FAR = {"d_z": np.array([[[2.0, 3.0]]]), "eps": np.ones((1, 1, 2)), "logvar": np.
     "Two ways again: z = mu + sigma eps, and the KL's 1/2 (sigma^2 - 1 - logvar) + ...",
     "sigma = exp(logvar / 2), so dsigma/dlogvar = sigma / 2, and dsigma^2/dlogvar = sigma^2.",
     "sum over k of d_z eps, times sigma / 2; plus beta (sigma^2 - 1) / (2 B)."), slips=(
-    (" * sigma / 2", " * sigma", "the reconstruction part is 2.00 x: the 1/2 of dsigma/dlogvar = sigma / 2?"),
-    (" / (2 * len(logvar))", " / len(logvar)", "the KL part is 2.00 x: the 1/2 of the KL?"),
+    (" * sigma / 2", " * sigma",
+     "the reconstruction part is 2.00 x the right one: is the 1/2 of dsigma/dlogvar = sigma / 2 missing?"),
+    (" / (2 * len(logvar))", " / len(logvar)", "the KL part is 2.00 x the right one: is the 1/2 of the KL missing?"),
     ("(d_z * eps)", "d_z", "the eps of dz/dlogvar = eps sigma / 2 is missing"),
     (" * sigma / 2", " / 2", "the sigma of dz/dlogvar = eps sigma / 2 is missing"),
     ("sigma = np.exp(logvar / 2)", "sigma = np.exp(logvar)", "sigma is exp(logvar / 2): this is sigma^2"),
@@ -188,7 +189,7 @@ OFF = {"l": np.array([[[100.0], [-100.0]]]), "x": np.array([[1.0]]), "sigma": 0.
     "The density of one pixel is exp(-(x - l)^2 / (2 sigma^2)) / (sigma sqrt(2 pi)).",
     "Its -log is (x - l)^2 / (2 sigma^2) + log(sigma) + log(2 pi) / 2, once for every pixel: all three are summed.",
     "Write the three terms for each pixel, with x[:, None], and sum over axis 2."), slips=(
-    ("2 * sigma ** 2", "sigma ** 2", "the squared error is 2.00 x: the 1/2?"),
+    ("2 * sigma ** 2", "sigma ** 2", "the squared error is 2.00 x the right one: is the 1/2 missing?"),
     ("2 * sigma ** 2", "2 * sigma", "sigma stands for sigma^2 under the squared error"),
     (" + np.log(sigma)", "", "log(sigma) is missing: then a larger sigma is always better"),
     (" + np.log(2 * np.pi) / 2", "", "log(2 pi) / 2 is missing: this is no density"),

@@ -34,7 +34,7 @@ STEEP = {**STILL, "g": np.array([-1e3, 30.0, 1e5])}
      "np.sqrt(1 - 0.999 ** step) / (1 - 0.9 ** step) * m / (np.sqrt(v)",
      "epsilon is added to the root of v before v is corrected: correct v first"),
     ("np.sqrt(v / (1 - 0.999 ** step)) + 1e-08", "np.sqrt(v / (1 - 0.999 ** step) + 1e-08)",
-     "epsilon stands under the root: add it to the root"),
+     "epsilon stands under the root: take the root first, then add epsilon"),
     (" + 1e-08", "", "epsilon is missing: a weight whose gradient is always 0 becomes nan"),
     ("np.sqrt(v / (1 - 0.999 ** step))", "v / (1 - 0.999 ** step)", "the square root of v is missing"),
     ("0.1 * g\n", "g\n", "m gets (1 - 0.9) g, not g"), ("0.001 * g ** 2", "g ** 2", "v gets (1 - 0.999) g^2, not g^2"),

@@ -32,7 +32,7 @@ WIDE = {"eps": np.ones((1, 2, 2)), "z": np.ones((1, 2, 2)), "logvar": np.array([
     ("- logvar[:, None]", "+ logvar[:, None]", "the sign of logvar: log q holds - logvar / 2, and is subtracted"),
     (" - logvar[:, None]", "", "q's own width is missing: log q holds - logvar / 2"),
     (" - eps ** 2", "", "log q is missing: it holds - eps^2 / 2"),
-    ("0.5 * (", "(", "log q - log p is 2.00 x: the 1/2?"),
+    ("0.5 * (", "(", "log q - log p is 2.00 x the right one: is the 1/2 missing?"),
     ("z ** 2 - eps ** 2", "eps ** 2 - z ** 2", "z^2 and eps^2 are swapped: log p holds - z^2 / 2, log q - eps^2 / 2")))
 def log_weights(nll, z, eps, logvar):
     """The log of each sample's importance weight w = p(x | z) p(z) / q(z | x).

@@ -22,7 +22,7 @@ def is_tighter_than_the_mean(answer, rng):
     "With top the largest, log 1/K sum w = top + log of the mean of exp(log w - top); v is the same for log w - top.",
     "top = log_w.max(axis=1, keepdims=True); w = np.exp(log_w - top); return -(top[:, 0] + log(w.mean(axis=1))), "
     "w / w.sum(axis=1, keepdims=True)."), slips=(
-    ("w.mean(axis=1)", "w.sum(axis=1)", "log K too small: the mean of the weights, not their sum"),
+    ("w.mean(axis=1)", "w.sum(axis=1)", "it is log K too small: the mean of the weights, not their sum"),
     ("-top[:, 0] - np.log", "top[:, 0] + np.log", "the loss is -1.00 x: minus the bound"),
     ("top = log_w.max(axis=1, keepdims=True)", "top = np.zeros((len(log_w), 1))",
      "exp(-10000) is 0: subtract the largest log w first"),
@@ -79,7 +79,7 @@ def vanishes_where_q_is_the_posterior(answer, rng):
     ("eps / sigma", "eps * sigma", "eps / sigma, not eps sigma"),
     (" / eps[..., 0].size", "", "the KL part is B K x: the mean is missing"),
     ("eps[..., 0].size", "len(z)", "the KL part is K x: the mean over samples is missing"),
-    ("eps * sigma / 2)", "eps * sigma)", "d_logvar is 2.00 x: the 1/2?")))
+    ("eps * sigma / 2)", "eps * sigma)", "d_logvar is 2.00 x the right one: is the 1/2 missing?")))
 def stl(d_z, z, eps, logvar):
     """Sticking the landing: the path derivative, q held, with a sampled KL.
 
@@ -105,7 +105,7 @@ def stl(d_z, z, eps, logvar):
               (" - eps / sigma", "", "the slope of log q along z is missing"),
               ("eps / sigma", "eps * sigma", "eps / sigma, not eps sigma"),
               (" / len(z)", "", "B x: the mean over the batch is missing"),
-              ("eps * sigma / 2)", "eps * sigma)", "d_logvar is 2.00 x: the 1/2?")))
+              ("eps * sigma / 2)", "eps * sigma)", "d_logvar is 2.00 x the right one: is the 1/2 missing?")))
 def dreg(J, z, eps, logvar, v):
     """The doubly reparameterized gradient of the bound of K samples.
 
