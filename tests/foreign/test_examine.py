@@ -288,6 +288,23 @@ def test_a_wrong_head_is_traced_in_code_that_takes_batches_of_one_size():
     assert CAUSES["missing 1/2"] in findings(checks)["gradient: d_logvar"]
 
 
+@pytest.mark.parametrize("name, make, hint", [("bl", lambda d: d / len(X), "only the bias is wrong"),
+                                              ("Wl", lambda d: d[::-1], "")])
+def test_an_array_of_the_head_that_is_wrong_alone_is_not_laid_to_what_arrives_there(name, make, hint):
+    """They were "mu is right and logvar is not: look at sigma" and "a factor B is missing" of d_logvar."""
+    p = styles.initial()
+
+    def gradient(x, eps):
+        found = styles.loss_and_grad(p, x, eps)[1]
+        return found | {name: make(found[name])}
+
+    for encode in (None, lambda x: styles.encode(p, x)):
+        found = findings(examine_vae(encode=encode, objective=lambda x, eps: styles.forward(p, x, eps)[0], params=p,
+                                     gradient=gradient, x=X, eps=EPS))
+        assert list(found)[-1] == f"gradient: {name}"
+        assert found[f"gradient: {name}"].startswith(hint) and "logvar" not in found[f"gradient: {name}"]
+
+
 def test_a_decoder_that_begins_with_zeros_is_not_accused_of_having_no_noise():
     for name, verdict in (("Wo", "not asked: needs a decode that changes with z"), ("bo", "ok")):
         net = vaes.Net(1)

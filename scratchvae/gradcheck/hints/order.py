@@ -86,12 +86,15 @@ def order_hints(checks: list, roles: dict, shapes: dict) -> dict:
     Without roles they are guessed from names and `shapes`, {name: shape}.
     """
     ok = {check.name: check.ok or not check.judged for check in checks}
+    acquitted = {check.name for check in checks if check.ok and check.analytic}        # zeros acquit no cotangent
     mu, logvar = (roles.get(role) or _by_name(role, ok) for role in ("mu", "logvar"))
     hints = {}
     for wrong, right, why in ((logvar, mu, f"mu is right and logvar is not: {HEAD}"),
                               (mu, logvar, "logvar is right and mu is not: look at the KL's mu, and at what adds to "
                                            "d_z")):
-        if wrong and right and not set(wrong) & set(right) and all(ok[name] for name in right):
+        # A matrix and its bias share what arrives: if one of them is right, and all before, it arrives as it should.
+        arrives = acquitted & set(wrong) and all(ok[name] for name in ok if name not in wrong)
+        if wrong and right and not set(wrong) & set(right) and all(ok[name] for name in right) and not arrives:
             hints.update({name: why for name in wrong if not ok[name]})
     order = roles.get("order", [])
     last = max((k for k, name in enumerate(order) if not ok[name]), default=None)
