@@ -85,7 +85,8 @@ def optimizer(update: Callable, learning_rate: float | None = None, betas: tuple
     if math.isnan(rate):
         found = [text for text, forms in WRONG.items() if "adam" in rules and any(
             _rate(steps, _adam(gradients, betas, e, *form), slack, fit) > 0 for e in epsilons for form in forms)]
-        hint = ("parameters move where the gradient is 0: weight decay is part of no loss" if steps[0].any() else
+        hint = ("parameters move where the gradient is 0: by weight decay, which is part of no loss, or by moments of "
+                "earlier gradients? Pass the update of a new optimizer" if steps[0].any() else
                 "; or ".join(found) or f"it is neither SGD, with momentum {betas[0]} or without, nor Adam with betas "
                 f"{betas}")
     else:

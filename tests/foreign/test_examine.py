@@ -453,6 +453,13 @@ def test_a_sum_that_is_nearly_1_is_shown_with_what_it_is_off_by():
     assert checks["exp(-nll) adds up to 1"].hint == "exp(-nll) adds up to 1 + 1.2e-06 over all x"
 
 
+def test_an_optimizer_that_has_moved_before_is_not_called_weight_decay():
+    net = vaes.Net(100)
+    for moved in (False, True):
+        [check] = [check for check in examine_vae(update=net.update, learning_rate=0.01) if check.name == "optimizer"]
+        assert check.ok != moved and ("moments of earlier gradients? Pass the update of a new" in check.hint) == moved
+
+
 @pytest.mark.parametrize("epsilon", [1e-8, 3e-8, 1e-2, 0.1, 1.0])
 @pytest.mark.parametrize("fault", ["", "no correction"])
 def test_adam_may_have_any_epsilon(epsilon, fault):
