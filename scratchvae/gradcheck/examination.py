@@ -87,6 +87,9 @@ def _loss(vae: VAEFunctions) -> list:
 
 
 def _noise(vae: VAEFunctions) -> list:
+    if vae.same_noise:
+        return [broken("noise", "the loss does not depend on eps, and on a row's place in the batch: objective draws the "
+                       "same noise at every call. Use eps; if it is seeded for this examination alone, pass reseed=")]
     if not vae.takes_eps:
         return [not_asked("noise", OWN_NOISE)]
     far = np.full_like(vae.eps, 100)                              # wakes a decoder whose ReLUs are all off at z near 0

@@ -12,7 +12,7 @@ from .comparison import STAIRS
 from .contract import same_bits
 from .foreign import used_by
 from .numerical import COARSE, rounding_noise
-from .properties import EXACT
+from .properties import differs, EXACT
 from .trees import as_array, as_number, float_leaves, is_array, matched, parameters, Snapshot
 
 FUNCTIONS = {"encode": "encode(x) -> (mu, logvar)", "draw": "draw(mu, logvar, eps) -> z, or draw(mu, logvar) -> z",
@@ -77,9 +77,13 @@ class VAEFunctions:
         if self.has("step", "params", "learning_rate") and not self.own_gradient:
             self.given["gradient"] = lambda x, eps: used_by(
                 lambda: self.call("step", x, eps), self.snapshot(), self.learning_rate)
-        self.repeats = not self.has("objective", "x", "eps") or self.loss(self.x, self.eps) == self.loss(
-            self.x, self.eps)
-        self.takes_eps = self.repeats and not self.has("reseed")
+        self.repeats, self.same_noise = True, False
+        if self.has("objective", "x", "eps"):
+            pairs = (self.x, self.eps), (self.x, self.eps), (self.x, 1 - self.eps), (self.x[::-1], self.eps[::-1])
+            loss, again, other, back = (self.loss(*pair) for pair in pairs)
+            self.repeats = loss == again
+            self.same_noise = not self.has("reseed") and loss == again == other and differs(loss, back, SINGLE)
+        self.takes_eps = self.repeats and not self.has("reseed") and not self.same_noise
 
     @functools.cached_property
     def in_float32(self) -> bool:

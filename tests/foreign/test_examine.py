@@ -305,6 +305,20 @@ def test_an_array_of_the_head_that_is_wrong_alone_is_not_laid_to_what_arrives_th
         assert found[f"gradient: {name}"].startswith(hint) and "logvar" not in found[f"gradient: {name}"]
 
 
+def test_noise_that_each_call_seeds_is_told_so_and_nothing_else():
+    """The batch, its order and the reconstruction were called wrong, too, also where that is meant."""
+    net = vaes.Net(100)
+
+    def seeded(f):
+        return lambda x, eps: f(x, np.random.default_rng(0).standard_normal((len(x), net.Z)))
+
+    arguments = net.arguments() | {"objective": seeded(net.objective), "gradient": seeded(net.loss_and_gradient),
+                                   "step": None, "update": None}
+    found = findings(examine_vae(**arguments))
+    assert list(found) == ["noise"] and "the same noise at every call" in found["noise"]
+    assert_ok(examine_vae(**arguments, reseed=lambda: None))
+
+
 def test_a_decoder_that_begins_with_zeros_is_not_accused_of_having_no_noise():
     for name, verdict in (("Wo", "not asked: needs a decode that changes with z"), ("bo", "ok")):
         net = vaes.Net(1)
