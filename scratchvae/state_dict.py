@@ -49,7 +49,8 @@ class StateDict:
         """
         instance_of("mapping", mapping, Mapping, "Pass what model.state_dict() returns.")
         found = [key for key in mapping if not str(key).startswith(OWN)]
-        layers = _names(dict.fromkeys(str(key).rpartition(".")[0] for key in found) if order is None else order)
+        layers = _names(dict.fromkeys(str(key).rpartition(".")[0] for key in found if "." in str(key))
+                        if order is None else order)
         if not layers:
             raise ShapeError(f"mapping has the arrays {sorted(map(str, mapping))} and order no layers; expected a "
                              "weight and a bias of each linear layer. Pass what model.state_dict() returns.")

@@ -86,6 +86,15 @@ def test_what_is_no_mapping_is_refused(mapping):
         VAE.from_state_dict(mapping)
 
 
+def test_names_without_a_layer_are_shown_as_they_are():
+    """They were "mapping has no .bias, .weight ...; expected a weight and a bias of each of ."."""
+    layers = VAE(6, 2, hidden=(5,)).to_state_dict(ORDER)
+    for more, words in (({}, r"mapping has the arrays \['epoch'\] and order no layers"),
+                        (layers, "mapping also has epoch; expected a weight and a bias of each of fc1, ")):
+        with pytest.raises(ShapeError, match=words):
+            VAE.from_state_dict({"epoch": np.ones(1), **more})
+
+
 @pytest.mark.parametrize("settings", [{}, {"n_conditions": 2}, {"n_conditions": 9}])
 @pytest.mark.parametrize("hidden", [(), (5,)])
 def test_labels_that_are_not_told_of_are_named(hidden, settings):
