@@ -52,7 +52,8 @@ class VAE(Model):
     seed : int
         Seed of the initial weights.
     sigma : float
-        Standard deviation of a pixel for "gaussian"; its first value for "gaussian_scalar" and "gaussian_optimal".
+        Standard deviation of a pixel for "gaussian"; its first value for "gaussian_scalar" and "gaussian_optimal",
+        which a training from new weights sets to the data's unless output_bias is "zero".
     n_conditions : int
         C, the classes of a label y; the model is then of q(z | x, y) and p(x | z, y).  0 for a model without labels.
 

@@ -439,6 +439,8 @@ def test_a_run_that_ends_early_says_so(capsys, tmp_path, no_figures):
     (("--schedule-steps", 9), "--schedule-steps is 9, but --schedule is 'constant'"),
     (("--sigma", 2), "--sigma is 2.0, but --likelihood is 'bernoulli'"),
     (("--sigma", 2, "--likelihood", "gaussian_optimal"), "--sigma is 2.0, but --likelihood is 'gaussian_optimal'"),
+    (("--sigma", 2, "--likelihood", "gaussian_scalar"),
+     "--sigma is 2.0, but --output-bias is 'data'; it counts only if that is zero"),
     (("--momentum", 0.9), "--momentum is 0.9, but --optimizer is 'adam'; it counts only if that is sgd"),
     (("--samples", 2, "--model", "ae"), "--samples is 2, but --model is 'ae'; it counts only if that is vae")])
 def test_a_flag_that_would_change_nothing_is_refused(capsys, tmp_path, flags, said):

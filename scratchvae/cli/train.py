@@ -88,8 +88,8 @@ def add(commands: object) -> None:
     setting("--latent", "latent dimensions", dest="n_latent", type=int, metavar="Z")
     setting("--activation", "function of the hidden layers", choices=ACTIVATIONS)
     setting("--likelihood", "distribution of a pixel", choices=LIKELIHOODS)
-    setting("--sigma", "standard deviation of a pixel for gaussian, or its first value for gaussian_scalar and "
-            "gaussian_optimal", type=float)
+    setting("--sigma", "standard deviation of a pixel for gaussian, or its first value for gaussian_scalar with "
+            "--output-bias zero", type=float)
     setting("--beta", "weight of the KL term", type=float)
     setting("--estimator", "how the gradient is estimated", choices=ESTIMATORS)
     setting("--samples", "samples of z for each example", dest="n_samples", type=int, metavar="K")
@@ -123,8 +123,8 @@ def add(commands: object) -> None:
             action="store_const", const=False)
     setting("--keep", "which epoch's parameters the other commands use; best is the one of the smallest held-out loss",
             choices=KEPT)
-    setting("--output-bias", "where the decoder's output bias starts: at the data's mean, or zero",
-            choices=OUTPUT_BIASES)
+    setting("--output-bias", "where the decoder's output bias starts: at the data's mean (and a learned sigma at "
+            "the data's), or zero", choices=OUTPUT_BIASES)
     setting("--dtype", "type of all numbers", choices=("float32", "float64"))
     setting("--seed", "seed of weights, order and noise", type=int)
     setting("--on-nonfinite", "what to do with a batch whose loss or gradient is not finite: stop and name the cause, "
@@ -169,8 +169,11 @@ def _settings(args):
     require_name("--out", args.out, "one under runs")
     folder = args.out or f"runs/{run_name(settings['data'])}-{settings['model']}"
     config = {**NEW_DEFAULTS, **Run.open(folder).config} if args.resume else {}
-    for name, (other, values) in WANTS.items():
-        value = (settings | config | said).get(other)
+    known, wants = settings | config | said, list(WANTS.items())
+    if known["likelihood"] == "gaussian_scalar":           # which starts at the data's sigma, as the bias at their mean
+        wants.append(("sigma", ("output_bias", ["zero"])))
+    for name, (other, values) in wants:
+        value = known.get(other)
         if name in said and value not in values:
             flag = f"--{other.replace('_', '-')}"
             raise ConfigurationError(f"{name} is {said[name]!r}, but {flag} is {value!r}; it counts only if that is "
