@@ -558,8 +558,11 @@ def test_remedies_are_those_of_the_door():
     for checks in (check_value_and_grad(lambda a: (np.sum(a * draws()), a), np.ones(3)),
                    check_vjp(lambda a: a * draws(), lambda d, a: d, np.ones(3))):
         assert "hold it fixed" in checks[0].hint and "reseed" not in checks[0].hint
-    [check] = check_gradient(lambda: draws(), lambda: np.ones(3), np.ones(3))
-    assert "pass reseed=" in check.hint
+    [check] = check_vjp(lambda a: a, lambda d, a: d * draws(), np.ones(3))
+    assert "vjp gives another result on a second call" in check.hint and "reseed" not in check.hint
+    for loss, gradient in ((draws, lambda: np.ones(3)), (lambda: 1.0, lambda: draws(3))):
+        [check] = check_gradient(loss, gradient, np.ones(3))
+        assert "pass reseed=" in check.hint
     for said, call in (("Return the loss alone[.]", lambda: check_value_and_grad(lambda a: ([1.0], a), np.ones(3))),
                        ("Return such arrays", lambda: check_vjp(lambda a: None, lambda d, a: d, np.ones(3)))):
         with pytest.raises(ConfigurationError, match=said):
