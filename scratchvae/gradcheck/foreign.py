@@ -13,7 +13,7 @@ from .elsewhere import check_elsewhere, off_zero
 from .hints.order import order_hints, require_roles
 from .layouts import check_layouts, Variant
 from .numerical import EPS_32, or_nan, restored
-from .trees import as_array, as_number, copied, float_leaves, FLOATS, leaves, matched, parameters, Snapshot
+from .trees import as_array, as_number, copied, float_leaves, FLOATS, kind, leaves, matched, parameters, Snapshot
 
 MAX_ENTRIES, SEED = 64, 0
 ROUNDING_32 = 1e-6                      # of a gradient that is computed in float32, relative to its size
@@ -246,7 +246,7 @@ def check_value_and_grad(f: Callable, params: Any, *args: Any) -> list:
     def pair(params):
         result = f(params, *args)
         if not isinstance(result, (tuple, list)) or len(result) != 2:
-            raise ConfigurationError(f"f returns a {type(result).__name__}; expected (loss, gradients). Return both, "
+            raise ConfigurationError(f"f returns a {kind(result)}; expected (loss, gradients). Return both, "
                                      "or use check_gradient for two functions.")
         return result
 

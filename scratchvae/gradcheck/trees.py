@@ -11,6 +11,7 @@ from ..errors import ConfigurationError, ShapeError
 
 FLOATS = (np.float64, np.float32)
 OTHERS = "matrix", "MaskedArray"                        # of NumPy, whose * or sums are not those of arrays
+MOST_NAMES = 9                                          # in a message
 CODE = (type, ModuleType, FunctionType, MethodType)     # has attributes, and they are nobody's parameters
 
 
@@ -23,6 +24,11 @@ def is_array(node: Any) -> bool:
 def as_array(leaf: Any) -> np.ndarray:
     """Return a leaf as an array; a tensor of PyTorch may need a gradient."""
     return np.asarray(leaf.detach() if hasattr(leaf, "detach") else leaf)
+
+
+def kind(value: Any) -> str:
+    """Return what a value is, for a message: a tuple or list by how many it holds, too."""
+    return type(value).__name__ + (f" of {len(value)}" if isinstance(value, (tuple, list)) else "")
 
 
 def as_number(value: Any, who: str) -> float:
@@ -117,9 +123,9 @@ def parameters(tree: Any, name: str = "params") -> dict:
                                  "all but one out, and add up their gradients.")
     if not found:
         kinds = sorted({str(as_array(leaf).dtype) for leaf in leaves(tree, name).values()})
-        kind = f"of {', '.join(kinds)}, and" if kinds else f"a {type(tree).__name__}"
+        found_is = f"of {', '.join(kinds)}, and" if kinds else f"a {type(tree).__name__}"
         remedy = "Return such arrays" if name.startswith("what f") else "Pass the model's parameters"
-        raise ConfigurationError(f"{name} is {kind} without arrays of float64 or float32; expected an array, or a "
+        raise ConfigurationError(f"{name} is {found_is} without arrays of float64 or float32; expected an array, or a "
                                  f"dict, list, tuple or object that holds some. {remedy}.")
     return found
 
@@ -158,6 +164,11 @@ def copied(tree: Any, make: Callable = np.array, made: dict | None = None) -> An
     return copy_of
 
 
+def _listed(names):
+    """Return names for a message, of many the first."""
+    return ", ".join(names[:MOST_NAMES]) + f" and {len(names) - MOST_NAMES} more" * (len(names) > MOST_NAMES)
+
+
 def matched(tree: Any, arrays: dict, name: str) -> dict:
     """Return {path: float array} of the tree `name`, with exactly the paths and shapes of `arrays`.
 
@@ -184,12 +195,12 @@ def matched(tree: Any, arrays: dict, name: str) -> dict:
            if array.shape != arrays[path].shape]
     bad += [f"{path} of {array.dtype} where real numbers are expected" for path, array in found.items()
             if array.dtype.kind in "cOSU"]
-    wrong = [f"lacks {', '.join(lacks)}"] * bool(lacks) + [f"has {', '.join(extra)} in addition"] * bool(extra)
-    wrong += [f"has {', '.join(bad)}"] * bool(bad)
+    wrong = [f"lacks {_listed(lacks)}"] * bool(lacks) + [f"has {_listed(extra)} in addition"] * bool(extra)
+    wrong += [f"has {_listed(bad)}"] * bool(bad)
     if wrong:
         leave = ", or leave out of params what has no gradient" if lacks and name.startswith("gradient") else ""
-        raise ShapeError(f"{name} {' and '.join(wrong)}; expected one array for each of {', '.join(arrays)}. Return "
-                         f"them by the same names{leave}.")
+        raise ShapeError(f"{name} {' and '.join(wrong)}; expected one array for each of {_listed(list(arrays))}. "
+                         f"Return them by the same names{leave}.")
     return {path: np.array(found[path], np.float64) for path in arrays}
 
 

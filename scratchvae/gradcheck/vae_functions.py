@@ -13,7 +13,7 @@ from .contract import same_bits
 from .foreign import used_by
 from .numerical import COARSE, rounding_noise
 from .properties import differs, EXACT
-from .trees import as_array, as_number, float_leaves, is_array, matched, parameters, Snapshot
+from .trees import as_array, as_number, float_leaves, is_array, kind, matched, parameters, Snapshot
 
 FUNCTIONS = {"encode": "encode(x) -> (mu, logvar)", "draw": "draw(mu, logvar, eps) -> z, or draw(mu, logvar) -> z",
              "decode": "decode(z) -> what nll takes", "nll": "nll(x, decoded) -> nats, for any number of pixels",
@@ -150,7 +150,7 @@ class VAEFunctions:
         """Return (mu, logvar)."""
         found = self.call("encode", x)
         if not isinstance(found, (tuple, list)) or len(found) != 2:
-            raise ShapeError(f"encode returns a {type(found).__name__}; expected (mu, logvar). Split the head; of a "
+            raise ShapeError(f"encode returns a {kind(found)}; expected (mu, logvar). Split the head; of a "
                              "head that holds log sigma return 2 * log_sigma.")
         mu = self.rows("encode", found[0], len(x))
         return mu, self.rows("encode", found[1], *mu.shape)

@@ -13,7 +13,7 @@ from .directions import begin
 from .foreign import judge, SEED, Subject
 from .layouts import check_layouts, Variant
 from .numerical import require_float64
-from .trees import copied, float_leaves, matched, parameters
+from .trees import copied, float_leaves, kind, matched, parameters
 
 
 def check_vjp(f: Callable, vjp: Callable, *arrays: Any) -> list:
@@ -91,7 +91,7 @@ def _by_name(found, params):
     if len(names) == 1 and found is not None and not (isinstance(found, several) and len(found) in (1, len(params))):
         found = (found,)
     if not isinstance(found, (tuple, list)) or len(found) not in (len(names), len(params)):
-        raise ShapeError(f"vjp returns a {type(found).__name__}; expected {len(names)} gradients, those of "
+        raise ShapeError(f"vjp returns a {kind(found)}; expected {len(names)} gradients, those of "
                          f"{', '.join(names)}. Return a tuple in this order.")
     given = dict(zip(names if len(found) == len(names) else params, found))
     return {name: given[name] for name in names}

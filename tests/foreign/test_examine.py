@@ -345,6 +345,7 @@ NET = vaes.Net(1)
     ({"draw": 1.0}, "draw is 1.0; expected a function"),
     ({"draw": lambda mu, logvar, eps: mu[0]}, r"draw returns an array of shape \(3,\); expected \(4, 3\)"),
     ({"encode": lambda x: NET.encode(x)[0], "x": NET.x}, r"encode returns a ndarray; expected \(mu, logvar\)"),
+    ({"encode": lambda x: (*NET.encode(x), x), "x": NET.x}, r"encode returns a tuple of 3; expected \(mu, logvar\)"),
     ({"encode": lambda x, y: x, "x": NET.x}, "encode fails for arrays of shape"),
     ({"objective": lambda x, eps: (1.0, 2.0), "x": NET.x, "eps": NET.eps}, "objective returns 2 numbers"),
     ({"objective": lambda x, eps: x, "x": NET.x, "eps": NET.eps}, r"objective returns an array of shape"),
