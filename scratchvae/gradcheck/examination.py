@@ -88,7 +88,7 @@ def _loss(vae: VAEFunctions) -> list:
 
 def _noise(vae: VAEFunctions) -> list:
     if vae.same_noise:
-        return [broken("noise", "the loss does not depend on eps, and on a row's place in the batch: objective draws the "
+        return [broken("noise", "the loss depends on a row's place in the batch, and not on eps: objective draws the "
                        "same noise at every call. Use eps; if it is seeded for this examination alone, pass reseed=")]
     if not vae.takes_eps:
         return [not_asked("noise", OWN_NOISE)]

@@ -112,9 +112,9 @@ def judge(subject: Subject, roles: dict, rtol: float, terms: Callable | None = N
         return [broken("loss", f"{who[0]} gives another value every time: does it draw noise? Then {remedy}")]
     found = subject.take(anew=subject.draws)
     if not _same(found, subject.take(anew=subject.draws)):
-        remedy = "; pass reseed= if it runs its own" * (who[0] == "loss()")
         return [broken("gradient", f"{who[1]} gives another result on a second call: does it draw noise of its own, "
-                       f"add to what it returned before, or change what it keeps? Use the noise of the forward{remedy}")]
+                       "add to what it returned before, or change what it keeps? Use the noise of the forward"
+                       + "; pass reseed= if it runs its own" * (who[0] == "loss()"))]
     with restored(arrays.values()):
         move(arrays, rng := np.random.default_rng(SEED))
         there = or_nan(subject.value)                             # NaN if the code's domain ends before
