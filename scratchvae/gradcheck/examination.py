@@ -55,6 +55,15 @@ def _by_parts(vae):
     return vae.has("draw", "decode", "nll") and vae.takes_eps and accepts(vae.given["draw"], "mu", "logvar", "eps")
 
 
+def _is_sampled(vae: VAEFunctions, kl: float, tolerance: float) -> bool:
+    """Return True if a KL is that of the draws, log q(z | x) - log p(z), whose mean is the closed form (S2)."""
+    if not vae.has("encode") or not vae.takes_eps:
+        return False
+    mu, logvar = vae.posterior(vae.x)
+    z = mu + np.exp(logvar / 2) * vae.eps
+    return not properties.differs(kl, 0.5 * float(np.sum(z**2 - vae.eps**2 - logvar)) / len(z), tolerance)
+
+
 def _kl(vae: VAEFunctions) -> list:
     parts = vae.parts(vae.x, vae.eps)
     if len(parts) == 1 and not (_by_parts(vae) and vae.beta):
@@ -62,6 +71,8 @@ def _kl(vae: VAEFunctions) -> list:
     kl = vae.per_example(parts[2]) if len(parts) == 3 else (vae.per_example(parts[0]) - _nll(vae)) / vae.beta
     mu, logvar = vae.posterior(vae.x)
     lost = ROUNDING_32 * abs(parts[0]) / vae.beta if len(parts) == 1 and vae.tolerance == SINGLE else 0.0
+    if _is_sampled(vae, kl, vae.tolerance + lost):
+        return [note("KL", "")]
     return [properties.kl_divergence(kl, mu, logvar, vae.tolerance + lost, vae.reduction)]
 
 
@@ -79,11 +90,13 @@ def _loss(vae: VAEFunctions) -> list:
     parts = vae.parts(vae.x, vae.eps)
     if len(parts) == 1:
         return [not_asked("loss = reconstruction + beta KL", PARTS)]
-    if vae.repeats and "beta" in vae.arguments("objective"):
-        return properties.beta_linearity(lambda beta: vae.parts(vae.x, vae.eps, beta=beta), vae.beta, vae.tolerance)
-    checks = properties.beta_linearity(lambda beta: (parts[0] + (beta - vae.beta) * parts[2], *parts[1:]), vae.beta,
-                                       vae.tolerance)
-    return [not_asked("beta", "objective to take beta=") if check.name == "beta" else check for check in checks]
+    takes_beta = vae.repeats and "beta" in vae.arguments("objective")
+    checks = properties.beta_linearity(
+        lambda beta: vae.parts(vae.x, vae.eps, beta=beta) if takes_beta else
+        (parts[0] + (beta - vae.beta) * parts[2], *parts[1:]), vae.beta, vae.tolerance)
+    sampled = _is_sampled(vae, vae.per_example(parts[2]), vae.tolerance)                  # it may be negative
+    return [not_asked("beta", "objective to take beta=") if check.name == "beta" and not takes_beta else
+            note(check.name, "") if check.name == "KL >= 0" and sampled else check for check in checks]
 
 
 def _noise(vae: VAEFunctions) -> list:
@@ -244,7 +257,8 @@ def examine_vae(*, encode: Callable | None = None, draw: Callable | None = None,
     nll : callable, optional
         nll(x, decoded) -> -log p(x | z) in nats, summed over the pixels; it is called with one row at a time.
     objective : callable, optional
-        objective(x, eps) -> loss, or (loss, reconstruction, kl).  If it takes beta=, other weights are tried as well.
+        objective(x, eps) -> loss, or (loss, reconstruction, kl), the kl in closed form or of the draws.  If it takes
+        beta=, other weights are tried as well.
     gradient : callable, optional
         gradient(x, eps) -> a tree like params, or (loss, tree), of the last objective.
     step : callable, optional

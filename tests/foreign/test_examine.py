@@ -305,6 +305,26 @@ def test_an_array_of_the_head_that_is_wrong_alone_is_not_laid_to_what_arrives_th
         assert found[f"gradient: {name}"].startswith(hint) and "logvar" not in found[f"gradient: {name}"]
 
 
+@pytest.mark.parametrize("share, ok", [(1, True), (0.5, False)])
+def test_a_kl_of_the_draws_is_right_and_may_be_negative(share, ok):
+    """It was "the KL is -0.4, its closed form 0.3" and "no divergence is negative"."""
+    net = vaes.Net(100)
+    mu, logvar = net.encode(net.x)
+    eps = -np.where(logvar > 0, mu * np.exp(-logvar / 2), 10 * np.sign(mu))        # where z^2 - eps^2 < logvar
+
+    def objective(x, eps):
+        mu, logvar = net.encode(x)
+        reconstruction = net.objective(x, eps)[1]
+        kl = net.weights(len(x)) @ np.sum((net.draw(mu, logvar, eps)**2 - share * eps**2 - logvar) / 2, axis=1)
+        return reconstruction + net.beta * kl, reconstruction, kl
+
+    assert objective(net.x, eps)[2] < 0 or not ok
+    arguments = net.arguments() | {"eps": eps, "gradient": None, "step": None}
+    for f in (objective, lambda x, eps: objective(x, eps)[0]):
+        assert ("KL" in findings(examine_vae(**arguments | {"objective": f}))) != ok
+        assert not ok or not findings(examine_vae(**arguments | {"objective": f, "update": None}))
+
+
 def test_noise_that_each_call_seeds_is_told_so_and_nothing_else():
     """The batch, its order and the reconstruction were called wrong, too, also where that is meant."""
     net = vaes.Net(100)
