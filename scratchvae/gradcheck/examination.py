@@ -56,7 +56,7 @@ def _by_parts(vae):
 
 
 def _is_sampled(vae: VAEFunctions, kl: float, tolerance: float) -> bool:
-    """Return True if a KL is that of the draws, log q(z | x) - log p(z), whose mean is the closed form (S2)."""
+    """Return True if a KL is that of the draws, log q(z | x) - log p(z), whose mean is the closed form (S1)."""
     if not vae.has("encode") or not vae.takes_eps:
         return False
     mu, logvar = vae.posterior(vae.x)
