@@ -370,7 +370,7 @@ def test_the_settings_that_may_change_are_no_edit(capsys, tmp_path, no_figures):
 
 @pytest.mark.parametrize("options", [*({"likelihood": name} for name in LIKELIHOODS), {"model": "ae"},
                                      {"model": "ae", "likelihood": "gaussian", "sigma": 0.3},
-                                     {"likelihood": "gaussian_scalar", "sigma": 0.7},
+                                     {"likelihood": "gaussian_scalar", "sigma": 0.7, "output-bias": "zero"},
                                      {"estimator": "iwae", "samples": 4, "beta": 1}, {"dtype": "float64"}], ids=str)
 def test_what_a_run_says_of_itself_is_what_its_model_says(capsys, tmp_path, no_figures, options):
     run = trained(capsys, tmp_path, epochs=1, **options)
